@@ -1,0 +1,179 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What users of launch.yml and stop.yml see, in the order in which it happens on one lab.
+
+Runs after lab-tiny was launched over both nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+ROOT = Path(__file__).resolve().parents[4]
+NAMES = ("spark1", "spark2")
+
+
+def node(name: str) -> Any:
+    inventory = ROOT / "inventories" / "lab"
+    return testinfra.get_host(f"ansible://{name}?ansible_inventory={inventory}", sudo=True)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> dict[str, Any]:
+    return {name: node(name) for name in NAMES}
+
+
+def address(name: str) -> str:
+    listed = subprocess.run(
+        ["ansible-inventory", "--inventory", "inventories/lab", "--host", name],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    return str(json.loads(listed.stdout)["ansible_host"])
+
+
+def playbook(name: str, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of a playbook, run as people run it."""
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", "inventories/lab", f"playbooks/{name}.yml", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, " ".join(done.stdout.split())
+
+
+def complete(model: str) -> str:
+    body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "temperature": 0}
+    request = urllib.request.Request(
+        f"http://{address('spark1')}:8000/v1/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=60) as answer:
+        return str(json.load(answer)["choices"][0]["text"])
+
+
+def containers(host: Any) -> dict[str, dict[str, Any]]:
+    ids = host.check_output("docker ps --all --quiet").split()
+    found = json.loads(host.check_output("docker inspect " + " ".join(ids))) if ids else []
+    return {entry["Name"].lstrip("/"): entry for entry in found}
+
+
+def test_the_model_answers_on_the_management_address() -> None:
+    assert isinstance(complete("lab-tiny"), str)
+
+
+def test_ray_has_both_nodes_and_both_serve(nodes: dict[str, Any]) -> None:
+    status = nodes["spark1"].check_output("docker exec dgxspark-lab-tiny-0 ray status")
+    assert "2.0/2.0 GPU" in status
+    for rank, name in enumerate(NAMES):
+        processes = nodes[name].check_output(f"docker top dgxspark-lab-tiny-{rank}")
+        assert "ray::RayWorkerProc" in processes, name
+
+
+def test_the_server_is_the_first_process_of_the_heads_container(nodes: dict[str, Any]) -> None:
+    head = containers(nodes["spark1"])["dgxspark-lab-tiny-0"]
+    command = nodes["spark1"].check_output(f"tr '\\0' ' ' </proc/{head['State']['Pid']}/cmdline")
+    assert "vllm serve" in command
+
+
+def test_ranks_meet_on_the_fabric(nodes: dict[str, Any]) -> None:
+    for rank, name in enumerate(NAMES):
+        environment = containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Env"]
+        assert "GLOO_SOCKET_IFNAME=eth1" in environment
+        fabric = nodes[name].interface("eth1").addresses
+        assert any(f"VLLM_HOST_IP={own}" in environment for own in fabric)
+
+
+def test_all_ranks_carry_one_plan(nodes: dict[str, Any]) -> None:
+    hashes = {
+        containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Labels"][
+            "dgxspark.suite/plan-hash"
+        ]
+        for rank, name in enumerate(NAMES)
+    }
+    assert len(hashes) == 1
+
+
+def test_check_mode_prints_the_docker_commands_and_starts_nothing(nodes: dict[str, Any]) -> None:
+    before = {name: containers(nodes[name]).keys() for name in NAMES}
+    status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "--check")
+    assert status == 0, said
+    assert "docker run" in said and "--name dgxspark-lab-tiny-solo-0" in said
+    assert {name: containers(nodes[name]).keys() for name in NAMES} == before
+
+
+def test_an_unknown_recipe_names_its_neighbours() -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-tinny")
+    assert status != 0
+    assert "'lab-tinny' not found" in said and "Did you mean lab-tiny" in said
+
+
+def test_a_taken_port_is_refused_and_the_running_model_stays(nodes: dict[str, Any]) -> None:
+    listen = "python3 -m http.server --bind 127.0.0.1 9000"
+    nodes["spark1"].check_output(f"systemd-run --unit=taken --collect {listen}")
+    try:
+        status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "-e", "overrides=port=9000")
+    finally:
+        nodes["spark1"].check_output("systemctl stop taken")
+    assert status != 0
+    assert "port 9000 (server) is taken by python3" in said
+    assert isinstance(complete("lab-tiny"), str)
+
+
+def test_a_foreign_container_of_the_same_name_is_left_alone(nodes: dict[str, Any]) -> None:
+    create = "docker create --name dgxspark-lab-tiny-solo-0 dgxspark-lab/vllm:cpu true"
+    nodes["spark1"].check_output(create)
+    try:
+        status, said = playbook("launch", "-e", "recipe=lab-tiny-solo")
+        assert status != 0
+        assert "was not started by this collection" in said
+        assert "dgxspark-lab-tiny-solo-0" in containers(nodes["spark1"])
+        assert isinstance(complete("lab-tiny"), str)
+    finally:
+        nodes["spark1"].check_output("docker rm dgxspark-lab-tiny-solo-0")
+
+
+def test_another_recipe_replaces_it_on_all_nodes(nodes: dict[str, Any]) -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-tiny-solo")
+    assert status == 0, said
+    assert isinstance(complete("lab-tiny-solo"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-solo-0"}
+    assert not containers(nodes["spark2"])
+
+
+def test_a_server_that_exits_fails_the_launch_with_its_last_words(nodes: dict[str, Any]) -> None:
+    status, said = playbook(
+        "launch", "-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype"
+    )
+    assert status != 0
+    assert "has ended" in said and "no-such-dtype" in said
+    assert not containers(nodes["spark1"]), "the failed container must be gone"
+
+
+def test_stop_removes_ours_and_nothing_else(nodes: dict[str, Any]) -> None:
+    head = nodes["spark1"]
+    head.check_output("docker create --name foreign dgxspark-lab/vllm:cpu true")
+    ours = "docker create --name dgxspark-left-0 --label dgxspark.suite/owner=dgxspark.suite"
+    head.check_output(f"{ours} --label dgxspark.suite/recipe=left dgxspark-lab/vllm:cpu true")
+    try:
+        checked, said = playbook("stop", "--check")
+        assert checked == 0, said
+        assert set(containers(head)) == {"foreign", "dgxspark-left-0"}
+        status, said = playbook("stop")
+        assert status == 0, said
+        assert set(containers(head)) == {"foreign"}
+    finally:
+        head.check_output("docker rm foreign")

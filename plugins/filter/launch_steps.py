@@ -1,0 +1,65 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter over module_utils/launch/steps.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: launch_steps
+author:
+  - dgxspark.suite contributors (@dgxspark)
+version_added: 0.1.0
+short_description: Tell the steps from what runs on the nodes to what a plan wants
+description:
+  - Compares a launch plan with what M(dgxspark.suite.workload_info) saw on the nodes, and returns what has to be
+    removed and started, or why nothing may be done.
+options:
+  _input:
+    description: The plan, from P(dgxspark.suite.launch_plan#lookup).
+    type: dict
+    required: true
+  observed:
+    description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Decide what has to be done
+  ansible.builtin.set_fact:
+    launch_steps: "{{ launch_plan | dgxspark.suite.launch_steps({'spark1': node_of_spark1, 'spark2': node_of_spark2}) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The steps.
+  type: dict
+  contains:
+    refusals:
+      description: Why nothing may be done. Empty when all is well.
+      type: list
+      elements: str
+    running:
+      description: Whether everything runs as planned already.
+      type: bool
+    remove:
+      description: For each node, the names of the containers of this collection that have to go.
+      type: dict
+    start:
+      description: For each node that has to start one, its rank of the plan.
+      type: dict
+    pull:
+      description: The nodes that lack the image.
+      type: list
+      elements: str
+"""
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.steps import launch_steps
+
+
+class FilterModule:
+    """Registers the filter."""
+
+    def filters(self) -> dict[str, object]:
+        return {"launch_steps": launch_steps}

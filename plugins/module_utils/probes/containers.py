@@ -1,0 +1,101 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The containers of a node, as its Docker engine describes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import List, Mapping, Optional, Sequence, Tuple
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
+
+LABEL = "dgxspark.suite/"
+OWNER = "dgxspark.suite"
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class EngineError(Exception):
+    """The Docker engine did not answer as expected; the text says what was asked and what came."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container. status: docker's own word (running, exited, …); exit_code: of its last run."""
+
+    name: str
+    id: str
+    image: str
+    image_id: str
+    status: str
+    exit_code: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> bool:
+        """Started by this collection. Everything else is never touched."""
+        return self.labels.get(LABEL + "owner") == OWNER
+
+
+def parse_inspect(text: str) -> List[Container]:
+    """Containers out of `docker inspect`. Raises EngineError when that is not what text is."""
+    try:
+        return [
+            Container(
+                name=entry["Name"].lstrip("/"),
+                id=entry["Id"],
+                image=entry["Config"]["Image"],
+                image_id=entry["Image"],
+                status=entry["State"]["Status"],
+                exit_code=int(entry["State"]["ExitCode"]),
+                labels=dict(entry["Config"]["Labels"] or {}),
+            )
+            for entry in json.loads(text)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(
+            "docker inspect printed something else than containers: %r" % error
+        ) from error
+
+
+def containers(docker: str, timeout: float = 30) -> List[Container]:
+    """All containers, running or not. docker: absolute path; timeout: seconds for each question."""
+    ids = ask(docker, ["ps", "--all", "--quiet", "--no-trunc"], timeout).split()
+    return (
+        parse_inspect(ask(docker, ["inspect", "--type", "container", *ids], timeout)) if ids else []
+    )
+
+
+def image_id(docker: str, reference: str, timeout: float = 30) -> Optional[str]:
+    """The id of an image on this node, None where it is not there."""
+    result = command.run(
+        [docker, "image", "inspect", "--format", "{{.Id}}", "--", reference], timeout
+    )
+    return result.stdout.strip() if result.ok else None
+
+
+def log_tail(docker: str, name: str, lines: int, timeout: float = 30) -> str:
+    """The last lines a container printed, in the order of time, without colours."""
+    result = command.run([docker, "logs", "--timestamps", "--tail", str(lines), name], timeout)
+    return merge_logs(result.stdout, result.stderr) if result.ok else result.describe()
+
+
+def merge_logs(stdout: str, stderr: str) -> str:
+    """The two streams of `docker logs --timestamps` as one text."""
+    stamped = [line.partition(" ") for line in (stdout + "\n" + stderr).splitlines() if line]
+    # A stable sort: lines of one stream that share a time stamp stay as they were.
+    return "\n".join(_COLOUR.sub("", text) for _when, _space, text in sorted(stamped, key=_stamp))
+
+
+def _stamp(line: Tuple[str, str, str]) -> str:
+    return line[0]
+
+
+def ask(docker: str, question: Sequence[str], timeout: float) -> str:
+    """The standard output of one docker command. Raises EngineError."""
+    result = command.run([docker, *question], timeout)
+    if not result.ok:
+        raise EngineError("%s %s: %s" % (docker, question[0], result.describe()))
+    return result.stdout

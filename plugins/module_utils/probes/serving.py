@@ -1,0 +1,82 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is a model being served? Asked the way its users ask: by a completion.
+
+/health alone is no proof: vLLM answers it while its engine is wedged, or about to die of the first request.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+STARTING = "starting"  # nothing answers on the port yet
+LOADING = "loading"  # the port answers, /health does not say yes
+HEALTHY = "healthy"  # /health says yes; no completion was asked for, or none came in time
+REFUSING = "refusing"  # a completion was asked for and an error came back
+SERVING = "serving"  # a completion came back
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at an endpoint saw. seconds: how long the completion took."""
+
+    phase: str
+    detail: str = ""
+    completion: Optional[str] = None
+    seconds: Optional[float] = None
+
+
+def look(url: str, model: str, ask: bool, timeout: float) -> Look:
+    """Look once. url: http://ADDRESS:PORT; ask: request a completion of one token, for at most timeout seconds."""
+    try:
+        with _open(url + "/health", None, min(timeout, 5)):
+            pass
+    except urllib.error.HTTPError as error:
+        return Look(LOADING, "/health answers %d" % error.code)
+    except OSError as error:
+        return Look(STARTING, _reason(error))
+    if not ask:
+        return Look(HEALTHY, "/health answers")
+    started = time.monotonic()
+    question = {"model": model, "prompt": "1", "max_tokens": 1, "temperature": 0}
+    try:
+        with _open(url + "/v1/completions", question, timeout) as answer:
+            text = parse_completion(answer.read(1 << 20))
+    except urllib.error.HTTPError as error:
+        said = error.read(2000).decode("utf-8", "replace").strip()
+        return Look(REFUSING, "a completion was answered with %d: %s" % (error.code, said))
+    except ValueError as error:
+        return Look(REFUSING, "a completion was answered with %s" % error)
+    except OSError as error:
+        return Look(HEALTHY, "no completion: %s" % _reason(error))
+    return Look(SERVING, "a completion was answered", text, round(time.monotonic() - started, 3))
+
+
+def parse_completion(body: bytes) -> str:
+    """The text of an OpenAI completion. Raises ValueError that quotes whatever it is instead."""
+    try:
+        text = json.loads(body)["choices"][0]["text"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise ValueError("something that is no completion: %r" % body[:200])
+    return text
+
+
+def _open(url: str, question: Optional[Dict[str, Any]], timeout: float) -> Any:
+    data = None if question is None else json.dumps(question).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    # A proxy of the login environment has no business between a node and itself.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+        request, timeout=timeout
+    )
+
+
+def _reason(error: OSError) -> str:
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)

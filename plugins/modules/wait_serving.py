@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at a starting server; the action plugin of the same name looks again and again."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wait_serving
+short_description: Wait until a model server answers a completion
+version_added: 0.1.0
+description:
+  - Looks at the server until it answers a completion of one token, and tells on the screen how far it is.
+  - Fails as soon as the container has ended, with the last lines of its log, and otherwise at the time limit.
+  - C(/health) is not taken for an answer, since it answers while the engine behind it is unusable.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.info_module
+notes:
+  - This is an action plugin. Each look runs on the node itself, where the server and its container are.
+options:
+  url:
+    description: Where the server listens, as C(http://ADDRESS:PORT). Use an IP address, not a C(.local) name.
+    type: str
+    required: true
+  model:
+    description: The model's name as served.
+    type: str
+    required: true
+  container:
+    description: The container of the server.
+    type: str
+    required: true
+  timeout:
+    description: How long to wait, in seconds.
+    type: int
+    default: 1800
+  completion_timeout:
+    description: How long a single completion may take, in seconds. The first one may compile kernels.
+    type: int
+    default: 180
+  ask:
+    description: Whether to ask for a completion once C(/health) answers. The action plugin sets it.
+    type: bool
+    default: true
+  docker:
+    description: Absolute path of the Docker client.
+    type: path
+    default: /usr/bin/docker
+"""
+
+EXAMPLES = r"""
+- name: Wait until the model answers
+  dgxspark.suite.wait_serving:
+    url: http://192.0.2.11:8000
+    model: lab-tiny
+    container: dgxspark-lab-tiny-0
+    timeout: 600
+"""
+
+RETURN = r"""
+phase:
+  description: How far the server is.
+  returned: always
+  type: str
+  sample: serving
+detail:
+  description: What was seen last.
+  returned: always
+  type: str
+completion:
+  description: The text that was generated.
+  returned: when a completion was answered
+  type: str
+completion_seconds:
+  description: How long that completion took.
+  returned: when a completion was answered
+  type: float
+elapsed:
+  description: How long was waited, in seconds.
+  returned: always
+  type: int
+last_log:
+  description: The last line of the container's log.
+  returned: always
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line
+
+LOG_LINES = 40
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "model": {"type": "str", "required": True},
+            "container": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 1800},
+            "completion_timeout": {"type": "int", "default": 180},
+            "ask": {"type": "bool", "default": True},
+            "docker": {"type": "path", "default": "/usr/bin/docker"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        inspected = containers.ask(
+            given["docker"], ["inspect", "--type", "container", given["container"]], 30
+        )
+        state = containers.parse_inspect(inspected)[0]
+    except containers.EngineError as error:
+        module.fail_json(msg="The server's container cannot be looked at. %s" % error)
+    log = containers.log_tail(given["docker"], state.name, LOG_LINES)
+    if state.status != "running":
+        module.fail_json(
+            msg="Container %s has ended (%s, exit status %d). Its last lines:\n%s"
+            % (state.name, state.status, state.exit_code, log)
+        )
+    seen = serving.look(given["url"], given["model"], given["ask"], given["completion_timeout"])
+    module.exit_json(
+        changed=False,
+        phase=seen.phase,
+        detail=seen.detail,
+        completion=seen.completion,
+        completion_seconds=seen.seconds,
+        elapsed=0,
+        last_log=last_line(log),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a launch has to know of a node before it touches anything."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: workload_info
+short_description: Report the containers and the listening ports of a node
+version_added: 0.1.0
+description:
+  - Reads, in one round trip, what stands in the way of a launch or is to be replaced by it.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.info_module
+options:
+  docker:
+    description: Absolute path of the Docker client.
+    type: path
+    default: /usr/bin/docker
+  image:
+    description: An image to look up by reference. Nothing is pulled.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Look at what runs, and whether the image is there
+  dgxspark.suite.workload_info:
+    image: example/vllm:1.0
+  register: node
+
+- name: Show whose port 8000 is
+  ansible.builtin.debug:
+    msg: "{{ node.listening | selectattr('port', 'equalto', 8000) }}"
+"""
+
+RETURN = r"""
+image_id:
+  description: The id of O(image) on this node, V(null) where it is not there or none was asked for.
+  returned: success
+  type: str
+  sample: sha256:c89d5534b40a
+containers:
+  description: All containers of the node, running or not.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: dgxspark-lab-tiny-0
+      id: 1a444f003362
+      image: dgxspark-lab/vllm:cpu
+      image_id: sha256:c89d5534b40a
+      status: running
+      exit_code: 0
+      ours: true
+      labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}
+listening:
+  description:
+    - The TCP ports that somebody listens on.
+    - RV(listening[].pid), RV(listening[].process) and RV(listening[].container) are V(null) where they cannot be
+      seen; finding the owner of a socket of another user takes root.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    port:
+      description: The port.
+      type: int
+    pid:
+      description: The process that listens.
+      type: int
+    process:
+      description: Its name.
+      type: str
+    container:
+      description: The id of the container that it runs in.
+      type: str
+"""
+
+from dataclasses import asdict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "docker": {"type": "path", "default": "/usr/bin/docker"},
+            "image": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    docker, image = module.params["docker"], module.params["image"]
+    try:
+        found = containers.containers(docker)
+        image_id = containers.image_id(docker, image) if image else None
+    except containers.EngineError as error:
+        module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
+    module.exit_json(
+        changed=False,
+        image_id=image_id,
+        containers=[{**asdict(container), "ours": container.ours} for container in found],
+        listening=[asdict(listener) for listener in sockets.listeners()],
+    )
+
+
+if __name__ == "__main__":
+    main()

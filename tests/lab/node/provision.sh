@@ -1,0 +1,55 @@
+#!/bin/sh
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Turns a bare Debian or Ubuntu root file system into a lab node: systemd, sshd, sudo, a Docker engine,
+# and what a Spark has under /usr/local/cuda and /opt/ai-tools. Runs as root inside that system;
+# /wheels holds the wheels named in requirements.txt.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+
+apt-get update
+apt-get install -y --no-install-recommends \
+    systemd systemd-sysv dbus openssh-server sudo ca-certificates \
+    python3 python3-venv python3-requests docker.io iptables \
+    iproute2 iputils-ping procps rsync
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+
+# Every node gets its own identity at its first start.
+rm -f /etc/ssh/ssh_host_*_key* /etc/machine-id /var/lib/dbus/machine-id
+touch /etc/machine-id
+mkdir -p /etc/systemd/system/ssh.service.d
+printf '[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n' \
+    >/etc/systemd/system/ssh.service.d/host-keys.conf
+
+# The login of a person who may become root, as on a Spark.
+useradd --create-home --shell /bin/bash spark
+printf 'spark ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/spark
+chmod 0440 /etc/sudoers.d/spark
+usermod -aG docker spark
+
+# A container has no consoles, no devices to probe, and no disk of its own for a journal.
+systemctl mask getty.target console-getty.service systemd-udevd.service \
+    systemd-modules-load.service sys-kernel-debug.mount sys-kernel-tracing.mount \
+    apt-daily.timer apt-daily-upgrade.timer
+mkdir -p /etc/systemd/journald.conf.d
+printf '[Journal]\nStorage=volatile\n' >/etc/systemd/journald.conf.d/lab.conf
+systemctl enable ssh.service docker.service
+
+# The system CUDA: the real toolkit's ptxas and nvcc, where a Spark has them.
+cuda=/usr/local/cuda-13.0
+python3 -m venv /tmp/cuda
+/tmp/cuda/bin/pip install --quiet --no-index --find-links /wheels --no-deps --target /tmp/cuda/unpacked nvidia-cuda-nvcc
+mv /tmp/cuda/unpacked/nvidia/cu13 "$cuda"
+chmod 0755 "$cuda"/bin/*
+ln -s "$cuda" /usr/local/cuda
+rm -rf /tmp/cuda
+
+# Two virtual environments: one whose Triton cannot assemble for GB10 as it comes, one whose Triton can.
+for pair in vllm-env:3.5.1 vllm-env-next:3.9.0; do
+    venv=/opt/ai-tools/${pair%%:*}
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --no-index --find-links /wheels --no-deps "triton==${pair##*:}"
+done
+install -d -o spark -g spark /ai /ai/cache /ai/cache/huggingface

