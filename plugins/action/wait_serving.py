@@ -28,9 +28,9 @@ class ActionModule(ActionBase):
         started = told = time.monotonic()
         phase = ""
         while True:
-            # The first look at a healthy server comes back at once, so that what follows is announced.
+            # The first look at a healthy server comes back at once, to announce what follows.
             arguments["ask"] = phase in ("healthy", "refusing")
-            seen = self._execute_module(
+            seen: dict[str, Any] = self._execute_module(
                 module_name="dgxspark.suite.wait_serving",
                 module_args=arguments,
                 task_vars=task_vars,
@@ -41,8 +41,9 @@ class ActionModule(ActionBase):
                 return seen
             if now - started > limit:
                 seen["msg"] = (
-                    f"No completion within {limit} s: {seen['detail']}. The server is {seen['phase']}; its log ends "
-                    f"with: {seen['last_log']}. Give it longer with -e dgxspark_ready_timeout=SECONDS."
+                    f"No completion within {limit} s: {seen['detail']}. The server is "
+                    f"{seen['phase']}; its log ends with: {seen['last_log']}. "
+                    "Give it longer with -e dgxspark_ready_timeout=SECONDS."
                 )
                 return {**seen, "failed": True}
             if seen["phase"] != phase or now - told > SILENCE:
@@ -56,4 +57,6 @@ class ActionModule(ActionBase):
     def _tell(seen: dict[str, Any]) -> str:
         if seen["phase"] == "healthy":
             return "healthy: /health answers, asking for a completion (the first one may compile)"
+        if seen["phase"] == "refusing":
+            return f"refusing: {seen['detail']}"
         return f"{seen['phase']}: {seen['last_log'][:100] or seen['detail']}"

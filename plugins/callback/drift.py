@@ -11,10 +11,11 @@ type: aggregate
 short_description: Sum up, node by node, what is not as it should be
 version_added: 0.1.0
 description:
-  - Collects the findings of all ensure modules and prints them at the end of the run, a table of node and spec first,
-    then every finding that is not V(ok) with what was expected, what was found, and what is done about it.
-  - A spec whose task was skipped is C(not assessed), and a node that could not be reached is C(unreachable); neither
-    is ever counted as V(ok).
+  - Collects the findings of all ensure modules and prints them at the end of the run, a table of
+    node and spec first, then every finding that is not V(ok) with what was expected, what was
+    found, and what is done about it.
+  - A spec whose task was skipped is C(not assessed), and a node that could not be reached is
+    C(unreachable); neither is ever counted as V(ok).
   - A run without ensure modules prints nothing.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -23,6 +24,7 @@ requirements:
 """
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -53,6 +55,10 @@ COLOURS = {
 ENSURE = "dgxspark.suite.ensure_"
 
 
+def _worst(statuses: Sequence[str]) -> str:
+    return min(statuses, key=ORDER.index)
+
+
 class CallbackModule(CallbackBase):
     """Gathers results as they come; prints when the run ends."""
 
@@ -77,15 +83,24 @@ class CallbackModule(CallbackBase):
         self._take(result, "not assessed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self.unreachable[result.host.get_name()] = str(result.result.get("msg", ""))
+        # What a loop says in sum, "All items completed", is no reason.
+        outcomes = self._outcomes(result)
+        lost = next((outcome for outcome in outcomes if outcome.get("unreachable")), result.result)
+        self.unreachable[result.host.get_name()] = str(lost.get("msg", ""))
+        self._take(result, "unreachable")
+
+    @staticmethod
+    def _outcomes(result: Any) -> list[dict[str, Any]]:
+        """One for each item of a loop; the result itself without a loop, or with an empty one."""
+        return result.result.get("results") or [result.result]
 
     def _take(self, result: Any, without_findings: str) -> None:
-        """Note what one task said; without_findings is what it means that an ensure task has none."""
+        """Note what one task said; without_findings: what it means that an ensure task has none."""
         action = result.task.resolved_action or result.task.action
         if not action.startswith(ENSURE):
             return
         node = result.host.get_name()
-        for outcome in result.result.get("results", [result.result]):
+        for outcome in self._outcomes(result):
             spec = outcome.get("spec", action.removeprefix(ENSURE))
             found = outcome.get("findings", [])
             for finding in found:
@@ -95,8 +110,7 @@ class CallbackModule(CallbackBase):
                 self._note(node, spec, without_findings)
 
     def _note(self, node: str, spec: str, status: str) -> None:
-        worst = min(self.status.get((node, spec), "ok"), status, key=ORDER.index)
-        self.status[node, spec] = worst
+        self.status[node, spec] = _worst([self.status.get((node, spec), "ok"), status])
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         if not self.status:
@@ -110,22 +124,19 @@ class CallbackModule(CallbackBase):
             "node".ljust(width)
             + "".join(spec.ljust(column) for spec, column in zip(specs, columns, strict=True))
         )
-        for node in nodes:
-            row = [self._cell(node, spec) for spec in specs]
-            cells = "".join(cell.ljust(column) for cell, column in zip(row, columns, strict=True))
+        table = {node: [self._cell(node, spec) for spec in specs] for node in nodes}
+        for node, row in table.items():
+            padded = "".join(cell.ljust(column) for cell, column in zip(row, columns, strict=True))
+            self._display.display(node.ljust(width) + padded, color=COLOURS[_worst(row)])
+        for (spec, told), affected in self._together().items():
+            finding = dict(told)
             self._display.display(
-                node.ljust(width) + cells, color=COLOURS[min(row, key=ORDER.index)]
+                self._paragraph(affected, spec, finding), color=COLOURS[finding["status"]]
             )
-        for node, spec, finding in sorted(self.findings, key=lambda entry: entry[:2]):
-            if finding["status"] != "ok":
-                self._display.display(
-                    self._paragraph(node, spec, finding), color=COLOURS[finding["status"]]
-                )
         for node, reason in sorted(self.unreachable.items()):
             self._display.display(f"\n{node}: unreachable: {reason}", color=COLOURS["unreachable"])
-        self._display.display(
-            "\n" + self._summary(), color=COLOURS[min(self.status.values(), key=ORDER.index)]
-        )
+        cells = [cell for row in table.values() for cell in row]
+        self._display.display("\n" + self._summary(cells), color=COLOURS[_worst(cells)])
 
     def _cell(self, node: str, spec: str) -> str:
         return (
@@ -134,9 +145,20 @@ class CallbackModule(CallbackBase):
             else self.status.get((node, spec), "not assessed")
         )
 
+    def _together(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
+        """What is not ok, (spec, finding) -> nodes: nodes that drift alike are told of once."""
+        together: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+        for node, spec, finding in sorted(self.findings, key=lambda entry: entry[:2]):
+            if finding["status"] != "ok":
+                nodes = together.setdefault((spec, tuple(finding.items())), [])
+                if node not in nodes:
+                    nodes.append(node)
+        return together
+
     @staticmethod
-    def _paragraph(node: str, spec: str, finding: dict[str, Any]) -> str:
-        head = f"\n{node}: {spec}: {finding['check']}: {finding['status']} ({finding['severity']})"
+    def _paragraph(nodes: list[str], spec: str, finding: dict[str, Any]) -> str:
+        told = f"{spec}: {finding['check']}: {finding['status']} ({finding['severity']})"
+        head = f"\n{', '.join(nodes)}: {told}"
         body = [
             textwrap.fill(
                 f"{name + ':':<10}{finding[name]}",
@@ -151,12 +173,13 @@ class CallbackModule(CallbackBase):
         ]
         return "\n".join([head, *body])
 
-    def _summary(self) -> str:
-        counts = {status: 0 for status in ORDER}
+    def _summary(self, cells: list[str]) -> str:
+        counts = dict.fromkeys(ORDER, 0)
         for _node, _spec, finding in self.findings:
             counts[finding["status"]] += 1
         counts["unreachable"] = len(self.unreachable)
-        counts["not assessed"] = sum(status == "not assessed" for status in self.status.values())
+        for status in ("failed", "not assessed"):  # there is no finding that says so
+            counts[status] = cells.count(status)
         return "Checks: " + ", ".join(
             f"{count} {status}" for status, count in counts.items() if count
         )

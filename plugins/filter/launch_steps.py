@@ -12,8 +12,8 @@ author:
 version_added: 0.1.0
 short_description: Tell the steps from what runs on the nodes to what a plan wants
 description:
-  - Compares a launch plan with what M(dgxspark.suite.workload_info) saw on the nodes, and returns what has to be
-    removed and started, or why nothing may be done.
+  - Compares a launch plan with what M(dgxspark.suite.workload_info) saw on the nodes, and returns
+    what has to be removed and started, or why nothing may be done.
 options:
   _input:
     description: The plan, from P(dgxspark.suite.launch_plan#lookup).
@@ -28,7 +28,7 @@ options:
 EXAMPLES = r"""
 - name: Decide what has to be done
   ansible.builtin.set_fact:
-    launch_steps: "{{ launch_plan | dgxspark.suite.launch_steps({'spark1': node_of_spark1, 'spark2': node_of_spark2}) }}"
+    launch_steps: "{{ launch_plan | dgxspark.suite.launch_steps({'spark1': seen}) }}"
 """
 
 RETURN = r"""
@@ -50,7 +50,7 @@ _value:
       description: For each node that has to start one, its rank of the plan.
       type: dict
     pull:
-      description: The nodes that lack the image.
+      description: The nodes that have to start one and lack the image.
       type: list
       elements: str
 """

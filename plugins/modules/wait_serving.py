@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -12,19 +11,24 @@ module: wait_serving
 short_description: Wait until a model server answers a completion
 version_added: 0.1.0
 description:
-  - Looks at the server until it answers a completion of one token, and tells on the screen how far it is.
-  - Fails as soon as the container has ended, with the last lines of its log, and otherwise at the time limit.
+  - Looks at the server until it answers a completion of one token, and tells on the screen how far
+    it is.
+  - Fails as soon as the container has ended, with the last lines of its log, and otherwise at the
+    time limit.
   - C(/health) is not taken for an answer, since it answers while the engine behind it is unusable.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.info_module
+  - dgxspark.suite.attributes.actiongroup_dgxspark
 notes:
-  - This is an action plugin. Each look runs on the node itself, where the server and its container are.
+  - This is an action plugin. Each look runs on the node itself, where the server and its container
+    are.
 options:
   url:
-    description: Where the server listens, as C(http://ADDRESS:PORT). Use an IP address, not a C(.local) name.
+    description: Where the server listens, as C(http://ADDRESS:PORT). Use an IP address, not a
+      C(.local) name.
     type: str
     required: true
   model:
@@ -40,7 +44,8 @@ options:
     type: int
     default: 1800
   completion_timeout:
-    description: How long a single completion may take, in seconds. The first one may compile kernels.
+    description: How long a single completion may take, in seconds. The first one may compile
+      kernels.
     type: int
     default: 180
   ask:
@@ -91,6 +96,7 @@ last_log:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line
 

@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -18,6 +17,7 @@ author:
 extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.info_module
+  - dgxspark.suite.attributes.actiongroup_dgxspark
 options:
   docker:
     description: Absolute path of the Docker client.
@@ -62,8 +62,8 @@ containers:
 listening:
   description:
     - The TCP ports that somebody listens on.
-    - RV(listening[].pid), RV(listening[].process) and RV(listening[].container) are V(null) where they cannot be
-      seen; finding the owner of a socket of another user takes root.
+    - RV(listening[].pid), RV(listening[].process) and RV(listening[].container) are V(null) where
+      they cannot be seen; finding the owner of a socket of another user takes root.
   returned: success
   type: list
   elements: dict
@@ -85,6 +85,7 @@ listening:
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
 
 

@@ -4,23 +4,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 Observed = Mapping[str, Mapping[str, Any]]
 
 
-def launch_steps(plan: Mapping[str, Any], observed: Observed) -> Dict[str, Any]:
+def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     """The steps from what is there to what is planned.
 
-    plan: of the lookup launch_plan. observed: node name -> what the module workload_info returned there, for every
-    node that may hold something of ours, those included that the plan leaves out.
+    plan: of the lookup launch_plan. observed: node name -> what the module workload_info returned
+    there, for every node that may hold something of ours, those included that the plan leaves out.
 
-    Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every rank already runs as
-    planned), `remove` (node -> names of our containers that go), `start` (node -> its rank of the plan), `pull` (nodes
-    without the image).
+    Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every
+    rank already runs as planned), `remove` (node -> names of our containers that go), `start`
+    (node -> its rank of the plan), `pull` (nodes that start a rank and lack the image).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
-    kept = {rank["name"] for rank in plan["ranks"]} if running else set()
+    starting = [] if running else plan["ranks"]
+    kept = {(rank["node"], rank["name"]) for rank in plan["ranks"]} if running else set()
     return {
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
@@ -28,12 +30,12 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> Dict[str, Any]:
             node: [
                 container["name"]
                 for container in facts["containers"]
-                if container["ours"] and container["name"] not in kept
+                if container["ours"] and (node, container["name"]) not in kept
             ]
             for node, facts in observed.items()
         },
-        "start": {} if running else {rank["node"]: rank for rank in plan["ranks"]},
-        "pull": [rank["node"] for rank in plan["ranks"] if not observed[rank["node"]]["image_id"]],
+        "start": {rank["node"]: rank for rank in starting},
+        "pull": [rank["node"] for rank in starting if not observed[rank["node"]]["image_id"]],
     }
 
 
@@ -52,29 +54,29 @@ def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]
         for container in observed[rank["node"]]["containers"]:
             if container["name"] == rank["name"] and not container["ours"]:
                 yield (
-                    f"{rank['node']}: a container named {rank['name']} exists that was not started by this "
-                    "collection, so it is left alone. Rename or remove it"
+                    f"{rank['node']}: a container named {rank['name']} exists that was not started "
+                    "by this collection, so it is left alone. Rename or remove it"
                 )
 
 
 def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
     """Ports that the head will listen on and that somebody else listens on already."""
     facts = observed[plan["head"]]
-    ours: List[str] = [container["id"] for container in facts["containers"] if container["ours"]]
+    ours: list[str] = [container["id"] for container in facts["containers"] if container["ours"]]
     for what, port in plan["ports"].items():
         for listener in facts["listening"]:
             if listener["port"] != port or listener["container"] in ours:
                 continue
             who = (
-                f"{listener['process']} (pid {listener['pid']})"
+                f"{listener['process'] or 'a process'} (pid {listener['pid']})"
                 if listener["pid"]
                 else "another process"
             )
             named = [c["name"] for c in facts["containers"] if c["id"] == listener["container"]]
             where = f" in container {named[0]}" if named else ""
             yield (
-                f"{plan['head']}: port {port} ({what}) is taken by {who}{where}. Stop it, or choose another port: "
-                f"{_other_port(what)}"
+                f"{plan['head']}: port {port} ({what}) is taken by {who}{where}. "
+                f"Stop it, or choose another port: {_other_port(what)}"
             )
 
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
 
 LABEL = "dgxspark.suite/"
 OWNER = "dgxspark.suite"
 
+# docker inspect says some 14 KiB about each container.
+_ANSWER_BYTES = 64 << 20
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -39,7 +41,7 @@ class Container:
         return self.labels.get(LABEL + "owner") == OWNER
 
 
-def parse_inspect(text: str) -> List[Container]:
+def parse_inspect(text: str) -> list[Container]:
     """Containers out of `docker inspect`. Raises EngineError when that is not what text is."""
     try:
         return [
@@ -60,7 +62,7 @@ def parse_inspect(text: str) -> List[Container]:
         ) from error
 
 
-def containers(docker: str, timeout: float = 30) -> List[Container]:
+def containers(docker: str, timeout: float = 30) -> list[Container]:
     """All containers, running or not. docker: absolute path; timeout: seconds for each question."""
     ids = ask(docker, ["ps", "--all", "--quiet", "--no-trunc"], timeout).split()
     return (
@@ -68,11 +70,13 @@ def containers(docker: str, timeout: float = 30) -> List[Container]:
     )
 
 
-def image_id(docker: str, reference: str, timeout: float = 30) -> Optional[str]:
-    """The id of an image on this node, None where it is not there."""
+def image_id(docker: str, reference: str, timeout: float = 30) -> str | None:
+    """The id of an image on this node, None where it is not there. Raises EngineError."""
     result = command.run(
         [docker, "image", "inspect", "--format", "{{.Id}}", "--", reference], timeout
     )
+    if result.outcome != command.EXITED:
+        raise EngineError("%s image inspect: %s" % (docker, result.describe()))
     return result.stdout.strip() if result.ok else None
 
 
@@ -84,18 +88,24 @@ def log_tail(docker: str, name: str, lines: int, timeout: float = 30) -> str:
 
 def merge_logs(stdout: str, stderr: str) -> str:
     """The two streams of `docker logs --timestamps` as one text."""
-    stamped = [line.partition(" ") for line in (stdout + "\n" + stderr).splitlines() if line]
+    # Docker stamps what ends in a line feed; the carriage returns of a progress bar are within.
+    stamped = [line.partition(" ") for line in (stdout + "\n" + stderr).split("\n") if line]
     # A stable sort: lines of one stream that share a time stamp stay as they were.
-    return "\n".join(_COLOUR.sub("", text) for _when, _space, text in sorted(stamped, key=_stamp))
+    return "\n".join(_shown(text) for _when, _space, text in sorted(stamped, key=_stamp))
 
 
-def _stamp(line: Tuple[str, str, str]) -> str:
+def _shown(line: str) -> str:
+    """What a terminal shows of a line in the end: of a progress bar, its last state."""
+    return _COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2]
+
+
+def _stamp(line: tuple[str, str, str]) -> str:
     return line[0]
 
 
 def ask(docker: str, question: Sequence[str], timeout: float) -> str:
     """The standard output of one docker command. Raises EngineError."""
-    result = command.run([docker, *question], timeout)
+    result = command.run([docker, *question], timeout, limit=_ANSWER_BYTES)
     if not result.ok:
         raise EngineError("%s %s: %s" % (docker, question[0], result.describe()))
     return result.stdout

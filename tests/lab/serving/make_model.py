@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a tiny Qwen3 with random weights, laid out as a Hugging Face cache: ``make_model.py HF_HOME``."""
+"""Makes a tiny Qwen3 of random weights in a Hugging Face cache: ``make_model.py HF_HOME``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def make(target: Path) -> None:
 
 
 def place(files: Path, hf_home: Path) -> None:
-    """Lay ``files`` out under ``hf_home`` as the hub's own cache: blobs by content, a snapshot of links, refs/main."""
+    """Lay files out as the hub's own cache: blobs by content, a snapshot of links, refs/main."""
     repo = hf_home / "hub" / ("models--" + REPO.replace("/", "--"))
     digests = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files.iterdir())

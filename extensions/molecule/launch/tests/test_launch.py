@@ -8,49 +8,10 @@ Runs after lab-tiny was launched over both nodes.
 from __future__ import annotations
 
 import json
-import subprocess
 import urllib.request
-from pathlib import Path
 from typing import Any
 
-import pytest
-import testinfra
-
-ROOT = Path(__file__).resolve().parents[4]
-NAMES = ("spark1", "spark2")
-
-
-def node(name: str) -> Any:
-    inventory = ROOT / "inventories" / "lab"
-    return testinfra.get_host(f"ansible://{name}?ansible_inventory={inventory}", sudo=True)
-
-
-@pytest.fixture(scope="module")
-def nodes() -> dict[str, Any]:
-    return {name: node(name) for name in NAMES}
-
-
-def address(name: str) -> str:
-    listed = subprocess.run(
-        ["ansible-inventory", "--inventory", "inventories/lab", "--host", name],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    return str(json.loads(listed.stdout)["ansible_host"])
-
-
-def playbook(name: str, *arguments: str) -> tuple[int, str]:
-    """Exit status and output of a playbook, run as people run it."""
-    done = subprocess.run(
-        ["ansible-playbook", "--inventory", "inventories/lab", f"playbooks/{name}.yml", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    return done.returncode, " ".join(done.stdout.split())
+from lab import NODES, address, playbook
 
 
 def complete(model: str) -> str:
@@ -78,7 +39,7 @@ def test_the_model_answers_on_the_management_address() -> None:
 def test_ray_has_both_nodes_and_both_serve(nodes: dict[str, Any]) -> None:
     status = nodes["spark1"].check_output("docker exec dgxspark-lab-tiny-0 ray status")
     assert "2.0/2.0 GPU" in status
-    for rank, name in enumerate(NAMES):
+    for rank, name in enumerate(NODES):
         processes = nodes[name].check_output(f"docker top dgxspark-lab-tiny-{rank}")
         assert "ray::RayWorkerProc" in processes, name
 
@@ -90,7 +51,7 @@ def test_the_server_is_the_first_process_of_the_heads_container(nodes: dict[str,
 
 
 def test_ranks_meet_on_the_fabric(nodes: dict[str, Any]) -> None:
-    for rank, name in enumerate(NAMES):
+    for rank, name in enumerate(NODES):
         environment = containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Env"]
         assert "GLOO_SOCKET_IFNAME=eth1" in environment
         fabric = nodes[name].interface("eth1").addresses
@@ -102,23 +63,25 @@ def test_all_ranks_carry_one_plan(nodes: dict[str, Any]) -> None:
         containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Labels"][
             "dgxspark.suite/plan-hash"
         ]
-        for rank, name in enumerate(NAMES)
+        for rank, name in enumerate(NODES)
     }
     assert len(hashes) == 1
 
 
 def test_check_mode_prints_the_docker_commands_and_starts_nothing(nodes: dict[str, Any]) -> None:
-    before = {name: containers(nodes[name]).keys() for name in NAMES}
+    before = {name: containers(nodes[name]).keys() for name in NODES}
     status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "--check")
     assert status == 0, said
-    assert "docker run" in said and "--name dgxspark-lab-tiny-solo-0" in said
-    assert {name: containers(nodes[name]).keys() for name in NAMES} == before
+    assert "docker run" in said
+    assert "--name dgxspark-lab-tiny-solo-0" in said
+    assert {name: containers(nodes[name]).keys() for name in NODES} == before
 
 
 def test_an_unknown_recipe_names_its_neighbours() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tinny")
     assert status != 0
-    assert "'lab-tinny' not found" in said and "Did you mean lab-tiny" in said
+    assert "'lab-tinny' not found" in said
+    assert "Did you mean lab-tiny" in said
 
 
 def test_a_taken_port_is_refused_and_the_running_model_stays(nodes: dict[str, Any]) -> None:
@@ -159,7 +122,8 @@ def test_a_server_that_exits_fails_the_launch_with_its_last_words(nodes: dict[st
         "launch", "-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype"
     )
     assert status != 0
-    assert "has ended" in said and "no-such-dtype" in said
+    assert "has ended" in said
+    assert "no-such-dtype" in said
     assert not containers(nodes["spark1"]), "the failed container must be gone"
 
 

@@ -1,0 +1,24 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's nodes, for testinfra."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from lab import NODES, ROOT
+
+
+@pytest.fixture(scope="session")
+def nodes() -> dict[str, Any]:
+    """Name -> testinfra host, as root."""
+    inventory = ROOT / "inventories" / "lab"
+    options = f"?ansible_inventory={inventory}"
+    return {name: testinfra.get_host(f"ansible://{name}{options}", sudo=True) for name in NODES}

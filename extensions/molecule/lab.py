@@ -1,0 +1,76 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the scenarios' tests act on the lab: as people do, by ansible and ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+NODES = ("spark1", "spark2")
+BOOKS = ("/var/log", "/run", "/var/lib/containerd")
+INVENTORY = ["--inventory", "inventories/lab"]
+
+
+def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def address(node: str) -> str:
+    listed = run("ansible-inventory", *INVENTORY, "--host", node)
+    return str(json.loads(listed.stdout)["ansible_host"])
+
+
+def playbook(name: str, *arguments: str) -> tuple[int, str]:
+    """Exit status of a playbook and what it said, white space folded."""
+    done = run("ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def module(node: str, name: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:
+    """The result of one module of this collection on one node, as root."""
+    given = json.dumps(arguments)
+    done = run(
+        *("ansible", *INVENTORY, node, "--become", "-m", f"dgxspark.suite.{name}", "-a", given),
+        *options,
+        ANSIBLE_LOAD_CALLBACK_PLUGINS="true",
+        ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+    )
+    # The drift report comes after the document.
+    document, _end = json.JSONDecoder().raw_decode(done.stdout)
+    return dict(document["plays"][0]["tasks"][0]["hosts"][node])
+
+
+def on_node(node: str, script: str) -> str:
+    """The output of a shell script that runs as root on a node, straight through the engine."""
+    done = run("docker", "exec", node, "sh", "-ec", script)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def footprint(node: str) -> dict[str, str]:
+    """What differs on a node from its image, with a checksum for each file: path -> what.
+
+    Left out is what any login writes, and how the engine keeps its books: it makes a container in
+    order to look into an image, and removes it again.
+    """
+    changed = run("docker", "diff", node).stdout.splitlines()
+    kept = [line for line in changed if not line[2:].startswith(BOOKS)]
+    paths = [line[2:] for line in kept]
+    listed = on_node(
+        node, "xargs -r -d '\\n' sha256sum 2>/dev/null <<'END' || true\n%s\nEND" % "\n".join(paths)
+    )
+    sums = {path: digest for digest, path in (line.split("  ", 1) for line in listed.splitlines())}
+    return {line[2:]: line[:1] + sums.get(line[2:], "") for line in kept}

@@ -1,0 +1,228 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: launch_plan
+author:
+  - dgxspark.suite contributors (@dgxspark)
+short_description: Plan the launch of a recipe on these nodes
+description:
+  - Turns recipe, overrides, nodes and inventory into one map that describes every container to
+    start, down to the C(docker run) command that a person could paste.
+  - Runs on the controller; no node is touched. What it takes from facts must have been gathered.
+  - Fails with every reason at once, each with the way out.
+options:
+  _terms:
+    description: Name or path of one recipe, as for P(dgxspark.suite.recipe#lookup).
+    type: list
+    elements: str
+    required: true
+  nodes:
+    description:
+      - The nodes that may be used, in order; the first becomes the head.
+      - Each is a host of the inventory by name, or a map with C(name), C(address),
+        C(fabric_address) and C(fabric_interface). What a map leaves out comes from the host's
+        variables and facts.
+      - The C(address) is C(dgxspark_address), else C(ansible_host) if that is an IP address, else
+        the address of the default route.
+      - The C(fabric_address) is C(dgxspark_fabric_address); without one the ranks talk over the
+        C(address). The C(fabric_interface) is the one that carries it.
+    type: list
+    elements: raw
+    required: true
+  overrides:
+    description:
+      - Values that win over the recipe's C(defaults), as a map, as a list of C(key=value), or as
+        text of C(key=value) words.
+    type: raw
+    default: {}
+  recipe_paths:
+    description: Folders with recipes, searched in this order and before the collection's own.
+    type: list
+    elements: path
+    default: []
+    vars:
+      - name: dgxspark_recipe_paths
+  hf_home:
+    description: The Hugging Face cache on the nodes; mounted read-only at the same path.
+    type: str
+    default: /ai/cache/huggingface
+    vars:
+      - name: dgxspark_hf_home
+  gpus:
+    description: V(all), a number, or empty for containers without a GPU.
+    type: str
+    default: all
+    vars:
+      - name: dgxspark_gpus
+  shm_size:
+    description: Upper bound of C(/dev/shm) in each container; Ray's object store lives there.
+    type: str
+    default: 16g
+    vars:
+      - name: dgxspark_shm_size
+  ipc_mode:
+    description:
+      - IPC namespace of the containers. V(host) is not recommended, since C(systemd-logind) may
+        remove the shared memory of a server when its user logs out.
+    type: str
+    default: private
+    vars:
+      - name: dgxspark_ipc_mode
+  ulimits:
+    description: Limits of each container as C(name:soft:hard).
+    type: list
+    elements: str
+    default: ['memlock:-1:-1', 'stack:67108864:67108864']
+    vars:
+      - name: dgxspark_ulimits
+  devices:
+    description: Devices of the node that containers get, such as V(/dev/infiniband) for RDMA.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_devices
+  env:
+    description: Variables for every container; those of the recipe win.
+    type: dict
+    default: {}
+    vars:
+      - name: dgxspark_env
+  env_allow:
+    description: Variables of the controller that recipes may ask for with C(${NAME}) in C(env).
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_env_allow
+  master_port:
+    description: Port on the head at which vLLM's ranks meet when Ray is not used.
+    type: int
+    default: 25000
+    vars:
+      - name: dgxspark_master_port
+  ray_port:
+    description: Port of Ray on the head.
+    type: int
+    default: 46379
+    vars:
+      - name: dgxspark_ray_port
+  ray_object_store_bytes:
+    description:
+      - Size of Ray's object store on each node, in bytes.
+      - vLLM hardly uses it, while Ray by itself would set a third of the node's memory aside.
+    type: int
+    default: 1073741824
+    vars:
+      - name: dgxspark_ray_object_store_bytes
+  ray_wait_seconds:
+    description: How long the head waits for all nodes to join Ray, and a worker for the head.
+    type: int
+    default: 300
+    vars:
+      - name: dgxspark_ray_wait_seconds
+  secret_values:
+    description:
+      - Return the values of the plan's C(secret_env) instead of the plan.
+      - For the one task that starts the containers, which must set C(no_log).
+    type: bool
+    default: false
+requirements:
+  - PyYAML on the controller
+seealso:
+  - plugin: dgxspark.suite.recipe
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: Plan the launch
+  ansible.builtin.set_fact:
+    launch_plan: >-
+      {{ lookup('dgxspark.suite.launch_plan', recipe,
+                nodes=groups['spark_nodes'], overrides=overrides | default({})) }}
+  run_once: true
+
+- name: Show what would be started
+  ansible.builtin.debug:
+    msg: "{{ launch_plan.docker_commands | map(attribute='command') }}"
+  run_once: true
+"""
+
+RETURN = r"""
+_raw:
+  description:
+    - The plan. C(docs/contracts/launch_plan.md) in the collection describes every key.
+    - With O(secret_values=true) a map of the secret variables instead.
+  type: list
+  elements: dict
+"""
+
+import json
+import os
+import pathlib
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
+    Node,
+    RecipeError,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.nodes import node
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.plan import (
+    Settings,
+    build_plan,
+    secret_values,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
+
+BUNDLED_RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
+
+
+class LookupModule(LookupBase):
+    """The recipe engine's load, resolve and build_plan."""
+
+    def run(
+        self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
+    ) -> list[dict[str, t.Any]]:
+        # Options taken from variables arrive as written in the inventory, templates unresolved.
+        ours = {
+            name: self._templar.template(value)
+            for name, value in (variables or {}).items()
+            if name.startswith("dgxspark_")
+        }
+        self.set_options(var_options=ours, direct=kwargs)
+        if len(terms) != 1:
+            raise AnsibleError(f"launch_plan takes one recipe, got {len(terms)}")
+        settings = Settings(**{name: self._plain(name) for name in Settings.__dataclass_fields__})
+        try:
+            resolved = resolve(
+                load(terms[0], [*self._plain("recipe_paths"), str(BUNDLED_RECIPES)]),
+                parse_overrides(self._plain("overrides")),
+                self._nodes((variables or {}).get("hostvars") or {}),
+                env_allow=self._plain("env_allow"),
+                environ=os.environ,
+                master_port=settings.master_port,
+            )
+            plan = build_plan(resolved, settings)
+            if self.get_option("secret_values"):
+                return [secret_values(resolved, settings, os.environ)]
+        except RecipeError as exc:
+            raise AnsibleError(str(exc)) from exc
+        return [plan]
+
+    def _nodes(self, hostvars: t.Mapping[str, t.Any]) -> list[Node]:
+        return [node(given, hostvars) for given in self._plain("nodes")]
+
+    def _plain(self, name: str) -> t.Any:
+        """An option without Ansible's own subclasses of str, dict and list."""
+        try:
+            return json.loads(json.dumps(self.get_option(name)))
+        except (TypeError, ValueError) as exc:
+            raise AnsibleError(f"launch_plan: option {name} is not plain data: {exc}") from exc

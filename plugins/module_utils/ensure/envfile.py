@@ -1,0 +1,310 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our keys in an environment file that other people edit, too, as /etc/dgxspark/paths.env.
+
+The file is read by shells (`set -a; . FILE`) and by systemd (EnvironmentFile=). What both of them
+understand is written; every line that is not an assignment of a changed key stays as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import Blocked
+
+MODE = 0o644
+HEADER = "# Absolute paths for the launchers of dgxspark.suite. Other lines are left alone.\n"
+
+_DIRECTORY_MODE = 0o755
+_LIMIT = 1 << 20
+_LOCK_SECONDS = 10.0
+_ASSIGNMENT = re.compile(
+    r"\s*(?P<export>export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)", re.DOTALL
+)
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
+
+
+@dataclass(frozen=True)
+class EnvFile:
+    """One reading of the file.
+
+    path is the real file behind any links; text is None where there is none. writable tells whether
+    this user could replace it, or make it together with its directory.
+    """
+
+    path: str
+    text: str | None = None
+    mode: int = MODE
+    owner: int = 0
+    writable: bool = True
+
+    @classmethod
+    def read(cls, path: str) -> EnvFile:
+        """Raises Blocked for what is not a readable UTF-8 text file of whole assignments."""
+        try:
+            path = os.path.realpath(path)
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):
+                kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+                raise Blocked("%s is %s" % (path, kind), "Move it away: a text file belongs there.")
+            if found.st_size > _LIMIT:
+                raise Blocked(
+                    "%s has %d bytes" % (path, found.st_size),
+                    "Look at what it is: a few lines of KEY=/path belong there.",
+                )
+            with open(path, "rb") as stream:
+                data = stream.read()
+        except FileNotFoundError:
+            return cls(path, writable=_is_writable(path))
+        except OSError as error:
+            raise Blocked(
+                "%s cannot be read: %s" % (path, error.strerror),
+                "Run as root (become), and see that every part of the path is a directory.",
+            ) from error
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Blocked(
+                "%s is not UTF-8 text (byte %d)" % (path, error.start),
+                "Restore it or move it away; it is never overwritten unread.",
+            ) from error
+        if "\0" in text:
+            raise Blocked(
+                "%s contains NUL bytes" % path,
+                "Restore it or move it away; a crash may have left it half-written.",
+            )
+        mode = stat.S_IMODE(found.st_mode)
+        file = cls(path, text, mode, found.st_uid, _is_writable(path))
+        file.values()  # raises where the text was cut off
+        return file
+
+    def values(self) -> dict[str, str]:
+        """What the file assigns; the last assignment of a key wins. Nothing is expanded.
+
+        Raises Blocked where a quote is left open: the file was probably cut off there.
+        """
+        found = {}
+        for line in _logical_lines(self.text or ""):
+            key, _prefix, value = _assignment(line)
+            if key:
+                found[key] = value
+        return found
+
+    def excerpt(self, keys: Mapping[str, object]) -> str:
+        """The file's own lines for these keys: what a diff may show of a file with secrets."""
+        lines = _logical_lines(self.text or "")
+        return "".join(line.rstrip("\n") + "\n" for line in lines if _assignment(line)[0] in keys)
+
+    @property
+    def permissions_ok(self) -> bool:
+        """Whether everybody can read the file and nobody but its rightful owner can write it."""
+        return self.mode == MODE and self.owner == _rightful_owner(self.owner)
+
+    def changed(self, changes: Mapping[str, str | None]) -> EnvFile:
+        """The same with keys set, or removed where the value is None; mode and owner put right."""
+        lines: list[str] = []
+        pending = dict(changes)
+        # Backwards, because the last assignment is the one in force: it is set, others go.
+        for line in reversed(_logical_lines(self.text or "")):
+            key, prefix, value = _assignment(line)
+            wanted = changes.get(key)
+            if key not in changes or (wanted is not None and key in pending and value == wanted):
+                lines.append(line)
+            elif wanted is not None and key in pending:
+                lines.append(_rendered(prefix, key, wanted))
+            pending.pop(key, None)
+        lines.reverse()
+        added = {key: value for key, value in pending.items() if value is not None}
+        if added and not lines:
+            lines.append(HEADER)
+        elif added and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        lines += [_rendered("", key, added[key]) for key in sorted(added)]
+        text = "".join(lines) if lines or self.text is not None else None
+        return replace(self, text=text, mode=MODE, owner=_rightful_owner(self.owner))
+
+
+@dataclass(frozen=True)
+class EnvEdit:
+    """The declared edit of an environment file; see EnvFile.changed."""
+
+    file: EnvFile
+    changes: Mapping[str, str | None]
+
+    @property
+    def subject(self) -> str:
+        return self.file.path
+
+    @property
+    def before(self) -> str:
+        return self._shown(self.file)
+
+    @property
+    def after(self) -> str:
+        return self._shown(self.file.changed(self.changes))
+
+    def apply(self) -> None:
+        """Write the file in one step. Raises OSError or Blocked, and then nothing has changed.
+
+        The file is read again under the lock, so that an edit made since is kept.
+        """
+        directory = os.path.dirname(self.file.path)
+        _make_directories(directory)
+        with _locked(directory):
+            wanted = EnvFile.read(self.file.path).changed(self.changes)
+            if wanted.text is not None:
+                _replace(wanted)
+
+    def _shown(self, file: EnvFile) -> str:
+        lines = file.excerpt(self.changes)
+        if self.file.text is not None and not self.file.permissions_ok:
+            lines += "# mode %04o, owner %d\n" % (file.mode, file.owner)
+        return lines
+
+
+def _rightful_owner(owner: int) -> int:
+    # Only root can give files away; for anybody else (a test, a user's own file) it is right as is.
+    return 0 if os.geteuid() == 0 else owner
+
+
+def _is_writable(path: str) -> bool:
+    directory = os.path.dirname(path)
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Cut text at the line ends that neither a quote nor a backslash covers; joined, it is text."""
+    lines = []
+    start = at = 0
+    quote = ""
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and quote != "'":
+            at += 1
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char == "#" and (at == start or text[at - 1].isspace()):
+            # A comment, where an apostrophe is just an apostrophe.
+            at = text.find("\n", at)
+            at = len(text) - 1 if at < 0 else at
+            char = text[at]
+        if char == "\n" and not quote:
+            lines.append(text[start : at + 1])
+            start = at + 1
+        at += 1
+    if quote:
+        number = text.count("\n", 0, start) + 1
+        raise Blocked(
+            "line %d opens a quote that is never closed" % number,
+            "Close the quote; the file may have been cut off there.",
+        )
+    return lines + ([text[start:]] if start < len(text) else [])
+
+
+def _assignment(line: str) -> tuple[str, str, str]:
+    """(key, export prefix, value) of a line, or three empty strings."""
+    match = _ASSIGNMENT.fullmatch(line)
+    if not match:
+        return "", "", ""
+    return match["key"], match["export"] or "", _first_word(match["value"])
+
+
+def _first_word(text: str) -> str:
+    """A value without its quotes, as a shell reads it; a carriage return is part of it."""
+    word = ""
+    quote = ""
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and quote != "'":
+            at += 1
+            escaped = text[at : at + 1]
+            if quote and escaped not in '"\\$`\n':
+                word += "\\" + escaped
+            elif escaped != "\n":
+                word += escaped or "\\"
+        elif char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        elif not quote and char in " \t\n":
+            break
+        else:
+            word += char
+        at += 1
+    return word
+
+
+def _rendered(prefix: str, key: str, value: str) -> str:
+    if not value or any(char in value for char in "\0\r\n"):
+        raise ValueError("%s cannot be set to %r" % (key, value))
+    if not _PLAIN.fullmatch(value):
+        value = '"%s"' % re.sub(r'(["\\$`])', r"\\\1", value)
+    return "%s%s=%s\n" % (prefix, key, value)
+
+
+def _make_directories(path: str) -> None:
+    """Make path and what is missing above it, readable by everybody whatever the umask."""
+    if os.path.isdir(path):
+        return
+    _make_directories(os.path.dirname(path))
+    with suppress(FileExistsError):
+        os.mkdir(path)
+        os.chmod(path, _DIRECTORY_MODE)
+
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """Hold the lock of a directory: the file itself is replaced, and a lock file would remain."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Blocked(
+                        "%s has been locked by another run for %g s" % (directory, _LOCK_SECONDS),
+                        "Wait for the other run to end, then run again.",
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(file: EnvFile) -> None:
+    directory, name = os.path.split(file.path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".%s." % name, dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write((file.text or "").encode("utf-8"))
+            os.fchmod(stream.fileno(), file.mode)
+            if os.geteuid() == 0:
+                os.fchown(stream.fileno(), file.owner, 0)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file.path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,459 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is the ptxas that Triton really uses able to assemble for this machine, and if not, what helps?
+
+A pin is written only after Triton, under that very pin, has compiled a kernel; a repair is the
+smallest change of the launchers' environment that was seen to work. Nothing is decided by a table
+of versions: those serve only to explain.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import (
+    MODE,
+    EnvEdit,
+    EnvFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    BLOCKED,
+    CRITICAL,
+    DRIFT,
+    INFO,
+    OK,
+    SKIPPED,
+    WARNING,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
+    Binary,
+    capability,
+    cuda_ptxas,
+    examine,
+    gpu_names,
+    version_key,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import (
+    Change,
+    Image,
+    Problem,
+    Report,
+    Target,
+    Trial,
+    Venv,
+    ask,
+    find_docker,
+)
+
+# Triton up to 3.5 reads the first for sm_121, later ones read the second.
+PINS = ("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH")
+PTXAS_BIN = "PTXAS_BIN"
+KEYS = (PTXAS_BIN, *PINS)
+
+# What of the environment file reaches Triton and ptxas; the rest is for others, or secret.
+_REACHES_TRITON = ("TRITON_", "PTXAS", "CUDA_", "DISABLE_PTXAS")
+
+# Check ids name the machine that they were made for; another arch leaves them as they are.
+_ASSEMBLES = "triton_ptxas_sm121"
+_COMPILES = "triton_compile_sm121"
+_CHECKS = {
+    PINS[0]: "triton_ptxas_path",
+    PINS[1]: "triton_ptxas_blackwell_path",
+    PTXAS_BIN: "ptxas_bin",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters; exactly one of venv and image. timeout is in seconds."""
+
+    venv: str | None
+    image: str | None
+    arch: str
+    cuda_home: str | None
+    paths_file: str
+    timeout: float
+    docker_bin: str | None
+    image_python: str
+
+    @property
+    def target(self) -> str:
+        """The virtual environment or the image, whichever it is."""
+        return self.image or self.venv or ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        try:
+            capability(self.arch)
+        except ValueError as error:
+            raise ValueError("arch: %s" % error) from error
+        if self.timeout <= 0:
+            raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
+        if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
+            raise ValueError("image: expected the name or id of an image, found %r" % self.image)
+        for name in ("venv", "cuda_home", "paths_file", "docker_bin"):
+            path = getattr(self, name)
+            if path is not None and not os.path.isabs(path):
+                raise ValueError("%s: expected an absolute path, found %r" % (name, path))
+
+
+def _expected(check: str, wanted: Wanted) -> str:
+    names = " and ".join(gpu_names(wanted.arch))
+    number = capability(wanted.arch)
+    return {
+        _ASSEMBLES: "the ptxas that Triton chooses in %s assembles for %s" % (wanted.target, names),
+        _COMPILES: 'Triton in %s compiles for GPUTarget("cuda", %d, 32)' % (wanted.target, number),
+        _CHECKS[PTXAS_BIN]: "a ptxas that works for %s, or not set where no pin is" % names,
+    }.get(check, "not set, or a ptxas with which Triton works")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on.
+
+    file is the environment file, or why it cannot be used. entries are the binaries that its KEYS
+    name, system those of the node's CUDA toolkits, best first. report is the target's answer in
+    the launchers' environment and without its pins; retrials are with a pin to a toolkit's binary,
+    made only where none of those worked.
+    """
+
+    file: EnvFile | Blocked
+    entries: Mapping[str, Binary]
+    system: tuple[Binary, ...]
+    report: Report | Problem
+    retrials: tuple[Trial, ...] = ()
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {} if isinstance(self.file, Blocked) else self.file.values()
+
+
+def observe(wanted: Wanted) -> Observed:
+    """Read the node and ask the target. Changes nothing."""
+    try:
+        file: EnvFile | Blocked = EnvFile.read(wanted.paths_file)
+    except Blocked as blocked:
+        file = blocked
+    values = {} if isinstance(file, Blocked) else file.values()
+    binaries: dict[str, Binary] = {}
+
+    def look(path: str, where: str) -> Binary:
+        if path not in binaries:
+            binaries[path] = examine(path, where, wanted.arch, wanted.timeout)
+        return binaries[path]
+
+    system = tuple(look(path, "system") for path in cuda_ptxas(wanted.cuda_home))
+    entries = {key: look(values[key], "pinned") for key in KEYS if key in values}
+    target: Target = Venv(wanted.target)
+    if wanted.image:
+        docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
+        target = Image(wanted.image, docker, wanted.image_python)
+    env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
+    pins = [key for key in PINS if key in values]
+    lent = [values[key] for key in pins]
+    changes = [Change(), *(Change({key: None}) for key in pins)]
+    if len(pins) > 1:
+        changes.append(Change(dict.fromkeys(pins)))
+    report = ask(target, wanted.arch, env, changes, wanted.timeout, lent=lent)
+    if isinstance(report, Problem) or any(trial.works for trial in report.trials):
+        return Observed(file, entries, system, report)
+    named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
+    working = [os.path.realpath(binary.path) for binary in (*named, *system) if binary.works]
+    candidates = list(dict.fromkeys(working))
+    changes = [Change({key: path}, path) for path in candidates for key in PINS]
+    if not changes:
+        return Observed(file, entries, system, report)
+    again = ask(target, wanted.arch, env, changes, wanted.timeout, True, [*lent, *candidates])
+    retrials = () if isinstance(again, Problem) else again.trials
+    return Observed(file, entries, system, report, retrials)
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to write, about one observation. Pure."""
+    file, report = observed.file, observed.report
+    facts = _facts(observed, wanted)
+    if isinstance(file, Blocked) or isinstance(report, Problem):
+        return Plan(tuple(_unassessed(observed, wanted)), paths=_paths(observed, {}), facts=facts)
+    case = _Case(wanted, file, report, observed.entries, observed.system, observed.retrials)
+    findings = case.findings()
+    if not any(finding.status == DRIFT for finding in findings):
+        return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts)
+    if not file.writable:
+        findings = [_out_of_reach(finding, file) for finding in findings]
+        return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts)
+    edit = EnvEdit(file, case.changes)
+    return Plan(tuple(findings), (edit,), _paths(observed, case.changes), facts)
+
+
+def _paths(observed: Observed, changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The entries of ours that hold once the changes are made: changed, or found to work."""
+    kept = {key: entry.path for key, entry in observed.entries.items() if entry.works}
+    return {key: value for key, value in {**kept, **changes}.items() if value}
+
+
+def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
+    report = observed.report if isinstance(observed.report, Report) else None
+    binaries = [*observed.system, *observed.entries.values()]
+    target = {"image" if wanted.image else "venv": wanted.target}
+    chosen = None
+    if report:
+        current = report.trials[0]
+        binaries = [*report.binaries, *binaries, *([current.binary] if current.binary else [])]
+        if report.image:
+            target["id"] = report.image
+        if current.path:
+            why = _why(report, observed.values, wanted)
+            version = current.binary.version if current.binary else ""
+            chosen = {"path": current.path, "version": version, "why": why}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for binary in binaries:
+        found.setdefault((binary.path, binary.sha256), asdict(binary))
+    return {
+        "arch": wanted.arch,
+        "target": target,
+        "triton_version": report.version if report else None,
+        "ptxas": list(found.values()),
+        "chosen": chosen,
+        "pins": {key: observed.values[key] for key in PINS if key in observed.values},
+    }
+
+
+def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
+    """The variable through which Triton came by its choice, or nothing."""
+    chosen = report.trials[0].path
+    for key in PINS:
+        without = _without(report, key)
+        if chosen and values.get(key) == chosen and without and without.path != chosen:
+            return key
+    return ""
+
+
+def _without(report: Report, key: str) -> Trial | None:
+    """What Triton does when this one pin is taken away."""
+    return next((trial for trial in report.trials if trial.changes == {key: None}), None)
+
+
+def _why(report: Report, values: Mapping[str, str], wanted: Wanted) -> str:
+    pin = _pin_in_use(report, values)
+    if pin:
+        return "%s in %s" % (pin, wanted.paths_file)
+    if not report.trials[0].path.startswith(report.root + os.sep):
+        return "named by the environment of the target itself"
+    ignored = " and ".join(key for key in PINS if key in values)
+    return "Triton's own" + (", in spite of %s" % ignored if ignored else "")
+
+
+def _unassessed(observed: Observed, wanted: Wanted) -> list[Finding]:
+    """The findings where the launchers' environment is unknown, or Triton does not speak."""
+    problem = isinstance(observed.report, Problem)
+    reason = "not assessed: %s" % ("see ptxas_target" if problem else "see paths_file")
+    findings = [_target(observed.report, wanted), _paths_file(observed.file)]
+    for check in (_ASSEMBLES, _COMPILES):
+        findings.append(Finding(check, SKIPPED, _expected(check, wanted), reason))
+    for key, check in _CHECKS.items():
+        entry = observed.entries.get(key)
+        finding = Finding(check, SKIPPED, _expected(check, wanted), reason)
+        if entry and not entry.is_ptxas:
+            finding = replace(
+                finding,
+                status=BLOCKED,
+                severity=WARNING,
+                actual=entry.describe(),
+                hint="It is repaired as soon as the target can be asked; or correct %s in %s."
+                % (key, wanted.paths_file),
+            )
+        findings.append(finding)
+    return findings
+
+
+def _out_of_reach(finding: Finding, file: EnvFile) -> Finding:
+    if finding.status != DRIFT:
+        return finding
+    hint = "%s cannot be written by this user: run as root (become), on a file system that is"
+    return replace(finding, status=BLOCKED, hint=hint % file.path + " not read-only.")
+
+
+def _target(report: Report | Problem, wanted: Wanted) -> Finding:
+    expected = "Triton with its NVIDIA backend in %s" % wanted.target
+    if isinstance(report, Problem):
+        hint = report.hint
+        return Finding("ptxas_target", BLOCKED, expected, report.actual, CRITICAL, hint=hint)
+    actual = "Triton %s, Python %s" % (report.version, report.python)
+    return Finding("ptxas_target", OK, expected, actual)
+
+
+def _paths_file(file: EnvFile | Blocked) -> Finding:
+    expected = "a text file of mode %04o that root owns, or none as long as none is needed" % MODE
+    if isinstance(file, Blocked):
+        hint = file.hint
+        return Finding("paths_file", BLOCKED, expected, str(file), CRITICAL, hint=hint)
+    if file.text is None:
+        return Finding("paths_file", OK, expected, "%s does not exist" % file.path)
+    actual = "%s has mode %04o and owner %d" % (file.path, file.mode, file.owner)
+    if file.permissions_ok:
+        return Finding("paths_file", OK, expected, actual)
+    fix = "set mode %04o and owner of %s" % (MODE, file.path)
+    return Finding("paths_file", DRIFT, expected, actual, WARNING, fix)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The usual case: the environment is known and Triton has answered under it."""
+
+    wanted: Wanted
+    file: EnvFile
+    report: Report
+    entries: Mapping[str, Binary]
+    system: tuple[Binary, ...]
+    retrials: tuple[Trial, ...]
+
+    @property
+    def current(self) -> Trial:
+        return self.report.trials[0]
+
+    @property
+    def repair(self) -> Mapping[str, str | None] | None:
+        """The first change of pins under which Triton worked; None where nothing did."""
+        trials = (*self.report.trials, *self.retrials)
+        return next((trial.changes for trial in trials if trial.works), None)
+
+    @property
+    def changes(self) -> dict[str, str | None]:
+        """All that is to be written: the repair, and what names no ptxas at all put right."""
+        changes = dict(self.repair or {})
+        for key in PINS:
+            if key in self.entries and not self.entries[key].is_ptxas:
+                changes.setdefault(key, None)
+        pin = next((changes[key] for key in PINS if changes.get(key)), None)
+        if self.current.works and _pin_in_use(self.report, self.file.values()):
+            pin = self.current.path
+        entry = self.entries.get(PTXAS_BIN)
+        if entry and not entry.is_ptxas:
+            changes[PTXAS_BIN] = pin or next((one.path for one in self.system if one.works), None)
+        elif pin and not (entry and entry.works):
+            changes[PTXAS_BIN] = pin
+        return changes
+
+    def findings(self) -> list[Finding]:
+        return [
+            _target(self.report, self.wanted),
+            _paths_file(self.file),
+            self._assembles(),
+            self._compiles(),
+            *(self._pin(key) for key in PINS),
+            self._ptxas_bin(),
+        ]
+
+    def _fix(self, keys: Sequence[str]) -> str:
+        """The edits of these keys in words."""
+        parts = []
+        for key in keys:
+            if key in self.changes:
+                value = self.changes[key]
+                parts.append("write %s=%s" % (key, value) if value else "remove %s" % key)
+        return "%s in %s" % (" and ".join(parts), self.wanted.paths_file) if parts else ""
+
+    def _judged(self, check: str, good: bool, actual: str, hint: str) -> Finding:
+        """A finding about Triton itself: good, or repairable by what was seen to work, or not."""
+        finding = Finding(check, OK, _expected(check, self.wanted), actual)
+        if good:
+            return finding
+        if self.repair:
+            return replace(finding, status=DRIFT, severity=CRITICAL, fix=self._fix(PINS))
+        return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint)
+
+    def _assembles(self) -> Finding:
+        binary = self.current.binary
+        actual = _gist(self.current.error)
+        if binary:
+            why = _why(self.report, self.file.values(), self.wanted)
+            actual = "%s; %s" % (binary.describe(), why)
+        return self._judged(_ASSEMBLES, self._has_assembled, actual, self._advice())
+
+    @property
+    def _has_assembled(self) -> bool:
+        return self.current.binary is not None and self.current.binary.works
+
+    def _compiles(self) -> Finding:
+        actual = "compiled" if self.current.compiled else _gist(self.current.error)
+        hint = self._advice() if self._has_assembled else "See %s." % _ASSEMBLES
+        return self._judged(_COMPILES, self.current.compiled, actual, hint)
+
+    def _pin(self, key: str) -> Finding:
+        check = _CHECKS[key]
+        entry = self.entries.get(key)
+        finding = Finding(check, OK, _expected(check, self.wanted), "not set")
+        if key in self.changes:
+            actual = entry.describe() if entry else "not set"
+            if entry and entry.works:
+                actual += "; with it, " + _gist(self.current.error)
+            severity = CRITICAL if key in (self.repair or {}) else WARNING
+            return self._to_change(key, actual, severity)
+        if not entry:
+            return finding
+        if _pin_in_use(self.report, self.file.values()) != key:
+            actual = "%s; Triton %s does not use it for %s"
+            actual %= (entry.describe(), self.report.version, self.wanted.arch)
+            return replace(finding, actual=actual)
+        own = _without(self.report, key)
+        if not (own and own.binary and own.binary.works):
+            return replace(finding, actual="in use: " + entry.describe())
+        actual = "%s in place of %s, which works, too" % (entry.describe(), own.binary.describe())
+        hint = "Remove %s from %s unless it is there on purpose." % (key, self.wanted.paths_file)
+        older = version_key(entry.version) < version_key(own.binary.version)
+        severity = WARNING if older else INFO
+        return replace(finding, actual=actual, hint=hint, severity=severity)
+
+    def _ptxas_bin(self) -> Finding:
+        entry = self.entries.get(PTXAS_BIN)
+        actual = entry.describe() if entry else "not set"
+        if PTXAS_BIN in self.changes:
+            return self._to_change(PTXAS_BIN, actual, WARNING)
+        check = _CHECKS[PTXAS_BIN]
+        return Finding(check, OK, _expected(check, self.wanted), actual)
+
+    def _to_change(self, key: str, actual: str, severity: str) -> Finding:
+        value = self.changes[key]
+        expected = "%s=%s" % (key, value) if value else "%s not set" % key
+        return Finding(_CHECKS[key], DRIFT, expected, actual, severity, self._fix([key]))
+
+    def _advice(self) -> str:
+        """What a person can do where nothing that was tried has worked."""
+        version, arch = self.report.version, self.wanted.arch
+        series = version_key(version)[:2]
+        upgrade = "Upgrade Triton to 3.6 or later, which brings a ptxas for %s" % arch
+        if series < (3, 4):
+            return upgrade + ": Triton %s does not know %s, whatever the ptxas." % (version, arch)
+        if series < (3, 5):
+            advice = ", or name a toolkit of CUDA 12.9 by cuda_home: Triton %s refuses CUDA 13."
+            return upgrade + advice % version + self._tried()
+        if series < (3, 6):
+            advice = ", or install a CUDA toolkit of 12.9 or later, or name one by cuda_home."
+            return upgrade + advice + self._tried()
+        advice = (
+            "Reinstall Triton %s, whose own ptxas should know %s, or install a CUDA toolkit that"
+        )
+        return advice % (version, arch) + " does, or name one by cuda_home." + self._tried()
+
+    def _tried(self) -> str:
+        """What was tried on the way to the advice."""
+        errors = {one.path: _gist(one.error) for one in self.retrials if one.error}
+        tried = []
+        for binary in self.system:
+            failed = errors.get(binary.path, "Triton does not take it")
+            tried.append(binary.describe() + (": " + failed if binary.works else ""))
+        return " Tried: %s." % "; ".join(tried) if tried else " No CUDA toolkit was found."
+
+
+def _gist(error: str) -> str:
+    """An exception's text in one line, without Triton's instructions to reproduce it."""
+    lines = [line.strip() for line in error.splitlines()]
+    kept = [line for line in lines if line and not line.startswith("Repro command")]
+    return "; ".join(kept)[:400] or "no error told"

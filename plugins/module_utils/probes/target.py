@@ -1,0 +1,235 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reach the Python that will run Triton, in a virtual environment or an image, and ask it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
+    command,
+    interpreter,
+    ptxas,
+    triton,
+)
+
+# What the other interpreter is given; each finds its imports among those before it.
+_CARRIED = tuple(module.__name__ for module in (command, ptxas, interpreter, triton))
+
+# Starting a container, on top of what runs in it, in seconds.
+_CONTAINER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a target cannot be asked, and what a person can do about it."""
+
+    actual: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One environment to try: changes to that of the launchers, None removes a name.
+
+    expect is the path that Triton must choose for a compile to be worth its time; empty for any.
+    """
+
+    changes: Mapping[str, str | None] = field(default_factory=dict)
+    expect: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What Triton did in one environment.
+
+    path is what it chose and binary what that is; both are empty where error says that it could
+    not choose. compiled tells whether a kernel became a cubin; error, then, why not.
+    """
+
+    changes: Mapping[str, str | None]
+    path: str = ""
+    binary: ptxas.Binary | None = None
+    compiled: bool = False
+    error: str = ""
+
+    @property
+    def works(self) -> bool:
+        return self.compiled and self.binary is not None and self.binary.works
+
+
+@dataclass(frozen=True)
+class Report:
+    """A target's answer: Triton's version, where its package lies, and what was found and tried.
+
+    image is the id of the image, empty for a virtual environment.
+    """
+
+    python: str
+    version: str
+    root: str
+    binaries: tuple[ptxas.Binary, ...]
+    trials: tuple[Trial, ...]
+    image: str
+
+
+@dataclass(frozen=True)
+class Venv:
+    """The interpreter of a virtual environment on this node."""
+
+    path: str
+
+    isolated = False
+
+    def put(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any] | Problem:
+        """The answer of probes.triton to the request, within timeout seconds."""
+        python = os.path.join(self.path, "bin", "python")
+        # Made here so that nothing remains even if the interpreter has to be killed.
+        with tempfile.TemporaryDirectory(prefix="dgxspark-venv-") as private:
+            env = {"HOME": private, "TMPDIR": private}
+            sources = interpreter.sources_of(_CARRIED)
+            told, result = interpreter.ask([python], sources, request, timeout, env)
+        if told:
+            return told
+        if not os.path.isdir(self.path):
+            return Problem(
+                "%s is not a directory" % self.path,
+                "Create the virtual environment there, or correct the parameter venv.",
+            )
+        return Problem(
+            "%s gives no answer: %s" % (python, result.describe()),
+            "Repair or rebuild the virtual environment, until `%s -V` answers." % python,
+        )
+
+
+@dataclass(frozen=True)
+class Image:
+    """The interpreter in a container image, by the Docker engine of this node."""
+
+    name: str
+    docker: str
+    python: str
+
+    isolated = True
+
+    def put(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any] | Problem:
+        """The answer of probes.triton to the request, within timeout seconds and the start-up."""
+        argv = [self.docker, "image", "inspect", "--format", "{{.Id}}", self.name]
+        inspected = command.run(argv, _CONTAINER_SECONDS)
+        if not inspected.ok:
+            return self._why_absent(inspected)
+        container = "dgxspark-probe-" + uuid.uuid4().hex[:12]
+        # Nothing is pulled, nothing can be written, and the container goes when it ends.
+        argv = [self.docker, "run", "--rm", "--interactive", "--pull", "never", "--name", container]
+        argv += ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--env", "TMPDIR=/tmp"]
+        for path in request["mounted"]:
+            source = os.path.realpath(path)
+            argv += ["--mount", "type=bind,source=%s,target=%s,readonly" % (source, path)]
+        argv += ["--workdir", "/", "--entrypoint", self.python, self.name]
+        sources = interpreter.sources_of(_CARRIED)
+        limit = timeout + _CONTAINER_SECONDS
+        told, result = interpreter.ask(argv, sources, request, limit)
+        if told:
+            return {**told, "image": inspected.stdout.strip()}
+        if result.outcome == command.TIMED_OUT:
+            # Only the client was killed; the container runs on.
+            command.run([self.docker, "rm", "--force", container], _CONTAINER_SECONDS)
+        trial = "docker run --rm --entrypoint %s %s -V" % (self.python, self.name)
+        # The engine's own complaints begin so, and end with an advertisement of its help.
+        complaints = [line for line in result.stderr.splitlines() if line.startswith("docker: ")]
+        why = complaints[0] if complaints else result.describe()
+        return Problem(
+            "%s in %s gives no answer: %s" % (self.python, self.name, why),
+            "See that `%s` answers; image_python names another interpreter." % trial,
+        )
+
+    def _why_absent(self, inspected: command.Result) -> Problem:
+        if "no such image" in inspected.stderr.lower():
+            return Problem(
+                "%s is not on this node" % self.name,
+                "Bring the image here first (docker pull, docker load): a check pulls nothing.",
+            )
+        return Problem(
+            "%s: %s" % (self.docker, inspected.describe()),
+            "See that the Docker engine is installed and runs, and that this user may use it;"
+            " docker_bin names another client.",
+        )
+
+
+Target = Union[Venv, Image]
+
+
+def find_docker(named: str = "") -> str:
+    """The Docker client: the one that was named, or else the one in a standard directory."""
+    standard = command.BASE_ENVIRONMENT["PATH"]
+    return named or shutil.which("docker", path=standard) or "/usr/bin/docker"
+
+
+def ask(
+    target: Target,
+    arch: str,
+    env: Mapping[str, str],
+    changes: Sequence[Change],
+    timeout: float,
+    until: bool = False,
+    lent: Sequence[str] = (),
+) -> Report | Problem:
+    """What Triton does in the target, in each of the environments that changes make of env.
+
+    With until, trials end with the first that works. lent are files of this node that an image
+    gets to see at the same place. timeout is in seconds, for each trial.
+    """
+    request = {
+        "arch": arch,
+        "env": dict(env),
+        "trials": [{"changes": dict(one.changes), "expect": one.expect} for one in changes],
+        "until": until,
+        "timeout": timeout,
+        "isolated": target.isolated,
+        "mounted": [path for path in lent if os.path.isfile(path)] if target.isolated else [],
+    }
+    try:
+        told = target.put(request, timeout * (len(changes) + 1))
+    except OSError as error:
+        return Problem("no room to work in: %s" % error, "See that /tmp can be written.")
+    if isinstance(told, Problem):
+        return told
+    if not told["root"]:
+        return Problem(
+            "its Python %s has no Triton" % told["python"],
+            "Install Triton (vLLM and PyTorch bring it), or name another venv or image.",
+        )
+    trials = tuple(_trial(one.changes, found) for one, found in zip(changes, told["trials"]))
+    versions = [found["version"] for found in told["trials"] if found.get("version")]
+    if not any(found.get("imported") for found in told["trials"]):
+        why = trials[0].error if trials else "nothing was tried"
+        return Problem(
+            "Triton %s in %s cannot be used: %s"
+            % (versions[0] if versions else "", told["root"], why),
+            "Repair or reinstall Triton there; a CUDA build with its NVIDIA backend is needed.",
+        )
+    return Report(
+        told["python"],
+        versions[0],
+        told["root"],
+        tuple(ptxas.Binary(**found) for found in told["binaries"]),
+        trials,
+        told.get("image", ""),
+    )
+
+
+def _trial(changes: Mapping[str, str | None], found: Mapping[str, Any]) -> Trial:
+    binary = found.get("binary")
+    return Trial(
+        changes,
+        found.get("path", ""),
+        ptxas.Binary(**binary) if binary else None,
+        bool(found.get("compiled")),
+        found.get("error", ""),
+    )

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the recipe engine passes around: issues, recipes, nodes, resolved recipes.
+
+docs/contracts/recipe.md describes the format and the rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+Severity = t.Literal["error", "warning", "suggestion"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Issue:
+    """One finding about a recipe or about a launch.
+
+    code: stable kebab-case id. field: dotted path in the recipe ("" = the whole file).
+    line: 1-based line of that field in the file, when known.
+    """
+
+    code: str
+    severity: Severity
+    field: str
+    message: str
+    fix: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = self.field or "recipe"
+        if self.line is not None:
+            where = f"{where} (line {self.line})"
+        return f"{where}: {self.message}. {self.fix} [{self.code}]"
+
+    def to_dict(self) -> dict[str, t.Any]:
+        return dataclasses.asdict(self)
+
+
+class RecipeError(Exception):
+    """A recipe that cannot be used; the text holds every reason, `issues` the same as data."""
+
+    def __init__(self, headline: str, issues: t.Sequence[Issue] = ()) -> None:
+        self.issues = tuple(issues)
+        super().__init__("\n".join([headline, *(f"  - {issue}" for issue in issues)]))
+
+
+class RecipeNotFound(RecipeError):
+    """No recipe of that name; the text says where it was looked for and which names are near."""
+
+
+class RecipeAmbiguous(RecipeError):
+    """Several files of that name within one search path; the text lists them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A recipe as its file says, core fields checked for type, nothing dropped.
+
+    name: the file's stem, which is what people type. data: every key of the file, as it stood.
+    lines: dotted field -> 1-based line. issues: what loading found; `validate` repeats them.
+    runtime_config: the explicit map plus all unknown top-level keys.
+    """
+
+    name: str
+    path: str
+    data: dict[str, t.Any]
+    lines: dict[str, int]
+    issues: tuple[Issue, ...]
+    model: str
+    runtime: str
+    container: str
+    command: str
+    defaults: dict[str, t.Any]
+    env: dict[str, t.Any]
+    metadata: dict[str, t.Any]
+    runtime_config: dict[str, t.Any]
+    recipe_version: str
+    mode: str
+    min_nodes: int
+    max_nodes: int | None
+    solo_only: bool
+    cluster_only: bool
+
+    def issue(self, code: str, severity: Severity, field: str, message: str, fix: str) -> Issue:
+        """An Issue that knows the line of its field (or of the nearest parent that has one)."""
+        path = field
+        while path and path not in self.lines:
+            path = path.rpartition(".")[0]
+        return Issue(code, severity, field, message, fix, self.lines.get(path))
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A machine that may hold a rank.
+
+    address: IP at which people and clients reach it (management network).
+    fabric_address: IP of the link between the nodes; None where there is none.
+    fabric_interface: the node's own name of the interface that carries `link_address`.
+    """
+
+    name: str
+    address: str
+    fabric_address: str | None = None
+    fabric_interface: str | None = None
+
+    @property
+    def link_address(self) -> str:
+        """The address at which the other ranks reach this node."""
+        return self.fabric_address or self.address
+
+
+@dataclasses.dataclass(frozen=True)
+class Rank:
+    """One engine process.
+
+    text: the shell text that ends in `exec <server>`; "" on a Ray worker, which runs no server.
+    argv: the words that the server receives.
+    """
+
+    rank: int
+    role: t.Literal["head", "worker"]
+    node: Node
+    text: str
+    argv: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedRecipe:
+    """A recipe decided for given overrides and nodes: nothing is left open.
+
+    runtime: vllm (solo) | vllm-ray | vllm-distributed (cluster).
+    env: variable -> value. secret_env: variable -> variable of the controller that holds its value.
+    """
+
+    recipe: Recipe
+    overrides: dict[str, t.Any]
+    mode: t.Literal["solo", "cluster"]
+    runtime: str
+    model: str
+    image: str
+    served_model_name: str
+    port: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    ranks: tuple[Rank, ...]
+    env: dict[str, str]
+    secret_env: dict[str, str]
+    warnings: tuple[Issue, ...]

@@ -1,0 +1,395 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn a resolved recipe into a launch plan: one plain dict that describes every container.
+
+The dict is a contract, docs/contracts/launch_plan.md; `SCHEMA` counts its incompatible changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import ipaddress
+import json
+import pathlib
+import re
+import shlex
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
+    Node,
+    Rank,
+    RecipeError,
+    ResolvedRecipe,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import (
+    DEFAULT_MASTER_PORT,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import (
+    SECRET_NAME,
+    env_text,
+)
+
+SCHEMA = 1
+LABEL = "dgxspark.suite/"
+OWNER = "dgxspark.suite"
+
+_MIB = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the inventory decides about containers.
+
+    hf_home: Hugging Face cache on the nodes, mounted read-only at the same path.
+    gpus: "all", a number, or "" for none. ulimits: name:soft:hard. devices: host paths.
+    env: variables for every workload. master_port, ray_port: on the head. ray_object_store_bytes:
+    per node, at least 75 MiB (Ray's own minimum). ray_wait_seconds: for nodes to find each other.
+    """
+
+    hf_home: str = "/ai/cache/huggingface"
+    gpus: str = "all"
+    shm_size: str = "16g"
+    ipc_mode: str = "private"
+    ulimits: t.Sequence[str] = ("memlock:-1:-1", "stack:67108864:67108864")
+    devices: t.Sequence[str] = ()
+    env: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    master_port: int = DEFAULT_MASTER_PORT
+    ray_port: int = 46379
+    ray_object_store_bytes: int = 1024 * _MIB
+    ray_wait_seconds: int = 300
+
+
+def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+    """The plan of this launch. Raises RecipeError with every reason why there can be none."""
+    _check(resolved, settings)
+    workload = slug(resolved.recipe.name)
+    environment, warnings = _environment(resolved, settings)
+    head = resolved.ranks[0].node
+    ranks = [
+        _rank(rank, resolved, settings, workload, environment.of(rank.node))
+        for rank in resolved.ranks
+    ]
+    plan: dict[str, t.Any] = {
+        "schema": SCHEMA,
+        "recipe": resolved.recipe.name,
+        "workload": workload,
+        "model": resolved.model,
+        "served_model_name": resolved.served_model_name,
+        "mode": resolved.mode,
+        "runtime": resolved.runtime,
+        "image": resolved.image,
+        "tensor_parallel": resolved.tensor_parallel,
+        "pipeline_parallel": resolved.pipeline_parallel,
+        "nodes": [rank.node.name for rank in resolved.ranks],
+        "head": head.name,
+        "address": head.address,
+        "port": resolved.port,
+        "ports": _ports(resolved, settings),
+        "url": f"http://{_in_url(head.address)}:{resolved.port}",
+        "env": {"shared": environment.shared, "per_node": environment.per_node},
+        "secret_env": sorted(environment.secret),
+        "ranks": ranks,
+    }
+    plan["hash"] = plan_hash(plan)
+    for rank in ranks:
+        rank["labels"][f"{LABEL}plan-hash"] = plan["hash"]
+    plan["overrides"] = dict(resolved.overrides)
+    plan["recipe_path"] = resolved.recipe.path
+    plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
+    plan["docker_commands"] = [
+        {
+            "node": rank["node"],
+            "rank": rank["rank"],
+            "command": docker_command(rank, resolved.image, plan["secret_env"]),
+        }
+        for rank in ranks
+    ]
+    return plan
+
+
+def _ports(resolved: ResolvedRecipe, settings: Settings) -> dict[str, int]:
+    """What the head listens on: `server`, and the port at which the ranks meet."""
+    meeting = {
+        "vllm-ray": {"ray": settings.ray_port},
+        "vllm-distributed": {"master": settings.master_port},
+    }
+    return {"server": resolved.port, **meeting.get(resolved.runtime, {})}
+
+
+def plan_hash(plan: t.Mapping[str, t.Any]) -> str:
+    """sha256 of the canonical JSON of what is effective; secret values are in neither."""
+    text = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def secret_values(
+    resolved: ResolvedRecipe, settings: Settings, environ: t.Mapping[str, str]
+) -> dict[str, str]:
+    """The values of the plan's `secret_env`, for the task that starts the containers only."""
+    literal = {**_inventory_env(settings), **resolved.env}
+    values = {name: value for name, value in literal.items() if SECRET_NAME.search(name)}
+    values.update({name: environ[source] for name, source in resolved.secret_env.items()})
+    return values
+
+
+def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequence[str]) -> str:
+    """The `docker run` that starts this rank, to be pasted into a shell on its node.
+
+    Secrets come from the variables of that shell (`--env NAME`).
+    """
+    options = [["--detach"], ["--name", rank["name"]], ["--pull", "never"]]
+    options += [["--network", rank["network_mode"]], ["--ipc", rank["ipc_mode"]]]
+    options += [["--shm-size", rank["shm_size"]], ["--restart", rank["restart_policy"]]]
+    if rank["gpus"]:
+        options.append(["--gpus", rank["gpus"]])
+    options += [["--device", device] for device in rank["devices"]]
+    for ulimit in rank["ulimits"]:
+        name, _colon, limits = ulimit.partition(":")
+        options.append(["--ulimit", f"{name}={limits}"])
+    for mount in rank["mounts"]:
+        readonly = ",readonly" if mount["read_only"] else ""
+        options.append(
+            ["--mount", f"type=bind,source={mount['source']},target={mount['target']}{readonly}"]
+        )
+    options += [["--label", f"{key}={value}"] for key, value in rank["labels"].items()]
+    options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
+    options += [["--env", name] for name in secret_env]
+    options.append(["--entrypoint", *rank["entrypoint"]])
+    lines = ["docker run", *(shlex.join(option) for option in options), image]
+    return " \\\n  ".join([*lines, shlex.join(rank["argv"])])
+
+
+def slug(text: str) -> str:
+    """A name that Docker takes as part of a container's name."""
+    short = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")[:40].rstrip("-._")
+    return short or "recipe"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Environment:
+    """shared: same on all nodes. per_node: node name -> the rest. secret: names only."""
+
+    shared: dict[str, str]
+    per_node: dict[str, dict[str, str]]
+    secret: set[str]
+
+    def of(self, node: Node) -> dict[str, str]:
+        return dict(sorted({**self.shared, **self.per_node[node.name]}.items()))
+
+
+def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environment, list[str]]:
+    """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
+    ours = {
+        "HF_HOME": settings.hf_home,
+        # Models are put on the nodes before the launch; a server never downloads.
+        "HF_HUB_OFFLINE": "1",
+        # The cache is read-only; transformers copies a model's own code here.
+        "HF_MODULES_CACHE": "/tmp/hf_modules",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    if resolved.runtime == "vllm-ray":
+        # Ray's own memory monitor kills workers on unified memory, where page cache counts as used.
+        ours["RAY_memory_monitor_refresh_ms"] = "0"
+    per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
+    if resolved.mode == "cluster":
+        for rank in resolved.ranks:
+            interface = rank.node.fabric_interface or ""
+            per_node[rank.node.name] = {
+                "GLOO_SOCKET_IFNAME": interface,
+                "NCCL_SOCKET_IFNAME": interface,
+                "TP_SOCKET_IFNAME": interface,
+                # Without it a worker offers the address of its default route.
+                "VLLM_HOST_IP": rank.node.link_address,
+            }
+    warnings = []
+    inventory = _inventory_env(settings)
+    given = {**inventory, **resolved.env}
+    for source, variables in (("dgxspark_env", inventory), ("the recipe's env", resolved.env)):
+        for name, value in variables.items():
+            detected = name in next(iter(per_node.values()))
+            if detected or ours.get(name, value) != value:
+                was = "the value detected on each node" if detected else ours[name]
+                warnings.append(f"{source} sets {name}={value} over {was}")
+    secret = {name for name in given if SECRET_NAME.search(name)} | set(resolved.secret_env)
+    shared = {name: value for name, value in {**ours, **given}.items() if name not in secret}
+    left = {
+        node: {name: value for name, value in variables.items() if name not in given}
+        for node, variables in per_node.items()
+    }
+    return _Environment(dict(sorted(shared.items())), left, secret), warnings
+
+
+def _inventory_env(settings: Settings) -> dict[str, str]:
+    return {name: env_text(value) for name, value in settings.env.items()}
+
+
+def _rank(
+    rank: Rank,
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    workload: str,
+    env: dict[str, str],
+) -> dict[str, t.Any]:
+    name = f"dgxspark-{workload}-{rank.rank}"
+    return {
+        "rank": rank.rank,
+        "role": rank.role,
+        "node": rank.node.name,
+        "address": rank.node.link_address,
+        "name": name,
+        # Said, because an image's own entrypoint may be the server itself.
+        "entrypoint": ["bash"],
+        "argv": _argv(rank, resolved, settings, name),
+        "server_argv": list(rank.argv),
+        "env": env,
+        "mounts": _mounts(resolved.model, settings),
+        "labels": {
+            f"{LABEL}owner": OWNER,
+            f"{LABEL}rank": str(rank.rank),
+            f"{LABEL}recipe": resolved.recipe.name,
+            f"{LABEL}role": rank.role,
+            f"{LABEL}workload": workload,
+        },
+        "network_mode": "host",
+        "ipc_mode": settings.ipc_mode,
+        "shm_size": settings.shm_size,
+        "ulimits": list(settings.ulimits),
+        "gpus": settings.gpus,
+        "device_requests": _device_requests(settings.gpus),
+        "devices": list(settings.devices),
+        "restart_policy": "no",
+    }
+
+
+def _argv(rank: Rank, resolved: ResolvedRecipe, settings: Settings, name: str) -> list[str]:
+    """What bash gets. Arguments after the script are the script's $0, $1, ..."""
+    if resolved.runtime != "vllm-ray":
+        return ["-c", rank.text]
+    if rank.role == "worker":
+        return ["-c", _ray_worker(rank, resolved.ranks[0].node, settings)]
+    waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
+    return ["-c", _ray_head(rank, resolved.ranks, settings), name, waiter]
+
+
+def _ray_node(node: Node, settings: Settings) -> str:
+    return shlex.join(
+        [
+            *("--node-ip-address", node.link_address),
+            # A Spark has one GPU; said, not detected, so that a node without it fails at once.
+            *("--num-gpus", "1"),
+            *("--object-store-memory", str(settings.ray_object_store_bytes)),
+            "--disable-usage-stats",
+        ]
+    )
+
+
+def _ray_head(rank: Rank, ranks: t.Sequence[Rank], settings: Settings) -> str:
+    # vLLM copies the head's environment to all Ray workers, except what this file names.
+    own = json.dumps(
+        ["GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "VLLM_HOST_IP"]
+    )
+    waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
+    return f"""\
+config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
+mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
+ray start --head --port {settings.ray_port} --include-dashboard=false \
+{_ray_node(rank.node, settings)} || exit 1
+python3 -c "$1" {shlex.join(waiting)} || exit 1
+{rank.text}"""
+
+
+def _ray_worker(rank: Rank, head: Node, settings: Settings) -> str:
+    target = f"{head.link_address}:{settings.ray_port}"
+    probe = shlex.quote(f": < /dev/tcp/{head.link_address}/{settings.ray_port}")
+    return f"""\
+until timeout 2 bash -c {probe} 2> /dev/null; do
+  if ((SECONDS >= {settings.ray_wait_seconds})); then
+    echo "dgxspark: the Ray head {target} did not answer within {settings.ray_wait_seconds} s" >&2
+    exit 1
+  fi
+  sleep 1
+done
+exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
+
+
+def _mounts(model: str, settings: Settings) -> list[dict[str, t.Any]]:
+    folders = [settings.hf_home]
+    if model.startswith("/") and not model.startswith(settings.hf_home.rstrip("/") + "/"):
+        folders.append(model)
+    return [
+        {"type": "bind", "source": folder, "target": folder, "read_only": True}
+        for folder in folders
+    ]
+
+
+def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
+    """`gpus` in the form of community.docker's device_requests."""
+    if not gpus:
+        return []
+    return [{"count": -1 if gpus == "all" else int(gpus), "capabilities": [["gpu"]]}]
+
+
+def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
+    problems = []
+    for rank in resolved.ranks:
+        node = rank.node
+        for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):
+            if address is not None and not is_ip(address):
+                problems.append(
+                    f"node {node.name}: {what} is {address!r}, expected an IP address "
+                    "(names are not resolved: .local ones stall HTTP clients)"
+                )
+        if resolved.mode == "cluster" and not node.fabric_interface:
+            problems.append(
+                f"node {node.name}: no interface is known to carry {node.link_address}. Gather the "
+                "node's facts first; if they have been, correct the address"
+            )
+    if resolved.mode == "cluster":
+        without = [rank.node.name for rank in resolved.ranks if not rank.node.fabric_address]
+        if without and len(without) < len(resolved.ranks):
+            problems.append(
+                f"only some nodes have a fabric_address; missing on {', '.join(without)}. "
+                "Give it to all of them or to none"
+            )
+    names = [rank.node.name for rank in resolved.ranks]
+    links = [rank.node.link_address for rank in resolved.ranks]
+    if len(set(names)) < len(names) or len(set(links)) < len(links):
+        problems.append(f"each rank needs its own node, found {names} at {links}")
+    problems += _settings_problems(resolved, settings)
+    if problems:
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        raise RecipeError(f"recipe {resolved.recipe.name} cannot be launched:\n{listing}")
+
+
+def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
+    if not settings.hf_home.startswith("/"):
+        yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
+    if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
+        yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
+    if settings.ray_object_store_bytes < 75 * _MIB:
+        yield (
+            f"dgxspark_ray_object_store_bytes is {settings.ray_object_store_bytes}, "
+            f"expected at least {75 * _MIB}, which is Ray's minimum"
+        )
+    used = {
+        "vllm-ray": [("dgxspark_ray_port", settings.ray_port)],
+        "vllm-distributed": [("dgxspark_master_port", settings.master_port)],
+    }
+    for name, port in used.get(resolved.runtime, []):
+        if not 0 < port < 65536:
+            yield f"{name} is {port}, expected 1 to 65535"
+        if port == resolved.port:
+            yield f"{name} and the recipe's port are both {port}; change one of them"
+
+
+def is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shell's grammar as far as needed to fill in values safely and to find the last statement.
+
+This is a reader, not a shell: whatever it does not understand is left to the caller to refuse.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import shlex
+import typing as t
+
+
+class Context(enum.Enum):
+    """How the shell would read a character."""
+
+    PLAIN = "plain"
+    SINGLE = "single quotes"
+    DOUBLE = "double quotes"
+    ESCAPED = "escaped"
+    COMMENT = "comment"
+
+
+# Text that a second shell reads, or the first by other rules: quoting once is not enough there.
+_EVALUATED_AGAIN = re.compile(
+    r"`|\$\(|<<|[<>]\(|\$'|\beval\b|\b(?:ba|da|z|k)?sh\s+-\w*c\b|\bxargs\b"
+)
+_DOUBLE_QUOTE_SPECIAL = re.compile(r'([\\"$`])')
+_WORD_START = frozenset(" \t\n;&|(")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+class Statement(t.NamedTuple):
+    """One statement of a script: text[start:end], and the operator before it ("" for the first)."""
+
+    start: int
+    end: int
+    operator: str
+
+
+def contexts(text: str) -> list[Context]:
+    """The context of each character; quotes and backslashes belong to what they quote."""
+    result: list[Context] = []
+    state = Context.PLAIN
+    index = 0
+    while index < len(text):
+        char = text[index]
+        if state is Context.COMMENT:
+            if char == "\n":
+                state = Context.PLAIN
+        elif state is Context.SINGLE:
+            if char == "'":
+                result.append(Context.SINGLE)
+                state = Context.PLAIN
+                index += 1
+                continue
+        elif char == "\\" and index + 1 < len(text):
+            result += [Context.ESCAPED, Context.ESCAPED]
+            index += 2
+            continue
+        elif state is Context.DOUBLE:
+            if char == '"':
+                result.append(Context.DOUBLE)
+                state = Context.PLAIN
+                index += 1
+                continue
+        elif char == "'":
+            state = Context.SINGLE
+        elif char == '"':
+            state = Context.DOUBLE
+        elif char == "#" and (index == 0 or text[index - 1] in _WORD_START):
+            state = Context.COMMENT
+        result.append(state)
+        index += 1
+    return result
+
+
+def evaluates_again(text: str) -> bool:
+    """Whether parts of the command are read twice (`bash -c`, `$(...)`, a here-document, ...)."""
+    return _EVALUATED_AGAIN.search(text) is not None
+
+
+def quote(value: str, context: Context) -> str:
+    """`value` as text that, put at a place of that context, stays exactly itself."""
+    if context is Context.SINGLE:
+        return value.replace("'", "'\\''")
+    if context is Context.DOUBLE:
+        return _DOUBLE_QUOTE_SPECIAL.sub(r"\\\1", value)
+    return shlex.quote(value)
+
+
+def tidy(text: str) -> str:
+    """The command without comments, blank ends, and spaces after a line's last backslash.
+
+    Comments go because flags are appended to the last statement, and a comment would swallow them.
+    """
+    text = re.sub(r"\\[ \t]+\n", "\\\\\n", text.strip())
+    kept = "".join(
+        char for char, context in zip(text, contexts(text)) if context is not Context.COMMENT
+    )
+    return kept.strip().rstrip(" \t\n\\")
+
+
+def unterminated(text: str) -> Context | None:
+    """The kind of quote that is opened and never closed, if any."""
+    # A neutral character at the end is plain unless a quote is open there.
+    last = contexts(text + "\n.")[-1]
+    return last if last in (Context.SINGLE, Context.DOUBLE) else None
+
+
+def statements(text: str) -> list[Statement]:
+    """The statements of a script, split at unquoted newlines, `;`, `&`, `&&`, `|` and `||`."""
+    found: list[Statement] = []
+    start, operator, index = 0, "", 0
+    where = contexts(text)
+    while index < len(text):
+        if where[index] is Context.PLAIN and text[index] in "\n;&|":
+            if text[index] == "&" and _is_redirection(text, index):
+                index += 1
+                continue
+            end = index
+            while index < len(text) and where[index] is Context.PLAIN and text[index] in "\n;&| \t":
+                index += 1
+            if text[start:end].strip():
+                found.append(_trimmed(text, start, end, operator))
+            start, operator = index, "".join(text[end:index].split()) or "\n"
+        else:
+            index += 1
+    if text[start:].strip():
+        found.append(_trimmed(text, start, len(text), operator))
+    elif operator == "&":
+        found.append(Statement(len(text), len(text), operator))
+    return found
+
+
+def words(statement: str) -> list[str]:
+    """The words of one statement as the shell would hand them on, assignments in front left out.
+
+    Variables stay as written. Raises ValueError for a quote that is never closed.
+    """
+    if unterminated(statement):
+        raise ValueError("a quote is never closed")
+    result: list[str] = []
+    word: str | None = None
+    in_double = False
+    where = contexts(statement)
+    index = 0
+    while index < len(statement):
+        char, context = statement[index], where[index]
+        index += 1
+        if context is Context.ESCAPED:
+            char = statement[index]
+            index += 1
+            if char == "\n":
+                continue
+            if in_double and char not in '$`"\\':
+                char = "\\" + char
+        elif context is Context.DOUBLE and char == '"':
+            in_double = not in_double
+            char = ""
+        elif context is Context.SINGLE and char == "'":
+            char = ""
+        elif context is Context.COMMENT:
+            continue
+        elif context is Context.PLAIN and char.isspace():
+            result += [] if word is None else [word]
+            word = None
+            continue
+        word = (word or "") + char
+    result += [] if word is None else [word]
+    while result and _ASSIGNMENT.match(result[0]):
+        result.pop(0)
+    return result
+
+
+def with_exec(statement: str) -> str:
+    """The statement so that its program replaces the shell; assignments in front stay in front.
+
+    Without it the shell stays process 1 and hides the end of the server.
+    """
+    rest = statement
+    prefix = ""
+    while True:
+        match = _ASSIGNMENT.match(rest)
+        if not match:
+            break
+        where = contexts(rest)
+        end = next(
+            (
+                i
+                for i in range(match.end(), len(rest))
+                if where[i] is Context.PLAIN and rest[i].isspace()
+            ),
+            len(rest),
+        )
+        while end < len(rest) and (rest[end].isspace() or rest[end : end + 2] == "\\\n"):
+            end += 2 if rest[end] == "\\" else 1
+        prefix, rest = prefix + rest[:end], rest[end:]
+    return statement if rest.startswith("exec ") else f"{prefix}exec {rest}"
+
+
+def _is_redirection(text: str, index: int) -> bool:
+    """Whether the & at index belongs to a redirection: `2>&1`, `<&3`, `&>file`."""
+    return text[index - 1 : index] in (">", "<") or text[index + 1 : index + 2] == ">"
+
+
+def _trimmed(text: str, start: int, end: int, operator: str) -> Statement:
+    body = text[start:end]
+    return Statement(
+        start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip())), operator
+    )

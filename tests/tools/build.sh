@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds the collection, installs that tarball beside nothing else and resolves every playbook in it, by
+# its full name and by its path. Its dependencies are those of the ansible package in .venv.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+root=$PWD
+out=$root/.cache/build
+bin=$root/.venv/bin
+rm -rf "$out"
+mkdir -p "$out/empty"
+
+"$bin/ansible-galaxy" collection build --output-path "$out" . >"$out/log" || { cat "$out/log" >&2; exit 1; }
+tarball=$(compgen -G "$out/*.tar.gz")
+
+# What git does not know is a leftover of somebody's work, perhaps a key; what only tests need stays out.
+tar -tzf "$tarball" | grep -v -e '/$' -e '^MANIFEST.json$' -e '^FILES.json$' | sort >"$out/shipped"
+git ls-files --cached --others --exclude-standard | sort >"$out/known"
+junk=$(comm -23 "$out/shipped" "$out/known"; grep -E '^(tests|\.cache|\.venv)/' "$out/shipped" || true)
+if [[ -n $junk ]]; then
+    printf 'build: the tarball holds what does not belong there; see build_ignore in galaxy.yml:\n%s\n' "$junk" >&2
+    exit 1
+fi
+
+# Away from the working tree: neither its ansible.cfg nor its files may help.
+cd "$out/empty"
+export ANSIBLE_COLLECTIONS_PATH=$out/collections
+"$bin/ansible-galaxy" collection install --force --offline -p "$ANSIBLE_COLLECTIONS_PATH" "$tarball" >"$out/log" 2>&1 ||
+    { cat "$out/log" >&2; exit 1; }
+installed=$ANSIBLE_COLLECTIONS_PATH/ansible_collections/dgxspark/suite
+
+shopt -s nullglob
+checked=0
+for playbook in "$installed"/playbooks/*.yml; do
+    name=$(basename "$playbook" .yml)
+    for spelling in "dgxspark.suite.$name" "$playbook"; do
+        "$bin/ansible-playbook" --syntax-check -i localhost, "$spelling" >"$out/log" 2>&1 ||
+            { cat "$out/log" >&2; echo "build: $spelling does not resolve" >&2; exit 1; }
+    done
+    checked=$((checked + 1))
+done
+((checked)) || { echo "build: no playbook in the tarball" >&2; exit 1; }
+
+echo "build: ${tarball#"$root"/}, $(wc -l <"$out/shipped") files, $(($(stat -c %s "$tarball") / 1024)) KiB;" \
+    "installed; playbooks that resolve by name and by path: $checked"

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Unit tests where .venv does not look: with the ansible-core of the other controller Pythons (the oldest
+# and the newest supported), and, for what runs on nodes, with the oldest Python of a node.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+controllers=(3.11 3.13)
+node=3.9
+cache=.cache/matrix
+here=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+# Makes the environment $cache/PYTHON, unless it is there and complete.
+environment() { # PYTHON INTERPRETER PACKAGE...
+    local venv=$cache/$1 interpreter=$2 key site
+    shift 2
+    key="$interpreter $* $(sha256sum constraints.txt)"
+    if [[ $(cat "$venv/.installed" 2>/dev/null) != "$key" ]]; then
+        "$interpreter" -m venv --clear "$venv"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off "$@" \
+            >"$venv/pip.log" 2>&1 || { cat "$venv/pip.log" >&2; exit 1; }
+        site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+        mkdir -p "$site/ansible_collections/dgxspark"
+        ln -sfn "$PWD" "$site/ansible_collections/dgxspark/suite"
+        echo "$key" >"$venv/.installed"
+    fi
+}
+
+failed=()
+unit() { # PYTHON [PATH]...
+    local version=$1
+    shift
+    ANSIBLE_INJECT_FACT_VARS=false "$cache/$version/bin/python" -m pytest -q --numprocesses auto --maxprocesses 4 "$@" || failed+=("$version")
+}
+
+mapfile -t pytest < <(grep -E '^pytest(-xdist)?==' requirements-dev.txt)
+for version in "${controllers[@]}"; do
+    [[ $version != "$here" ]] || continue
+    if ! interpreter=$(tests/tools/python.sh "$version"); then
+        echo "matrix: skipped: controller with Python $version, not found on this machine"
+        continue
+    fi
+    environment "$version" "$interpreter" -c constraints.txt ansible-core "${pytest[@]}"
+    echo "matrix: controller with Python $version," \
+        "$("$cache/$version/bin/python" -c 'import ansible.release as r; print("ansible-core", r.__version__)')"
+    unit "$version"
+done
+
+if interpreter=$(tests/tools/python.sh "$node"); then
+    # 8.4 is the last pytest for 3.9; ansible.module_utils, shipped with every module, is .venv's.
+    environment "$node" "$interpreter" "pytest==8.4.2" "pytest-xdist==3.8.0" "PyYAML==6.0.3" "Jinja2==3.1.6"
+    site=$("$cache/$node/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    ln -sfn "$(.venv/bin/python -c 'import ansible, os; print(os.path.dirname(ansible.__file__))')" "$site/ansible"
+    echo "matrix: node with Python $node"
+    unit "$node" tests/unit/plugins/module_utils tests/unit/plugins/modules
+else
+    echo "matrix: skipped: node with Python $node, not found on this machine"
+fi
+
+if ((${#failed[@]})); then
+    echo "matrix: FAILED with Python ${failed[*]}" >&2
+    exit 1
+fi

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking again and again: the looks are played, and so is the clock."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.action import wait_serving
+
+Seen = dict[str, Any]
+
+
+class Clock:
+    """A time that passes when somebody sleeps, or looks."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.naps: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += seconds
+
+
+class Wait(wait_serving.ActionModule):
+    """The action, over a script of (seconds, what is then seen); the last entry repeats."""
+
+    def __init__(self, clock: Clock, script: list[tuple[float, Seen]], **arguments: Any) -> None:
+        self.clock, self.script = clock, script
+        self.looks: list[dict[str, Any]] = []
+        task = types.SimpleNamespace(
+            args={"url": "http://192.0.2.1:8000", "container": "c", **arguments},
+            async_val=0,
+            check_mode=False,
+            action="dgxspark.suite.wait_serving",
+        )
+        connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"))
+        super().__init__(task, connection, None, None, None)
+
+    def _execute_module(self, **call: Any) -> Seen:
+        assert call["module_name"] == "dgxspark.suite.wait_serving"
+        self.looks.append(dict(call["module_args"]))
+        seconds, seen = self.script[min(len(self.looks), len(self.script)) - 1]
+        self.clock.now += seconds
+        return {"last_log": "", "detail": "", "elapsed": 0, **seen}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(wait_serving, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    display = types.SimpleNamespace(display=lines.append)
+    monkeypatch.setattr(wait_serving, "display", display)
+    return lines
+
+
+STARTING: Seen = {"phase": "starting", "detail": "Connection refused"}
+LOADING: Seen = {
+    "phase": "loading",
+    "detail": "/health answers 503",
+    "last_log": "Loading safetensors checkpoint shards: 50% " + "x" * 200,
+}
+HEALTHY: Seen = {"phase": "healthy", "detail": "/health answers", "last_log": "GET /health"}
+REFUSING: Seen = {
+    "phase": "refusing",
+    "detail": "a completion was answered with 500: EngineDeadError",
+    "last_log": "POST /v1/completions 500",
+}
+SERVING: Seen = {"phase": "serving", "detail": "a completion was answered", "completion": "!"}
+
+ASKING = "healthy: /health answers, asking for a completion (the first one may compile)"
+
+
+def test_each_phase_is_told_once_and_the_last_returned(clock: Clock, screen: list[str]) -> None:
+    script = [(0.0, STARTING), (0.0, STARTING), (0.0, LOADING), (0.0, HEALTHY), (30.0, SERVING)]
+    wait = Wait(clock, script, model="lab-tiny")
+    result = wait.run()
+    assert screen == [
+        "       0 s  starting: Connection refused",
+        "       4 s  loading: " + LOADING["last_log"][:100],
+        f"       6 s  {ASKING}",
+    ]
+    assert result == {"last_log": "", **SERVING, "elapsed": 36}
+    assert clock.naps == [2, 2, 2]
+    assert wait.looks[0]["model"] == "lab-tiny"
+
+
+def test_a_completion_is_asked_for_only_after_health_said_yes(
+    clock: Clock, screen: list[str]
+) -> None:
+    script = [(0.0, STARTING), (0.0, HEALTHY), (0.0, REFUSING), (0.0, LOADING), (0.0, HEALTHY)]
+    wait = Wait(clock, [*script, (0.0, SERVING)])
+    wait.run()
+    assert [look["ask"] for look in wait.looks] == [False, False, True, True, False, True]
+
+
+def test_a_refusal_is_told_in_the_servers_words(clock: Clock, screen: list[str]) -> None:
+    Wait(clock, [(0.0, HEALTHY), (0.0, REFUSING), (0.0, SERVING)]).run()
+    assert screen[1] == f"       0 s  refusing: {REFUSING['detail']}"
+
+
+def test_a_server_that_serves_already_is_not_slept_for(clock: Clock, screen: list[str]) -> None:
+    result = Wait(clock, [(0.0, HEALTHY), (0.5, SERVING)]).run()
+    assert clock.naps == []
+    assert result["phase"] == "serving"
+
+
+def test_an_unchanged_phase_is_told_again_after_a_while(clock: Clock, screen: list[str]) -> None:
+    Wait(clock, [(0.0, LOADING)] * 20 + [(0.0, SERVING)]).run()
+    assert [line.split(" s ")[0].strip() for line in screen] == ["0", "16", "32"]
+
+
+def test_a_container_that_ended_fails_at_once(clock: Clock, screen: list[str]) -> None:
+    ended = {"failed": True, "msg": "Container c has ended (exited, exit status 1)."}
+    wait = Wait(clock, [(0.0, LOADING), (0.0, ended), (0.0, SERVING)])
+    result = wait.run()
+    assert (result["failed"], result["msg"], result["elapsed"]) == (True, ended["msg"], 2)
+    assert len(wait.looks) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"), [({"timeout": 600}, 600), ({"timeout": "60"}, 60), ({}, 1800)]
+)
+def test_it_gives_up_at_the_time_limit(
+    clock: Clock, screen: list[str], given: dict[str, Any], limit: int
+) -> None:
+    result = Wait(clock, [(1.0, HEALTHY), (10.0, REFUSING)], **given).run()
+    assert result["failed"] is True
+    assert limit < result["elapsed"] <= limit + 12
+    assert result["msg"] == (
+        f"No completion within {limit} s: a completion was answered with 500: EngineDeadError. "
+        "The server is refusing; its log ends with: POST /v1/completions 500. "
+        "Give it longer with -e dgxspark_ready_timeout=SECONDS."
+    )
+    assert result["phase"] == "refusing"
+
+
+def test_a_completion_that_comes_late_still_counts(clock: Clock, screen: list[str]) -> None:
+    result = Wait(clock, [(0.0, HEALTHY), (170.0, SERVING)], timeout=60).run()
+    assert result["phase"] == "serving"
+    assert "failed" not in result

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Docker client and a model server that say what a test wants to hear."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import typing as t
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+Reply = t.Callable[[BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> t.Callable[[dict[str, str]], str]:
+    """Make a client that knows some command lines, each with the shell script that plays it.
+
+    Any other command line ends it with status 99. Returns its path.
+    """
+
+    def make(scripts: dict[str, str]) -> str:
+        cases = [f"{shlex.quote(line)}) {script} ;;" for line, script in scripts.items()]
+        unknown = '*) echo "unexpected: $*" >&2; exit 99 ;;'
+        client = tmp_path / "docker"
+        client.write_text(
+            "\n".join(["#!/bin/sh", 'case "$*" in', *cases, unknown, "esac", ""]), encoding="utf-8"
+        )
+        client.chmod(0o755)
+        return str(client)
+
+    return make
+
+
+@pytest.fixture
+def serve() -> t.Iterator[t.Callable[[dict[str, Reply]], str]]:
+    """Start an HTTP server that plays a reply for each "METHOD /path". Returns its URL."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(replies: dict[str, Reply]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def _play(self) -> None:
+                replies[f"{self.command} {self.path}"](self)
+
+            do_GET = do_POST = _play
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        servers.append(server)
+        return "http://127.0.0.1:%d" % server.server_port
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

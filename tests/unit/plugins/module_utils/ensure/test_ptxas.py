@@ -1,0 +1,274 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole of ensure_ptxas below AnsibleModule, with real processes, files and interpreters."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
+    Wanted,
+    observe,
+    plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import target
+
+
+def converged(wanted: Wanted, act: bool = False) -> tuple[dict[str, Any], str]:
+    return converge(partial(observe, wanted), partial(plan, wanted=wanted), act)
+
+
+def statuses(result: dict[str, Any]) -> dict[str, str]:
+    return {one["check"]: one["status"] for one in result["findings"]}
+
+
+def actual(result: dict[str, Any], check: str) -> str:
+    return next(one["actual"] for one in result["findings"] if one["check"] == check)
+
+
+def everything_below(root: Path) -> list[tuple[str, int, int]]:
+    found = [(path, path.lstat()) for path in sorted(root.rglob("*"))]
+    return [(str(path), info.st_mtime_ns, info.st_size) for path, info in found]
+
+
+def test_check_run_run_check_of_a_triton_that_needs_a_pin(node: Any) -> None:
+    node.venv("3.5.1", own="12.8.93")
+    cuda = node.toolkit("13.0.88")
+    node.write("# mine\nHF_HOME=/models\n")
+    wanted = node.wanted(cuda_home=str(Path(cuda).parents[1]))
+    before = everything_below(node.root)
+
+    check, complaint = converged(wanted)
+    assert complaint == ""
+    assert everything_below(node.root) == before
+    assert statuses(check) == {
+        "ptxas_target": "ok",
+        "paths_file": "ok",
+        "triton_ptxas_sm121": "drift",
+        "triton_compile_sm121": "drift",
+        "triton_ptxas_path": "drift",
+        "triton_ptxas_blackwell_path": "ok",
+        "ptxas_bin": "drift",
+    }
+    assert "Value 'sm_121' is not defined" in actual(check, "triton_ptxas_sm121")
+
+    run, complaint = converged(wanted, act=True)
+    assert complaint == ""
+    assert (run["changed"], run["diff"]) == (check["changed"], check["diff"]) == (True, run["diff"])
+    assert set(statuses(run).values()) == {"ok", "fixed"}
+    assert run["chosen"] == {
+        "path": cuda,
+        "version": "13.0.88",
+        "why": "TRITON_PTXAS_PATH in %s" % node.paths_env,
+    }
+    assert node.paths_env.read_text() == (
+        "# mine\nHF_HOME=/models\nPTXAS_BIN=%s\nTRITON_PTXAS_PATH=%s\n" % (cuda, cuda)
+    )
+
+    again = everything_below(node.root)
+    for act in (True, False):
+        result, complaint = converged(wanted, act=act)
+        assert (result["changed"], complaint) == (False, "")
+        assert set(statuses(result).values()) == {"ok"}
+    assert everything_below(node.root) == again
+
+
+def test_a_triton_that_works_needs_no_file(node: Any) -> None:
+    node.venv("3.9.0", own="12.8.93", blackwell="13.4.59")
+    before = everything_below(node.root)
+    result, complaint = converged(node.wanted(), act=True)
+    assert (result["changed"], complaint) == (False, "")
+    assert set(statuses(result).values()) == {"ok"}
+    assert result["triton_version"] == "3.9.0"
+    vendored = [one for one in result["ptxas"] if one["where"] == "vendored"]
+    assert [(one["version"], one["verdict"]) for one in vendored] == [
+        ("12.8.93", "rejects_arch"),
+        ("13.4.59", "works"),
+    ]
+    assert everything_below(node.root) == before
+
+
+def test_triton_34_is_blocked_with_cuda_13_and_pinned_to_129(node: Any) -> None:
+    node.venv("3.4.0", own="12.8.93")
+    newer, older = (str(Path(node.toolkit(one)).parents[1]) for one in ("13.0.88", "12.9.86"))
+    result, complaint = converged(node.wanted(cuda_home=newer), act=True)
+    assert result["changed"] is False
+    assert "got CUDA version: 13.0" in complaint
+    assert not node.paths_env.exists()
+    result, complaint = converged(node.wanted(cuda_home=older), act=True)
+    assert (result["changed"], complaint) == (True, "")
+    assert result["paths"]["TRITON_PTXAS_PATH"] == older + "/bin/ptxas"
+
+
+def test_triton_33_is_blocked_whatever_there_is(node: Any) -> None:
+    node.venv("3.3.1", own="12.4.99", blackwell="12.8.61")
+    home = str(Path(node.toolkit("13.0.88")).parents[1])
+    result, complaint = converged(node.wanted(cuda_home=home), act=True)
+    assert result["changed"] is False
+    assert "Upgrade Triton" in complaint
+    assert not node.paths_env.exists()
+
+
+BAD_PINS = {
+    "nothing": ("/nonexistent/ptxas", "does not exist"),
+    "a directory": ("{root}", "a directory"),
+    "not executable": ("{root}/plain", "is not executable"),
+    "a script": ("{root}/script", "it is a script"),
+    "too old": ("{root}/cuda-12.8.93/bin/ptxas", "is not defined for option"),
+    "relative": ("ptxas", "not an absolute path"),
+}
+
+
+TRITON_35 = ("3.5.1", "TRITON_PTXAS_PATH", "12.8.93")
+TRITON_39 = ("3.9.0", "TRITON_PTXAS_BLACKWELL_PATH", "13.4.59")
+
+
+@pytest.mark.parametrize(
+    ("triton", "key", "own", "pin", "why"),
+    [
+        *((*TRITON_35, *bad) for bad in BAD_PINS.values()),
+        *((*TRITON_39, *BAD_PINS[name]) for name in ("nothing", "not executable", "too old")),
+    ],
+)
+def test_a_bad_pin_is_found_by_name_and_repaired(
+    node: Any, triton: str, key: str, own: str, pin: str, why: str
+) -> None:
+    node.venv(triton, own=own, blackwell=own)
+    node.toolkit("12.8.93")
+    cuda = node.toolkit("13.0.88")
+    (node.root / "plain").write_text("")
+    (node.root / "script").write_text("#!/bin/sh\necho nonsense\n")
+    (node.root / "script").chmod(0o755)
+    node.write("%s=%s\nX=1\n" % (key, pin.format(root=node.root)))
+    result, complaint = converged(node.wanted(cuda_home=str(Path(cuda).parents[1])), act=True)
+    assert complaint == ""
+    check = {"3.5.1": "triton_ptxas_path", "3.9.0": "triton_ptxas_blackwell_path"}[triton]
+    assert statuses(result)[check] == "fixed"
+    assert why in actual(result, check)
+    replaced = "%s=%s\nX=1\nPTXAS_BIN=%s\n" % (key, cuda, cuda)
+    assert node.paths_env.read_text() == (replaced if triton == "3.5.1" else "X=1\n")
+
+
+def test_a_pin_that_hangs_is_found_and_removed(node: Any) -> None:
+    node.venv("3.9.0", own="13.4.59", blackwell="13.4.59")
+    (node.root / "slow").write_text("#!/bin/sh\nexec sleep 60\n")
+    (node.root / "slow").chmod(0o755)
+    node.write("TRITON_PTXAS_BLACKWELL_PATH=%s\n" % (node.root / "slow"))
+    result, complaint = converged(node.wanted(timeout=2), act=True)
+    assert complaint == ""
+    assert "did not end within 2 s" in actual(result, "triton_ptxas_blackwell_path")
+    assert node.paths_env.read_text() == ""
+
+
+def test_what_paths_env_says_to_triton_counts_and_the_rest_does_not(
+    node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.venv("3.9.0", own="13.4.59", blackwell="13.4.59")
+    old = node.toolkit("12.8.93")
+    # A login shell's pin is nobody's business.
+    monkeypatch.setenv("TRITON_PTXAS_BLACKWELL_PATH", old)
+    node.write("PATH=/nowhere\nPYTHONPATH=/nowhere\nTRITON_CACHE_DIR=%s/cache\n" % node.root)
+    result, _complaint = converged(node.wanted())
+    assert set(statuses(result).values()) == {"ok"}
+    assert not (node.root / "cache").exists()
+
+
+BROKEN_TARGETS = {
+    "no directory": ("", "is not a directory"),
+    "no python": ("mkdir venv", "bin/python does not exist"),
+    "a python that cannot be run": ("mkdir -p venv/bin; echo > venv/bin/python", "not executable"),
+    "a python that prints nonsense": (
+        "mkdir -p venv/bin; cp /bin/echo venv/bin/python",
+        "gives no answer: exit status 0: -B -",
+    ),
+    "no Triton": ("rm -r venv/site/triton", "has no Triton"),
+    "the remains of a Triton": ("rm venv/site/triton/__init__.py", "has no Triton"),
+    "a Triton that does not import": (
+        "echo 'raise ImportError(\"libcuda is gone\")' > venv/site/triton/__init__.py",
+        "cannot be used: ImportError: libcuda is gone",
+    ),
+    "a Triton that crashes": (
+        "echo 'import os; os.kill(os.getpid(), 11)' > venv/site/triton/__init__.py",
+        "SIGSEGV",
+    ),
+    "a Triton for another GPU": (
+        "echo '__version__ = \"3.9.0\"' > venv/site/triton/__init__.py",
+        "No module named 'triton.backends",
+    ),
+}
+
+
+@pytest.mark.parametrize(("break_it", "why"), BROKEN_TARGETS.values(), ids=BROKEN_TARGETS.keys())
+def test_a_broken_target_is_told_and_nothing_written(node: Any, break_it: str, why: str) -> None:
+    if "site" in break_it:
+        node.venv("3.5.1", own="12.8.93")
+    subprocess.run(["/bin/sh", "-c", break_it], cwd=node.root, check=True)
+    home = str(Path(node.toolkit("13.0.88")).parents[1])
+    result, complaint = converged(node.wanted(cuda_home=home), act=True)
+    assert statuses(result)["ptxas_target"] == "blocked"
+    assert statuses(result)["triton_compile_sm121"] == "skipped"
+    assert result["changed"] is False
+    assert why in complaint
+    assert not node.paths_env.exists()
+
+
+def test_an_image_is_asked_without_pulling_and_without_a_network(node: Any) -> None:
+    node.venv("3.5.1", own="12.8.93")
+    cuda = node.toolkit("13.0.88")
+    wanted = node.wanted(
+        image="serving:1", docker_bin=node.engine(), cuda_home=str(Path(cuda).parents[1])
+    )
+    result, complaint = converged(wanted, act=True)
+    assert (result["changed"], complaint) == (True, "")
+    assert result["target"] == {"image": "serving:1", "id": "sha256:5e71"}
+    runs = [call for call in node.docker_calls if call.startswith("run ")]
+    # Without a pin, with each candidate, and to verify.
+    assert len(runs) == 3
+    for call in runs:
+        for option in ("--rm", "--pull never", "--network none", "--read-only"):
+            assert option in call
+        assert call.endswith("--entrypoint python3 serving:1 -B -")
+    mount = "--mount type=bind,source=%s,target=%s,readonly" % (cuda, cuda)
+    assert [mount in call for call in runs] == [False, True, True]
+
+
+def test_the_engine_is_the_one_that_paths_env_names(node: Any) -> None:
+    node.venv("3.9.0", own="13.4.59", blackwell="13.4.59")
+    node.write("DOCKER_BIN=%s\n" % node.engine())
+    result, _complaint = converged(node.wanted(image="serving:1"))
+    assert set(statuses(result).values()) == {"ok"}
+
+
+def test_an_image_that_is_not_there_is_told_and_not_pulled(node: Any) -> None:
+    result, complaint = converged(node.wanted(image="other:1", docker_bin=node.engine()), act=True)
+    assert "other:1 is not on this node" in complaint
+    assert len(node.docker_calls) == 1
+    assert result["changed"] is False
+
+
+def test_no_engine_is_told(node: Any) -> None:
+    docker = str(node.root / "none")
+    _result, complaint = converged(node.wanted(image="serving:1", docker_bin=docker), act=True)
+    assert "none does not exist" in complaint
+    assert "docker_bin names another client" in complaint
+
+
+def test_an_image_that_hangs_has_its_container_removed(
+    node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.venv("3.9.0", own="13.4.59", blackwell="13.4.59")
+    engine = node.engine()
+    python = node.root / "venv" / "bin" / "python"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(target, "_CONTAINER_SECONDS", 1.0)
+    wanted = node.wanted(image="serving:1", docker_bin=engine, timeout=0.2)
+    _result, complaint = converged(wanted, act=True)
+    assert "did not end within" in complaint
+    name = node.docker_calls[1].split("--name ")[1].split()[0]
+    assert node.docker_calls[2] == "rm --force " + name

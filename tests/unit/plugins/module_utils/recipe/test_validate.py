@@ -1,0 +1,227 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import Recipe
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.topology import topology
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import validate
+
+
+class Case(t.NamedTuple):
+    """fields: over the minimal recipe, None removes. expected: (code, severity, field) of each."""
+
+    fields: dict[str, t.Any]
+    expected: list[tuple[str, str, str]]
+    text: str = ""
+    overrides: dict[str, t.Any] = {}
+
+
+def tp(
+    command: str = "vllm serve {model} -tp {tensor_parallel}", **fields: t.Any
+) -> dict[str, t.Any]:
+    return {"command": command, **fields}
+
+
+CASES = {
+    "nothing wrong": Case({}, []),
+    "no model": Case({"model": None}, [("missing-model", "error", "model")]),
+    "no container": Case({"container": None}, [("missing-container", "error", "container")]),
+    "container with an option": Case(
+        {"container": "-v /:/host image"}, [("container-invalid", "error", "container")]
+    ),
+    "no command": Case({"command": None}, [("missing-command", "error", "command")]),
+    "command of the wrong type is not also missing": Case(
+        {"command": ["vllm"]}, [("wrong-type", "error", "command")]
+    ),
+    "no runtime": Case({"runtime": None}, [("missing-runtime", "suggestion", "runtime")]),
+    "sglang": Case(
+        {"runtime": "sglang", "command": "sglang serve"},
+        [("unsupported-runtime", "error", "runtime")],
+        "sglang is not supported yet",
+    ),
+    "llama-cpp": Case({"runtime": "llama-cpp"}, [("unsupported-runtime", "error", "runtime")]),
+    "eugr-vllm": Case({"runtime": "eugr-vllm"}, [("unsupported-runtime", "error", "runtime")]),
+    "a typo in the runtime": Case(
+        {"runtime": "vlllm"}, [("unknown-runtime", "error", "runtime")], "Did you mean vllm?"
+    ),
+    "version 1": Case(
+        {"recipe_version": "1"}, [("unsupported-version", "error", "recipe_version")]
+    ),
+    "version 2 as a number": Case({"recipe_version": 2}, []),
+    "version 7": Case({"recipe_version": "7"}, [("unknown-version", "warning", "recipe_version")]),
+    "mods": Case({"mods": ["mods/x"]}, [("unsupported-field", "error", "mods")], "mods"),
+    "no mods": Case({"mods": []}, []),
+    "executor_config": Case(
+        {"executor_config": {"user": "root"}}, [("ignored-field", "warning", "executor_config")]
+    ),
+    "an unknown key": Case({"notes": "x"}, [("unknown-field", "suggestion", "notes")]),
+    "a typo in a key": Case(
+        {"min_node": 2}, [("unknown-field", "warning", "min_node")], "Did you mean min_nodes?"
+    ),
+    "descriptive keys": Case({"name": "n", "description": "d", "maintainer": "Alice"}, []),
+    "an unresolved placeholder": Case(
+        {"command": "vllm serve {model} --port {prot}", "defaults": {"port": 1}},
+        [("unresolved-placeholder", "error", "command")],
+        "{port}",
+    ),
+    "a cycle": Case(
+        {"command": "vllm serve {a}", "defaults": {"a": "{b}", "b": "{a}"}},
+        [("placeholder-cycle", "error", "command")],
+        "a -> b -> a",
+    ),
+    "a pipe": Case(
+        {"command": "vllm serve {model} | tee log"}, [("command-shape", "error", "command")], "pipe"
+    ),
+    "the background": Case(
+        {"command": "vllm serve {model} &"}, [("command-shape", "error", "command")], "background"
+    ),
+    "another program": Case(
+        {"command": "bash -c 'vllm serve {model}'"},
+        [("command-shape", "error", "command")],
+        "must start the server",
+    ),
+    "a subshell": Case(
+        {"command": "(cd /x && vllm serve {model})"}, [("command-shape", "error", "command")]
+    ),
+    "an open quote": Case(
+        {"command": "vllm serve {model} --x 'y"},
+        [("command-shape", "error", "command")],
+        "never closed",
+    ),
+    "a rank flag": Case(
+        {"command": "vllm serve {model} --nnodes 2"},
+        [("rank-flag", "error", "command")],
+        "--nnodes",
+    ),
+    "a key on the command line": Case(
+        {"command": "vllm serve {model} --api_key=x"},
+        [("secret-in-command", "error", "command")],
+        "VLLM_API_KEY",
+    ),
+    "no port": Case(
+        {"command": "vllm serve {model} --port {port}", "defaults": {"port": "http"}},
+        [("port-invalid", "error", "defaults.port")],
+    ),
+    "tensor_parallel of words": Case(
+        tp(defaults={"tensor_parallel": "auto"}),
+        [("parallel-invalid", "error", "defaults.tensor_parallel")],
+    ),
+    "more ranks than max_nodes": Case(
+        tp(defaults={"tensor_parallel": 2}, solo_only=True),
+        [("parallel-nodes", "error", "defaults.tensor_parallel")],
+        "allows at most 1",
+    ),
+    "fewer ranks than min_nodes": Case(
+        tp(defaults={"tensor_parallel": 2}, min_nodes=4),
+        [("parallel-nodes", "error", "defaults.tensor_parallel")],
+        "needs at least 4",
+    ),
+    "ranks written into the command": Case(
+        tp("vllm serve {model} --tensor_parallel_size=4", max_nodes=2),
+        [("parallel-nodes", "error", "defaults.tensor_parallel")],
+    ),
+    "data parallelism": Case(
+        {"defaults": {"data_parallel": 2}},
+        [("unsupported-field", "error", "defaults.data_parallel")],
+    ),
+    "an override that the command does not use": Case(
+        {"command": "vllm serve {model} --x {max_model_len}", "defaults": {"max_model_len": 1}},
+        [("override-without-effect", "error", "command")],
+        "Did you mean max_model_len?",
+        {"max_model_lne": 2},
+    ),
+    "an override that the command's own flag hides": Case(
+        {"command": "vllm serve {model} --port 8000"},
+        [("override-without-effect", "error", "command")],
+        "cannot replace 8000",
+        {"port": 9000},
+    ),
+    "an override that the launch itself uses": Case({}, [], "", {"port": 9000}),
+    "an env name that is none": Case({"env": {"A-B": "1"}}, [("env-invalid", "error", "env.A-B")]),
+    "an env null": Case({"env": {"A": None}}, [("env-invalid", "error", "env.A")]),
+    "an env list": Case({"env": {"A": ["x"]}}, [("env-invalid", "error", "env.A")]),
+    "an env number": Case({"env": {"A": 1}}, [("env-not-text", "suggestion", "env.A")], "'1'"),
+    "an env boolean": Case({"env": {"A": True}}, [("env-not-text", "warning", "env.A")], "'true'"),
+    "a secret in the file": Case(
+        {"env": {"HF_TOKEN": "hf_x"}}, [("secret-in-recipe", "warning", "env.HF_TOKEN")]
+    ),
+    "a secret by reference": Case({"env": {"HF_TOKEN": "${HF_TOKEN}"}}, []),
+    "a name that only looks secret": Case({"env": {"TOKENIZERS_PARALLELISM": "false"}}, []),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_validation(recipe_of: t.Callable[..., Recipe], case: Case) -> None:
+    issues = validate(recipe_of(**case.fields), case.overrides)
+    assert [(issue.code, issue.severity, issue.field) for issue in issues] == case.expected
+    assert case.text in "".join(map(str, issues))
+    assert all(issue.fix for issue in issues)
+
+
+def test_an_issue_names_the_line(recipe_text: t.Callable[[str], Recipe]) -> None:
+    recipe = recipe_text(
+        """\
+        model: org/model
+        runtime: sglang
+        container: image:1
+        env:
+          A: 1
+        command: vllm serve {model}
+        """
+    )
+    assert [(issue.field, issue.line) for issue in validate(recipe)] == [
+        ("runtime", 2),
+        ("env.A", 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ("auto", 1, None)),
+        ({"mode": "solo"}, ("solo", 1, 1)),
+        ({"mode": "cluster"}, ("cluster", 2, None)),
+        ({"min_nodes": 2}, ("cluster", 2, None)),
+        ({"max_nodes": 1}, ("solo", 1, 1)),
+        ({"max_nodes": 4}, ("auto", 1, 4)),
+        ({"solo_only": True}, ("solo", 1, 1)),
+        ({"cluster_only": True}, ("cluster", 2, None)),
+        ({"cluster_only": True, "min_nodes": 4}, ("cluster", 4, None)),
+        ({"cluster_only": False, "solo_only": False}, ("auto", 1, None)),
+    ],
+)
+def test_mode_inference(
+    recipe_of: t.Callable[..., Recipe], fields: dict[str, t.Any], expected: tuple[t.Any, ...]
+) -> None:
+    recipe = recipe_of(**fields)
+    assert tuple(topology(recipe)) == expected
+    assert validate(recipe) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "text"),
+    [
+        (
+            {"mode": "solo", "min_nodes": 2},
+            "mode-conflict",
+            "mode: solo means one node, but min_nodes: 2",
+        ),
+        ({"mode": "cluster", "max_nodes": 1}, "mode-conflict", "max_nodes: 1"),
+        ({"solo_only": True, "cluster_only": True}, "mode-conflict", "cluster_only: true"),
+        ({"solo_only": True, "min_nodes": 2}, "mode-conflict", "solo_only: true"),
+        ({"min_nodes": 4, "max_nodes": 2}, "nodes-invalid", "2 is less than min_nodes 4"),
+        ({"min_nodes": 0}, "nodes-invalid", "0 is less than 1"),
+        ({"max_nodes": 0}, "nodes-invalid", "0 is less than 1"),
+        ({"mode": "both"}, "mode-invalid", "auto, solo, cluster"),
+    ],
+)
+def test_contradictory_topology_is_an_error(
+    recipe_of: t.Callable[..., Recipe], fields: dict[str, t.Any], code: str, text: str
+) -> None:
+    (issue,) = validate(recipe_of(**fields))
+    assert (issue.code, issue.severity) == (code, "error")
+    assert text in str(issue)

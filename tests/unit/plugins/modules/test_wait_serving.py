@@ -1,0 +1,107 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at a server: its container is played, its HTTP is real."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.dgxspark.suite.plugins.modules import wait_serving
+
+Docker = t.Callable[[dict[str, str]], str]
+Reply = t.Callable[[BaseHTTPRequestHandler], None]
+Serve = t.Callable[[dict[str, Reply]], str]
+RunModule = t.Callable[..., dict[str, t.Any]]
+
+NAME = "dgxspark-lab-tiny-0"
+LOG = "2026-11-22T03:20:22.733742337Z INFO:     Application startup complete."
+TRACE = (
+    "2026-11-22T03:20:20.000000001Z Traceback (most recent call last):\n"
+    "2026-11-22T03:20:20.000000002Z ValueError: unknown dtype: no-such-dtype"
+)
+
+
+def scripts(status: str = "running", code: int = 0, log: str = LOG) -> dict[str, str]:
+    inspected = [
+        {
+            "Id": "05bee84e",
+            "State": {"Status": status, "ExitCode": code},
+            "Image": "sha256:4467",
+            "Name": f"/{NAME}",
+            "Config": {"Image": "dgxspark-lab/vllm:cpu", "Labels": {}},
+        }
+    ]
+    return {
+        f"inspect --type container {NAME}": f"echo '{json.dumps(inspected)}'",
+        f"logs --timestamps --tail 40 {NAME}": f"echo '{log}' >&2",
+    }
+
+
+def text(body: str) -> Reply:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(body.encode())
+
+    return reply
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
+    def run(client: str, url: str, **arguments: t.Any) -> dict[str, t.Any]:
+        given = {"docker": client, "url": url, "model": "lab-tiny", "container": NAME, **arguments}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            wait_serving.main()
+        result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ask", "phase", "completion"), [(True, "serving", " sparks"), (False, "healthy", None)]
+)
+def test_a_completion_is_asked_for_only_if_told(
+    docker: Docker,
+    serve: Serve,
+    run_module: RunModule,
+    ask: bool,
+    phase: str,
+    completion: str | None,
+) -> None:
+    said = json.dumps({"choices": [{"text": " sparks"}]})
+    url = serve({"GET /health": text(""), "POST /v1/completions": text(said)})
+    result = run_module(docker(scripts()), url, ask=ask)
+    assert "failed" not in result
+    assert result["changed"] is False
+    assert (result["phase"], result["completion"]) == (phase, completion)
+    assert (result["completion_seconds"] is not None) is ask
+    assert result["last_log"] == "INFO:     Application startup complete."
+    assert set(result) - {"changed", "invocation"} == set(yaml.safe_load(wait_serving.RETURN))
+
+
+def test_a_container_that_has_ended_fails_with_its_last_words(
+    docker: Docker, run_module: RunModule
+) -> None:
+    result = run_module(docker(scripts("exited", 1, TRACE)), "http://127.0.0.1:1")
+    assert result["failed"] is True
+    assert result["msg"] == (
+        f"Container {NAME} has ended (exited, exit status 1). Its last lines:\n"
+        "Traceback (most recent call last):\nValueError: unknown dtype: no-such-dtype"
+    )
+
+
+def test_a_container_that_is_gone_fails(docker: Docker, run_module: RunModule) -> None:
+    gone = {
+        f"inspect --type container {NAME}": f"echo []; echo 'No such container: {NAME}' >&2; exit 1"
+    }
+    result = run_module(docker(gone), "http://127.0.0.1:1")
+    assert result["failed"] is True
+    assert "cannot be looked at" in result["msg"]
+    assert result["msg"].endswith(f"inspect: exit status 1: No such container: {NAME}")

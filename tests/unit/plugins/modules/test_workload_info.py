@@ -1,0 +1,107 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module itself, before a played Docker client and the real sockets of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import typing as t
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.dgxspark.suite.plugins.modules import workload_info
+
+Docker = t.Callable[[dict[str, str]], str]
+RunModule = t.Callable[[dict[str, t.Any]], dict[str, t.Any]]
+
+PS = "ps --all --quiet --no-trunc"
+ID = "05bee84ec04465cb355a118ed190585b5a36688076ba1a29bbf6363411f1a4ea"
+INSPECTED = [
+    {
+        "Id": ID,
+        "State": {"Status": "running", "ExitCode": 0},
+        "Image": "sha256:4467",
+        "Name": "/dgxspark-lab-tiny-0",
+        "Config": {
+            "Image": "dgxspark-lab/vllm:cpu",
+            "Labels": {"dgxspark.suite/owner": "dgxspark.suite"},
+        },
+    }
+]
+SCRIPTS = {
+    PS: f"echo {ID}",
+    f"inspect --type container {ID}": f"echo '{json.dumps(INSPECTED)}'",
+    "image inspect --format {{.Id}} -- there:1": "echo sha256:4467",
+    "image inspect --format {{.Id}} -- gone:1": "echo 'No such image: gone:1' >&2; exit 1",
+}
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
+    def run(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            workload_info.main()
+        result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image_id"),
+    [({}, None), ({"image": "there:1"}, "sha256:4467"), ({"image": "gone:1"}, None)],
+)
+def test_containers_are_told_with_whose_they_are(
+    docker: Docker, run_module: RunModule, arguments: dict[str, str], image_id: str | None
+) -> None:
+    result = run_module({"docker": docker(SCRIPTS), **arguments})
+    assert result["changed"] is False
+    assert result["image_id"] == image_id
+    assert result["containers"] == [
+        {
+            "name": "dgxspark-lab-tiny-0",
+            "id": ID,
+            "image": "dgxspark-lab/vllm:cpu",
+            "image_id": "sha256:4467",
+            "status": "running",
+            "exit_code": 0,
+            "labels": {"dgxspark.suite/owner": "dgxspark.suite"},
+            "ours": True,
+        }
+    ]
+
+
+def test_a_port_in_use_is_told_with_its_owner(docker: Docker, run_module: RunModule) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        result = run_module({"docker": docker(SCRIPTS)})
+        port = listening.getsockname()[1]
+    (found,) = [entry for entry in result["listening"] if entry["port"] == port]
+    assert found["pid"] == os.getpid()
+
+
+def test_an_engine_that_is_down_fails_with_its_own_words(
+    docker: Docker, run_module: RunModule
+) -> None:
+    client = docker({PS: "echo 'Cannot connect to the Docker daemon' >&2; exit 1"})
+    result = run_module({"docker": client})
+    assert result["failed"] is True
+    assert result["msg"] == (
+        f"The Docker engine of this node does not answer. {client} ps: exit status 1: "
+        "Cannot connect to the Docker daemon"
+    )
+
+
+def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:
+    with socket.socket() as listening:
+        listening.listen()
+        result = run_module({"docker": docker(SCRIPTS)})
+    documented = yaml.safe_load(workload_info.RETURN)
+    assert set(result) - {"changed", "invocation"} == set(documented)
+    assert set(result["containers"][0]) == set(documented["containers"]["sample"][0])
+    assert set(result["listening"][0]) == set(documented["listening"]["contains"])

@@ -1,0 +1,176 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold between files that no linter reads together."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+# Plugins that ansible-doc documents; an action plugin is described by the module of its name.
+PLUGINS = sorted(
+    (kind, path.stem)
+    for kind in ("callback", "filter", "inventory", "lookup", "module", "test")
+    for path in (ROOT / "plugins" / ("modules" if kind == "module" else kind)).glob("*.py")
+    if path.stem != "__init__"
+)
+MODULES = [name for kind, name in PLUGINS if kind == "module"]
+ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
+
+# The only hosts that a program or a setting of ours may name in an address.
+KNOWN_HOSTS = frozenset(
+    {
+        "docs.ansible.com",
+        "docs.nvidia.com",
+        "docs.vllm.ai",
+        "docs.ray.io",
+        "github.com",
+        "huggingface.co",
+        "www.gnu.org",
+    }
+)
+PLACEHOLDER_HOST = re.compile(
+    r"(?i)^(localhost|127\.0\.0\.1|\[::1?\]|0\.0\.0\.0|192\.0\.2\.\d+|198\.51\.100\.\d+|203\.0\.113\.\d+"
+    r"|([a-z0-9-]+\.)*(example|test|invalid)|([a-z0-9-]+\.)*example\.(com|net|org))$"
+)
+
+
+def known_files() -> list[Path]:
+    """The files that git tracks or would add; an unpacked tarball has no git to ask."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def texts(*suffixes: str) -> list[tuple[Path, str]]:
+    """Path and content of our own files; licences and recorded outputs of others are left out."""
+    return [
+        (path.relative_to(ROOT), path.read_text(encoding="utf-8"))
+        for path in known_files()
+        if (not suffixes or path.suffix in suffixes)
+        and "fixtures" not in path.parts
+        and not path.name.startswith(("LICENSE", "GPL-"))
+    ]
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, dict[str, Any]]:
+    """Kind to name to what ansible-doc shows: doc, examples, return."""
+    dump = subprocess.run(
+        [sys.executable, "-m", "ansible", "doc", "--metadata-dump", "dgxspark.suite"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert dump.returncode == 0, dump.stderr
+    return {
+        kind: {name.rpartition(".")[2]: plugin for name, plugin in plugins.items()}
+        for kind, plugins in json.loads(dump.stdout)["all"].items()
+    }
+
+
+def role_options(role: Path) -> dict[str, Any]:
+    spec = load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]
+    return dict(spec.get("options", {}))
+
+
+def role_defaults(role: Path) -> dict[str, Any]:
+    return dict(load(role / "defaults" / "main.yml") or {})
+
+
+def test_the_action_group_has_every_module_and_nothing_else() -> None:
+    group = load(ROOT / "meta" / "runtime.yml")["action_groups"]["dgxspark"]
+    assert group == MODULES
+
+
+def test_dependencies_have_a_stable_lower_bound() -> None:
+    dependencies = load(ROOT / "galaxy.yml")["dependencies"]
+    assert set(dependencies) == {"ansible.posix", "community.docker", "community.general"}
+    for name, bound in dependencies.items():
+        assert re.fullmatch(r">=[1-9]\d*\.\d+\.\d+", bound), name
+
+
+@pytest.mark.parametrize(("kind", "name"), PLUGINS)
+def test_a_plugin_has_examples_and_returned_values_in_its_documentation(
+    kind: str, name: str, documented: dict[str, dict[str, Any]]
+) -> None:
+    plugin = documented[kind][name]
+    assert plugin["doc"]["short_description"]
+    if kind != "callback":
+        assert f"dgxspark.suite.{name}" in plugin["examples"]
+        assert plugin["return"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_check_mode_and_diff_mode_do(
+    name: str, documented: dict[str, dict[str, Any]]
+) -> None:
+    attributes = documented["module"][name]["doc"]["attributes"]
+    for attribute in ("check_mode", "diff_mode", "idempotent", "action_group"):
+        assert attributes[attribute]["support"] in ("full", "partial", "none", "N/A"), attribute
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("ensure_")])
+def test_an_ensure_module_has_its_contract_written_down(name: str) -> None:
+    contract = (ROOT / "docs" / "contracts" / f"{name}.md").read_text(encoding="utf-8")
+    assert f"dgxspark.suite.{name}" in contract or f"# `{name}`" in contract
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+def test_a_roles_options_are_its_defaults(role: Path) -> None:
+    optional = {
+        name: option for name, option in role_options(role).items() if not option.get("required")
+    }
+    assert {name: option.get("default") for name, option in optional.items()} == role_defaults(role)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+def test_a_role_has_a_readme_that_names_each_option(role: Path) -> None:
+    readme = (role / "README.md").read_text(encoding="utf-8")
+    assert [name for name in role_options(role) if f"`{name}`" not in readme] == []
+
+
+def test_no_program_fetches_from_a_host_that_nobody_considered() -> None:
+    strangers = [
+        f"{path}: {host}"
+        for path, text in texts(".py", ".sh", ".yml", ".yaml", ".toml", ".txt", ".cfg", ".j2", "")
+        for host in re.findall(r"\bhttps?://(?:[^/@\s]+@)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)", text)
+        if host not in KNOWN_HOSTS and not PLACEHOLDER_HOST.match(host)
+    ]
+    assert strangers == []
+
+
+def test_nothing_of_a_real_site_is_in_the_tree() -> None:
+    """Keys, tokens, somebody's home, or a private address outside the lab and the tests."""
+    secret = re.compile(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bhf_[A-Za-z0-9]{30,}|/home/[a-z][a-z0-9_-]+/\.ssh"
+    )
+    private = re.compile(
+        r"(?<![\d.])(10\.\d{1,3}|172\.(1[6-9]|2\d|3[01])|192\.168)(\.\d{1,3}){2}(?![\d.])"
+    )
+    found = [
+        f"{path}: {match.group()}"
+        for path, text in texts()
+        for pattern in ((secret,) if path.parts[0] == "tests" else (secret, private))
+        for match in pattern.finditer(text)
+        if path.parts[:2] != ("inventories", "lab") or pattern is secret
+    ]
+    assert found == []
