@@ -68,10 +68,6 @@ options:
     description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
     type: str
     default: python3
-seealso:
-  - name: Check ids of ensure_ptxas
-    description: What each check looks at, expects, and does to repair.
-    link: https://github.com/dgxspark/suite/blob/main/docs/contracts/ensure_ptxas.md
 """
 
 EXAMPLES = r"""

@@ -52,7 +52,7 @@ options:
     description: Whether to ask for a completion once C(/health) answers. The action plugin sets it.
     type: bool
     default: true
-  docker:
+  docker_bin:
     description: Absolute path of the Docker client.
     type: path
     default: /usr/bin/docker
@@ -112,19 +112,19 @@ def main() -> None:
             "timeout": {"type": "int", "default": 1800},
             "completion_timeout": {"type": "int", "default": 180},
             "ask": {"type": "bool", "default": True},
-            "docker": {"type": "path", "default": "/usr/bin/docker"},
+            "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
         supports_check_mode=True,
     )
     given = module.params
     try:
         inspected = containers.ask(
-            given["docker"], ["inspect", "--type", "container", given["container"]], 30
+            given["docker_bin"], ["inspect", "--type", "container", given["container"]], 30
         )
         state = containers.parse_inspect(inspected)[0]
     except containers.EngineError as error:
         module.fail_json(msg="The server's container cannot be looked at. %s" % error)
-    log = containers.log_tail(given["docker"], state.name, LOG_LINES)
+    log = containers.log_tail(given["docker_bin"], state.name, LOG_LINES)
     if state.status != "running":
         module.fail_json(
             msg="Container %s has ended (%s, exit status %d). Its last lines:\n%s"

@@ -19,7 +19,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.info_module
   - dgxspark.suite.attributes.actiongroup_dgxspark
 options:
-  docker:
+  docker_bin:
     description: Absolute path of the Docker client.
     type: path
     default: /usr/bin/docker
@@ -92,12 +92,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import conta
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "docker": {"type": "path", "default": "/usr/bin/docker"},
+            "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
         },
         supports_check_mode=True,
     )
-    docker, image = module.params["docker"], module.params["image"]
+    docker, image = module.params["docker_bin"], module.params["image"]
     try:
         found = containers.containers(docker)
         image_id = containers.image_id(docker, image) if image else None

@@ -59,6 +59,6 @@ def stop() -> None:
             return
         say("Docker engine: stopping the one that the lab started")
         os.kill(pid, 15)
-        for _ in range(150):
+        for _tenth in range(150):
             os.kill(pid, 0)  # raises once it is gone
             time.sleep(0.1)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab: nodes spark1 … sparkN with systemd, sshd and Docker, on two networks of this machine.

@@ -64,10 +64,18 @@ def parse_inspect(text: str) -> list[Container]:
 
 def containers(docker: str, timeout: float = 30) -> list[Container]:
     """All containers, running or not. docker: absolute path; timeout: seconds for each question."""
+    try:
+        return _containers(docker, timeout)
+    except EngineError:
+        # One that went away between the two questions fails the second; it is not there any more.
+        return _containers(docker, timeout)
+
+
+def _containers(docker: str, timeout: float) -> list[Container]:
     ids = ask(docker, ["ps", "--all", "--quiet", "--no-trunc"], timeout).split()
-    return (
-        parse_inspect(ask(docker, ["inspect", "--type", "container", *ids], timeout)) if ids else []
-    )
+    if not ids:
+        return []
+    return parse_inspect(ask(docker, ["inspect", "--type", "container", *ids], timeout))
 
 
 def image_id(docker: str, reference: str, timeout: float = 30) -> str | None:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible import constants
 
 from ansible_collections.dgxspark.suite.plugins.callback.drift import COLOURS, ORDER, CallbackModule
 
@@ -130,6 +131,7 @@ def test_each_outcome_has_its_word_and_colour(
 
 def test_every_status_has_a_rank_and_a_colour() -> None:
     assert set(ORDER) == set(COLOURS)
+    assert set(COLOURS.values()) <= set(constants.COLOR_CODES)
     assert ORDER[-1] == "ok"
 
 
@@ -149,6 +151,15 @@ def test_the_table_is_sorted_and_what_nobody_looked_at_is_not_ok() -> None:
         COLOURS["unreachable"],
         "\nChecks: 1 unreachable, 1 drift, 1 not assessed, 2 ok",
     )
+
+
+def test_nodes_and_specs_stand_in_order() -> None:
+    run = Run()
+    for name in "edfacb":
+        run.tell("ok", name, envelope(finding("ok"), spec=f"spec-{name}"))
+    (_colour, head), *rows = run.table()
+    assert head == ["node", *(f"spec-{name}" for name in "abcdef")]
+    assert [words[0] for _colour, words in rows] == list("abcdef")
 
 
 def test_columns_are_aligned() -> None:

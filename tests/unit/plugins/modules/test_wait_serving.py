@@ -55,7 +55,13 @@ def text(body: str) -> Reply:
 @pytest.fixture
 def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
     def run(client: str, url: str, **arguments: t.Any) -> dict[str, t.Any]:
-        given = {"docker": client, "url": url, "model": "lab-tiny", "container": NAME, **arguments}
+        given = {
+            "docker_bin": client,
+            "url": url,
+            "model": "lab-tiny",
+            "container": NAME,
+            **arguments,
+        }
         with patch_module_args(given), pytest.raises(SystemExit):
             wait_serving.main()
         result: dict[str, t.Any] = json.loads(capsys.readouterr().out)

@@ -58,7 +58,7 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
 def test_containers_are_told_with_whose_they_are(
     docker: Docker, run_module: RunModule, arguments: dict[str, str], image_id: str | None
 ) -> None:
-    result = run_module({"docker": docker(SCRIPTS), **arguments})
+    result = run_module({"docker_bin": docker(SCRIPTS), **arguments})
     assert result["changed"] is False
     assert result["image_id"] == image_id
     assert result["containers"] == [
@@ -79,7 +79,7 @@ def test_a_port_in_use_is_told_with_its_owner(docker: Docker, run_module: RunMod
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        result = run_module({"docker": docker(SCRIPTS)})
+        result = run_module({"docker_bin": docker(SCRIPTS)})
         port = listening.getsockname()[1]
     (found,) = [entry for entry in result["listening"] if entry["port"] == port]
     assert found["pid"] == os.getpid()
@@ -89,7 +89,7 @@ def test_an_engine_that_is_down_fails_with_its_own_words(
     docker: Docker, run_module: RunModule
 ) -> None:
     client = docker({PS: "echo 'Cannot connect to the Docker daemon' >&2; exit 1"})
-    result = run_module({"docker": client})
+    result = run_module({"docker_bin": client})
     assert result["failed"] is True
     assert result["msg"] == (
         f"The Docker engine of this node does not answer. {client} ps: exit status 1: "
@@ -100,7 +100,7 @@ def test_an_engine_that_is_down_fails_with_its_own_words(
 def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:
     with socket.socket() as listening:
         listening.listen()
-        result = run_module({"docker": docker(SCRIPTS)})
+        result = run_module({"docker_bin": docker(SCRIPTS)})
     documented = yaml.safe_load(workload_info.RETURN)
     assert set(result) - {"changed", "invocation"} == set(documented)
     assert set(result["containers"][0]) == set(documented["containers"]["sample"][0])

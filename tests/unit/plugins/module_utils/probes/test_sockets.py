@@ -43,7 +43,7 @@ OUTER = "572ec1192b482986131616791219979e6fb4937dacf524eddb4efb064aba0f3d"
         (TCP6, [(41691, "288691"), (22, "267432")]),
         (TCP.splitlines()[0], []),
         ("", []),
-        (TCP + "   4: 00000000:1F41 cut", [(52365, "278230"), (8000, "276405")]),
+        (TCP + "   4: 00000000:1F41 00000000:0000 0A", [(52365, "278230"), (8000, "276405")]),
     ],
     ids=["IPv4", "IPv6", "nobody listens", "empty", "cut off"],
 )
@@ -121,9 +121,9 @@ def test_listeners_come_by_port_with_process_and_container(proc: Proc) -> None:
 
 
 def test_an_inherited_socket_belongs_to_the_oldest_process(proc: Proc) -> None:
-    worker = (b"worker", "0::/\n", ["socket:[71]"])
+    workers = {pid: (b"worker", "0::/\n", ["socket:[71]"]) for pid in range(1000, 1020)}
     master = (b"master", "0::/\n", ["socket:[71]"])
-    root = proc(listening_line(8000, 71), {1000: worker, 99: master})
+    root = proc(listening_line(8000, 71), {**workers, 99: master})
     assert listeners(root) == [Listener(8000, 99, "master")]
 
 
@@ -134,7 +134,9 @@ def test_a_port_on_two_addresses_is_told_once(proc: Proc) -> None:
 
 
 def test_an_owner_that_cannot_be_seen_leaves_the_port(proc: Proc) -> None:
-    assert listeners(proc(listening_line(8000, 71), {})) == [Listener(8000)]
+    root = proc(listening_line(8000, 71), {5: (b"vllm", "0::/\n", [])})
+    (root / "5" / "fd").rmdir()
+    assert listeners(root) == [Listener(8000)]
 
 
 def test_a_descriptor_closed_meanwhile_does_not_hide_the_others(proc: Proc) -> None:
