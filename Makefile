@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # `make` prints what there is. Needed beforehand: git, Python 3.11 to 3.13 with venv, and, for the lab,
-# a Docker engine. PYTHON=/path/to/python3.12 chooses the interpreter of a new .venv.
+# a Docker engine and an SSH client. PYTHON=/path/to/python3.12 chooses the interpreter of a new .venv.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -29,7 +29,7 @@ help: ## print this
 demo: venv ## build the lab, then check, converge and serve a model on two nodes
 	@tests/lab/demo.sh
 
-demo-down: ## remove every trace of the lab
+demo-down: ## remove the lab: nodes, networks, images, wheels, keys
 	@python3 tests/lab/lab.py down --all
 
 lab: venv ## build the lab and start its nodes, nothing more

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -30,15 +31,14 @@ class ActionModule(ActionBase):
         while True:
             # The first look at a healthy server comes back at once, to announce what follows.
             arguments["ask"] = phase in ("healthy", "refusing")
-            seen: dict[str, Any] = self._execute_module(
-                module_name="dgxspark.suite.wait_serving",
-                module_args=arguments,
-                task_vars=task_vars,
-            )
+            seen = self._look(arguments, task_vars)
             now = time.monotonic()
             seen["elapsed"] = round(now - started)
             if seen.get("failed") or seen["phase"] == "serving":
                 return seen
+            if seen["phase"] == "rejected":
+                seen["msg"] = f"The server is up and will not serve this: {seen['detail']}"
+                return {**seen, "failed": True}
             if now - started > limit:
                 seen["msg"] = (
                     f"No completion within {limit} s: {seen['detail']}. The server is "
@@ -52,6 +52,18 @@ class ActionModule(ActionBase):
             if seen["phase"] != "healthy" or phase == "healthy":
                 time.sleep(INTERVAL)
             phase = seen["phase"]
+
+    def _look(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        try:
+            seen: dict[str, Any] = self._execute_module(
+                module_name="dgxspark.suite.wait_serving",
+                module_args=arguments,
+                task_vars=task_vars,
+            )
+        except AnsibleConnectionFailure as error:
+            # A node that loads weights may be too busy for SSH; the time limit decides.
+            return {"phase": "unknown", "detail": str(error), "last_log": "", "changed": False}
+        return seen
 
     @staticmethod
     def _tell(seen: dict[str, Any]) -> str:

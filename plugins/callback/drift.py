@@ -120,14 +120,13 @@ class CallbackModule(CallbackBase):
         self._display.banner("DRIFT REPORT")
         width = max(len(word) for word in (*nodes, "node")) + 2
         columns = [max(len(spec), len("not assessed")) + 2 for spec in specs]
-        self._display.display(
-            "node".ljust(width)
-            + "".join(spec.ljust(column) for spec, column in zip(specs, columns, strict=True))
-        )
+        heads = "".join(spec.ljust(column) for spec, column in zip(specs, columns, strict=True))
+        self._display.display(("node".ljust(width) + heads).rstrip())
         table = {node: [self._cell(node, spec) for spec in specs] for node in nodes}
         for node, row in table.items():
             padded = "".join(cell.ljust(column) for cell, column in zip(row, columns, strict=True))
-            self._display.display(node.ljust(width) + padded, color=COLOURS[_worst(row)])
+            line = (node.ljust(width) + padded).rstrip()
+            self._display.display(line, color=COLOURS[_worst(row)])
         for (spec, told), affected in self._together().items():
             finding = dict(told)
             self._display.display(

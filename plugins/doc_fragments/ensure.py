@@ -12,6 +12,8 @@ options:
     description:
       - The file in which the launchers find their binaries by absolute path, in lines C(KEY=/path).
       - Only the module's own keys are changed. Every other line is kept as it is.
+      - The file is made readable by everybody, except where it is not and holds other lines, which
+        may be secret. That is V(blocked), and nothing is written.
     type: path
     default: /etc/dgxspark/paths.env
 attributes:

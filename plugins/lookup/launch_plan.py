@@ -86,13 +86,17 @@ options:
     vars:
       - name: dgxspark_devices
   env:
-    description: Variables for every container; those of the recipe win.
+    description:
+      - Variables for every container; those of the recipe win.
+      - V(${NAME}) as a whole value stands for a variable of the controller, see O(env_allow).
     type: dict
     default: {}
     vars:
       - name: dgxspark_env
   env_allow:
-    description: Variables of the controller that recipes may ask for with C(${NAME}) in C(env).
+    description:
+      - Variables of the controller that may be asked for with C(${NAME}), in O(env) and in the
+        C(env) of a recipe.
     type: list
     elements: str
     default: []
@@ -162,11 +166,9 @@ _raw:
 
 import json
 import os
-import pathlib
 import typing as t
 
 from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
@@ -181,38 +183,32 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.plan import 
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import RecipeLookup
 
-BUNDLED_RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
-
-class LookupModule(LookupBase):
+class LookupModule(RecipeLookup):
     """The recipe engine's load, resolve and build_plan."""
 
     def run(
         self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
     ) -> list[dict[str, t.Any]]:
-        # Options taken from variables arrive as written in the inventory, templates unresolved.
-        ours = {
-            name: self._templar.template(value)
-            for name, value in (variables or {}).items()
-            if name.startswith("dgxspark_")
-        }
-        self.set_options(var_options=ours, direct=kwargs)
+        self.set_templated_options(variables, kwargs)
         if len(terms) != 1:
             raise AnsibleError(f"launch_plan takes one recipe, got {len(terms)}")
         settings = Settings(**{name: self._plain(name) for name in Settings.__dataclass_fields__})
         try:
             resolved = resolve(
-                load(terms[0], [*self._plain("recipe_paths"), str(BUNDLED_RECIPES)]),
+                load(terms[0], self.search_paths()),
                 parse_overrides(self._plain("overrides")),
                 self._nodes((variables or {}).get("hostvars") or {}),
                 env_allow=self._plain("env_allow"),
                 environ=os.environ,
                 master_port=settings.master_port,
+                inventory_env=self._plain("env"),
             )
             plan = build_plan(resolved, settings)
             if self.get_option("secret_values"):
-                return [secret_values(resolved, settings, os.environ)]
+                return [secret_values(resolved, os.environ)]
         except RecipeError as exc:
             raise AnsibleError(str(exc)) from exc
         return [plan]

@@ -92,11 +92,9 @@ _raw:
       sample: 0
 """
 
-import pathlib
 import typing as t
 
 from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
@@ -106,24 +104,17 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate imp
     validate,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import RecipeLookup
 
-BUNDLED_RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
-
-class LookupModule(LookupBase):
+class LookupModule(RecipeLookup):
     """The recipe engine's load and validate."""
 
     def run(
         self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
     ) -> list[dict[str, t.Any]]:
-        # Options taken from variables arrive as written in the inventory, templates unresolved.
-        ours = {
-            name: self._templar.template(value)
-            for name, value in (variables or {}).items()
-            if name.startswith("dgxspark_")
-        }
-        self.set_options(var_options=ours, direct=kwargs)
-        paths = [*self.get_option("recipe_paths"), str(BUNDLED_RECIPES)]
+        self.set_templated_options(variables, kwargs)
+        paths = self.search_paths()
         try:
             overrides = parse_overrides(self.get_option("overrides"))
             return [self._describe(term, paths, overrides) for term in terms]

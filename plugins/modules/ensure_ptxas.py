@@ -39,6 +39,9 @@ options:
       - It is asked in a container without network that can write nowhere but to its own memory. A
         pinned C(ptxas) of the node, and one that is about to be pinned, is mounted read-only at its
         own path.
+      - Where a pin is used, that the image works holds only for containers that are started with
+        the pinned file mounted and the variable passed. C(launch.yml) does not do so yet; the hint
+        of the check C(triton_compile_sm121) names the options.
     type: str
   arch:
     description:

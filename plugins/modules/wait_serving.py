@@ -13,8 +13,9 @@ version_added: 0.1.0
 description:
   - Looks at the server until it answers a completion of one token, and tells on the screen how far
     it is.
-  - Fails as soon as the container has ended, with the last lines of its log, and otherwise at the
+  - Fails as soon as the container has ended, with the last line of its log, and otherwise at the
     time limit.
+  - Fails at once, too, where the server answers that the key, the model or the path is wrong.
   - C(/health) is not taken for an answer, since it answers while the engine behind it is unusable.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -48,6 +49,10 @@ options:
       kernels.
     type: int
     default: 180
+  api_key:
+    description: The key that the server wants with a completion. Empty for none.
+    type: str
+    default: ""
   ask:
     description: Whether to ask for a completion once C(/health) answers. The action plugin sets it.
     type: bool
@@ -112,6 +117,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 1800},
             "completion_timeout": {"type": "int", "default": 180},
             "ask": {"type": "bool", "default": True},
+            "api_key": {"type": "str", "default": "", "no_log": True},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
         supports_check_mode=True,
@@ -123,14 +129,23 @@ def main() -> None:
         )
         state = containers.parse_inspect(inspected)[0]
     except containers.EngineError as error:
-        module.fail_json(msg="The server's container cannot be looked at. %s" % error)
+        if "No such container" in str(error):
+            module.fail_json(msg="Container %s is gone." % given["container"])
+        # A node that loads weights may be too busy to answer; that is no end of the server.
+        module.exit_json(changed=False, phase="unknown", detail=str(error), elapsed=0, last_log="")
     log = containers.log_tail(given["docker_bin"], state.name, LOG_LINES)
     if state.status != "running":
         module.fail_json(
-            msg="Container %s has ended (%s, exit status %d). Its last lines:\n%s"
-            % (state.name, state.status, state.exit_code, log)
+            msg="Container %s has ended (%s, exit status %d): %s"
+            % (state.name, state.status, state.exit_code, last_line(log))
         )
-    seen = serving.look(given["url"], given["model"], given["ask"], given["completion_timeout"])
+    seen = serving.look(
+        given["url"],
+        given["model"],
+        given["ask"],
+        given["completion_timeout"],
+        given["api_key"],
+    )
     module.exit_json(
         changed=False,
         phase=seen.phase,

@@ -26,6 +26,9 @@ options:
   image:
     description: An image to look up by reference. Nothing is pulled.
     type: str
+  log_of:
+    description: A container whose last 40 lines of log are wanted as well.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -40,6 +43,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+log:
+  description: The last lines of the log of O(log_of), standard output and standard error together.
+  returned: when O(log_of) is given
+  type: str
 image_id:
   description: The id of O(image) on this node, V(null) where it is not there or none was asked for.
   returned: success
@@ -58,6 +65,7 @@ containers:
       status: running
       exit_code: 0
       ours: true
+      recipe: lab-tiny
       labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}
 listening:
   description:
@@ -88,12 +96,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
 
+LOG_LINES = 40
+
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
+            "log_of": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -103,10 +114,15 @@ def main() -> None:
         image_id = containers.image_id(docker, image) if image else None
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
+    log_of = module.params["log_of"]
     module.exit_json(
         changed=False,
         image_id=image_id,
-        containers=[{**asdict(container), "ours": container.ours} for container in found],
+        **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
+        containers=[
+            {**asdict(container), "ours": container.ours, "recipe": container.recipe}
+            for container in found
+        ],
         listening=[asdict(listener) for listener in sockets.listeners()],
     )
 

@@ -60,6 +60,6 @@ What to type next (after: source .venv/bin/activate):
     ansible-playbook playbooks/stop.yml                                      stop serving
     ssh -i .cache/lab/id_ed25519 -o UserKnownHostsFile=.cache/lab/known_hosts spark@ADDRESS
                                                  log in to a node; python3 tests/lab/lab.py status lists addresses
-    make demo-down                                                           remove every trace
+    make demo-down                                                           remove nodes, images, wheels and keys
 To use it on real Sparks, see README.md.
 END

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from shell import CACHE, fail, install, run, say, wait_for, work
+from shell import CACHE, can_install, fail, install, run, say, wait_for, work
 
 PID = CACHE / "dockerd.pid"
 LOG = CACHE / "dockerd.log"
@@ -27,10 +27,15 @@ def ensure() -> None:
         return
     if os.geteuid() != 0:
         fail("no Docker engine answers: start one and join group docker, or run this as root")
-    if shutil.which("dockerd") is None:
-        if shutil.which("apt-get") is None:
+    daemon = [] if shutil.which("dockerd") else ["docker.io", "iptables"]
+    # Since Debian 13 the client is a package of its own, which docker.io only recommends.
+    client = [] if shutil.which("docker") else ["docker-cli"]
+    if daemon or client:
+        if not can_install():
             fail("no Docker engine answers, and there is no apt-get to install one: install Docker")
-        install("docker.io", "iptables")
+        install(*daemon, if_known=client)
+        if shutil.which("docker") is None:
+            fail("there is no command docker, and apt knows no docker-cli: install a Docker client")
     if Path("/run/systemd/system").is_dir():
         work("Docker engine: starting it", "systemctl", "start", "docker")
     else:
@@ -52,7 +57,7 @@ def stop() -> None:
     """Stop the dockerd that the lab started, and no other."""
     if not PID.exists():
         return
-    pid = int(PID.read_text())
+    pid = int(PID.read_text() or 0)
     PID.unlink()
     with contextlib.suppress(OSError):
         if b"dockerd" not in Path(f"/proc/{pid}/cmdline").read_bytes():

@@ -9,17 +9,19 @@ of every node's engine.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
-from shell import CACHE, attempt, docker, fail, install, run, wait_for, work
+from shell import CACHE, attempt, can_install, docker, fail, install, run, wait_for, work
 
 HERE = Path(__file__).resolve().parent
 WHEELS = CACHE / "wheels"
+PULLED = CACHE / "pulled"
+SCRATCH = "scratch-"
 NAME = "dgxspark-lab"
 LABEL = "dgxspark.suite/lab"
 FORGE = f"{NAME}-forge"
@@ -64,8 +66,9 @@ def exists(image: str) -> bool:
 
 def in_volume(image: str, script: str) -> int:
     """Run a shell script where /lab is the lab's volume."""
-    mount = f"--volume={NAME}:/lab"
-    return run("docker", "run", "--rm", mount, "--entrypoint=sh", image, "-ec", script).returncode
+    volume()
+    options = ["--rm", f"--label={LABEL}=helper", f"--volume={NAME}:/lab", "--entrypoint=sh"]
+    return run("docker", "run", *options, image, "-ec", script).returncode
 
 
 def volume() -> Path:
@@ -74,10 +77,31 @@ def volume() -> Path:
     return Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", NAME))
 
 
+def sweep() -> None:
+    """Remove the containers, still at work perhaps, of a lab command that was killed."""
+    ours = ["--all", f"--filter=label={LABEL}", f'--format={{{{.Names}}}} {{{{.Label "{LABEL}"}}}}']
+    for line in docker("ps", *ours).splitlines():
+        name, role = line.split()
+        if role != "node":
+            run("docker", "rm", "--force", "--volumes", name)
+
+
+def clear_scratch() -> None:
+    """Remove where base systems were made, and before that what debootstrap left mounted there."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in reversed(mounts):
+        if mount.startswith(f"{CACHE}/{SCRATCH}"):
+            run("umount", mount)
+    for folder in CACHE.glob(f"{SCRATCH}*"):
+        run("rm", "-rf", "--one-file-system", folder)
+
+
 def ensure_base(base: str) -> str:
     """The bare system everything starts from: an image to pull, or what debootstrap makes."""
     if base != "debootstrap":
         if not exists(base):
+            with PULLED.open("a") as pulled:
+                pulled.write(f"{base}\n")
             work(f"base image: pulling {base}", "docker", "pull", base)
         return base
     release = os_release()
@@ -85,7 +109,7 @@ def ensure_base(base: str) -> str:
     image = f"dgxspark-lab/base:{suite}"
     if exists(image):
         return image
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not can_install():
         fail(
             "the base system is made by debootstrap, which needs root on a Debian-like system: "
             "give an image instead, LAB_BASE=ubuntu:24.04"
@@ -94,12 +118,14 @@ def ensure_base(base: str) -> str:
         install("debootstrap")
     components = "main,universe" if release.get("ID") == "ubuntu" else "main"
     options = ["--variant=minbase", f"--components={components}"]
-    with tempfile.TemporaryDirectory(prefix="dgxspark-lab-") as scratch:
-        root = f"{scratch}/root"
-        work(f"base image: debootstrap {suite}", "debootstrap", *options, suite, root)
-        work(
-            "base image: importing it", "sh", "-c", f"tar -C {root} -c . | docker import - {image}"
-        )
+    clear_scratch()
+    scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=CACHE)
+    root, archive = f"{scratch}/root", f"{scratch}/root.tar"
+    work(f"base image: debootstrap {suite}", "debootstrap", *options, suite, root)
+    # By way of a file: from a pipe that breaks, docker would import the half that came.
+    work("base image: packing it", "tar", "-C", root, "-cf", archive, ".")
+    work("base image: importing it", "docker", "import", archive, image)
+    clear_scratch()
     return image
 
 
@@ -121,6 +147,10 @@ def ensure_wheels(base: str) -> None:
     if (WHEELS / marker).exists():
         return
     WHEELS.mkdir(parents=True, exist_ok=True)
+    for wheel in WHEELS.glob("*.whl"):
+        # pip copies into place: when killed it leaves a half, and does not always check it again.
+        if not zipfile.is_zipfile(wheel):
+            wheel.unlink()
     pip = [sys.executable, "-m", "pip", "download", "--only-binary=:all:"]
     pip += ["--dest", str(WHEELS), "--python-version", PYTHONS[release]]
     # One file may not name two versions of a package, so pip is asked line by line.
@@ -143,7 +173,6 @@ def ensure_node_image(base: str) -> str:
     for old in docker("images", "-q", "dgxspark-lab/node").split():
         run("docker", "rmi", "--force", old)
     builder = f"{NAME}-builder"
-    run("docker", "rm", "--force", builder)
     mounts = [f"--volume={WHEELS}:/wheels:ro", f"--volume={HERE / 'node'}:/lab:ro"]
     work(
         "node image: systemd, sshd, a Docker engine, CUDA's ptxas, two Tritons",
@@ -158,11 +187,12 @@ def ensure_node_image(base: str) -> str:
 
 def ensure_serving_images(base: str, node_image: str) -> str:
     """The folder of the volume with the data of an engine that has the serving images."""
-    golden = f"golden-{digest(HERE / 'serving', HERE / 'triton', base)}"
+    base_id = docker("image", "inspect", "-f", "{{.Id}}", base)
+    golden = f"golden-{digest(HERE / 'serving', HERE / 'triton', base_id)}"
     if in_volume(node_image, f"test -e /lab/{golden}/complete") == 0:
         return golden
-    run("docker", "rm", "--force", FORGE)
-    in_volume(node_image, f"rm -rf /lab/golden-*; mkdir -p /lab/{golden}/docker")
+    if in_volume(node_image, f"rm -rf /lab/golden-*; mkdir -p /lab/{golden}/docker"):
+        fail(f"volume {NAME}: the folder of the serving images cannot be made")
     mounts = [f"--volume={volume()}/{golden}/docker:/var/lib/docker"]
     mounts += [f"--volume={WHEELS}:/wheels:ro", f"--volume={HERE}:/lab:ro"]
     named = ["--detach", f"--name={FORGE}", f"--label={LABEL}=forge"]
@@ -179,7 +209,8 @@ def ensure_serving_images(base: str, node_image: str) -> str:
     docker("rm", "--force", FORGE)
     # Each node's engine makes its own identity and networks.
     tidy = f"cd /lab/{golden}/docker; rm -rf network engine-id runtimes; sync; touch ../complete"
-    in_volume(node_image, tidy)
+    if in_volume(node_image, tidy):
+        fail(f"volume {NAME}: the serving images cannot be put in order; is the disk full?")
     return golden
 
 

@@ -19,16 +19,26 @@ from collections.abc import Iterator
 import engine
 import images
 import nodes
-from shell import CACHE, docker, fail, say
+from shell import CACHE, can_install, docker, fail, install, run, say
 
 
 def up(count: int, base: str, fresh: bool) -> None:
+    ensure_ssh()
     engine.ensure()
+    images.sweep()
     base = images.ensure_base(base)
     images.ensure_wheels(base)
     node_image = images.ensure_node_image(base)
     golden = images.ensure_serving_images(base, node_image)
     nodes.ensure(count, node_image, golden, fresh)
+
+
+def ensure_ssh() -> None:
+    missing = [name for name in ("ssh", "ssh-keygen") if shutil.which(name) is None]
+    if missing and not can_install():
+        fail(f"missing: {' and '.join(missing)}; install an OpenSSH client")
+    if missing:
+        install("openssh-client")
 
 
 def down(everything: bool, stop_engine: bool) -> None:
@@ -45,7 +55,12 @@ def down(everything: bool, stop_engine: bool) -> None:
     if everything or stop_engine:
         engine.stop()
     if everything:
+        images.clear_scratch()
         shutil.rmtree(CACHE, ignore_errors=True)
+        say(
+            "this stays: packages that were installed (Docker, debootstrap, an SSH client), "
+            "a Docker service that systemd runs, .venv"
+        )
 
 
 def remove_nodes() -> None:
@@ -61,10 +76,17 @@ def remove_nodes() -> None:
 
 
 def remove_images() -> None:
-    for data in docker("volume", "ls", f"--filter=name={images.NAME}", "--quiet").split():
+    ours = f"--filter=label={images.LABEL}"
+    for data in docker("volume", "ls", f"{ours}=data", "--quiet").split():
         docker("volume", "rm", "--force", data)
     for image in built_images():
         docker("rmi", "--force", image)
+    # Those that lost their names: a start was killed while it committed one.
+    for image in docker("images", ours, "--quiet").split():
+        docker("rmi", "--force", image)
+    if images.PULLED.exists():
+        for image in images.PULLED.read_text().split():
+            run("docker", "rmi", image)
 
 
 def built_images() -> list[str]:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from images import LABEL, MACHINE_OPTIONS, NAME, SERVING_IMAGE, in_volume, volume
-from shell import docker, fail, run, say
+from shell import docker, fail, output, run, say
 
 # The SSH key and the known hosts of this checkout.
 STATE = Path(__file__).resolve().parents[2] / ".cache" / "lab"
 MANAGEMENT = f"{NAME}-mgmt"
 FABRIC = f"{NAME}-fabric"
+# On a node: the folder that its engine's data were copied from.
+GOLDEN = "dgxspark.suite/lab-data"
 
 
 def names() -> list[str]:
@@ -34,9 +36,10 @@ def ensure(count: int, image: str, golden: str, fresh: bool) -> list[str]:
     for name in foreign & set(wanted):
         fail(f"a container named {name} exists and is not the lab's: rename or remove it")
     ensure_networks()
+    asked = f'{{{{.Config.Image}}}} {{{{index .Config.Labels "{GOLDEN}"}}}} {{{{.State.Running}}}}'
     for name in names():
-        state = docker("inspect", "-f", "{{.Config.Image}} {{.State.Running}}", name)
-        if fresh or name not in wanted or state != f"{image} true":
+        state = docker("inspect", "-f", asked, name)
+        if fresh or name not in wanted or state != f"{image} {golden} true":
             say(f"{name}: removing the old one")
             docker("rm", "--force", "--volumes", name)
     for number, name in enumerate(wanted, start=1):
@@ -52,12 +55,14 @@ def ensure(count: int, image: str, golden: str, fresh: bool) -> list[str]:
 
 
 def ensure_networks() -> None:
-    have = docker("network", "ls", "--format={{.Name}}").split()
+    ours = f"--filter=label={LABEL}=network"
+    have = docker("network", "ls", ours, "--format={{.Name}}").split()
     fabric = ["--internal", "--opt=com.docker.network.driver.mtu=9000"]
     for network, options in ((MANAGEMENT, []), (FABRIC, fabric)):
         if network not in have:
             # Twice: the engine picks a free subnet, but fixes addresses only in one it was given.
-            docker("network", "create", network)
+            run("docker", "network", "rm", network)  # the first of the two, if a start ended there
+            docker("network", "create", f"--label={LABEL}=draft", network)
             given = f"--subnet={subnet(network)}"
             docker("network", "rm", network)
             docker("network", "create", f"--label={LABEL}=network", given, *options, network)
@@ -81,7 +86,8 @@ def create(number: int, name: str, image: str, golden: str) -> None:
     """
     if in_volume(image, script):
         fail(f"{name}: the data of its engine could not be copied; is the disk full?")
-    named = [f"--name={name}", f"--hostname={name}", f"--label={LABEL}=node"]
+    labels = [f"--label={LABEL}=node", f"--label={GOLDEN}={golden}"]
+    named = [f"--name={name}", f"--hostname={name}", *labels]
     network = [f"--network={MANAGEMENT}", fixed_address(MANAGEMENT, number)]
     data = f"--volume={volume()}/{name}/docker:/var/lib/docker"
     stop = "--stop-signal=SIGRTMIN+3"
@@ -90,16 +96,22 @@ def create(number: int, name: str, image: str, golden: str) -> None:
     docker("start", name)
 
 
+def public_key(key: Path) -> str:
+    """The public half of a key, which is made where there is none that can be used."""
+    ask = ["ssh-keygen", "-y", "-P", "", "-f", str(key)]
+    if run(*ask).returncode:
+        key.unlink(missing_ok=True)
+        output("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", NAME, "-f", key)
+    return output(*ask)
+
+
 def admit(wanted: Sequence[str]) -> None:
     """Make this checkout's key the one that opens the nodes, and note the nodes' host keys."""
     STATE.mkdir(parents=True, exist_ok=True)
-    key = STATE / "id_ed25519"
-    if not key.exists():
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", NAME, "-f", key)
     script = f"""
         until systemctl --quiet is-active ssh; do sleep 0.2; done
         install -d -m 0700 -o spark -g spark ~spark/.ssh
-        echo '{key.with_suffix(".pub").read_text().strip()}' >~spark/.ssh/authorized_keys
+        echo '{public_key(STATE / "id_ed25519")}' >~spark/.ssh/authorized_keys
         chown spark:spark ~spark/.ssh/authorized_keys
         cat /etc/ssh/ssh_host_ed25519_key.pub
     """

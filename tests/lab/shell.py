@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 # Wheels and logs: kept between runs and shared by all checkouts of this user.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dgxspark-suite"
+
+# What apt, pip and docker say where they reach nothing.
+OFFLINE = ("connection", "temporary failure", "could not resolve", "timed out", "no such host")
 
 _started = time.monotonic()
 
@@ -29,16 +34,27 @@ def fail(text: str) -> NoReturn:
 def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
     """A command that is quick, whatever becomes of it."""
     words = [str(word) for word in argv]
-    return subprocess.run(words, capture_output=True, check=False, text=True, errors="replace")
+    return subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        errors="replace",
+    )
+
+
+def output(*argv: str | Path) -> str:
+    """What a quick command prints; the lab ends where it fails."""
+    done = run(*argv)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        fail(f"{' '.join(map(str, argv[:5]))} … ended with {done.returncode}:\n{said}")
+    return done.stdout.strip()
 
 
 def docker(*argv: str | Path) -> str:
-    """What a quick docker command prints; the lab ends where it fails."""
-    done = run("docker", *argv)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        fail(f"docker {' '.join(map(str, argv[:4]))} … ended with {done.returncode}:\n{said}")
-    return done.stdout.strip()
+    return output("docker", *argv)
 
 
 def log_of(title: str) -> Path:
@@ -51,7 +67,13 @@ def work(title: str, *argv: str | Path) -> None:
     if code:
         log = log_of(title)
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
-        fail(f"{title}: ended with {code}. Its last lines, the rest is in {log}:\n{tail}")
+        hint = ""
+        if any(sign in tail.lower() for sign in OFFLINE):
+            hint = (
+                "\nlab: the network, it seems. apt, pip and docker go by this machine's settings "
+                "and proxies; the next start goes on from here."
+            )
+        fail(f"{title}: ended with {code}. Its last lines, the rest is in {log}:\n{tail}{hint}")
 
 
 def attempt(title: str, *argv: str | Path) -> int:
@@ -61,7 +83,9 @@ def attempt(title: str, *argv: str | Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
         words = [str(word) for word in argv]
-        process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
+        )
         while True:
             try:
                 return process.wait(timeout=10)
@@ -84,9 +108,14 @@ def wait_for(seconds: float, *argv: str | Path) -> bool:
     return True
 
 
-def install(*packages: str) -> None:
-    """Install Debian packages on this machine."""
+def can_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(*packages: str, if_known: Sequence[str] = ()) -> None:
+    """Install Debian packages on this machine; those of if_known where its release has them."""
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
     work("Debian packages: refreshing the list", *quiet, "update")
+    packages += tuple(name for name in if_known if run("apt-cache", "show", name).stdout)
     names = " ".join(packages)
     work(f"Debian packages: {names}", *quiet, "install", "-y", "--no-install-recommends", *packages)

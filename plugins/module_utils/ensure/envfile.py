@@ -14,7 +14,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -108,6 +108,30 @@ class EnvFile:
         """Whether everybody can read the file and nobody but its rightful owner can write it."""
         return self.mode == MODE and self.owner == _rightful_owner(self.owner)
 
+    def obstacle(self, keys: Collection[str]) -> Blocked | None:
+        """Why the file must not be replaced, where keys are all of ours; None if it may be."""
+        if not self.writable:
+            return Blocked(
+                "%s cannot be written by this user" % self.path,
+                "Run as root (become), on a file system that is not read-only.",
+            )
+        others = self._others(keys)
+        if self.mode & stat.S_IROTH or not others:
+            return None
+        return Blocked(
+            "%s is not readable by everybody (mode %04o), and holds what is not ours: %s"
+            % (self.path, self.mode, ", ".join(others)),
+            "Every user who launches has to read it: move secrets elsewhere, then chmod %04o %s."
+            % (MODE, self.path),
+        )
+
+    def _others(self, keys: Collection[str]) -> list[str]:
+        """The names of what others have written here; a comment may be a secret as well."""
+        lines = _logical_lines(self.text or "")
+        told = [line for line in lines if line.strip() and line != HEADER]
+        named = {_assignment(line)[0] or "other text" for line in told}
+        return sorted(named.difference(keys))
+
     def changed(self, changes: Mapping[str, str | None]) -> EnvFile:
         """The same with keys set, or removed where the value is None; mode and owner put right."""
         lines: list[str] = []
@@ -134,10 +158,11 @@ class EnvFile:
 
 @dataclass(frozen=True)
 class EnvEdit:
-    """The declared edit of an environment file; see EnvFile.changed."""
+    """The declared edit of an environment file; see EnvFile.changed. keys are all of ours."""
 
     file: EnvFile
     changes: Mapping[str, str | None]
+    keys: Collection[str]
 
     @property
     def subject(self) -> str:
@@ -159,7 +184,11 @@ class EnvEdit:
         directory = os.path.dirname(self.file.path)
         _make_directories(directory)
         with _locked(directory):
-            wanted = EnvFile.read(self.file.path).changed(self.changes)
+            found = EnvFile.read(self.file.path)
+            obstacle = found.obstacle(self.keys)
+            if obstacle:
+                raise obstacle
+            wanted = found.changed(self.changes)
             if wanted.text is not None:
                 _replace(wanted)
 

@@ -9,7 +9,9 @@ there. A run applies exactly those actions, then observes and plans again: that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import (
     TYPE_CHECKING,
@@ -109,11 +111,31 @@ def ensure(
     plan: Callable[[Observed], Plan],
 ) -> None:
     """Run the loop and end the module with the envelope; spec is its name without ensure_."""
-    result, complaint = converge(observe, plan, act=not module.check_mode)
+    with _ending_in_order():
+        result, complaint = converge(observe, plan, act=not module.check_mode)
     result["spec"] = spec
     if complaint:
         module.fail_json(msg="%s is not as it should be.\n%s" % (spec, complaint), **result)
     module.exit_json(**result)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Have what ends an interrupted run reach every finally: files and containers are to go."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    # What is ignored (nohup) stays ignored.
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    taken = [number for number in ending if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def converge(
@@ -153,8 +175,9 @@ def _verdict(before: Finding | None, now: Finding, failure: Blocked | None) -> F
     if now.status == DRIFT and failure:
         hint = "The repair failed: %s. %s" % (failure, failure.hint)
         return replace(now, status=BLOCKED, hint=hint)
-    if now.status == DRIFT and not now.hint:
-        return replace(now, hint="The repair was made and did not help: %s" % now.fix)
+    if now.status == DRIFT:
+        hint = "The repair was made and did not help: %s. %s" % (now.fix, now.hint)
+        return replace(now, hint=hint.rstrip())
     return now
 
 

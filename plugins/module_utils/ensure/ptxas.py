@@ -60,6 +60,9 @@ KEYS = (PTXAS_BIN, *PINS)
 # What of the environment file reaches Triton and ptxas; the rest is for others, or secret.
 _REACHES_TRITON = ("TRITON_", "PTXAS", "CUDA_", "DISABLE_PTXAS")
 
+# As the hints name it: by the parameter, and by what sets it where the role is used.
+_CUDA_HOME = "cuda_home (role: dgxspark_ptxas_cuda_home)"
+
 # Check ids name the machine that they were made for; another arch leaves them as they are.
 _ASSEMBLES = "triton_ptxas_sm121"
 _COMPILES = "triton_compile_sm121"
@@ -110,8 +113,9 @@ def _expected(check: str, wanted: Wanted) -> str:
     return {
         _ASSEMBLES: "the ptxas that Triton chooses in %s assembles for %s" % (wanted.target, names),
         _COMPILES: 'Triton in %s compiles for GPUTarget("cuda", %d, 32)' % (wanted.target, number),
-        _CHECKS[PTXAS_BIN]: "a ptxas that works for %s, or not set where no pin is" % names,
-    }.get(check, "not set, or a ptxas with which Triton works")
+        _CHECKS[PTXAS_BIN]: "a ptxas that works for %s, or not set where %s needs no pin"
+        % (names, wanted.target),
+    }.get(check, "not set, or a ptxas with which Triton in %s works" % wanted.target)
 
 
 @dataclass(frozen=True)
@@ -171,25 +175,30 @@ def observe(wanted: Wanted) -> Observed:
     if not changes:
         return Observed(file, entries, system, report)
     again = ask(target, wanted.arch, env, changes, wanted.timeout, True, [*lent, *candidates])
-    retrials = () if isinstance(again, Problem) else again.trials
-    return Observed(file, entries, system, report, retrials)
+    if isinstance(again, Problem):
+        return Observed(file, entries, system, again)
+    return Observed(file, entries, system, report, again.trials)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """What to say, and what to write, about one observation. Pure."""
     file, report = observed.file, observed.report
     facts = _facts(observed, wanted)
+    changes: Mapping[str, str | None] = {}
     if isinstance(file, Blocked) or isinstance(report, Problem):
-        return Plan(tuple(_unassessed(observed, wanted)), paths=_paths(observed, {}), facts=facts)
-    case = _Case(wanted, file, report, observed.entries, observed.system, observed.retrials)
-    findings = case.findings()
-    if not any(finding.status == DRIFT for finding in findings):
+        findings = _unassessed(observed, wanted)
+    else:
+        case = _Case(wanted, file, report, observed.entries, observed.system, observed.retrials)
+        findings, changes = case.findings(), case.changes
+    drifts = any(finding.status == DRIFT for finding in findings)
+    if isinstance(file, Blocked) or not drifts:
         return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts)
-    if not file.writable:
-        findings = [_out_of_reach(finding, file) for finding in findings]
+    obstacle = file.obstacle(KEYS)
+    if obstacle:
+        findings = [_out_of_reach(finding, obstacle) for finding in findings]
         return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts)
-    edit = EnvEdit(file, case.changes)
-    return Plan(tuple(findings), (edit,), _paths(observed, case.changes), facts)
+    edit = EnvEdit(file, changes, KEYS)
+    return Plan(tuple(findings), (edit,), _paths(observed, changes), facts)
 
 
 def _paths(observed: Observed, changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -273,11 +282,10 @@ def _unassessed(observed: Observed, wanted: Wanted) -> list[Finding]:
     return findings
 
 
-def _out_of_reach(finding: Finding, file: EnvFile) -> Finding:
+def _out_of_reach(finding: Finding, obstacle: Blocked) -> Finding:
     if finding.status != DRIFT:
         return finding
-    hint = "%s cannot be written by this user: run as root (become), on a file system that is"
-    return replace(finding, status=BLOCKED, hint=hint % file.path + " not read-only.")
+    return replace(finding, status=BLOCKED, hint="%s. %s" % (obstacle, obstacle.hint))
 
 
 def _target(report: Report | Problem, wanted: Wanted) -> Finding:
@@ -319,10 +327,14 @@ class _Case:
         return self.report.trials[0]
 
     @property
+    def working(self) -> Trial | None:
+        """The first trial in which Triton worked; None where it did in none."""
+        return next((one for one in (*self.report.trials, *self.retrials) if one.works), None)
+
+    @property
     def repair(self) -> Mapping[str, str | None] | None:
-        """The first change of pins under which Triton worked; None where nothing did."""
-        trials = (*self.report.trials, *self.retrials)
-        return next((trial.changes for trial in trials if trial.works), None)
+        """The change of pins under which Triton worked; None where nothing helped."""
+        return self.working.changes if self.working else None
 
     @property
     def changes(self) -> dict[str, str | None]:
@@ -384,7 +396,23 @@ class _Case:
     def _compiles(self) -> Finding:
         actual = "compiled" if self.current.compiled else _gist(self.current.error)
         hint = self._advice() if self._has_assembled else "See %s." % _ASSEMBLES
-        return self._judged(_COMPILES, self.current.compiled, actual, hint)
+        finding = self._judged(_COMPILES, self.current.compiled, actual, hint)
+        return replace(finding, hint=finding.hint or self._condition())
+
+    def _condition(self) -> str:
+        """What else has to be done for a pin to reach the Triton of an image."""
+        trial = self.working
+        if not self.wanted.image or not trial:
+            return ""
+        env = {**self.file.values(), **trial.changes}
+        pin = next((key for key in PINS if env.get(key) == trial.path), None)
+        if not pin:
+            return ""
+        hint = (
+            "This holds for containers started with --mount type=bind,source=%s,target=%s,readonly"
+            " --env %s=%s. The playbook launch.yml does not start them so yet."
+        )
+        return hint % (trial.path, trial.path, pin, trial.path)
 
     def _pin(self, key: str) -> Finding:
         check = _CHECKS[key]
@@ -422,6 +450,7 @@ class _Case:
     def _to_change(self, key: str, actual: str, severity: str) -> Finding:
         value = self.changes[key]
         expected = "%s=%s" % (key, value) if value else "%s not set" % key
+        expected += ", for Triton in %s" % self.wanted.target
         return Finding(_CHECKS[key], DRIFT, expected, actual, severity, self._fix([key]))
 
     def _advice(self) -> str:
@@ -432,15 +461,16 @@ class _Case:
         if series < (3, 4):
             return upgrade + ": Triton %s does not know %s, whatever the ptxas." % (version, arch)
         if series < (3, 5):
-            advice = ", or name a toolkit of CUDA 12.9 by cuda_home: Triton %s refuses CUDA 13."
-            return upgrade + advice % version + self._tried()
+            advice = ", or name a toolkit of CUDA 12.9 by %s: Triton %s refuses CUDA 13."
+            return upgrade + advice % (_CUDA_HOME, version) + self._tried()
         if series < (3, 6):
-            advice = ", or install a CUDA toolkit of 12.9 or later, or name one by cuda_home."
-            return upgrade + advice + self._tried()
+            advice = ", or install a CUDA toolkit of 12.9 or later, or name one by %s."
+            return upgrade + advice % _CUDA_HOME + self._tried()
         advice = (
             "Reinstall Triton %s, whose own ptxas should know %s, or install a CUDA toolkit that"
+            " does, or name one by %s."
         )
-        return advice % (version, arch) + " does, or name one by cuda_home." + self._tried()
+        return advice % (version, arch, _CUDA_HOME) + self._tried()
 
     def _tried(self) -> str:
         """What was tried on the way to the advice."""

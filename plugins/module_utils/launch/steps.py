@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
+
 Observed = Mapping[str, Mapping[str, Any]]
 
 
@@ -44,7 +46,9 @@ def _runs(rank: Mapping[str, Any], plan_hash: str, facts: Mapping[str, Any]) -> 
         container["name"] == rank["name"]
         and container["ours"]
         and container["status"] == "running"
-        and container["labels"].get("dgxspark.suite/plan-hash") == plan_hash
+        and container["labels"].get(LABEL + "plan-hash") == plan_hash
+        # The same reference may have come to mean another image since.
+        and facts["image_id"] in (None, container["image_id"])
         for container in facts["containers"]
     )
 

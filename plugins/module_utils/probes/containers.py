@@ -9,10 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
-
-LABEL = "dgxspark.suite/"
-OWNER = "dgxspark.suite"
 
 # docker inspect says some 14 KiB about each container.
 _ANSWER_BYTES = 64 << 20
@@ -39,6 +37,11 @@ class Container:
     def ours(self) -> bool:
         """Started by this collection. Everything else is never touched."""
         return self.labels.get(LABEL + "owner") == OWNER
+
+    @property
+    def recipe(self) -> str:
+        """The name of the recipe it was launched from; empty where it was not."""
+        return self.labels.get(LABEL + "recipe", "")
 
 
 def parse_inspect(text: str) -> list[Container]:

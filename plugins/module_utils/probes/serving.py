@@ -20,7 +20,11 @@ STARTING = "starting"  # nothing answers on the port yet
 LOADING = "loading"  # the port answers, /health does not say yes
 HEALTHY = "healthy"  # /health says yes; no completion was asked for, or none came in time
 REFUSING = "refusing"  # a completion was asked for and an error came back
+REJECTED = "rejected"  # the same, and waiting does not change it: key, model or path is wrong
 SERVING = "serving"  # a completion came back
+
+# Unauthorized, forbidden, not found: no such model, or one that does not complete.
+_FINAL = (401, 403, 404)
 
 # HTTPException: what answers there does not speak HTTP, or stopped in the middle.
 _NO_ANSWER = (OSError, http.client.HTTPException)
@@ -36,10 +40,11 @@ class Look:
     seconds: float | None = None
 
 
-def look(url: str, model: str, ask: bool, timeout: float) -> Look:
+def look(url: str, model: str, ask: bool, timeout: float, api_key: str = "") -> Look:
     """Look once, and never raise for what comes back.
 
     url: http://ADDRESS:PORT; ask: request a completion of one token, for at most timeout seconds.
+    api_key: sent with that request where it is not empty.
     """
     try:
         with _open(url + "/health", None, min(timeout, 5)):
@@ -53,10 +58,11 @@ def look(url: str, model: str, ask: bool, timeout: float) -> Look:
     started = time.monotonic()
     question = {"model": model, "prompt": "1", "max_tokens": 1, "temperature": 0}
     try:
-        with _open(url + "/v1/completions", question, timeout) as answer:
+        with _open(url + "/v1/completions", question, timeout, api_key) as answer:
             text = parse_completion(answer.read(1 << 20))
     except urllib.error.HTTPError as error:
-        return Look(REFUSING, "a completion was answered with %d: %s" % (error.code, _said(error)))
+        phase = REJECTED if error.code in _FINAL else REFUSING
+        return Look(phase, "a completion was answered with %d: %s" % (error.code, _said(error)))
     except ValueError as error:
         return Look(REFUSING, "a completion was answered with %s" % error)
     except _NO_ANSWER as error:
@@ -75,9 +81,12 @@ def parse_completion(body: bytes) -> str:
     return text
 
 
-def _open(url: str, question: dict[str, Any] | None, timeout: float) -> Any:
+def _open(url: str, question: dict[str, Any] | None, timeout: float, api_key: str = "") -> Any:
     data = None if question is None else json.dumps(question).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    if api_key:
+        headers["Authorization"] = "Bearer " + api_key
+    request = urllib.request.Request(url, data, headers)
     # A proxy of the login environment has no business between a node and itself.
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
         request, timeout=timeout

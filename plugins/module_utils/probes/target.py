@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     command,
     interpreter,
@@ -21,6 +22,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
 
 # What the other interpreter is given; each finds its imports among those before it.
 _CARRIED = tuple(module.__name__ for module in (command, ptxas, interpreter, triton))
+
+# Not the owner's label: no launch and no stop is to take a probe for one of its own.
+_LABEL = LABEL + "probe=ptxas"
+
+# What --mount, a line of comma-separated values, takes for its own.
+_UNMOUNTABLE = ',"\r\n'
 
 # Starting a container, on top of what runs in it, in seconds.
 _CONTAINER_SECONDS = 60.0
@@ -100,7 +107,8 @@ class Venv:
         if not os.path.isdir(self.path):
             return Problem(
                 "%s is not a directory" % self.path,
-                "Create the virtual environment there, or correct the parameter venv.",
+                "Create the virtual environment there, or correct venv (role:"
+                " dgxspark_ptxas_targets).",
             )
         return Problem(
             "%s gives no answer: %s" % (python, result.describe()),
@@ -124,29 +132,34 @@ class Image:
         inspected = command.run(argv, _CONTAINER_SECONDS)
         if not inspected.ok:
             return self._why_absent(inspected)
+        mounts = {path: os.path.realpath(path) for path in request["mounted"]}
+        for path, source in mounts.items():
+            if any(char in _UNMOUNTABLE for char in path + source):
+                return _why_unmountable(path, source)
         container = "dgxspark-probe-" + uuid.uuid4().hex[:12]
         # Nothing is pulled, nothing can be written, and the container goes when it ends.
         argv = [self.docker, "run", "--rm", "--interactive", "--pull", "never", "--name", container]
         argv += ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--env", "TMPDIR=/tmp"]
-        for path in request["mounted"]:
-            source = os.path.realpath(path)
+        for path, source in mounts.items():
             argv += ["--mount", "type=bind,source=%s,target=%s,readonly" % (source, path)]
-        argv += ["--workdir", "/", "--entrypoint", self.python, self.name]
+        argv += ["--label", _LABEL, "--workdir", "/", "--entrypoint", self.python, self.name]
         sources = interpreter.sources_of(_CARRIED)
         limit = timeout + _CONTAINER_SECONDS
-        told, result = interpreter.ask(argv, sources, request, limit)
+        try:
+            told, result = interpreter.ask(argv, sources, request, limit)
+        finally:
+            # Where only the client has ended, the container runs on; mostly there is none.
+            command.run([self.docker, "rm", "--force", container], _CONTAINER_SECONDS)
         if told:
             return {**told, "image": inspected.stdout.strip()}
-        if result.outcome == command.TIMED_OUT:
-            # Only the client was killed; the container runs on.
-            command.run([self.docker, "rm", "--force", container], _CONTAINER_SECONDS)
         trial = "docker run --rm --entrypoint %s %s -V" % (self.python, self.name)
         # The engine's own complaints begin so, and end with an advertisement of its help.
         complaints = [line for line in result.stderr.splitlines() if line.startswith("docker: ")]
         why = complaints[0] if complaints else result.describe()
         return Problem(
             "%s in %s gives no answer: %s" % (self.python, self.name, why),
-            "See that `%s` answers; image_python names another interpreter." % trial,
+            "See that `%s` answers, or name another interpreter by image_python (role: in"
+            " dgxspark_ptxas_targets)." % trial,
         )
 
     def _why_absent(self, inspected: command.Result) -> Problem:
@@ -158,8 +171,17 @@ class Image:
         return Problem(
             "%s: %s" % (self.docker, inspected.describe()),
             "See that the Docker engine is installed and runs, and that this user may use it;"
-            " docker_bin names another client.",
+            " docker_bin, or DOCKER_BIN in paths.env, names another client.",
         )
+
+
+def _why_unmountable(path: str, source: str) -> Problem:
+    shown = path if path == source else "%s -> %s" % (path, source)
+    return Problem(
+        "no container can be given %r: a comma, a quote or a line end is in the path" % shown,
+        "Name a ptxas whose path has none of these: in paths.env where this one is pinned there, or"
+        " by cuda_home (role: dgxspark_ptxas_cuda_home).",
+    )
 
 
 Target = Union[Venv, Image]
@@ -203,7 +225,8 @@ def ask(
     if not told["root"]:
         return Problem(
             "its Python %s has no Triton" % told["python"],
-            "Install Triton (vLLM and PyTorch bring it), or name another venv or image.",
+            "Install Triton (vLLM and PyTorch bring it), or name another venv or image (role:"
+            " dgxspark_ptxas_targets).",
         )
     trials = tuple(_trial(one.changes, found) for one, found in zip(changes, told["trials"]))
     versions = [found["version"] for found in told["trials"] if found.get("version")]

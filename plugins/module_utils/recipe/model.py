@@ -131,7 +131,8 @@ class ResolvedRecipe:
     """A recipe decided for given overrides and nodes: nothing is left open.
 
     runtime: vllm (solo) | vllm-ray | vllm-distributed (cluster).
-    env: variable -> value. secret_env: variable -> variable of the controller that holds its value.
+    env, inventory_env: variable -> value; the recipe's env wins over the inventory's.
+    secret_env: variable -> variable of the controller that holds its value.
     """
 
     recipe: Recipe
@@ -146,5 +147,6 @@ class ResolvedRecipe:
     pipeline_parallel: int
     ranks: tuple[Rank, ...]
     env: dict[str, str]
+    inventory_env: dict[str, str]
     secret_env: dict[str, str]
     warnings: tuple[Issue, ...]

@@ -16,6 +16,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Node,
     Rank,
@@ -25,14 +26,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import (
     DEFAULT_MASTER_PORT,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import (
-    SECRET_NAME,
-    env_text,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import SECRET_NAME
 
 SCHEMA = 1
-LABEL = "dgxspark.suite/"
-OWNER = "dgxspark.suite"
 
 _MIB = 1024 * 1024
 
@@ -43,8 +39,8 @@ class Settings:
 
     hf_home: Hugging Face cache on the nodes, mounted read-only at the same path.
     gpus: "all", a number, or "" for none. ulimits: name:soft:hard. devices: host paths.
-    env: variables for every workload. master_port, ray_port: on the head. ray_object_store_bytes:
-    per node, at least 75 MiB (Ray's own minimum). ray_wait_seconds: for nodes to find each other.
+    master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
+    minimum). ray_wait_seconds: for nodes to find each other.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -53,7 +49,6 @@ class Settings:
     ipc_mode: str = "private"
     ulimits: t.Sequence[str] = ("memlock:-1:-1", "stack:67108864:67108864")
     devices: t.Sequence[str] = ()
-    env: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     master_port: int = DEFAULT_MASTER_PORT
     ray_port: int = 46379
     ray_object_store_bytes: int = 1024 * _MIB
@@ -123,11 +118,9 @@ def plan_hash(plan: t.Mapping[str, t.Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def secret_values(
-    resolved: ResolvedRecipe, settings: Settings, environ: t.Mapping[str, str]
-) -> dict[str, str]:
+def secret_values(resolved: ResolvedRecipe, environ: t.Mapping[str, str]) -> dict[str, str]:
     """The values of the plan's `secret_env`, for the task that starts the containers only."""
-    literal = {**_inventory_env(settings), **resolved.env}
+    literal = {**resolved.inventory_env, **resolved.env}
     values = {name: value for name, value in literal.items() if SECRET_NAME.search(name)}
     values.update({name: environ[source] for name, source in resolved.secret_env.items()})
     return values
@@ -203,9 +196,11 @@ def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environ
                 "VLLM_HOST_IP": rank.node.link_address,
             }
     warnings = []
-    inventory = _inventory_env(settings)
-    given = {**inventory, **resolved.env}
-    for source, variables in (("dgxspark_env", inventory), ("the recipe's env", resolved.env)):
+    given = {**resolved.inventory_env, **resolved.env}
+    for source, variables in (
+        ("dgxspark_env", resolved.inventory_env),
+        ("the recipe's env", resolved.env),
+    ):
         for name, value in variables.items():
             detected = name in next(iter(per_node.values()))
             if detected or ours.get(name, value) != value:
@@ -214,14 +209,10 @@ def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environ
     secret = {name for name in given if SECRET_NAME.search(name)} | set(resolved.secret_env)
     shared = {name: value for name, value in {**ours, **given}.items() if name not in secret}
     left = {
-        node: {name: value for name, value in variables.items() if name not in given}
+        node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
         for node, variables in per_node.items()
     }
     return _Environment(dict(sorted(shared.items())), left, secret), warnings
-
-
-def _inventory_env(settings: Settings) -> dict[str, str]:
-    return {name: env_text(value) for name, value in settings.env.items()}
 
 
 def _rank(
@@ -365,6 +356,13 @@ def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
 def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
     if not settings.hf_home.startswith("/"):
         yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
+    for mount in _mounts(resolved.model, settings):
+        # docker run --mount takes a line of comma-separated values.
+        if re.search('[,"\r\n]', mount["source"]):
+            yield (
+                f"the path {mount['source']!r} has a comma, a double quote or a line end in it, "
+                "which docker run --mount cannot take. Use a path without them"
+            )
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
     if settings.ray_object_store_bytes < 75 * _MIB:

@@ -32,6 +32,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values impor
 
 DEFAULT_MASTER_PORT = 25000
 
+_EVERY_ADDRESS = ("0.0.0.0", "::")
+
 
 def resolve(
     recipe: Recipe,
@@ -40,11 +42,12 @@ def resolve(
     env_allow: t.Collection[str] = (),
     environ: t.Mapping[str, str] | None = None,
     master_port: int = DEFAULT_MASTER_PORT,
+    inventory_env: t.Mapping[str, t.Any] | None = None,
 ) -> ResolvedRecipe:
     """Resolve a recipe for these nodes; ranks go to them in order, the first is the head.
 
-    env_allow: variables of the controller that the recipe's env may refer to. environ: all of
-    the controller's variables.
+    inventory_env: variables for every workload; the recipe's own win. env_allow: variables of the
+    controller that either may refer to. environ: all of the controller's variables.
     Raises RecipeError with every reason at once.
     """
     overrides = dict(overrides or {})
@@ -82,8 +85,14 @@ def resolve(
     server = vllm.split_server(Renderer(values, recipe.defaults).command(recipe.command))
     mode: t.Literal["solo", "cluster"] = "cluster" if size > 1 else "solo"
     runtime, server, found = _runtime(recipe, values, server, mode)
-    env, secret_env, env_issues = _environment(recipe, env_allow, environ or {})
-    issues += [*found, *env_issues]
+    issues += [*found, *_host_issues(recipe, server, nodes[0])]
+    environ = environ or {}
+    base, base_secret, wrong = _environment(
+        recipe, "dgxspark_env", inventory_env or {}, env_allow, environ
+    )
+    issues += wrong
+    env, secret_env, wrong = _environment(recipe, "env", recipe.env, env_allow, environ)
+    issues += wrong
     _refuse(recipe, issues)
 
     server, port, name = _with_values(server, values, tensor, pipeline)
@@ -104,7 +113,11 @@ def resolve(
             _rank(index, nodes[:size], runtime, server, master_port) for index in range(size)
         ),
         env=env,
-        secret_env=secret_env,
+        inventory_env=base,
+        secret_env={
+            **{name: source for name, source in base_secret.items() if name not in env},
+            **secret_env,
+        },
         warnings=tuple(issue for issue in issues if issue.severity == "warning"),
     )
 
@@ -239,37 +252,60 @@ def _rank(
     return Rank(index, role, nodes[index], server.script(), server.words)
 
 
+def _host_issues(recipe: Recipe, server: vllm.Server, head: Node) -> list[Issue]:
+    """The launch proves the server at the head's address, so it must listen there."""
+    host = server.flag(vllm.HOST)
+    if host is None or host in (*_EVERY_ADDRESS, head.address):
+        return []
+    return [
+        recipe.issue(
+            "unsupported-host",
+            "error",
+            "command",
+            f"with --host {host} the server does not answer at {head.address}, the address of the "
+            f"head {head.name}",
+            "Remove --host, or let it be 0.0.0.0",
+        )
+    ]
+
+
 def _environment(
-    recipe: Recipe, allow: t.Collection[str], environ: t.Mapping[str, str]
+    recipe: Recipe,
+    where: str,
+    variables: t.Mapping[str, t.Any],
+    allow: t.Collection[str],
+    environ: t.Mapping[str, str],
 ) -> tuple[dict[str, str], dict[str, str], list[Issue]]:
-    """The recipe's env as text; references to the controller's variables apart, by name only."""
+    """Variables as text; references to the controller's variables apart, by name only.
+
+    where: the field, or the setting, that they stand in.
+    """
     env: dict[str, str] = {}
     secret: dict[str, str] = {}
     issues = []
-    for name, value in recipe.env.items():
+    for name, value in variables.items():
         text = env_text(value)
-        references = [match.group(1) or match.group(2) for match in ENV_REFERENCE.finditer(text)]
-        refused = [reference for reference in references if reference not in allow]
-        field = f"env.{name}"
-        if refused:
-            issues.append(
-                recipe.issue(
-                    "env-not-allowed",
-                    "error",
-                    field,
-                    f"{text} asks for the controller's variable "
-                    f"{refused[0]}, which recipes may not read",
-                    f"Allow it with dgxspark_env_allow: [{refused[0]}], or write the value",
-                )
-            )
-        elif references and not ENV_REFERENCE.fullmatch(text):
+        references = [one or other for one, other in ENV_REFERENCE.findall(text)]
+        field = f"{where}.{name}"
+        # No message shows the text: it may be a password with a $ in it.
+        if references and not ENV_REFERENCE.fullmatch(text):
             issues.append(
                 recipe.issue(
                     "env-partial",
                     "error",
                     field,
-                    f"{text} mixes a variable of the controller with text",
-                    f"Let the whole value be ${{{references[0]}}}",
+                    "the value mixes a variable of the controller ($...) with text",
+                    "Let the whole value be ${NAME}, and export NAME with that text",
+                )
+            )
+        elif references and references[0] not in allow:
+            issues.append(
+                recipe.issue(
+                    "env-not-allowed",
+                    "error",
+                    field,
+                    f"it asks for the controller's variable {references[0]}, which is not allowed",
+                    f"Allow it with dgxspark_env_allow: [{references[0]}], or write the value",
                 )
             )
         elif references and references[0] not in environ:

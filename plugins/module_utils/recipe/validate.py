@@ -28,10 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.topology imp
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import Value, chain
 
 # Names of variables whose values are nobody's business: kept out of plans and printouts.
-SECRET_NAME = re.compile(
-    r"(?:^|_)(?:TOKEN|SECRET|SECRET_KEY|PASSWORD|PASSWD|API_KEY|APIKEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?)$",
-    re.I,
-)
+SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|APIKEY|CREDENTIALS?)$", re.I)
 ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -59,7 +56,7 @@ _FLAG_OF = {
 def validate(recipe: Recipe, overrides: t.Mapping[str, t.Any] | None = None) -> list[Issue]:
     """Every issue of the recipe with these overrides; independent of nodes and inventory.
 
-    A recipe without an issue of severity `error` can be resolved, given enough nodes.
+    A recipe without an issue of severity `error` can be resolved, given nodes that fit it.
     """
     given = dict(overrides or {})
     issues = [
@@ -298,6 +295,7 @@ def _command(recipe: Recipe, overrides: t.Mapping[str, t.Any]) -> t.Iterator[Iss
         )
         return
     yield from _flags(recipe, server)
+    yield from _port(recipe, values, server)
     yield from _overrides(recipe, overrides, renderer.used, values, server)
     try:
         tensor, pipeline = degrees(values, server, renderer.used)
@@ -337,16 +335,33 @@ def _flags(recipe: Recipe, server: vllm.Server) -> t.Iterator[Issue]:
                 f"{flag} differs per rank and is set by the launch",
                 "Remove it; runtime: vllm-distributed adds it on each node",
             )
-    if server.flag(vllm.API_KEY) is not None:
-        yield recipe.issue(
-            "secret-in-command",
-            "error",
-            "command",
-            "--api-key would show the key in process lists and plans",
-            'Use env: VLLM_API_KEY: "${VLLM_API_KEY}"',
-        )
+    for flag, variable in vllm.SECRET_FLAGS.items():
+        if server.flag((flag,)) is not None:
+            yield recipe.issue(
+                "secret-in-command",
+                "error",
+                "command",
+                f"{flag} would show a secret in process lists and plans",
+                f'Use env: {variable}: "${{{variable}}}"',
+            )
+    for flag in vllm.ELSEWHERE_FLAGS:
+        if server.flag((flag,)) is not None:
+            yield recipe.issue(
+                "unsupported-flag",
+                "error",
+                "command",
+                f"with {flag} the server does not answer at http://<address>:<port>, where the "
+                "launch proves that it serves",
+                "Remove it; a proxy in front of the server can do that",
+            )
+
+
+def _port(recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server) -> t.Iterator[Issue]:
+    """The port in the command, else the value that the launch adds to it."""
     port = server.flag(vllm.PORT)
-    if port is not None and not (port.isdigit() and 0 < int(port) < 65536):
+    if port is None and "port" in values and values["port"].value is not None:
+        port = values["port"].text
+    if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536):
         yield recipe.issue(
             "port-invalid", "error", "defaults.port", f"{port!r} is not a port", "Use 1 to 65535"
         )

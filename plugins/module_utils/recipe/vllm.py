@@ -18,7 +18,11 @@ DATA = ("-dp", "--data-parallel-size")
 BACKEND = ("--distributed-executor-backend",)
 SERVED_NAME = ("--served-model-name",)
 PORT = ("--port",)
-API_KEY = ("--api-key",)
+HOST = ("--host",)
+# Flags whose value is a secret -> the variable that does the same.
+SECRET_FLAGS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
+# Flags with which the server does not answer at http://<address>:<port>/.
+ELSEWHERE_FLAGS = ("--ssl-keyfile", "--ssl-certfile", "--root-path", "--uds")
 # One value per rank: only the plan can know them.
 RANK_FLAGS = ("--nnodes", "-n", "--node-rank", "-r", "--master-addr", "--master-port", "--headless")
 

@@ -9,10 +9,15 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive
 
 apt-get update
+# Since Debian 13 the Docker client is a package of its own, which docker.io only recommends.
+client=
+[ -z "$(apt-cache show docker-cli 2>/dev/null)" ] || client=docker-cli
 apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server sudo ca-certificates \
-    python3 python3-venv python3-requests docker.io iptables \
+    python3 python3-venv python3-requests docker.io ${client:+"$client"} iptables \
     iproute2 iputils-ping procps rsync
+command -v dockerd
+command -v docker
 apt-get clean
 rm -rf /var/lib/apt/lists/*
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
-from lab import NODES, address, playbook
+from lab import NODES, ROOT, address, playbook
 
 
 def complete(model: str) -> str:
@@ -77,6 +78,19 @@ def test_check_mode_prints_the_docker_commands_and_starts_nothing(nodes: dict[st
     assert {name: containers(nodes[name]).keys() for name in NODES} == before
 
 
+def test_check_mode_works_on_nodes_without_the_image(tmp_path: Path) -> None:
+    recipe = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere.yaml"
+    elsewhere.write_text(recipe.replace("dgxspark-lab/vllm:cpu", "registry.invalid/vllm:1"))
+    status, said = playbook("launch", "-e", f"recipe={elsewhere}", "--check")
+    assert status == 0, said
+    assert "registry.invalid/vllm:1" in said
+    status, said = playbook("launch", "-e", f"recipe={elsewhere}")
+    assert status != 0
+    assert "registry.invalid" in said
+    assert isinstance(complete("lab-tiny"), str)
+
+
 def test_an_unknown_recipe_names_its_neighbours() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tinny")
     assert status != 0
@@ -117,14 +131,26 @@ def test_another_recipe_replaces_it_on_all_nodes(nodes: dict[str, Any]) -> None:
     assert not containers(nodes["spark2"])
 
 
-def test_a_server_that_exits_fails_the_launch_with_its_last_words(nodes: dict[str, Any]) -> None:
+def test_a_server_that_exits_fails_the_launch_with_the_last_words_of_all_ranks(
+    nodes: dict[str, Any],
+) -> None:
     status, said = playbook(
-        "launch", "-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype"
+        "launch", "-e", "recipe=lab-tiny", "-e", "overrides=dtype=no-such-dtype"
     )
     assert status != 0
+    assert "is undefined" not in said
+    assert "The last lines of rank 0 on spark1:" in said
+    assert "The last lines of rank 1 on spark2:" in said
     assert "has ended" in said
     assert "no-such-dtype" in said
-    assert not containers(nodes["spark1"]), "the failed container must be gone"
+    for name in NODES:
+        assert not containers(nodes[name]), f"the failed container on {name} must be gone"
+
+
+def test_stop_by_a_name_that_nothing_was_launched_from_says_what_was() -> None:
+    status, said = playbook("stop", "-e", "recipe=lab-tiny")
+    assert status != 0
+    assert "Nothing runs that was launched from lab-tiny" in said
 
 
 def test_stop_removes_ours_and_nothing_else(nodes: dict[str, Any]) -> None:
@@ -136,7 +162,7 @@ def test_stop_removes_ours_and_nothing_else(nodes: dict[str, Any]) -> None:
         checked, said = playbook("stop", "--check")
         assert checked == 0, said
         assert set(containers(head)) == {"foreign", "dgxspark-left-0"}
-        status, said = playbook("stop")
+        status, said = playbook("stop", "-e", "recipe=somewhere/left.yaml")
         assert status == 0, said
         assert set(containers(head)) == {"foreign"}
     finally:

@@ -15,8 +15,8 @@ OLD = {"venv": "/opt/ai-tools/vllm-env"}
 NEW = {"venv": "/opt/ai-tools/vllm-env-next"}
 OLD_IMAGE = {"image": "dgxspark-lab/triton:3.5.1"}
 NEW_IMAGE = {"image": "dgxspark-lab/vllm:cpu"}
-# The vendored binary of Triton 3.5.1, which does not know the GB10.
-STALE = "/opt/ai-tools/vllm-env/lib/python3.11/site-packages/triton/backends/nvidia/bin/ptxas"
+# Triton 3.5.1's vendored binary, which does not know the GB10; start_from resolves the pattern.
+STALE = "/opt/ai-tools/vllm-env/lib/python3*/site-packages/triton/backends/nvidia/bin/ptxas"
 
 
 class Case(NamedTuple):
@@ -63,6 +63,8 @@ CASES = {
 def start_from(lines: str | None) -> None:
     script = "rm -rf /etc/dgxspark"
     if lines is not None:
+        if STALE in lines:
+            lines = lines.replace(STALE, on_node("spark1", f"ls {STALE}").strip())
         script += f"; install -d /etc/dgxspark; cat >{PATHS} <<'END'\n{lines}\nEND\n"
         script += f"truncate -s -1 {PATHS}"
     on_node("spark1", script)

@@ -8,6 +8,7 @@ import types
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.dgxspark.suite.plugins.action import wait_serving
 
@@ -152,3 +153,26 @@ def test_a_completion_that_comes_late_still_counts(clock: Clock, screen: list[st
     result = Wait(clock, [(0.0, HEALTHY), (170.0, SERVING)], timeout=60).run()
     assert result["phase"] == "serving"
     assert "failed" not in result
+
+
+def test_a_lost_connection_is_tried_again_until_the_limit(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = Wait(clock, [(1, {"phase": "serving"})])
+    play, lost = wait._execute_module, iter([True, False])
+
+    def sometimes(**call: Any) -> Seen:
+        if next(lost):
+            raise AnsibleConnectionFailure("ssh: connect to host 192.0.2.1: timed out")
+        return play(**call)
+
+    monkeypatch.setattr(wait, "_execute_module", sometimes)
+    assert wait.run(task_vars={})["phase"] == "serving"
+
+
+def test_what_waiting_does_not_change_ends_it_at_once(clock: Clock) -> None:
+    wait = Wait(clock, [(1, {"phase": "rejected", "detail": "answered with 401: no key"})])
+    result = wait.run(task_vars={})
+    assert result["failed"] is True
+    assert "answered with 401: no key" in result["msg"]
+    assert len(wait.looks) == 1

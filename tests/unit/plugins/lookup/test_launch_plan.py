@@ -28,8 +28,9 @@ spark_nodes:
     dgxspark_ulimits: []
     dgxspark_shm_size: 2g
     dgxspark_ray_port: "{{ 6000 + 379 }}"
-    dgxspark_env: {LEVEL: 3, DB_PASSWORD: "{{ 'hu' ~ 'sh' }}"}
+    dgxspark_env: {LEVEL: 3, DB_PASSWORD: "{{ 'hu' ~ 'sh' }}", MINE: "${MY_TOKEN}"}
     dgxspark_env_allow: [MY_TOKEN]
+    dgxspark_somebody_elses: "{{ not_known_yet }}"
     dgxspark_recipe_paths: ["{{ playbook_dir }}/recipes"]
 """
 
@@ -158,7 +159,7 @@ def test_a_plan_takes_nodes_settings_and_facts_from_the_inventory(
     assert head["env"]["LEVEL"] == "3"
     assert "--max-model-len 128" in head["argv"][1]
     assert "--port 6379 --include-dashboard" in head["argv"][1]
-    assert plan["secret_env"] == ["DB_PASSWORD"]
+    assert plan["secret_env"] == ["DB_PASSWORD", "MINE"]
     assert "hush" not in done.text + json.dumps(plan)
 
 
@@ -170,7 +171,7 @@ def test_secrets_come_only_when_asked_for(evaluate: t.Callable[..., Run]) -> Non
     assert done.ok, done.text
     plan, secrets = done.value
     assert "hush" not in json.dumps(plan)
-    assert secrets == {"DB_PASSWORD": "hush", "HF_TOKEN": "hush-token"}
+    assert secrets == {"DB_PASSWORD": "hush", "HF_TOKEN": "hush-token", "MINE": "hush-token"}
 
 
 def test_overrides_may_be_text_and_braces_in_them_stay(evaluate: t.Callable[..., Run]) -> None:
@@ -218,9 +219,19 @@ def test_the_recipe_lookup_returns_fields_and_issues(evaluate: t.Callable[..., R
             True,
             "dgxspark_gpus is 'some'",
         ),
-        ("{{ lookup('dgxspark.suite.recipe', 'none') }}", True, "recipe 'none' not found"),
+        (
+            "{{ lookup('dgxspark.suite.launch_plan', 'mine', nodes=['spark1'],"
+            " overrides='port=abc') }}",
+            True,
+            "'abc' is not a port",
+        ),
+        (
+            "{{ lookup('dgxspark.suite.recipe', 'none', recipe_paths=[]) }}",
+            True,
+            f"recipe 'none' not found. Looked in: {ROOT}/recipes.",
+        ),
     ],
-    ids=["unknown recipe", "too few nodes", "no facts", "bad setting", "recipe lookup"],
+    ids=["unknown recipe", "too few nodes", "no facts", "bad setting", "bad port", "recipe lookup"],
 )
 def test_refusals_reach_the_user(
     evaluate: t.Callable[..., Run], expression: str, facts: bool, expected: str

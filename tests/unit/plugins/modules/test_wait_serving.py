@@ -98,8 +98,8 @@ def test_a_container_that_has_ended_fails_with_its_last_words(
     result = run_module(docker(scripts("exited", 1, TRACE)), "http://127.0.0.1:1")
     assert result["failed"] is True
     assert result["msg"] == (
-        f"Container {NAME} has ended (exited, exit status 1). Its last lines:\n"
-        "Traceback (most recent call last):\nValueError: unknown dtype: no-such-dtype"
+        f"Container {NAME} has ended (exited, exit status 1): "
+        "ValueError: unknown dtype: no-such-dtype"
     )
 
 
@@ -109,5 +109,30 @@ def test_a_container_that_is_gone_fails(docker: Docker, run_module: RunModule) -
     }
     result = run_module(docker(gone), "http://127.0.0.1:1")
     assert result["failed"] is True
-    assert "cannot be looked at" in result["msg"]
-    assert result["msg"].endswith(f"inspect: exit status 1: No such container: {NAME}")
+    assert result["msg"] == f"Container {NAME} is gone."
+
+
+def test_an_engine_that_does_not_answer_is_not_taken_for_the_end(
+    docker: Docker, run_module: RunModule
+) -> None:
+    busy = {f"inspect --type container {NAME}": "echo 'context deadline exceeded' >&2; exit 1"}
+    result = run_module(docker(busy), "http://127.0.0.1:1")
+    assert "failed" not in result
+    assert result["phase"] == "unknown"
+    assert "context deadline exceeded" in result["detail"]
+
+
+def test_the_key_goes_with_the_question_and_nowhere_else(
+    docker: Docker, serve: Serve, run_module: RunModule
+) -> None:
+    sent: list[str | None] = []
+
+    def complete(handler: BaseHTTPRequestHandler) -> None:
+        sent.append(handler.headers["Authorization"])
+        text(json.dumps({"choices": [{"text": ""}]}))(handler)
+
+    url = serve({"GET /health": text(""), "POST /v1/completions": complete})
+    result = run_module(docker(scripts()), url, api_key="s3cret")
+    assert result["phase"] == "serving"
+    assert sent == ["Bearer s3cret"]
+    assert "s3cret" not in json.dumps(result)

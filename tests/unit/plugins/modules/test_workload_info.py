@@ -35,6 +35,9 @@ INSPECTED = [
 SCRIPTS = {
     PS: f"echo {ID}",
     f"inspect --type container {ID}": f"echo '{json.dumps(INSPECTED)}'",
+    "logs --timestamps --tail 40 dgxspark-lab-tiny-0": (
+        "echo '2026-11-22T03:20:22.733742337Z Application startup complete.'"
+    ),
     "image inspect --format {{.Id}} -- there:1": "echo sha256:4467",
     "image inspect --format {{.Id}} -- gone:1": "echo 'No such image: gone:1' >&2; exit 1",
 }
@@ -71,8 +74,10 @@ def test_containers_are_told_with_whose_they_are(
             "exit_code": 0,
             "labels": {"dgxspark.suite/owner": "dgxspark.suite"},
             "ours": True,
+            "recipe": "",
         }
     ]
+    assert "log" not in result
 
 
 def test_a_port_in_use_is_told_with_its_owner(docker: Docker, run_module: RunModule) -> None:
@@ -100,8 +105,9 @@ def test_an_engine_that_is_down_fails_with_its_own_words(
 def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:
     with socket.socket() as listening:
         listening.listen()
-        result = run_module({"docker_bin": docker(SCRIPTS)})
+        result = run_module({"docker_bin": docker(SCRIPTS), "log_of": "dgxspark-lab-tiny-0"})
     documented = yaml.safe_load(workload_info.RETURN)
     assert set(result) - {"changed", "invocation"} == set(documented)
     assert set(result["containers"][0]) == set(documented["containers"]["sample"][0])
     assert set(result["listening"][0]) == set(documented["listening"]["contains"])
+    assert result["log"] == "Application startup complete."

@@ -24,6 +24,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import 
 
 Changes = dict[str, "str | None"]
 
+KEYS = ("A", "B")
+
 EDITS: list[tuple[str, str, Changes, str]] = [
     ("an empty file gets a header", "", {"A": "/a"}, HEADER + "A=/a\n"),
     ("keys are added in a fixed order", "X=1\n", {"B": "/b", "A": "/a"}, "X=1\nA=/a\nB=/b\n"),
@@ -123,7 +125,7 @@ def test_values_are_read_as_a_shell_would_without_expanding(text: str, value: st
 @pytest.mark.parametrize("value", ["/plain", "/a b", "/it's", '/"q"', "/back\\slash", "/$HOME`x`"])
 def test_a_shell_reads_back_what_was_written(tmp_path: Path, value: str) -> None:
     path = tmp_path / "paths.env"
-    EnvEdit(EnvFile.read(str(path)), {"A": value}).apply()
+    EnvEdit(EnvFile.read(str(path)), {"A": value}, KEYS).apply()
     shown = subprocess.run(
         ["/bin/sh", "-c", '. "$1"; printf %s "$A"', "sh", str(path)],
         capture_output=True,
@@ -136,7 +138,7 @@ def test_a_file_is_written_with_its_directories_whatever_the_umask(tmp_path: Pat
     path = tmp_path / "new" / "dir" / "paths.env"
     old = os.umask(0o077)
     try:
-        EnvEdit(EnvFile.read(str(path)), {"A": "/a"}).apply()
+        EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS).apply()
     finally:
         os.umask(old)
     assert path.read_text() == HEADER + "A=/a\n"
@@ -147,10 +149,10 @@ def test_a_file_is_written_with_its_directories_whatever_the_umask(tmp_path: Pat
 
 def test_mode_is_put_right_and_shown(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
-    path.write_text("SECRET=1\nA=/a\n")
+    path.write_text("\n" + HEADER + "A=/a\nB=/b\n")
     path.chmod(0o600)
     file = EnvFile.read(str(path))
-    edit = EnvEdit(file, {"A": "/b"})
+    edit = EnvEdit(file, {"A": "/b"}, KEYS)
     assert not file.permissions_ok
     assert edit.before.startswith("A=/a\n# mode 0600")
     assert edit.after.startswith("A=/b\n# mode 0644")
@@ -158,11 +160,48 @@ def test_mode_is_put_right_and_shown(tmp_path: Path) -> None:
     assert EnvFile.read(str(path)).permissions_ok
 
 
+PRIVATE = [
+    ("X=1\n", 0o600, "X"),
+    ("export HF_TOKEN=hf_secret\nA=/a\nX=1\n", 0o640, "HF_TOKEN, X"),
+    ("A=/a\n# HF_TOKEN=hf_secret\n", 0o600, "other text"),
+    ("set -e\n", 0o000, "other text"),
+]
+
+
+@pytest.mark.parametrize(("text", "mode", "named"), PRIVATE)
+def test_what_others_keep_from_some_is_not_shown_to_all(text: str, mode: int, named: str) -> None:
+    obstacle = EnvFile("/etc/paths.env", text, mode).obstacle(KEYS)
+    assert obstacle is not None
+    assert str(obstacle).endswith("holds what is not ours: " + named)
+    assert "hf_secret" not in str(obstacle)
+    assert "move secrets elsewhere, then chmod 0644 /etc/paths.env" in obstacle.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [(None, 0o644), ("", 0o600), (HEADER + "\nA=/a\nB=/b\n", 0o600), ("X=1\n", 0o664)],
+)
+def test_what_is_ours_or_readable_anyway_may_be_replaced(text: str | None, mode: int) -> None:
+    assert EnvFile("/etc/paths.env", text, mode).obstacle(KEYS) is None
+
+
+def test_a_file_that_was_made_private_since_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "paths.env"
+    path.write_text("X=1\n")
+    path.chmod(0o644)
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS)
+    path.chmod(0o600)
+    with pytest.raises(Blocked, match=r"mode 0600\), and holds what is not ours: X"):
+        edit.apply()
+    assert path.read_text() == "X=1\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_the_diff_does_not_show_the_lines_of_others(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
     path.write_text("HF_TOKEN=hf_secret\nA=/0\n")
     path.chmod(0o644)
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a", "B": "/b"})
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a", "B": "/b"}, KEYS)
     assert (edit.before, edit.after) == ("A=/0\n", "A=/a\nB=/b\n")
 
 
@@ -170,7 +209,7 @@ def test_a_link_is_followed_and_kept(tmp_path: Path) -> None:
     real, link = tmp_path / "real" / "paths.env", tmp_path / "paths.env"
     real.parent.mkdir()
     link.symlink_to(real)
-    EnvEdit(EnvFile.read(str(link)), {"A": "/a"}).apply()
+    EnvEdit(EnvFile.read(str(link)), {"A": "/a"}, KEYS).apply()
     assert link.is_symlink()
     assert real.read_text() == HEADER + "A=/a\n"
 
@@ -178,7 +217,7 @@ def test_a_link_is_followed_and_kept(tmp_path: Path) -> None:
 def test_an_edit_made_since_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
     path.write_text("X=1\n")
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"})
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS)
     path.write_text("X=1\nY=2\n")
     edit.apply()
     assert path.read_text() == "X=1\nY=2\nA=/a\n"
@@ -186,7 +225,7 @@ def test_an_edit_made_since_is_kept(tmp_path: Path) -> None:
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
-    edits = [EnvEdit(EnvFile.read(str(path)), {"K%d" % n: "/%d" % n}) for n in range(12)]
+    edits = [EnvEdit(EnvFile.read(str(path)), {"K%d" % n: "/%d" % n}, ()) for n in range(12)]
     threads = [threading.Thread(target=edit.apply) for edit in edits]
     for thread in threads:
         thread.start()
@@ -197,7 +236,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_held_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envfile, "_LOCK_SECONDS", 0.1)
-    edit = EnvEdit(EnvFile.read(str(tmp_path / "paths.env")), {"A": "/a"})
+    edit = EnvEdit(EnvFile.read(str(tmp_path / "paths.env")), {"A": "/a"}, KEYS)
     holder = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)
@@ -213,7 +252,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
 ) -> None:
     path = tmp_path / "paths.env"
     path.write_text("A=/0\n")
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"})
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS)
 
     def no_space(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")

@@ -75,9 +75,8 @@ class Spec:
                 error = self.errors.get(key)
                 actions.append(Set(self.node, key, value, error, key in self.vain))
             actual = observed.get(key, "nothing")
-            findings.append(
-                Finding(key, status, value, actual, hint="" if status == OK else "Look.")
-            )
+            fix, hint = ("", "") if status == OK else ("set %s" % key, "Look.")
+            findings.append(Finding(key, status, value, actual, fix=fix, hint=hint))
         return Plan(
             tuple(findings), tuple(actions), paths={"A": "/a"}, facts={"size": len(observed)}
         )
@@ -152,6 +151,7 @@ def test_a_repair_that_does_not_help_is_drift_and_complained_of() -> None:
     assert statuses(result) == ["drift"]
     assert result["changed"] is True
     assert "a is drift" in complaint
+    assert "The repair was made and did not help: set a. Look." in complaint
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    converge,
+    ensure,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     Wanted,
     observe,
     plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import target
+
+LABEL = "--label dgxspark.suite/probe=ptxas"
 
 
 def converged(wanted: Wanted, act: bool = False) -> tuple[dict[str, Any], str]:
@@ -228,10 +236,14 @@ def test_an_image_is_asked_without_pulling_and_without_a_network(node: Any) -> N
     assert (result["changed"], complaint) == (True, "")
     assert result["target"] == {"image": "serving:1", "id": "sha256:5e71"}
     runs = [call for call in node.docker_calls if call.startswith("run ")]
+    names = [call.split("--name ")[1].split()[0] for call in runs]
+    assert len(set(names)) == len(runs)
+    removed = [call for call in node.docker_calls if call.startswith("rm ")]
+    assert removed == ["rm --force " + name for name in names]
     # Without a pin, with each candidate, and to verify.
     assert len(runs) == 3
     for call in runs:
-        for option in ("--rm", "--pull never", "--network none", "--read-only"):
+        for option in ("--rm", "--pull never", "--network none", "--read-only", LABEL):
             assert option in call
         assert call.endswith("--entrypoint python3 serving:1 -B -")
     mount = "--mount type=bind,source=%s,target=%s,readonly" % (cuda, cuda)
@@ -256,7 +268,7 @@ def test_no_engine_is_told(node: Any) -> None:
     docker = str(node.root / "none")
     _result, complaint = converged(node.wanted(image="serving:1", docker_bin=docker), act=True)
     assert "none does not exist" in complaint
-    assert "docker_bin names another client" in complaint
+    assert "docker_bin, or DOCKER_BIN in paths.env, names another client" in complaint
 
 
 def test_an_image_that_hangs_has_its_container_removed(
@@ -272,3 +284,81 @@ def test_an_image_that_hangs_has_its_container_removed(
     assert "did not end within" in complaint
     name = node.docker_calls[1].split("--name ")[1].split()[0]
     assert node.docker_calls[2] == "rm --force " + name
+
+
+def test_a_run_that_is_ended_removes_its_container(node: Any) -> None:
+    node.venv("3.9.0", own="13.4.59", blackwell="13.4.59")
+    engine = node.engine()
+    python = node.root / "venv" / "bin" / "python"
+    python.write_text("#!/bin/sh\nkill -TERM %d\nexec sleep 60\n" % os.getpid())
+    wanted = node.wanted(image="serving:1", docker_bin=engine)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        ensure(
+            Mock(check_mode=True), "ptxas", partial(observe, wanted), partial(plan, wanted=wanted)
+        )
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    name = node.docker_calls[1].split("--name ")[1].split()[0]
+    assert node.docker_calls[2:] == ["rm --force " + name]
+
+
+@pytest.mark.parametrize("odd", ["cuda,13.0", 'cuda"13.0"'])
+def test_a_path_that_would_be_more_than_one_mount_option_is_refused(node: Any, odd: str) -> None:
+    node.venv("3.5.1", own="12.8.93")
+    node.ptxas("%s/bin/ptxas" % odd, "13.0.88")
+    (node.root / "cuda").symlink_to(odd)
+    engine = node.engine()
+    for home in (node.root / odd, node.root / "cuda"):
+        wanted = node.wanted(image="serving:1", docker_bin=engine, cuda_home=str(home))
+        result, complaint = converged(wanted, act=True)
+        assert "no container can be given" in complaint
+        assert odd in complaint
+        assert "cuda_home (role: dgxspark_ptxas_cuda_home)" in complaint
+        assert statuses(result)["ptxas_target"] == "blocked"
+        assert result["changed"] is False
+    assert not any(odd in call for call in node.docker_calls)
+
+
+def test_a_pin_with_a_comma_behind_a_link_is_refused(node: Any) -> None:
+    node.venv("3.5.1", own="12.8.93")
+    path = node.ptxas("cuda,13.0/bin/ptxas", "13.0.88")
+    (node.root / "link").symlink_to(path)
+    node.write("TRITON_PTXAS_PATH=%s\n" % (node.root / "link"))
+    wanted = node.wanted(image="serving:1", docker_bin=node.engine())
+    _result, complaint = converged(wanted, act=True)
+    assert "%s -> %s" % (node.root / "link", path) in complaint
+    assert not any(call.startswith("run ") for call in node.docker_calls)
+
+
+def test_a_private_file_with_the_keys_of_others_is_left_as_it_is(node: Any) -> None:
+    node.venv("3.5.1", own="12.8.93")
+    home = str(Path(node.toolkit("13.0.88")).parents[1])
+    node.write("HF_TOKEN=hf_secret\n")
+    node.paths_env.chmod(0o600)
+    before = everything_below(node.root)
+    result, complaint = converged(node.wanted(cuda_home=home), act=True)
+    assert result["changed"] is False
+    assert statuses(result)["paths_file"] == "blocked"
+    assert "move secrets elsewhere, then chmod 0644" in complaint
+    assert "hf_secret" not in str(result) + complaint
+    assert everything_below(node.root) == before
+    assert node.paths_env.stat().st_mode & 0o777 == 0o600
+
+
+ROLE_HINTS = {
+    "a missing venv": ({"venv": "/nonexistent"}, "correct venv (role: dgxspark_ptxas_targets)"),
+    "a python of an image": (
+        {"image": "serving:1", "image_python": "python9"},
+        "image_python (role: in dgxspark_ptxas_targets)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parameters", "hint"), ROLE_HINTS.values(), ids=ROLE_HINTS.keys())
+def test_hints_name_what_a_user_of_the_role_has_set(
+    node: Any, parameters: dict[str, Any], hint: str
+) -> None:
+    # The image's python is nowhere, as there is no virtual environment.
+    _result, complaint = converged(node.wanted(docker_bin=node.engine(), **parameters), act=True)
+    assert hint in complaint

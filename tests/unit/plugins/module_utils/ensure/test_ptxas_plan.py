@@ -8,6 +8,7 @@ and what it refuses. From that, the observation is made that observe() would mak
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -346,12 +347,17 @@ def test_no_plan_makes_a_working_triton_fail(case: Case) -> None:
 ADVICE = [
     (World("3.3.1", {}), "Upgrade Triton to 3.6 or later", "whatever the ptxas"),
     (World("3.4.0", {}), "Upgrade Triton to 3.6 or later", "refuses CUDA 13"),
-    (World("3.4.0", {}), "CUDA 12.9 by cuda_home", "RuntimeError: got CUDA version: 13.0"),
+    (
+        World("3.4.0", {}),
+        "CUDA 12.9 by cuda_home (role: dgxspark_ptxas_cuda_home)",
+        "RuntimeError: got CUDA version: 13.0",
+    ),
     (
         World("3.5.1", {}, ()),
         "install a CUDA toolkit of 12.9 or later",
         "No CUDA toolkit was found",
     ),
+    (World("3.5.1", {}, ()), "or name one by cuda_home", "(role: dgxspark_ptxas_cuda_home)"),
     (World("3.5.1", {}, (CUDA_128,)), "Tried: " + CUDA_128, "12.8.93"),
     (World("3.9.0", {}, (), own_works=False), "Reinstall Triton 3.9.0", "cuda_home"),
 ]
@@ -438,12 +444,86 @@ def test_a_file_out_of_reach_is_blocked_rather_than_drift() -> None:
 
 def test_a_wrong_mode_alone_is_drift() -> None:
     observed = World("3.9.0", {}).observed()
-    file = EnvFile("/etc/paths.env", "X=1\n", mode=0o600, owner=0)
+    file = EnvFile("/etc/paths.env", "X=1\n", mode=0o664, owner=0)
     planned = plan(replace(observed, file=file), WANTED)
     assert finding(planned, "paths_file").status == "drift"
     assert changes_of(planned) == {}
     assert len(planned.actions) == 1
-    assert planned.actions[0].after == "# mode 0644, owner 0\n"
+    assert planned.actions[0].after == "# mode 0644, owner %d\n" % os.geteuid()
+
+
+def test_a_wrong_mode_is_repaired_even_if_the_target_cannot_be_asked() -> None:
+    observed = replace(World("3.9.0", {}).observed(), report=Problem("no python", "Make one."))
+    file = EnvFile("/etc/paths.env", "X=1\n", mode=0o664, owner=0)
+    planned = plan(replace(observed, file=file), WANTED)
+    assert finding(planned, "paths_file").status == "drift"
+    assert len(planned.actions) == 1
+    assert changes_of(planned) == {}
+
+
+def test_a_private_file_with_the_keys_of_others_is_blocked_and_triton_still_assessed() -> None:
+    for world, blocked in (
+        (World("3.9.0", {}), {"paths_file"}),
+        (
+            World("3.5.1", {}),
+            {
+                "paths_file",
+                "triton_ptxas_sm121",
+                "triton_compile_sm121",
+                "triton_ptxas_path",
+                "ptxas_bin",
+            },
+        ),
+    ):
+        file = EnvFile("/etc/paths.env", "HF_TOKEN=hf_secret\n", mode=0o600, owner=0)
+        planned = plan(replace(world.observed(), file=file), WANTED)
+        assert planned.actions == ()
+        assert {one.check for one in planned.findings if one.status == "blocked"} == blocked
+        assert {one.status for one in planned.findings} == {"blocked", "ok"}
+        hint = finding(planned, "paths_file").hint
+        assert "holds what is not ours: HF_TOKEN" in hint
+        assert "chmod 0644 /etc/paths.env" in hint
+        assert "hf_secret" not in str(planned)
+
+
+IMAGE = replace(WANTED, venv=None, image="serving:1")
+
+PINNED_IMAGES = [
+    ("drift", World("3.5.1", {}), OLD),
+    ("ok", World("3.5.1", dict(pinned())), OLD),
+    ("ok", World("3.9.0", {BLACKWELL: CUDA_130, BIN: CUDA_130}), BLACKWELL),
+    ("drift", World("3.9.0", {}, own_works=False), BLACKWELL),
+]
+
+
+@pytest.mark.parametrize(("status", "world", "key"), PINNED_IMAGES)
+def test_a_pin_of_an_image_comes_with_how_to_start_it(status: str, world: World, key: str) -> None:
+    one = finding(plan(world.observed(), IMAGE), "triton_compile_sm121")
+    assert one.status == status
+    mount = "--mount type=bind,source=%s,target=%s,readonly --env %s=%s."
+    assert mount % (CUDA_130, CUDA_130, key, CUDA_130) in one.hint
+    assert "launch.yml does not" in one.hint
+    assert finding(plan(world.observed(), WANTED), "triton_compile_sm121").hint == ""
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        World("3.9.0", {}),
+        World("3.9.0", {OLD: CUDA_130}),
+        World("3.9.0", {BLACKWELL: CUDA_128}),
+        World("3.9.0", {OLD: CUDA_130, BLACKWELL: "/plain"}),
+    ],
+)
+def test_an_image_that_uses_its_own_binary_is_started_as_ever(world: World) -> None:
+    assert finding(plan(world.observed(), IMAGE), "triton_compile_sm121").hint == ""
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_every_finding_about_a_target_names_it(case: Case) -> None:
+    for wanted, name in ((WANTED, "/venv"), (IMAGE, "serving:1")):
+        for one in plan(case.world.observed(), wanted).findings:
+            assert (name in one.expected) is (one.check != "paths_file"), one
 
 
 REFUSED = [

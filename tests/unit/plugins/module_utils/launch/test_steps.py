@@ -24,7 +24,15 @@ Thing = dict[str, t.Any]
 
 def ours(name: str, plan_hash: str = PLAN["hash"], status: str = "running") -> Thing:
     labels = {"dgxspark.suite/owner": "dgxspark.suite", "dgxspark.suite/plan-hash": plan_hash}
-    return {"name": name, "id": f"id of {name}", "status": status, "ours": True, "labels": labels}
+    image = {"image_id": "sha256:4467"}
+    return {
+        "name": name,
+        "id": f"id of {name}",
+        "status": status,
+        "ours": True,
+        "labels": labels,
+        **image,
+    }
 
 
 def foreign(name: str, **labels: str) -> Thing:
@@ -65,6 +73,11 @@ CASES: dict[str, Case] = {
     ),
     "it runs, the image was removed since": Case(
         node(ours(HEAD), image=False), node(ours(WORKER)), NOTHING, start=[]
+    ),
+    "it runs, the reference names a new image since": Case(
+        node({**ours(HEAD), "image_id": "sha256:0ld"}),
+        node(ours(WORKER)),
+        {"spark1": [HEAD], "spark2": [WORKER]},
     ),
     "it runs beside something older of ours": Case(
         node(ours("dgxspark-old-0", "9"), ours(HEAD)),

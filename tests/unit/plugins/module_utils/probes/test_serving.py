@@ -17,6 +17,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.serving impo
     HEALTHY,
     LOADING,
     REFUSING,
+    REJECTED,
     SERVING,
     STARTING,
     Look,
@@ -88,8 +89,9 @@ CASES: dict[str, Case] = {
         OK, answer(500, "EngineDeadError\n"), True, REFUSING, "answered with 500: EngineDeadError"
     ),
     "another model": Case(
-        OK, answer(404, NO_SUCH_MODEL), True, REFUSING, f"answered with 404: {NO_SUCH_MODEL}"
+        OK, answer(404, NO_SUCH_MODEL), True, REJECTED, f"answered with 404: {NO_SUCH_MODEL}"
     ),
+    "no key": Case(OK, answer(401, "{}"), True, REJECTED, "answered with 401"),
     "error cut off": Case(
         OK,
         raw(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nEngine"),

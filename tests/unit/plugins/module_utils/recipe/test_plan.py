@@ -39,10 +39,9 @@ def plan_of(
     nodes: list[Node],
     settings: Settings | None = None,
     overrides: dict[str, t.Any] | None = None,
-    environ: dict[str, str] | None = None,
+    inventory_env: dict[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
-    environ = environ or {}
-    resolved = resolve(recipe, overrides, nodes, list(environ), environ)
+    resolved = resolve(recipe, overrides, nodes, inventory_env=inventory_env)
     return build_plan(resolved, settings or Settings())
 
 
@@ -77,7 +76,7 @@ EFFECTIVE: dict[str, dict[str, t.Any]] = {
     "ipc_mode": {"settings": Settings(ipc_mode="host")},
     "ulimits": {"settings": Settings(ulimits=())},
     "devices": {"settings": Settings(devices=("/dev/infiniband",))},
-    "env": {"settings": Settings(env={"A": "1"})},
+    "env": {"inventory_env": {"A": "1"}},
     "ray_port": {"settings": Settings(ray_port=6379)},
     "ray_object_store_bytes": {"settings": Settings(ray_object_store_bytes=10**8)},
     "ray_wait_seconds": {"settings": Settings(ray_wait_seconds=5)},
@@ -118,8 +117,8 @@ def test_text_about_a_recipe_does_not_change_the_hash(recipe_of: RecipeOf, nodes
 
 
 def test_the_docker_command_says_all_that_the_plan_says(nodes: Nodes) -> None:
-    settings = Settings(devices=("/dev/infiniband",), env={"A": 'it\'s $HOME; "x"'})
-    plan = lab_tiny(nodes(2), settings=settings)
+    settings = Settings(devices=("/dev/infiniband",))
+    plan = lab_tiny(nodes(2), settings=settings, inventory_env={"A": 'it\'s $(x); "x"'})
     for rank, shown in zip(plan["ranks"], plan["docker_commands"]):
         assert (shown["node"], shown["rank"]) == (rank["node"], rank["rank"])
         words = shlex.split(shown["command"].replace(" \\\n  ", " ", 200))
@@ -264,8 +263,8 @@ def test_env_precedence_is_ours_then_inventory_then_recipe(
     recipe = recipe_of(
         min_nodes=2, env={"A": "recipe", "HF_HUB_OFFLINE": "0", "NCCL_SOCKET_IFNAME": "eth7"}
     )
-    settings = Settings(env={"A": "inventory", "B": 2, "VLLM_NO_USAGE_STATS": "1"})
-    plan = plan_of(recipe, nodes(2), settings)
+    inventory = {"A": "inventory", "B": 2, "VLLM_NO_USAGE_STATS": "1"}
+    plan = plan_of(recipe, nodes(2), inventory_env=inventory)
     for rank in plan["ranks"]:
         assert rank["env"]["A"] == "recipe"
         assert rank["env"]["B"] == "2"
@@ -280,18 +279,58 @@ def test_env_precedence_is_ours_then_inventory_then_recipe(
 
 def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, nodes: Nodes) -> None:
     recipe = recipe_of(env={"HF_TOKEN": "${MY_TOKEN}", "X_API_KEY": "hush-recipe"})
-    settings = Settings(env={"DB_PASSWORD": "hush-inventory"})
+    inventory = {"DB_PASSWORD": "hush-inventory", "OTHER": "$MY_TOKEN", "KEY": "hush-inventory"}
     environ = {"MY_TOKEN": "hush-controller"}
-    resolved = resolve(recipe, {}, nodes(1), ["MY_TOKEN"], environ)
-    plan = build_plan(resolved, settings)
-    assert plan["secret_env"] == ["DB_PASSWORD", "HF_TOKEN", "X_API_KEY"]
+    resolved = resolve(recipe, {}, nodes(1), ["MY_TOKEN"], environ, inventory_env=inventory)
+    plan = build_plan(resolved, Settings())
+    assert plan["secret_env"] == ["DB_PASSWORD", "HF_TOKEN", "KEY", "OTHER", "X_API_KEY"]
     assert "hush" not in json.dumps(plan)
     assert "--env HF_TOKEN \\\n" in plan["docker_commands"][0]["command"]
-    assert secret_values(resolved, settings, environ) == {
+    assert secret_values(resolved, environ) == {
         "DB_PASSWORD": "hush-inventory",
         "HF_TOKEN": "hush-controller",
+        "KEY": "hush-inventory",
+        "OTHER": "hush-controller",
         "X_API_KEY": "hush-recipe",
     }
+
+
+def test_a_secret_replaces_what_is_detected_on_the_node(recipe_of: RecipeOf, nodes: Nodes) -> None:
+    recipe = recipe_of(min_nodes=2, env={"NCCL_SOCKET_IFNAME": "${MINE}"})
+    plan = build_plan(resolve(recipe, {}, nodes(2), ["MINE"], {"MINE": "x"}), Settings())
+    assert plan["secret_env"] == ["NCCL_SOCKET_IFNAME"]
+    assert all("NCCL_SOCKET_IFNAME" not in rank["env"] for rank in plan["ranks"])
+
+
+@pytest.mark.parametrize(
+    ("model", "hf_home", "path"),
+    [
+        ("org/model", "/ai/a,b", "/ai/a,b"),
+        ("/ai/models/x,y", "/ai/hf", "/ai/models/x,y"),
+        ('/ai/models/x"y', "/ai/hf", '/ai/models/x"y'),
+        ("/ai/models/x\n", "/ai/hf\ny", "/ai/hf\ny"),
+    ],
+)
+def test_a_path_that_docker_would_read_as_two_is_refused(
+    recipe_of: RecipeOf, nodes: Nodes, model: str, hf_home: str, path: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        plan_of(recipe_of(model=model), nodes(1), Settings(hf_home=hf_home))
+    assert f"the path {path!r} has a comma, a double quote or a line end" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {"server": 8000}),
+        ({"min_nodes": 2}, {"server": 8000, "ray": 46379}),
+        ({"min_nodes": 2, "runtime": "vllm-distributed"}, {"server": 8000, "master": 25000}),
+    ],
+)
+def test_ports_are_what_the_head_listens_on(
+    recipe_of: RecipeOf, nodes: Nodes, fields: dict[str, t.Any], expected: dict[str, int]
+) -> None:
+    assert plan_of(recipe_of(**fields), nodes(2))["ports"] == expected
 
 
 def test_a_model_folder_outside_the_cache_is_mounted_too(recipe_of: RecipeOf, nodes: Nodes) -> None:

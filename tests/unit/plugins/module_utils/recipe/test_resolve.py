@@ -209,6 +209,27 @@ REFUSALS = {
         2,
         "uni does not run over several nodes",
     ),
+    "a server on the loopback": Refusal(
+        {"command": "vllm serve {model} --host {host}", "defaults": {"host": "127.0.0.1"}},
+        1,
+        "with --host 127.0.0.1 the server does not answer at 192.0.2.1, the address of the head "
+        "spark1. Remove --host, or let it be 0.0.0.0 [unsupported-host]",
+    ),
+    "a server at the fabric only": Refusal(
+        {"command": "vllm serve {model} --host=198.51.100.1"}, 1, "[unsupported-host]"
+    ),
+    "a server at a worker": Refusal(
+        {"command": f"{TP} --host 192.0.2.2", "min_nodes": 2}, 2, "[unsupported-host]"
+    ),
+    "a host that an override gives": Refusal(
+        {"command": "vllm serve {model} --host {host}", "defaults": {"host": "0.0.0.0"}},
+        1,
+        "[unsupported-host]",
+        {"host": "localhost"},
+    ),
+    "a port that is none, where the command names none": Refusal(
+        {}, 1, "'99999' is not a port. Use 1 to 65535 [port-invalid]", {"port": "99999"}
+    ),
     "several reasons at once": Refusal(
         {"container": None, "model": None, "runtime": "sglang"}, 1, "[missing-container]"
     ),
@@ -246,7 +267,7 @@ def test_warnings_are_kept(recipe_of: RecipeOf, nodes: Nodes) -> None:
     [
         ("${X}", [], {"X": "1"}, "dgxspark_env_allow: [X]"),
         ("$X", [], {"X": "1"}, "dgxspark_env_allow: [X]"),
-        ("a ${X}", ["X"], {"X": "1"}, "Let the whole value be ${X}"),
+        ("a ${X}", ["X"], {"X": "1"}, "Let the whole value be ${NAME}"),
         ("${X}", ["X"], {}, "export X="),
     ],
 )
@@ -258,9 +279,18 @@ def test_the_controllers_variables_are_not_given_away(
     environ: dict[str, str],
     expected: str,
 ) -> None:
+    for where, env in ({"env": {"A": value}}, {}), ({}, {"A": value}):
+        with pytest.raises(RecipeError) as caught:
+            resolve(recipe_of(**where), {}, nodes(1), allow, environ, inventory_env=env)
+        assert expected in str(caught.value)
+        assert ("dgxspark_env.A" if env else "env.A (line 6)") in str(caught.value)
+
+
+def test_a_password_with_a_dollar_sign_is_refused_unseen(recipe_of: RecipeOf, nodes: Nodes) -> None:
     with pytest.raises(RecipeError) as caught:
-        resolve(recipe_of(env={"A": value}), {}, nodes(1), allow, environ)
-    assert expected in str(caught.value)
+        resolve(recipe_of(), {}, nodes(1), inventory_env={"DB_PASSWORD": "hush$hush"})
+    assert "dgxspark_env.DB_PASSWORD" in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 def test_an_allowed_variable_is_carried_by_name_not_by_value(
@@ -269,5 +299,25 @@ def test_an_allowed_variable_is_carried_by_name_not_by_value(
     recipe = recipe_of(env={"HF_TOKEN": "${MY_TOKEN}", "N": 1, "B": True, "COST": "5$"})
     resolved = resolve(recipe, {}, nodes(1), ["MY_TOKEN"], {"MY_TOKEN": "hush"})
     assert resolved.secret_env == {"HF_TOKEN": "MY_TOKEN"}
+    assert resolved.inventory_env == {}
     assert resolved.env == {"N": "1", "B": "true", "COST": "5$"}
     assert "hush" not in repr(resolved)
+
+
+def test_the_inventorys_env_may_refer_to_the_controller_and_the_recipes_wins(
+    recipe_of: RecipeOf, nodes: Nodes
+) -> None:
+    recipe = recipe_of(env={"A": "plain", "B": "${MINE}"})
+    inventory = {"A": "${MINE}", "B": "x", "HF_TOKEN": "${MINE}", "N": 1}
+    resolved = resolve(recipe, {}, nodes(1), ["MINE"], {"MINE": "hush"}, inventory_env=inventory)
+    assert resolved.secret_env == {"B": "MINE", "HF_TOKEN": "MINE"}
+    assert resolved.env == {"A": "plain"}
+    assert resolved.inventory_env == {"B": "x", "N": "1"}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_server_may_listen_everywhere_or_at_the_heads_address(
+    recipe_of: RecipeOf, nodes: Nodes, host: str
+) -> None:
+    recipe = recipe_of(command=f"{TP} --host {host}", min_nodes=2)
+    assert host in resolve(recipe, {}, nodes(2)).ranks[0].argv

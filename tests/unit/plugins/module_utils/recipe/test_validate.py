@@ -102,10 +102,42 @@ CASES = {
         [("secret-in-command", "error", "command")],
         "VLLM_API_KEY",
     ),
+    "a token on the command line": Case(
+        {"command": "vllm serve {model} --hf-token x"},
+        [("secret-in-command", "error", "command")],
+        'HF_TOKEN: "${HF_TOKEN}"',
+    ),
+    "tls": Case(
+        {"command": "vllm serve {model} --ssl-keyfile k --ssl_certfile=c"},
+        [("unsupported-flag", "error", "command"), ("unsupported-flag", "error", "command")],
+        "with --ssl-certfile the server does not answer",
+    ),
+    "another path": Case(
+        {"command": "vllm serve {model} --root-path /x"},
+        [("unsupported-flag", "error", "command")],
+        "--root-path",
+    ),
+    "a socket": Case(
+        {"command": "vllm serve {model} --uds /x"},
+        [("unsupported-flag", "error", "command")],
+        "--uds",
+    ),
     "no port": Case(
         {"command": "vllm serve {model} --port {port}", "defaults": {"port": "http"}},
         [("port-invalid", "error", "defaults.port")],
     ),
+    "no port, and none in the command": Case(
+        {}, [("port-invalid", "error", "defaults.port")], "'abc'", {"port": "abc"}
+    ),
+    "an empty port": Case({}, [("port-invalid", "error", "defaults.port")], "''", {"port": ""}),
+    "port 0": Case({}, [("port-invalid", "error", "defaults.port")], "'0'", {"port": 0}),
+    "port 99999": Case(
+        {"defaults": {"port": 99999}}, [("port-invalid", "error", "defaults.port")], "'99999'"
+    ),
+    "a digit that is no number": Case(
+        {}, [("port-invalid", "error", "defaults.port")], "'²'", {"port": "²"}
+    ),
+    "a port of null": Case({"defaults": {"port": None}}, []),
     "tensor_parallel of words": Case(
         tp(defaults={"tensor_parallel": "auto"}),
         [("parallel-invalid", "error", "defaults.tensor_parallel")],
@@ -149,6 +181,12 @@ CASES = {
     "a secret in the file": Case(
         {"env": {"HF_TOKEN": "hf_x"}}, [("secret-in-recipe", "warning", "env.HF_TOKEN")]
     ),
+    "a key in the file": Case(
+        {"env": {"ENCRYPTION_KEY": "x"}},
+        [("secret-in-recipe", "warning", "env.ENCRYPTION_KEY")],
+    ),
+    "KEY alone": Case({"env": {"KEY": "x"}}, [("secret-in-recipe", "warning", "env.KEY")]),
+    "a name that only ends like a key": Case({"env": {"MONKEY": "x"}}, []),
     "a secret by reference": Case({"env": {"HF_TOKEN": "${HF_TOKEN}"}}, []),
     "a name that only looks secret": Case({"env": {"TOKENIZERS_PARALLELISM": "false"}}, []),
 }
