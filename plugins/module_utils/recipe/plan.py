@@ -127,9 +127,10 @@ def secret_values(resolved: ResolvedRecipe, environ: t.Mapping[str, str]) -> dic
 
 
 def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequence[str]) -> str:
-    """The `docker run` that starts this rank, to be pasted into a shell on its node.
+    """The `docker run` that starts this rank, to be pasted into a bash on its node.
 
-    Secrets come from the variables of that shell (`--env NAME`).
+    Secrets come from the variables of that shell (`--env NAME`). No line of it ends inside quotes,
+    so that it survives being indented by whatever prints it.
     """
     options = [["--detach"], ["--name", rank["name"]], ["--pull", "never"]]
     options += [["--network", rank["network_mode"]], ["--ipc", rank["ipc_mode"]]]
@@ -149,8 +150,15 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
     options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
     options += [["--env", name] for name in secret_env]
     options.append(["--entrypoint", *rank["entrypoint"]])
-    lines = ["docker run", *(shlex.join(option) for option in options), image]
-    return " \\\n  ".join([*lines, shlex.join(rank["argv"])])
+    lines = ["docker run", *(shlex.join(option) for option in options), shlex.quote(image)]
+    return " \\\n  ".join([*lines, *(_one_line(word) for word in rank["argv"])])
+
+
+def _one_line(word: str) -> str:
+    """A word quoted for bash, without a line end of its own."""
+    if "\n" not in word:
+        return shlex.quote(word)
+    return "$'" + word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 def slug(text: str) -> str:

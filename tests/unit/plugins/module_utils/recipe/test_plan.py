@@ -8,6 +8,7 @@ import json
 import pathlib
 import shlex
 import subprocess
+import textwrap
 import typing as t
 
 import pytest
@@ -121,8 +122,9 @@ def test_the_docker_command_says_all_that_the_plan_says(nodes: Nodes) -> None:
     plan = lab_tiny(nodes(2), settings=settings, inventory_env={"A": 'it\'s $(x); "x"'})
     for rank, shown in zip(plan["ranks"], plan["docker_commands"]):
         assert (shown["node"], shown["rank"]) == (rank["node"], rank["rank"])
-        words = shlex.split(shown["command"].replace(" \\\n  ", " ", 200))
-        image = words.index(plan["image"])
+        docker, _image, _argv = shown["command"].partition(f"  {plan['image']} ")
+        words = shlex.split(docker.replace(" \\\n", ""))
+        image = len(words)
         assert words[:2] == ["docker", "run"]
         options = list(zip(words[3:image:2], words[4:image:2]))
         assert words[2] == "--detach"
@@ -156,7 +158,8 @@ def test_a_pasted_docker_command_hands_docker_exactly_the_plans_words(
     plan = lab_tiny(nodes(2))
     for rank, shown in zip(plan["ranks"], plan["docker_commands"]):
         seen = subprocess.run(
-            ["bash", "-c", shown["command"]],
+            # As the screen shows it, indented.
+            ["bash", "-c", textwrap.indent(shown["command"], "        ")],
             env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
             capture_output=True,
             check=True,
