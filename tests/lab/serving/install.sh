@@ -32,6 +32,6 @@ printf '[vllm.platform_plugins]\nlab = dgxspark_lab_platform:register\n' \
     >"$site/dgxspark_lab_platform-1.dist-info/entry_points.txt"
 
 # Once here, on all cores, in place of in every process of every container that imports vLLM.
-/opt/vllm/bin/python -m compileall -q -j 0 "$site" || true # some packages carry templates that are no Python
+/opt/vllm/bin/python -m compileall -qq -j 0 "$site" || true # some packages carry templates that are no Python
 
 /opt/vllm/bin/python /lab/make_model.py /model
