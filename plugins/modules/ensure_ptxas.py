@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.paths_file
 options:
   venv:
     description:
@@ -113,7 +114,7 @@ findings:
       description:
         - V(ok); V(drift), repairable and not yet repaired; V(fixed), repaired and checked again;
           V(blocked), not repairable here; V(skipped), not assessed, for the reason in
-          RV(findings[].actual).
+          RV(findings[].actual); V(accepted), left as it is, see O(accepted).
       type: str
       sample: drift
     severity:
@@ -144,6 +145,17 @@ paths:
   sample:
     PTXAS_BIN: /usr/local/cuda-13.0/bin/ptxas
     TRITON_PTXAS_PATH: /usr/local/cuda-13.0/bin/ptxas
+parity:
+  description: What should be the same on every node, by name.
+  returned: always
+  type: dict
+  sample:
+    triton in /opt/ai-tools/vllm-env: 3.5.1
+seconds:
+  description: What a costly check took, in seconds, by check id.
+  returned: always
+  type: dict
+  sample: {}
 diff:
   description: The module's own lines of O(paths_file), before and after.
   returned: always
@@ -236,7 +248,11 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import ptxas
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ensure
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    ARGUMENTS,
+    ensure,
+    own_parameters,
+)
 
 
 def main() -> None:
@@ -250,13 +266,14 @@ def main() -> None:
             "timeout": {"type": "int", "default": 60},
             "docker_bin": {"type": "path"},
             "image_python": {"type": "str", "default": "python3"},
+            **ARGUMENTS,
         },
         mutually_exclusive=[("venv", "image")],
         required_one_of=[("venv", "image")],
         supports_check_mode=True,
     )
     try:
-        wanted = ptxas.Wanted(**module.params)
+        wanted = ptxas.Wanted(**own_parameters(module))
     except ValueError as error:
         module.fail_json(msg=str(error))
     ensure(module, "ptxas", partial(ptxas.observe, wanted), partial(ptxas.plan, wanted=wanted))

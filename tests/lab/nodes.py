@@ -8,13 +8,15 @@ import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 
-from images import LABEL, MACHINE_OPTIONS, NAME, SERVING_IMAGE, in_volume, volume
+from images import LABEL, MACHINE_OPTIONS, NAME, SERVING_IMAGE, WHEELS, in_volume, volume
 from shell import docker, fail, output, run, say
 
 # The SSH key and the known hosts of this checkout.
 STATE = Path(__file__).resolve().parents[2] / ".cache" / "lab"
 MANAGEMENT = f"{NAME}-mgmt"
 FABRIC = f"{NAME}-fabric"
+# On a node: wheels to make a virtual environment of, without any network.
+WHEELHOUSE = "/opt/wheelhouse"
 # On a node: the folder that its engine's data were copied from.
 GOLDEN = "dgxspark.suite/lab-data"
 
@@ -90,8 +92,9 @@ def create(number: int, name: str, image: str, golden: str) -> None:
     named = [f"--name={name}", f"--hostname={name}", *labels]
     network = [f"--network={MANAGEMENT}", fixed_address(MANAGEMENT, number)]
     data = f"--volume={volume()}/{name}/docker:/var/lib/docker"
+    wheels = f"--volume={WHEELS}:{WHEELHOUSE}:ro"
     stop = "--stop-signal=SIGRTMIN+3"
-    docker("create", *named, *network, *MACHINE_OPTIONS, stop, data, image)
+    docker("create", *named, *network, *MACHINE_OPTIONS, stop, data, wheels, image)
     docker("network", "connect", fixed_address(FABRIC, number), FABRIC, name)
     docker("start", name)
 

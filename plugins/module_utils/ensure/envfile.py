@@ -8,24 +8,25 @@ understand is written; every line that is not an assignment of a changed key sta
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
-import tempfile
-import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+    can_replace,
+    locked,
+    make_directories,
+    replace_file,
+    rightful_owner,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
 
 MODE = 0o644
 HEADER = "# Absolute paths for the launchers of dgxspark.suite. Other lines are left alone.\n"
 
-_DIRECTORY_MODE = 0o755
 _LIMIT = 1 << 20
-_LOCK_SECONDS = 10.0
 _ASSIGNMENT = re.compile(
     r"\s*(?P<export>export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)", re.DOTALL
 )
@@ -63,7 +64,7 @@ class EnvFile:
             with open(path, "rb") as stream:
                 data = stream.read()
         except FileNotFoundError:
-            return cls(path, writable=_is_writable(path))
+            return cls(path, writable=can_replace(path))
         except OSError as error:
             raise Blocked(
                 "%s cannot be read: %s" % (path, error.strerror),
@@ -82,7 +83,7 @@ class EnvFile:
                 "Restore it or move it away; a crash may have left it half-written.",
             )
         mode = stat.S_IMODE(found.st_mode)
-        file = cls(path, text, mode, found.st_uid, _is_writable(path))
+        file = cls(path, text, mode, found.st_uid, can_replace(path))
         file.values()  # raises where the text was cut off
         return file
 
@@ -106,7 +107,7 @@ class EnvFile:
     @property
     def permissions_ok(self) -> bool:
         """Whether everybody can read the file and nobody but its rightful owner can write it."""
-        return self.mode == MODE and self.owner == _rightful_owner(self.owner)
+        return self.mode == MODE and self.owner == rightful_owner(self.owner)
 
     def obstacle(self, keys: Collection[str]) -> Blocked | None:
         """Why the file must not be replaced, where keys are all of ours; None if it may be."""
@@ -153,7 +154,7 @@ class EnvFile:
             lines[-1] += "\n"
         lines += [_rendered("", key, added[key]) for key in sorted(added)]
         text = "".join(lines) if lines or self.text is not None else None
-        return replace(self, text=text, mode=MODE, owner=_rightful_owner(self.owner))
+        return replace(self, text=text, mode=MODE, owner=rightful_owner(self.owner))
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ class EnvEdit:
     file: EnvFile
     changes: Mapping[str, str | None]
     keys: Collection[str]
+    repairs: tuple[str, ...]
 
     @property
     def subject(self) -> str:
@@ -182,33 +184,21 @@ class EnvEdit:
         The file is read again under the lock, so that an edit made since is kept.
         """
         directory = os.path.dirname(self.file.path)
-        _make_directories(directory)
-        with _locked(directory):
+        make_directories(directory)
+        with locked(directory):
             found = EnvFile.read(self.file.path)
             obstacle = found.obstacle(self.keys)
             if obstacle:
                 raise obstacle
             wanted = found.changed(self.changes)
             if wanted.text is not None:
-                _replace(wanted)
+                replace_file(wanted.path, wanted.text.encode(), wanted.mode, wanted.owner)
 
     def _shown(self, file: EnvFile) -> str:
         lines = file.excerpt(self.changes)
         if self.file.text is not None and not self.file.permissions_ok:
             lines += "# mode %04o, owner %d\n" % (file.mode, file.owner)
         return lines
-
-
-def _rightful_owner(owner: int) -> int:
-    # Only root can give files away; for anybody else (a test, a user's own file) it is right as is.
-    return 0 if os.geteuid() == 0 else owner
-
-
-def _is_writable(path: str) -> bool:
-    directory = os.path.dirname(path)
-    while not os.path.lexists(directory):
-        directory = os.path.dirname(directory)
-    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _logical_lines(text: str) -> list[str]:
@@ -282,58 +272,3 @@ def _rendered(prefix: str, key: str, value: str) -> str:
     if not _PLAIN.fullmatch(value):
         value = '"%s"' % re.sub(r'(["\\$`])', r"\\\1", value)
     return "%s%s=%s\n" % (prefix, key, value)
-
-
-def _make_directories(path: str) -> None:
-    """Make path and what is missing above it, readable by everybody whatever the umask."""
-    if os.path.isdir(path):
-        return
-    _make_directories(os.path.dirname(path))
-    with suppress(FileExistsError):
-        os.mkdir(path)
-        os.chmod(path, _DIRECTORY_MODE)
-
-
-@contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    """Hold the lock of a directory: the file itself is replaced, and a lock file would remain."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Blocked(
-                        "%s has been locked by another run for %g s" % (directory, _LOCK_SECONDS),
-                        "Wait for the other run to end, then run again.",
-                    ) from None
-                time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(file: EnvFile) -> None:
-    directory, name = os.path.split(file.path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".%s." % name, dir=directory)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write((file.text or "").encode("utf-8"))
-            os.fchmod(stream.fileno(), file.mode)
-            if os.geteuid() == 0:
-                os.fchown(stream.fileno(), file.owner, 0)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file.path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

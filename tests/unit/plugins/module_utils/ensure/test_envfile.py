@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import envfile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import files
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import (
     HEADER,
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
 
 Changes = dict[str, "str | None"]
 
@@ -125,7 +125,7 @@ def test_values_are_read_as_a_shell_would_without_expanding(text: str, value: st
 @pytest.mark.parametrize("value", ["/plain", "/a b", "/it's", '/"q"', "/back\\slash", "/$HOME`x`"])
 def test_a_shell_reads_back_what_was_written(tmp_path: Path, value: str) -> None:
     path = tmp_path / "paths.env"
-    EnvEdit(EnvFile.read(str(path)), {"A": value}, KEYS).apply()
+    EnvEdit(EnvFile.read(str(path)), {"A": value}, KEYS, ("a",)).apply()
     shown = subprocess.run(
         ["/bin/sh", "-c", '. "$1"; printf %s "$A"', "sh", str(path)],
         capture_output=True,
@@ -138,7 +138,7 @@ def test_a_file_is_written_with_its_directories_whatever_the_umask(tmp_path: Pat
     path = tmp_path / "new" / "dir" / "paths.env"
     old = os.umask(0o077)
     try:
-        EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS).apply()
+        EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS, ("a",)).apply()
     finally:
         os.umask(old)
     assert path.read_text() == HEADER + "A=/a\n"
@@ -152,7 +152,7 @@ def test_mode_is_put_right_and_shown(tmp_path: Path) -> None:
     path.write_text("\n" + HEADER + "A=/a\nB=/b\n")
     path.chmod(0o600)
     file = EnvFile.read(str(path))
-    edit = EnvEdit(file, {"A": "/b"}, KEYS)
+    edit = EnvEdit(file, {"A": "/b"}, KEYS, ("a",))
     assert not file.permissions_ok
     assert edit.before.startswith("A=/a\n# mode 0600")
     assert edit.after.startswith("A=/b\n# mode 0644")
@@ -189,7 +189,7 @@ def test_a_file_that_was_made_private_since_stays_so(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
     path.write_text("X=1\n")
     path.chmod(0o644)
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS)
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS, ("a",))
     path.chmod(0o600)
     with pytest.raises(Blocked, match=r"mode 0600\), and holds what is not ours: X"):
         edit.apply()
@@ -201,7 +201,7 @@ def test_the_diff_does_not_show_the_lines_of_others(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
     path.write_text("HF_TOKEN=hf_secret\nA=/0\n")
     path.chmod(0o644)
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a", "B": "/b"}, KEYS)
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a", "B": "/b"}, KEYS, ("a",))
     assert (edit.before, edit.after) == ("A=/0\n", "A=/a\nB=/b\n")
 
 
@@ -209,7 +209,7 @@ def test_a_link_is_followed_and_kept(tmp_path: Path) -> None:
     real, link = tmp_path / "real" / "paths.env", tmp_path / "paths.env"
     real.parent.mkdir()
     link.symlink_to(real)
-    EnvEdit(EnvFile.read(str(link)), {"A": "/a"}, KEYS).apply()
+    EnvEdit(EnvFile.read(str(link)), {"A": "/a"}, KEYS, ("a",)).apply()
     assert link.is_symlink()
     assert real.read_text() == HEADER + "A=/a\n"
 
@@ -217,7 +217,7 @@ def test_a_link_is_followed_and_kept(tmp_path: Path) -> None:
 def test_an_edit_made_since_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
     path.write_text("X=1\n")
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS)
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS, ("a",))
     path.write_text("X=1\nY=2\n")
     edit.apply()
     assert path.read_text() == "X=1\nY=2\nA=/a\n"
@@ -225,7 +225,9 @@ def test_an_edit_made_since_is_kept(tmp_path: Path) -> None:
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "paths.env"
-    edits = [EnvEdit(EnvFile.read(str(path)), {"K%d" % n: "/%d" % n}, ()) for n in range(12)]
+    edits = [
+        EnvEdit(EnvFile.read(str(path)), {"K%d" % n: "/%d" % n}, (), ("a",)) for n in range(12)
+    ]
     threads = [threading.Thread(target=edit.apply) for edit in edits]
     for thread in threads:
         thread.start()
@@ -235,8 +237,8 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_held_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envfile, "_LOCK_SECONDS", 0.1)
-    edit = EnvEdit(EnvFile.read(str(tmp_path / "paths.env")), {"A": "/a"}, KEYS)
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+    edit = EnvEdit(EnvFile.read(str(tmp_path / "paths.env")), {"A": "/a"}, KEYS, ("a",))
     holder = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)
@@ -252,12 +254,12 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
 ) -> None:
     path = tmp_path / "paths.env"
     path.write_text("A=/0\n")
-    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS)
+    edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS, ("a",))
 
     def no_space(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(envfile.os, "fsync", no_space)
+    monkeypatch.setattr(files.os, "fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
         edit.apply()
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [

@@ -5,19 +5,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import loop
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     BLOCKED,
     DRIFT,
     OK,
     Blocked,
     Finding,
     Plan,
-    converge,
 )
 
 
@@ -42,6 +44,10 @@ class Set:
     @property
     def after(self) -> str:
         return self.value + "\n"
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        return (self.key,)
 
     def apply(self) -> None:
         if self.error:
@@ -80,6 +86,10 @@ class Spec:
         return Plan(
             tuple(findings), tuple(actions), paths={"A": "/a"}, facts={"size": len(observed)}
         )
+
+    @property
+    def functions(self) -> tuple[Any, Any]:
+        return self.observe, self.plan
 
     def run(self, act: bool) -> tuple[dict[str, Any], str]:
         return converge(self.observe, self.plan, act)
@@ -162,15 +172,16 @@ def test_a_repair_that_does_not_help_is_drift_and_complained_of() -> None:
         (OSError(30, "Read-only file system"), "b: Read-only file system"),
     ],
 )
-def test_a_repair_that_fails_stops_the_others_and_keeps_what_was_done(
+def test_a_repair_that_fails_is_told_of_and_the_others_are_made(
     error: Exception, told: str
 ) -> None:
     spec = Spec({"a": "1", "b": "2", "c": "3"}, errors={"b": error})
     result, complaint = spec.run(act=True)
-    assert statuses(result) == ["fixed", "blocked", "blocked"]
+    assert statuses(result) == ["fixed", "blocked", "fixed"]
     assert result["changed"] is True
     assert told in complaint
-    assert spec.node == {"a": "1"}
+    assert spec.node == {"a": "1", "c": "3"}
+    assert result["diff"]["after_header"] == "a, c"
 
 
 def test_nothing_is_changed_when_the_first_repair_fails() -> None:
@@ -201,8 +212,9 @@ class Ended(Exception):
 class Module:
     """As much of AnsibleModule as the loop uses."""
 
-    def __init__(self, check_mode: bool) -> None:
+    def __init__(self, check_mode: bool, **parameters: Any) -> None:
         self.check_mode = check_mode
+        self.params = {"skip": {}, "accepted": [], "fail": True, **parameters}
         self.result: dict[str, Any] = {}
 
     def exit_json(self, **result: Any) -> None:
@@ -224,7 +236,80 @@ def test_a_module_fails_only_in_a_run(
     module = Module(check_mode)
     spec = Spec({"a": "1"}, blocked=blocked)
     with pytest.raises(Ended):
-        loop.ensure(module, "toy", spec.observe, spec.plan)
+        loop.ensure(module, "toy", *spec.functions)
     assert module.result["failed"] is failed
     assert module.result["spec"] == "toy"
     assert ("Look." in module.result.get("msg", "")) is failed
+
+
+def test_a_module_that_may_not_fail_returns_the_same() -> None:
+    results = []
+    for fail in (True, False):
+        module = Module(False, fail=fail)
+        with pytest.raises(Ended):
+            loop.ensure(module, "toy", *Spec({"a": "1"}, blocked=("a",)).functions)
+        results.append(module.result)
+    loud, quiet = results
+    assert (loud.pop("failed"), quiet.pop("failed")) == (True, False)
+    assert loud.pop("msg").startswith("toy is not as it should be.")
+    assert quiet == loud
+
+
+def test_a_run_waits_for_another_and_says_so_when_it_waits_in_vain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loop, "_LOCKED", (str(tmp_path),))
+    monkeypatch.setattr(loop, "_RUN_SECONDS", 0.2)
+    spec = Spec({"a": "1"})
+    with locked(str(tmp_path)):
+        checking, running = Module(True), Module(False)
+        for module in (checking, running):
+            with pytest.raises(Ended):
+                loop.ensure(module, "toy", *spec.functions)
+    assert checking.result["changed"] is True
+    assert running.result["failed"] is True
+    assert "Another run is at work on this node" in running.result["msg"]
+    assert spec.node == {}
+    with pytest.raises(Ended):
+        loop.ensure(running, "toy", *spec.functions)
+    assert spec.node == {"a": "1"}
+
+
+def test_an_option_that_cannot_be_meant_is_refused_before_anything_is_done() -> None:
+    module = Module(False, accepted=[{"check": "a", "reason": "why", "until": "soon"}])
+    spec = Spec({"a": "1"})
+    with pytest.raises(Ended):
+        loop.ensure(module, "toy", *spec.functions)
+    assert module.result["failed"] is True
+    assert "until: expected a day" in module.result["msg"]
+    assert spec.observations == 0
+
+
+def test_what_is_exempt_is_not_repaired_and_the_rest_is() -> None:
+    module = Module(False, skip={"a": "no such thing here"})
+    spec = Spec({"a": "1", "b": "2"})
+    with pytest.raises(Ended):
+        loop.ensure(module, "toy", *spec.functions)
+    assert statuses(module.result) == ["skipped", "fixed"]
+    assert spec.node == {"b": "2"}
+    assert module.result["diff"]["after"] == "2\n"
+
+
+def test_later_steps_of_a_failed_repair_are_left_out() -> None:
+    done: list[str] = []
+
+    @dataclass(frozen=True)
+    class Step:
+        subject: str
+        repairs: tuple[str, ...]
+        before = after = ""
+
+        def apply(self) -> None:
+            if self.subject == "fails":
+                raise Blocked("no", "Help.")
+            done.append(self.subject)
+
+    steps = [Step("fails", ("a", "b")), Step("later", ("b", "c")), Step("other", ("c",))]
+    findings = [Finding(check, DRIFT, "x", "y") for check in "abc"]
+    converge(lambda: None, lambda _seen: Plan(tuple(findings), tuple(steps)), act=True)
+    assert done == ["other"]

@@ -14,10 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    converge,
-    ensure,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge, ensure
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     Wanted,
     observe,
@@ -295,7 +292,10 @@ def test_a_run_that_is_ended_removes_its_container(node: Any) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
         ensure(
-            Mock(check_mode=True), "ptxas", partial(observe, wanted), partial(plan, wanted=wanted)
+            Mock(check_mode=True, params={"skip": {}, "accepted": [], "fail": True}),
+            "ptxas",
+            partial(observe, wanted),
+            partial(plan, wanted=wanted),
         )
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before

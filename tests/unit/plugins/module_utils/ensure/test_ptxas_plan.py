@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     Blocked,
     Finding,
     Plan,
