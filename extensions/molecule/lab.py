@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,38 @@ def playbook(name: str, *arguments: str) -> tuple[int, str]:
     """Exit status of a playbook and what it said, white space folded."""
     done = run("ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one spec's tasks said of one node; diff: what they changed or would change, in order."""
+
+    findings: list[dict[str, Any]]
+    changed: bool
+    diff: list[dict[str, str]]
+
+    def having(self, status: str) -> set[str]:
+        """The checks of that status."""
+        return {found["check"] for found in self.findings if found["status"] == status}
+
+
+def spec(node: str, tag: str, *options: str) -> Verdict:
+    """site.yml on one node, for one spec."""
+    done = run(
+        *("ansible-playbook", *INVENTORY, "playbooks/site.yml", "--diff", "--limit", node),
+        *("--tags", tag, *options),
+        ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+    )
+    document, _report = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
+    tasks = [task["hosts"].get(node, {}) for play in document["plays"] for task in play["tasks"]]
+    results = [result for task in tasks for result in task.get("results", [task])]
+    told = [result for result in results if result.get("spec") == tag]
+    assert told, done.stdout + done.stderr
+    return Verdict(
+        [finding for result in told for finding in result["findings"]],
+        any(result["changed"] for result in told),
+        [result["diff"] for result in told],
+    )
 
 
 def module(node: str, name: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:

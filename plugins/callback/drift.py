@@ -52,7 +52,8 @@ COLOURS = {
     "skipped": "cyan",
     "ok": "green",
 }
-ENSURE = "dgxspark.suite.ensure_"
+OURS = "dgxspark.suite."
+ENSURE = f"{OURS}ensure_"
 
 
 def _worst(statuses: Sequence[str]) -> str:
@@ -97,11 +98,14 @@ class CallbackModule(CallbackBase):
     def _take(self, result: Any, without_findings: str) -> None:
         """Note what one task said; without_findings: what it means that an ensure task has none."""
         action = result.task.resolved_action or result.task.action
-        if not action.startswith(ENSURE):
+        outcomes = self._outcomes(result)
+        if not action.startswith(OURS):
+            return
+        if not action.startswith(ENSURE) and not any("findings" in one for one in outcomes):
             return
         node = result.host.get_name()
-        for outcome in self._outcomes(result):
-            spec = outcome.get("spec", action.removeprefix(ENSURE))
+        for outcome in outcomes:
+            spec = outcome.get("spec", action.removeprefix(ENSURE).removeprefix(OURS))
             found = outcome.get("findings", [])
             for finding in found:
                 self._note(node, spec, finding["status"])

@@ -10,15 +10,15 @@ class ModuleDocFragment:
 options:
   skip:
     description:
-      - Checks that do not apply to this node, check id to reason. They are reported as V(skipped), with
-        the reason, and nothing is repaired for them.
+      - Checks that do not apply to this node, check id to reason. They are reported as V(skipped),
+        with the reason, and nothing is repaired for them.
       - Ids of other modules' checks are ignored, so that one map serves all of them.
     type: dict
     default: {}
   accepted:
     description:
-      - Findings that may stay as they are for a while. A drift or a blocked finding of that check is
-        reported as V(accepted), and is not repaired.
+      - Findings that may stay as they are for a while. A drift or a blocked finding of that check
+        is reported as V(accepted), and is not repaired.
       - After its last day an entry has no effect any more, and the report says that it had.
       - Ids of other modules' checks are ignored, so that one list serves all of them.
     type: list

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares the nodes; see the module of the same name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Plan
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import compare, told_by
+
+
+class ActionModule(ActionBase):
+    """Works on what the nodes have said already; no node is asked."""
+
+    _requires_connection = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        specification = {name: ARGUMENTS[name] for name in ("skip", "accepted")}
+        _checked, options = self.validate_argument_spec(argument_spec=specification)
+        try:
+            exempt = Exemptions.given(options["skip"], options["accepted"])
+        except ValueError as error:
+            return {**result, "failed": True, "msg": str(error)}
+        nodes = {
+            node: told_by(variables["hostvars"][node])
+            for node in variables["ansible_play_hosts_all"]
+            if node in variables["hostvars"]
+        }
+        found = compare(nodes, variables["inventory_hostname"])
+        judged = exempt.applied(Plan(tuple(found)))
+        findings = [asdict(finding) for finding in judged.findings]
+        return {**result, "changed": False, "spec": "parity", "findings": findings}

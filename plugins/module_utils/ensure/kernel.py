@@ -1,0 +1,415 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel, boot command line, swap and kernel settings of a node, and the GB10's traps in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+    Command,
+    find_tool,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+    COMMENT,
+    FileWrite,
+    OwnFile,
+    can_replace,
+    locked,
+    replace_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    DRIFT,
+    OK,
+    WARNING,
+    Action,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
+    Swap,
+    fstab_swaps,
+    handover_holds_memory,
+    handover_is_default,
+    handover_is_off,
+    parse_meminfo,
+    parse_swaps,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
+
+# Kernels that are known to fail on a GB10, by the first part of their release.
+BAD_KERNELS: Mapping[str, str] = {
+    "6.17.0-1008-": "it panics when it starts the GPU (Failed to query NVIDIA devices)",
+}
+
+GRUB_TEXT = COMMENT + (
+    "# Kexec Handover keeps 9.5 GiB apart; then no memory can be pinned for RDMA: NCCL fails\n"
+    "# over two nodes with `ibv_reg_mr_iova2 failed with error Cannot allocate memory`.\n"
+    'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX kho=off"\n'
+)
+
+_FSTAB_MARK = "# off by dgxspark.suite: "
+_KEY = re.compile(r"[a-z0-9_-]+(\.[A-Za-z0-9_:@-]+)+")
+_UPDATE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters. kernel is a version spec; swap is any, off or present."""
+
+    kernel: str
+    swap: str
+    sysctls: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        try:
+            VersionSpec.parse(self.kernel)
+        except ValueError as error:
+            raise ValueError("kernel: %s" % error) from error
+        for key, value in self.sysctls.items():
+            if not _KEY.fullmatch(key):
+                raise ValueError("sysctls: expected a name as vm.swappiness, found %r" % key)
+            if not isinstance(value, (str, int)) or "\n" in str(value) or not str(value).strip():
+                raise ValueError("sysctls: %s: expected a value, found %r" % (key, value))
+
+    @property
+    def sysctl_text(self) -> str | None:
+        """The file for sysctl.d; None where there should be none."""
+        if not self.sysctls:
+            return None
+        lines = ["%s = %s\n" % (key, value) for key, value in sorted(self.sysctls.items())]
+        return COMMENT + "".join(lines)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the node keeps what is looked at."""
+
+    proc: str = "/proc"
+    fstab: str = "/etc/fstab"
+    grub_file: str = "/etc/default/grub.d/90-dgxspark.cfg"
+    grub_made: str = "/boot/grub/grub.cfg"
+    sysctl_file: str = "/etc/sysctl.d/90-dgxspark.conf"
+    reboot_file: str = "/run/reboot-required.pkgs"
+    update_grub: str | None = None  # looked for where it is None
+    sysctl: str | None = None
+    swapoff: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A kernel setting: its value, None where the kernel has none of that name."""
+
+    value: str | None
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on. grub_made is None where it cannot be read."""
+
+    places: Places
+    release: str
+    command_line: str
+    meminfo: Mapping[str, int]
+    swaps: tuple[Swap, ...]
+    fstab: str | None
+    grub_file: OwnFile | Blocked
+    grub_made: str | None
+    sysctl_file: OwnFile | Blocked
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    reboot_packages: tuple[str, ...] = ()
+    fstab_writable: bool = True
+
+
+def observe(wanted: Wanted, places: Places | None = None) -> Observed:
+    """Read the node. Changes nothing."""
+    at = places or Places()
+    at = replace(
+        at,
+        update_grub=find_tool("update-grub") if at.update_grub is None else at.update_grub,
+        sysctl=find_tool("sysctl") if at.sysctl is None else at.sysctl,
+        swapoff=find_tool("swapoff") if at.swapoff is None else at.swapoff,
+    )
+    return Observed(
+        at,
+        (_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
+        (_text(at.proc + "/cmdline") or "").strip(),
+        parse_meminfo(_text(at.proc + "/meminfo") or ""),
+        parse_swaps(_text(at.proc + "/swaps") or ""),
+        _text(at.fstab),
+        _own(at.grub_file),
+        _text(at.grub_made),
+        _own(at.sysctl_file),
+        {key: _setting(at.proc, key) for key in wanted.sysctls},
+        tuple(sorted(set((_text(at.reboot_file) or "").split()))),
+        can_replace(at.fstab),
+    )
+
+
+def _text(path: str) -> str | None:
+    """None for what is not there or may not be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read(1 << 20)
+    except OSError:
+        return None
+
+
+def _own(path: str) -> OwnFile | Blocked:
+    try:
+        return OwnFile.read(path)
+    except Blocked as blocked:
+        return blocked
+
+
+def _setting(proc: str, key: str) -> Setting:
+    path = os.path.join(proc, "sys", *key.split("."))
+    value = _text(path)
+    return Setting(None if value is None else " ".join(value.split()), os.access(path, os.W_OK))
+
+
+@dataclass(frozen=True)
+class FstabEdit:
+    """Have the swap lines of an fstab be comments; every other line stays as it is."""
+
+    path: str
+    text: str
+    repairs: tuple[str, ...] = ("swap_at_boot",)
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+    @property
+    def before(self) -> str:
+        return "".join(line + "\n" for _number, line in fstab_swaps(self.text))
+
+    @property
+    def after(self) -> str:
+        return "".join("%s%s\n" % (_FSTAB_MARK, line) for _number, line in fstab_swaps(self.text))
+
+    def apply(self) -> None:
+        """Raises OSError, and then nothing has changed."""
+        with locked(os.path.dirname(self.path)):
+            text = _text(self.path) or ""
+            lines = text.splitlines(True)
+            for number, _line in fstab_swaps(text):
+                lines[number - 1] = _FSTAB_MARK + lines[number - 1]
+            found = os.stat(self.path)
+            data = "".join(lines).encode("utf-8", "surrogateescape")
+            replace_file(os.path.realpath(self.path), data, found.st_mode & 0o7777, found.st_uid)
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to do, about one observation. Pure."""
+    judged = [
+        _version(observed, wanted),
+        _handover_at_boot(observed),
+        _handover_now(observed),
+        _swap_now(observed, wanted),
+        _swap_at_boot(observed, wanted),
+        _sysctl_file(observed, wanted),
+        _sysctl_values(observed, wanted),
+    ]
+    findings = tuple(finding for finding, _actions in judged)
+    actions = tuple(action for _finding, some in judged for action in some)
+    return Plan(findings, actions, facts=_facts(observed), parity={"kernel": observed.release})
+
+
+_Judged = tuple[Finding, tuple[Action, ...]]
+
+
+def _facts(observed: Observed) -> dict[str, Any]:
+    return {
+        "kernel": observed.release,
+        "command_line": observed.command_line,
+        "memory_kib": dict(sorted(observed.meminfo.items())),
+        "swaps": [{"path": one.path, "kind": one.kind, "kib": one.size} for one in observed.swaps],
+        "reboot_packages": list(observed.reboot_packages),
+    }
+
+
+def _version(observed: Observed, wanted: Wanted) -> _Judged:
+    spec = VersionSpec.parse(wanted.kernel)
+    expected = "a kernel that is not known to fail on a GB10"
+    if spec.clauses:
+        expected += ", of version %s" % spec
+    finding = Finding("kernel_version", OK, expected, observed.release or "unknown")
+    hint = "Install another kernel by the official update, boot it, and run again."
+    reason = next(
+        (why for name, why in BAD_KERNELS.items() if observed.release.startswith(name)), ""
+    )
+    if reason:
+        actual = "%s: %s" % (observed.release, reason)
+        return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint), ()
+    if not spec.matches(observed.release):
+        return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
+    return finding, ()
+
+
+def _handover_at_boot(observed: Observed) -> _Judged:
+    expected = "kho=off on the boot command line of a kernel that hands memory over by default"
+    finding = Finding("kho_at_boot", OK, expected, "%s needs none" % observed.release)
+    off_now = handover_is_off(observed.command_line)
+    if not handover_is_default(observed.release):
+        return finding, ()
+    if not off_now and not handover_holds_memory(observed.meminfo):
+        return replace(finding, actual="%s keeps no memory apart" % observed.release), ()
+    made, path = observed.grub_made, observed.places.grub_file
+    if made is not None and "kho=off" in made:
+        return replace(finding, actual="kho=off in %s" % observed.places.grub_made), ()
+    file = observed.grub_file
+    there = isinstance(file, OwnFile) and not file.differs(GRUB_TEXT, 0o644)
+    if there and made is None:
+        return replace(finding, actual="kho=off by %s" % path), ()
+    finding = replace(
+        finding,
+        status=DRIFT,
+        severity=CRITICAL,
+        actual="the boot loader is not told kho=off",
+        fix="write %s and run update-grub; it takes effect at the next boot" % path,
+        hint="Reboot afterwards.",
+    )
+    if isinstance(file, Blocked):
+        return _blocked(finding, file), ()
+    if file.obstacle:
+        return _blocked(finding, file.obstacle), ()
+    tool = observed.places.update_grub
+    if not tool:
+        hint = "Add kho=off to the kernel's command line the way this boot loader has it."
+        return _blocked(finding, Blocked("there is no update-grub here", hint)), ()
+    repairs = ("kho_at_boot",)
+    update = Command(
+        observed.places.grub_made,
+        (tool,),
+        "",
+        "made anew by update-grub, with kho=off\n",
+        repairs,
+        timeout=_UPDATE_SECONDS,
+    )
+    write = () if there else (FileWrite(file, GRUB_TEXT, 0o644, repairs),)
+    return finding, (*write, update)
+
+
+def _blocked(finding: Finding, obstacle: Blocked) -> Finding:
+    return replace(finding, status=BLOCKED, fix="", hint="%s. %s" % (obstacle, obstacle.hint))
+
+
+def _handover_now(observed: Observed) -> _Judged:
+    expected = "no memory kept for Kexec Handover, so that it can be pinned for RDMA"
+    held = handover_holds_memory(observed.meminfo)
+    trapped = handover_is_default(observed.release) and held
+    if not trapped or handover_is_off(observed.command_line):
+        return Finding("kho_now", OK, expected, "none is kept"), ()
+    actual = "%.1f GiB are kept: NCCL fails over two nodes, Cannot allocate memory"
+    return Finding(
+        "kho_now",
+        BLOCKED,
+        expected,
+        actual % (held / (1 << 20)),
+        CRITICAL,
+        hint="Reboot with kho=off, see kho_at_boot; or boot the 6.17 kernel that is still there.",
+    ), ()
+
+
+def _swap_now(observed: Observed, wanted: Wanted) -> _Judged:
+    told = ["%s (%.1f GiB)" % (one.path, one.size / (1 << 20)) for one in observed.swaps]
+    actual = ", ".join(told) or "no swap"
+    finding = Finding("swap_now", OK, _SWAP[wanted.swap], actual)
+    if wanted.swap == "present" and not observed.swaps:
+        hint = "Make one: fallocate -l 16G /swapfile, chmod 600, mkswap, swapon, a line in fstab."
+        return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
+    if wanted.swap != "off" or not observed.swaps:
+        return finding, ()
+    tool = observed.places.swapoff
+    if not tool:
+        return _blocked(finding, Blocked("there is no swapoff here", "Install util-linux.")), ()
+    actions = tuple(
+        Command(
+            "swap %s" % one.path,
+            (tool, one.path),
+            "in use, %d KiB\n" % one.size,
+            "not in use\n",
+            ("swap_now",),
+            timeout=_UPDATE_SECONDS,
+            hint="Stop what is served, so that what was swapped out fits into memory.",
+        )
+        for one in observed.swaps
+    )
+    return replace(finding, status=DRIFT, severity=WARNING, fix="swapoff"), actions
+
+
+_SWAP = {"any": "any or none", "off": "no swap", "present": "some swap"}
+
+
+def _swap_at_boot(observed: Observed, wanted: Wanted) -> _Judged:
+    lines = fstab_swaps(observed.fstab or "")
+    path = observed.places.fstab
+    expected = "no swap in %s" % path if wanted.swap == "off" else "any or none"
+    actual = "; ".join("line %d: %s" % line for line in lines) or "no swap in %s" % path
+    finding = Finding("swap_at_boot", OK, expected, actual)
+    if wanted.swap != "off" or not lines:
+        return finding, ()
+    fix = "make these lines of %s comments" % path
+    finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
+    if not observed.fstab_writable:
+        obstacle = Blocked("%s cannot be written" % path, "Run as root (become).")
+        return _blocked(finding, obstacle), ()
+    return finding, (FstabEdit(path, observed.fstab or ""),)
+
+
+def _sysctl_file(observed: Observed, wanted: Wanted) -> _Judged:
+    path, text, file = observed.places.sysctl_file, wanted.sysctl_text, observed.sysctl_file
+    expected = "the wanted settings, for the next boot" if text else "none of ours"
+    if isinstance(file, Blocked):
+        if text is None:
+            return Finding("sysctl_file", OK, expected, str(file)), ()
+        return _blocked(Finding("sysctl_file", BLOCKED, expected, str(file), WARNING), file), ()
+    differs = file.differs(text, 0o644)
+    finding = Finding("sysctl_file", OK, expected, "%s is so" % path)
+    if not differs:
+        return finding, ()
+    fix = "write %s" % path if text else "remove %s" % path
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=differs, fix=fix)
+    if file.obstacle:
+        return _blocked(finding, file.obstacle), ()
+    return finding, (FileWrite(file, text, 0o644, ("sysctl_file",)),)
+
+
+def _sysctl_values(observed: Observed, wanted: Wanted) -> _Judged:
+    wants = {key: " ".join(str(value).split()) for key, value in sorted(wanted.sysctls.items())}
+    expected = ", ".join("%s = %s" % pair for pair in wants.items()) or "whatever they are"
+    found = observed.settings
+    wrong = {key: found[key] for key in wants if found[key].value != wants[key]}
+    finding = Finding("sysctl_values", OK, expected, "as wanted" if wants else "none is wanted")
+    if not wrong:
+        return finding, ()
+    actual = ", ".join(
+        "%s = %s" % (key, "unknown to this kernel" if one.value is None else one.value)
+        for key, one in wrong.items()
+    )
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix="set them now")
+    stuck = [key for key, one in wrong.items() if one.value is None or not one.writable]
+    obstacle = None
+    if stuck:
+        obstacle = Blocked(
+            "%s cannot be set here" % ", ".join(stuck),
+            "Not a setting of this kernel, or no root (become), or a container's: ask its host.",
+        )
+    elif not observed.places.sysctl:
+        obstacle = Blocked("there is no sysctl here", "Install procps.")
+    if obstacle:
+        return _blocked(finding, obstacle), ()
+    argv = (observed.places.sysctl or "", "-w", *("%s=%s" % (key, wants[key]) for key in wrong))
+    before = "".join("%s = %s\n" % (key, one.value) for key, one in wrong.items())
+    after = "".join("%s = %s\n" % (key, wants[key]) for key in wrong)
+    return finding, (Command("sysctl", argv, before, after, ("sysctl_values",)),)

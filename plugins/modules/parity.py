@@ -1,0 +1,83 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: parity
+short_description: Report the node that deviates from the others
+version_added: 0.1.0
+description:
+  - Compares what the ensure modules said of the nodes of a play, where it must be the same on all
+    of them, such as the driver, the CUDA version or the fingerprint of a virtual environment.
+  - It reads the variables C(dgxspark_result_*) that the roles of this collection register. No node
+    is asked, and none has to be reachable.
+  - What most nodes have is expected; where as many have another, what the first of them has. The
+    nodes that deviate get a finding. Two nodes that differ cannot both be usual, and the second is
+    the one reported.
+  - It never fails because of what is found.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.info_module
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+options:
+  skip:
+    description: Checks that are not made, check id to reason.
+    type: dict
+    default: {}
+  accepted:
+    description: Findings that may stay as they are for a while, as with the ensure modules.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      check:
+        description: Id of the check.
+        type: str
+        required: true
+      reason:
+        description: Why it is accepted, for the report.
+        type: str
+        required: true
+      until:
+        description: The last day, in UTC, as V(2027-01-31).
+        type: str
+        required: true
+"""
+
+EXAMPLES = r"""
+---
+- name: Compare the nodes
+  dgxspark.suite.parity:
+
+- name: Compare the nodes, all but their kernels
+  dgxspark.suite.parity:
+    skip:
+      same_kernel: spark2 tries out the next one
+"""
+
+RETURN = r"""
+spec:
+  description: Name of the spec, for reports.
+  returned: always
+  type: str
+  sample: parity
+findings:
+  description: What was compared, one finding each; V(blocked) where this node deviates.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: same_kernel
+      status: blocked
+      severity: warning
+      expected: kernel 6.17.0-1032-nvidia, as on spark1
+      actual: 6.17.0-1014-nvidia
+      fix: ""
+      hint: "Bring the nodes to one state: the finding of the spec that tells it says how."
+"""

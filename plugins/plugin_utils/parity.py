@@ -1,0 +1,70 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which node deviates from the others in what must be the same on all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    OK,
+    SKIPPED,
+    WARNING,
+    Finding,
+)
+
+# What roles register: dgxspark_result_<spec>.
+PREFIX = "dgxspark_result_"
+
+
+def told_by(variables: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that one node's results say must be the same on all nodes."""
+    told: dict[str, str] = {}
+    for name in sorted(name for name in variables if name.startswith(PREFIX)):
+        result = variables[name]
+        for one in result.get("results", [result]) if isinstance(result, Mapping) else ():
+            if isinstance(one, Mapping):
+                told.update(one.get("parity") or {})
+    return told
+
+
+def check_id(name: str) -> str:
+    """same_cuda, same_image_vllm_25_11: a finding's id for the name of what is compared."""
+    words = "".join(char if char.isalnum() else " " for char in name.lower()).split()
+    return "_".join(["same", *words])
+
+
+def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
+    """The findings about one node; nodes: name -> what it says.
+
+    What most nodes have is expected, and where as many have another, what the first of them has:
+    nodes come in the order of the inventory, heads first.
+    """
+    findings = []
+    for name, value in sorted(nodes[node].items()):
+        having = {other: told[name] for other, told in nodes.items() if name in told}
+        check = check_id(name)
+        if len(having) < 2:
+            reason = "no other node tells its %s" % name
+            findings.append(Finding(check, SKIPPED, "%s alike on all nodes" % name, reason))
+            continue
+        usual = _usual(list(having.values()))
+        expected = "%s %s, as on %s" % (name, usual, _listed(having, usual))
+        if value == usual:
+            findings.append(Finding(check, OK, expected, value))
+            continue
+        hint = "Bring the nodes to one state: the finding of the spec that tells it says how."
+        findings.append(Finding(check, BLOCKED, expected, value, WARNING, hint=hint))
+    return findings
+
+
+def _usual(values: Sequence[str]) -> str:
+    counted = Counter(values)
+    return max(values, key=lambda value: (counted[value], -values.index(value)))
+
+
+def _listed(having: Mapping[str, str], value: str) -> str:
+    return ", ".join(node for node, other in having.items() if other == value)

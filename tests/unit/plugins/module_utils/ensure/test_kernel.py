@@ -1,0 +1,271 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel, swap and settings on a node that is a folder."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import (
+    GRUB_TEXT,
+    Places,
+    Wanted,
+    observe,
+    plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+
+TRAPPED = "CmaTotal: 0 kB\nCmaFree: 9961472 kB\n"
+# Makes what update-grub makes: the command line with what is in the folder of additions.
+UPDATE_GRUB = """#!/bin/sh
+cat {root}/grub.d/* > {root}/grub.cfg 2>/dev/null || :
+"""
+SYSCTL = """#!/bin/sh
+shift
+for pair; do
+    echo "${{pair#*=}}" > {root}/proc/sys/$(echo "${{pair%%=*}}" | tr . /)
+done
+"""
+
+
+class Node:
+    """A node below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "grub.d").mkdir()
+        self.write("grub.cfg", "linux /vmlinuz ro quiet\n")
+        self.write("proc/sys/kernel/osrelease", "6.17.0-1032-nvidia\n")
+        self.write("proc/cmdline", "ro quiet\n")
+        self.write("proc/meminfo", "MemTotal: 127535104 kB\nCmaTotal: 0 kB\nCmaFree: 0 kB\n")
+        self.write("proc/swaps", "Filename Type Size Used Priority\n")
+        self.write("fstab", "UUID=1 / ext4 defaults 0 1\n")
+        self.places = Places(
+            proc=str(root / "proc"),
+            fstab=str(root / "fstab"),
+            grub_file=str(root / "grub.d" / "90-dgxspark.cfg"),
+            grub_made=str(root / "grub.cfg"),
+            sysctl_file=str(root / "sysctl.d" / "90-dgxspark.conf"),
+            reboot_file=str(root / "reboot-required.pkgs"),
+            update_grub=self.program("update-grub", UPDATE_GRUB.format(root=root)),
+            sysctl=self.program("sysctl", SYSCTL.format(root=root)),
+            swapoff=self.program(
+                "swapoff", '#!/bin/sh\nsed -i "\\\\|^$1 |d" %s/proc/swaps\n' % root
+            ),
+        )
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def program(self, name: str, text: str) -> str:
+        path = self.write(name, text)
+        path.chmod(0o755)
+        return str(path)
+
+    def run(self, act: bool, **parameters: Any) -> tuple[dict[str, Any], str]:
+        wanted = Wanted(**{"kernel": "", "swap": "any", "sysctls": {}, **parameters})
+        return converge(partial(observe, wanted, self.places), partial(plan, wanted=wanted), act)
+
+    def repaired(self, *checks: str, **parameters: Any) -> dict[str, Any]:
+        """Check and run announce and do the same; the next run is silent."""
+        checked, _complaint = self.run(False, **parameters)
+        assert having(checked, "drift") == set(checks)
+        done, complaint = self.run(True, **parameters)
+        assert having(done, "fixed") == set(checks), complaint
+        assert (done["changed"], done["diff"]) == (checked["changed"], checked["diff"])
+        again, _complaint = self.run(True, **parameters)
+        assert (again["changed"], having(again, "drift")) == (False, set())
+        return done
+
+
+def having(result: dict[str, Any], status: str) -> set[str]:
+    return {found["check"] for found in result["findings"] if found["status"] == status}
+
+
+def finding(result: dict[str, Any], check: str) -> dict[str, Any]:
+    return next(found for found in result["findings"] if found["check"] == check)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def trap(node: Node) -> None:
+    node.write("proc/sys/kernel/osrelease", "7.0.0-1019-nvidia\n")
+    node.write("proc/meminfo", TRAPPED)
+
+
+def test_a_node_as_it_should_be_has_nothing_to_repair(node: Node) -> None:
+    result, complaint = node.run(True)
+    assert (result["changed"], complaint) == (False, "")
+    assert {found["status"] for found in result["findings"]} == {"ok"}
+    assert result["parity"] == {"kernel": "6.17.0-1032-nvidia"}
+
+
+def test_the_handover_is_switched_off_for_the_next_boot_and_the_reboot_is_asked_for(
+    node: Node,
+) -> None:
+    trap(node)
+    checked, _complaint = node.run(False)
+    assert having(checked, "drift") == {"kho_at_boot"}
+    assert "9.5 GiB are kept" in finding(checked, "kho_now")["actual"]
+    assert not (node.root / "grub.d" / "90-dgxspark.cfg").exists()
+    done, complaint = node.run(True)
+    assert having(done, "fixed") == {"kho_at_boot"}
+    assert "kho=off" in (node.root / "grub.cfg").read_text()
+    assert "Reboot with kho=off" in complaint
+    assert (done["changed"], done["diff"]) == (checked["changed"], checked["diff"])
+    again, _complaint = node.run(True)
+    assert (again["changed"], having(again, "blocked")) == (False, {"kho_now"})
+    # After the reboot the memory is there again, and the setting is kept.
+    node.write("proc/cmdline", "ro quiet kho=off\n")
+    node.write("proc/meminfo", "CmaTotal: 0 kB\nCmaFree: 0 kB\n")
+    rebooted, complaint = node.run(True)
+    assert (rebooted["changed"], complaint) == (False, "")
+    (node.root / "grub.d" / "90-dgxspark.cfg").unlink()
+    node.write("grub.cfg", "linux /vmlinuz ro quiet\n")
+    node.repaired("kho_at_boot")
+
+
+def test_a_kernel_that_keeps_no_memory_is_left_as_it_is(node: Node) -> None:
+    node.write("proc/sys/kernel/osrelease", "7.0.0-1030-nvidia\n")
+    result, _complaint = node.run(True)
+    assert (result["changed"], having(result, "blocked")) == (False, set())
+
+
+@pytest.mark.parametrize(
+    ("breaking", "told"),
+    [
+        ("foreign", "written by somebody else"),
+        ("directory", "is a directory"),
+        ("no tool", "no update-grub here"),
+        ("failing", "exit status 3"),
+    ],
+)
+def test_a_boot_loader_that_cannot_be_told_is_blocked(node: Node, breaking: str, told: str) -> None:
+    trap(node)
+    file = node.root / "grub.d" / "90-dgxspark.cfg"
+    if breaking == "foreign":
+        file.write_text('GRUB_CMDLINE_LINUX="mine"\n')
+    elif breaking == "directory":
+        file.mkdir()
+    elif breaking == "no tool":
+        node.places = Places(**{**vars(node.places), "update_grub": ""})
+    else:
+        node.program("update-grub", "#!/bin/sh\nexit 3\n")
+    result, complaint = node.run(True)
+    assert "kho_at_boot" in having(result, "blocked")
+    assert told in complaint
+    if breaking == "foreign":
+        assert file.read_text() == 'GRUB_CMDLINE_LINUX="mine"\n'
+
+
+def test_a_run_that_was_killed_before_update_grub_is_finished_by_the_next(node: Node) -> None:
+    trap(node)
+    node.write("grub.d/90-dgxspark.cfg", GRUB_TEXT).chmod(0o644)
+    done, _complaint = node.run(True)
+    assert having(done, "fixed") == {"kho_at_boot"}
+    assert done["diff"]["after_header"] == str(node.root / "grub.cfg")
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted", "status"),
+    [
+        ("6.17.0-1032-nvidia", ">=6.17,<7", "ok"),
+        ("7.0.0-1019-nvidia", ">=6.17,<7", "blocked"),
+        ("6.17.0-1008-nvidia", "", "blocked"),
+    ],
+)
+def test_kernels_that_are_not_wanted_or_known_to_fail(
+    node: Node, release: str, wanted: str, status: str
+) -> None:
+    node.write("proc/sys/kernel/osrelease", release + "\n")
+    result, _complaint = node.run(False, kernel=wanted)
+    assert finding(result, "kernel_version")["status"] == status
+
+
+def test_swap_is_turned_off_now_and_for_the_next_boot(node: Node) -> None:
+    node.write("proc/swaps", "Filename Type Size Used Priority\n/swap.img file 16 0 -2\n")
+    fstab = "# comment\nUUID=1 / ext4 defaults 0 1\n/swap.img none swap sw 0 0\n"
+    node.write("fstab", fstab).chmod(0o640)
+    node.repaired("swap_now", "swap_at_boot", swap="off")
+    text = (node.root / "fstab").read_text()
+    assert text == fstab.replace("/swap.img", "# off by dgxspark.suite: /swap.img")
+    assert os.stat(node.root / "fstab").st_mode & 0o777 == 0o640
+
+
+def test_swap_that_cannot_be_emptied_is_told_of_and_the_rest_is_done(node: Node) -> None:
+    node.write("proc/swaps", "Filename Type Size Used Priority\n/swap.img file 16 0 -2\n")
+    node.write("fstab", "/swap.img none swap sw 0 0\n")
+    node.program("swapoff", "#!/bin/sh\necho Cannot allocate memory >&2\nexit 255\n")
+    result, complaint = node.run(True, swap="off")
+    assert (having(result, "blocked"), having(result, "fixed")) == ({"swap_now"}, {"swap_at_boot"})
+    assert "Cannot allocate memory" in complaint
+    assert "Stop what is served" in complaint
+
+
+def test_wanted_swap_that_is_not_there_is_for_a_person_to_make(node: Node) -> None:
+    result, complaint = node.run(True, swap="present")
+    assert having(result, "blocked") == {"swap_now"}
+    assert "mkswap" in complaint
+    node.write("proc/swaps", "Filename Type Size Used Priority\n/swap.img file 16 0 -2\n")
+    assert node.run(True, swap="present")[1] == ""
+
+
+def test_settings_are_set_now_and_for_the_next_boot(node: Node) -> None:
+    node.write("proc/sys/net/core/rmem_max", "212992\n")
+    node.write("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n")
+    sysctls = {"net.core.rmem_max": 67108864, "net.ipv4.tcp_rmem": "4096 131072  6291456"}
+    node.repaired("sysctl_file", "sysctl_values", sysctls=sysctls)
+    assert (node.root / "proc/sys/net/core/rmem_max").read_text() == "67108864\n"
+    node.write("sysctl.d/90-dgxspark.conf", "")
+    node.repaired("sysctl_file", sysctls=sysctls)
+    node.repaired("sysctl_file")
+    assert not (node.root / "sysctl.d" / "90-dgxspark.conf").exists()
+
+
+def test_a_setting_that_this_kernel_does_not_have_is_told_of(node: Node) -> None:
+    result, complaint = node.run(True, sysctls={"net.core.nothing": 1})
+    assert having(result, "blocked") == {"sysctl_values"}
+    assert "net.core.nothing = unknown to this kernel" in complaint
+
+
+def test_a_file_of_somebody_else_is_kept_and_the_settings_are_set(node: Node) -> None:
+    node.write("proc/sys/net/core/rmem_max", "1\n")
+    node.write("sysctl.d/90-dgxspark.conf", "theirs = 1\n")
+    result, _complaint = node.run(True, sysctls={"net.core.rmem_max": 2})
+    assert having(result, "blocked") == {"sysctl_file"}
+    assert having(result, "fixed") == {"sysctl_values"}
+    assert (node.root / "sysctl.d/90-dgxspark.conf").read_text() == "theirs = 1\n"
+
+
+def test_a_node_that_tells_nothing_is_no_crash(node: Node) -> None:
+    for name in ("sys/kernel/osrelease", "cmdline", "meminfo", "swaps"):
+        (node.root / "proc" / name).write_bytes(b"\xff\xfe\x00")
+    (node.root / "fstab").unlink()
+    result, _complaint = node.run(False, swap="off")
+    assert result["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"kernel": "newest"}, "kernel: expected versions"),
+        ({"sysctls": {"../../etc/passwd": 1}}, "sysctls: expected a name"),
+        ({"sysctls": {"vm": 1}}, "sysctls: expected a name"),
+        ({"sysctls": {"vm.swappiness": "1\nkernel.x = 2"}}, "sysctls: vm.swappiness"),
+        ({"sysctls": {"vm.swappiness": [1]}}, "sysctls: vm.swappiness"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(parameters: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Wanted(**{"kernel": "", "swap": "any", "sysctls": {}, **parameters})
