@@ -72,6 +72,13 @@ options:
     description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
     type: str
     default: python3
+  manage_ptxas_bin:
+    description:
+      - Whether C(PTXAS_BIN) of O(paths_file) is written together with a pin, and judged.
+      - V(false) where M(dgxspark.suite.ensure_cuda_toolchain) does so. It is preferred as a pin in
+        any case.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -266,6 +273,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 60},
             "docker_bin": {"type": "path"},
             "image_python": {"type": "str", "default": "python3"},
+            "manage_ptxas_bin": {"type": "bool", "default": True},
             **ARGUMENTS,
         },
         mutually_exclusive=[("venv", "image")],

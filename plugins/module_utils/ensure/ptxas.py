@@ -85,6 +85,7 @@ class Wanted:
     timeout: float
     docker_bin: str | None
     image_python: str
+    manage_ptxas_bin: bool
 
     @property
     def target(self) -> str:
@@ -277,6 +278,8 @@ def _unassessed(observed: Observed, wanted: Wanted) -> list[Finding]:
     for check in (_ASSEMBLES, _COMPILES):
         findings.append(Finding(check, SKIPPED, _expected(check, wanted), reason))
     for key, check in _CHECKS.items():
+        if key == PTXAS_BIN and not wanted.manage_ptxas_bin:
+            continue
         entry = observed.entries.get(key)
         finding = Finding(check, SKIPPED, _expected(check, wanted), reason)
         if entry and not entry.is_ptxas:
@@ -357,6 +360,8 @@ class _Case:
         if self.current.works and _pin_in_use(self.report, self.file.values()):
             pin = self.current.path
         entry = self.entries.get(PTXAS_BIN)
+        if not self.wanted.manage_ptxas_bin:
+            return changes
         if entry and not entry.is_ptxas:
             changes[PTXAS_BIN] = pin or next((one.path for one in self.system if one.works), None)
         elif pin and not (entry and entry.works):
@@ -370,7 +375,7 @@ class _Case:
             self._assembles(),
             self._compiles(),
             *(self._pin(key) for key in PINS),
-            self._ptxas_bin(),
+            *([self._ptxas_bin()] if self.wanted.manage_ptxas_bin else []),
         ]
 
     def _fix(self, keys: Sequence[str]) -> str:

@@ -169,6 +169,7 @@ class Node:
             "timeout": 20,
             "docker_bin": None,
             "image_python": "python3",
+            "manage_ptxas_bin": True,
         }
         return Wanted(**{**defaults, **parameters})
 

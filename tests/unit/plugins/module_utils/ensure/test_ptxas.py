@@ -14,6 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge, ensure
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     Wanted,
@@ -362,3 +363,17 @@ def test_hints_name_what_a_user_of_the_role_has_set(
     # The image's python is nowhere, as there is no virtual environment.
     _result, complaint = converged(node.wanted(docker_bin=node.engine(), **parameters), act=True)
     assert hint in complaint
+
+
+def test_ptxas_bin_can_be_left_to_another_module(node: Any) -> None:
+    node.venv("3.5.1", own="12.8.93")
+    ptxas = node.toolkit("13.0.88")
+    wanted = node.wanted(cuda_home=str(Path(ptxas).parents[1]), manage_ptxas_bin=False)
+    result, complaint = converged(wanted, act=True)
+    assert complaint == ""
+    assert "ptxas_bin" not in statuses(result)
+    assert EnvFile.read(str(node.paths_env)).values() == {"TRITON_PTXAS_PATH": ptxas}
+    node.write("PTXAS_BIN=/nowhere\n")
+    converged(wanted, act=True)
+    values = EnvFile.read(str(node.paths_env)).values()
+    assert values == {"PTXAS_BIN": "/nowhere", "TRITON_PTXAS_PATH": ptxas}

@@ -120,7 +120,7 @@ class World:
         )
 
 
-WANTED = Wanted("/venv", None, "sm_121", None, "/etc/paths.env", 60, None, "python3")
+WANTED = Wanted("/venv", None, "sm_121", None, "/etc/paths.env", 60, None, "python3", True)
 
 
 def finding(planned: Plan, check: str) -> Finding:

@@ -1,0 +1,482 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Driver, kernel modules and CUDA toolkit of a node, and where its binaries are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+    Command,
+    find_tool,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvEdit, EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+    COMMENT,
+    FileWrite,
+    LinkWrite,
+    OwnFile,
+    can_replace,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    DRIFT,
+    OK,
+    SKIPPED,
+    WARNING,
+    Action,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
+    CUDNN_PACKAGES,
+    DRIVER_FILE,
+    NCCL_PACKAGES,
+    TOOLKITS,
+    Smi,
+    Toolkit,
+    ask_smi,
+    library_version,
+    parse_driver,
+    toolkits,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
+    STATUS_FILE,
+    parse_status,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
+    Binary,
+    capability,
+    examine,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
+
+# Each of paths.env's keys with the check that it is judged by.
+NVCC_BIN, PTXAS_BIN, NVIDIA_SMI_BIN = "NVCC_BIN", "PTXAS_BIN", "NVIDIA_SMI_BIN"
+CHECKS = {
+    NVCC_BIN: "nvcc_bin",
+    PTXAS_BIN: "cuda_ptxas_bin",
+    NVIDIA_SMI_BIN: "nvidia_smi_bin",
+}
+
+# How Debian's packages choose among toolkits: the link names this one, which names the toolkit.
+_ALTERNATIVE = "/etc/alternatives/cuda"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters; versions as VersionSpec reads them, timeout in seconds."""
+
+    driver: str
+    cuda: str
+    cudnn: str
+    nccl: str
+    arch: str
+    link: str
+    paths_file: str
+    profile_file: str
+    environment_file: str
+    timeout: float
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        for name in ("driver", "cuda", "cudnn", "nccl"):
+            try:
+                VersionSpec.parse(getattr(self, name))
+            except ValueError as error:
+                raise ValueError("%s: %s" % (name, error)) from error
+        try:
+            capability(self.arch)
+        except ValueError as error:
+            raise ValueError("arch: %s" % error) from error
+        for name in ("link", "paths_file", "profile_file", "environment_file"):
+            path = getattr(self, name)
+            if not os.path.isabs(path) or "\n" in path or '"' in path:
+                raise ValueError("%s: expected an absolute path, found %r" % (name, path))
+        if self.timeout <= 0:
+            raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
+
+    @property
+    def profile_text(self) -> str:
+        """For login shells. What is on PATH already stays in front."""
+        return (
+            COMMENT
+            + (
+                'export CUDA_HOME="%s"\n'
+                'case ":$PATH:" in\n'
+                '    *":$CUDA_HOME/bin:"*) ;;\n'
+                '    *) export PATH="$PATH:$CUDA_HOME/bin" ;;\n'
+                "esac\n"
+            )
+            % self.link
+        )
+
+    @property
+    def environment_text(self) -> str:
+        """For services (EnvironmentFile=)."""
+        return COMMENT + 'CUDA_HOME="%s"\n' % self.link
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the node keeps what is looked at."""
+
+    driver_file: str = DRIVER_FILE
+    toolkits: str = TOOLKITS
+    dpkg_status: str = STATUS_FILE
+    tools: tuple[str, ...] = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
+
+
+@dataclass(frozen=True)
+class Link:
+    """The link to the toolkit in use. kind is absent, link or other; target is where it leads."""
+
+    kind: str
+    names: str = ""
+    target: str = ""
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on.
+
+    driver is (version, open) of the loaded modules. assemblers are the toolkits' ptxas by folder.
+    entries are the binaries that paths.env names, by key, as far as they are usable.
+    """
+
+    smi: Smi
+    driver: tuple[str, bool]
+    toolkits: tuple[Toolkit, ...]
+    assemblers: Mapping[str, Binary]
+    link: Link
+    cudnn: str
+    nccl: str
+    file: EnvFile | Blocked
+    entries: Mapping[str, bool]
+    profile: OwnFile | Blocked
+    environment: OwnFile | Blocked
+    update_alternatives: str = ""
+
+
+def observe(wanted: Wanted, places: Places | None = None) -> Observed:
+    """Read the node, and try its binaries. Changes nothing."""
+    at = places or Places()
+    try:
+        file: EnvFile | Blocked = EnvFile.read(wanted.paths_file)
+    except Blocked as blocked:
+        file = blocked
+    values = {} if isinstance(file, Blocked) else file.values()
+    packages = parse_status(_text(at.dpkg_status))
+    found = toolkits(at.toolkits, wanted.link, wanted.timeout)
+    assemblers = {
+        one.home: examine(
+            os.path.realpath(os.path.join(one.home, "bin", "ptxas")),
+            "system",
+            wanted.arch,
+            wanted.timeout,
+        )
+        for one in found
+    }
+    tried = {one.path: one.works for one in assemblers.values()}
+    entries = {}
+    for key in CHECKS:
+        path = values.get(key, "")
+        if key == PTXAS_BIN and path:
+            path = os.path.realpath(path) if os.path.isabs(path) else path
+            if path not in tried:
+                tried[path] = examine(path, "pinned", wanted.arch, wanted.timeout).works
+            entries[key] = tried[path]
+        elif path:
+            entries[key] = os.path.isabs(path) and _executable(path)
+    return Observed(
+        ask_smi(find_tool("nvidia-smi", at.tools), wanted.timeout),
+        parse_driver(_text(at.driver_file)),
+        found,
+        assemblers,
+        _link(wanted.link),
+        library_version(packages, CUDNN_PACKAGES),
+        library_version(packages, NCCL_PACKAGES),
+        file,
+        entries,
+        _own(wanted.profile_file),
+        _own(wanted.environment_file),
+        find_tool("update-alternatives", at.tools),
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def _executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _own(path: str) -> OwnFile | Blocked:
+    try:
+        return OwnFile.read(path)
+    except Blocked as blocked:
+        return blocked
+
+
+def _link(path: str) -> Link:
+    writable = can_replace(path)
+    if not os.path.lexists(path):
+        return Link("absent", writable=writable)
+    if not os.path.islink(path):
+        return Link("other", target=path, writable=writable)
+    return Link("link", os.readlink(path), os.path.realpath(path), writable)
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to do, about one observation. Pure."""
+    case = _Case(observed, wanted)
+    judged = [
+        case.driver(),
+        case.modules(),
+        case.toolkit(),
+        case.link(),
+        _library("cudnn_version", "cuDNN", observed.cudnn, wanted.cudnn),
+        _library("nccl_version", "NCCL", observed.nccl, wanted.nccl),
+        _own_file("cuda_profile", observed.profile, wanted.profile_text),
+        _own_file("cuda_environment", observed.environment, wanted.environment_text),
+    ]
+    binaries, edit = case.binaries()
+    findings = (*(finding for finding, _actions in judged), *binaries)
+    actions = (*(action for _finding, some in judged for action in some), *edit)
+    parity = {
+        name: version
+        for name, version in (
+            ("driver", case.driver_version),
+            ("cuda", case.chosen.version if case.chosen else ""),
+            ("cudnn", observed.cudnn),
+            ("nccl", observed.nccl),
+        )
+        if version
+    }
+    return Plan(findings, actions, case.paths, case.facts(), parity)
+
+
+_Judged = tuple[Finding, tuple[Action, ...]]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One observation, with what follows from it."""
+
+    seen: Observed
+    wanted: Wanted
+
+    @property
+    def driver_version(self) -> str:
+        return self.seen.smi.gpus[0].driver if self.seen.smi.gpus else self.seen.driver[0]
+
+    def _suits(self, toolkit: Toolkit) -> bool:
+        spec = VersionSpec.parse(self.wanted.cuda)
+        works = self.seen.assemblers[toolkit.home].works
+        return not toolkit.problem and works and spec.matches(toolkit.version)
+
+    @property
+    def chosen(self) -> Toolkit | None:
+        """The one that the link leads to, if it is as wanted, or else the newest that is."""
+        suits = [one for one in self.seen.toolkits if self._suits(one)]
+        linked = [one for one in suits if one.home == self.seen.link.target]
+        return next(iter([*linked, *suits]), None)
+
+    def driver(self) -> _Judged:
+        spec = VersionSpec.parse(self.wanted.driver)
+        smi = self.seen.smi
+        told = ", ".join("%s, driver %s" % (gpu.name, gpu.driver) for gpu in smi.gpus)
+        expected = "nvidia-smi answers, with a driver of version %s" % spec
+        finding = Finding("cuda_driver", OK, expected, told or smi.problem)
+        if smi.problem:
+            hint = (
+                "Install the driver by the official DGX OS update; if it is there, look into"
+                " `dmesg | grep NVRM`, then power the node off and on."
+            )
+            return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
+        if not all(spec.matches(gpu.driver) for gpu in smi.gpus):
+            hint = "Bring the node to a supported driver by the official DGX OS update."
+            return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
+        return finding, ()
+
+    def modules(self) -> _Judged:
+        version, is_open = self.seen.driver
+        expected = "NVIDIA's open kernel modules, which a Blackwell GPU needs"
+        actual = "%s modules %s" % ("open" if is_open else "proprietary", version)
+        finding = Finding("cuda_open_modules", OK, expected, actual)
+        if not version:
+            return replace(
+                finding,
+                status=BLOCKED,
+                severity=CRITICAL,
+                actual="no NVIDIA kernel module is loaded",
+                hint="Install nvidia-driver-580-open by the official DGX OS update, and reboot.",
+            ), ()
+        if not is_open:
+            hint = "Replace the driver by its -open package (nvidia-driver-580-open), and reboot."
+            return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
+        return finding, ()
+
+    def toolkit(self) -> _Judged:
+        spec = VersionSpec.parse(self.wanted.cuda)
+        expected = (
+            "a CUDA toolkit of version %s whose nvcc answers and whose ptxas assembles for %s"
+        )
+        finding = Finding("cuda_toolkit", OK, expected % (spec, self.wanted.arch), "")
+        if self.chosen:
+            return replace(finding, actual="%s (%s)" % (self.chosen.home, self.chosen.version)), ()
+        told = "; ".join(self._described(one) for one in self.seen.toolkits)
+        return replace(
+            finding,
+            status=BLOCKED,
+            severity=CRITICAL,
+            actual=told or "no toolkit in /usr/local",
+            hint="Install one, on DGX OS: apt-get install cuda-toolkit-13-0.",
+        ), ()
+
+    def _described(self, toolkit: Toolkit) -> str:
+        told = "%s (%s)" % (toolkit.home, toolkit.version or "no version")
+        if toolkit.problem:
+            return "%s: %s" % (told, toolkit.problem)
+        binary = self.seen.assemblers[toolkit.home]
+        return told if binary.works else "%s: ptxas: %s" % (told, binary.detail)
+
+    def link(self) -> _Judged:
+        link, path = self.seen.link, self.wanted.link
+        if not self.chosen:
+            reason = "not assessed: see cuda_toolkit"
+            return Finding("cuda_link", SKIPPED, "%s leads to a toolkit" % path, reason), ()
+        home = self.chosen.home
+        actual = link.target or "%s does not exist" % path
+        finding = Finding("cuda_link", OK, "%s leads to %s" % (path, home), actual)
+        if link.target == home:
+            return finding, ()
+        finding = replace(
+            finding, status=DRIFT, severity=WARNING, fix="have %s lead to %s" % (path, home)
+        )
+        repairs = ("cuda_link",)
+        obstacle = None
+        if link.kind == "other":
+            hint = "Move it away: a link belongs there, so that the toolkit can be changed."
+            obstacle = Blocked("%s is not a link" % path, hint)
+        elif not link.writable:
+            obstacle = Blocked("%s cannot be written by this user" % path, "Run as root (become).")
+        if obstacle:
+            hint = "%s. %s" % (obstacle, obstacle.hint)
+            return replace(finding, status=BLOCKED, fix="", hint=hint), ()
+        if link.names == _ALTERNATIVE and self.seen.update_alternatives:
+            argv = (self.seen.update_alternatives, "--set", "cuda", home)
+            before, after = "%s\n" % link.target, "%s\n" % home
+            hint = "Look at `update-alternatives --display cuda`."
+            return finding, (Command(_ALTERNATIVE, argv, before, after, repairs, hint=hint),)
+        return finding, (LinkWrite(path, home, link.names, repairs),)
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What paths.env is to name; what it names and works is left as it is."""
+        names = {
+            NVCC_BIN: self.chosen.nvcc if self.chosen else "",
+            PTXAS_BIN: self.seen.assemblers[self.chosen.home].path if self.chosen else "",
+            NVIDIA_SMI_BIN: self.seen.smi.path if not self.seen.smi.problem else "",
+        }
+        kept = self._values
+        changes = {}
+        for key, path in names.items():
+            # A PTXAS_BIN that works may be ensure_ptxas's choice; an nvcc goes with its toolkit.
+            works = self.seen.entries.get(key, False)
+            settled = works if key == PTXAS_BIN else works and kept.get(key) == path
+            if path and not settled:
+                changes[key] = path
+        return changes
+
+    @property
+    def _values(self) -> Mapping[str, str]:
+        return {} if isinstance(self.seen.file, Blocked) else self.seen.file.values()
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The entries of ours that hold once the changes are made."""
+        kept = {key: self._values[key] for key, works in self.seen.entries.items() if works}
+        return {**kept, **self.changes}
+
+    def binaries(self) -> tuple[list[Finding], tuple[Action, ...]]:
+        """A finding for each key of paths.env, and the one edit that repairs all of them."""
+        findings = [self._binary(key) for key in CHECKS]
+        drifting = tuple(one.check for one in findings if one.status == DRIFT)
+        file = self.seen.file
+        if not drifting or isinstance(file, Blocked):
+            return findings, ()
+        obstacle = file.obstacle(tuple(CHECKS))
+        if obstacle:
+            hint = "%s. %s" % (obstacle, obstacle.hint)
+            return [
+                replace(one, status=BLOCKED, hint=hint, fix="") if one.status == DRIFT else one
+                for one in findings
+            ], ()
+        return findings, (EnvEdit(file, self.changes, tuple(CHECKS), drifting),)
+
+    def _binary(self, key: str) -> Finding:
+        path, file = self.changes.get(key, ""), self.seen.file
+        named = self._values.get(key, "")
+        expected = "%s names one that works" % key
+        if isinstance(file, Blocked):
+            return Finding(CHECKS[key], BLOCKED, expected, str(file), WARNING, hint=file.hint)
+        if path:
+            fix = "write %s=%s in %s" % (key, path, self.wanted.paths_file)
+            expected = "%s=%s" % (key, path)
+            return Finding(CHECKS[key], DRIFT, expected, named or "not set", WARNING, fix)
+        if self.seen.entries.get(key):
+            return Finding(CHECKS[key], OK, expected, named)
+        see = "cuda_driver" if key == NVIDIA_SMI_BIN else "cuda_toolkit"
+        actual = "%s; nothing here to name instead" % (named or "not set")
+        hint = "It is set as soon as there is one: see %s." % see
+        return Finding(CHECKS[key], BLOCKED, expected, actual, WARNING, hint=hint)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "driver_version": self.driver_version,
+            "gpus": [asdict(gpu) for gpu in self.seen.smi.gpus],
+            "toolkits": [asdict(one) for one in self.seen.toolkits],
+            "cuda_home": self.chosen.home if self.chosen else "",
+            "cudnn_version": self.seen.cudnn,
+            "nccl_version": self.seen.nccl,
+        }
+
+
+def _library(check: str, name: str, version: str, wanted: str) -> _Judged:
+    spec = VersionSpec.parse(wanted)
+    finding = Finding(check, OK, "%s of version %s" % (name, spec), version or "none installed")
+    if spec.clauses and not spec.matches(version):
+        hint = "Install it from NVIDIA's repository that the node already has."
+        return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
+    if not spec.clauses:
+        finding = replace(finding, expected="%s of any version, or none" % name)
+    return finding, ()
+
+
+def _own_file(check: str, file: OwnFile | Blocked, text: str) -> _Judged:
+    expected = "a file of ours that names CUDA_HOME"
+    if isinstance(file, Blocked):
+        return Finding(check, BLOCKED, expected, str(file), WARNING, hint=file.hint), ()
+    differs = file.differs(text, 0o644)
+    finding = Finding(check, OK, expected, "%s is so" % file.path)
+    if not differs:
+        return finding, ()
+    finding = replace(
+        finding, status=DRIFT, severity=WARNING, actual=differs, fix="write %s" % file.path
+    )
+    if file.obstacle:
+        hint = "%s. %s" % (file.obstacle, file.obstacle.hint)
+        return replace(finding, status=BLOCKED, fix="", hint=hint), ()
+    return finding, (FileWrite(file, text, 0o644, (check,)),)

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node has of NVIDIA's: driver, kernel modules, CUDA toolkits. Found by looking."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
+    parse_version,
+    version_key,
+)
+
+DRIVER_FILE = "/proc/driver/nvidia/version"
+TOOLKITS = "/usr/local/cuda-*"
+QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
+
+# Names of packages that bring a library; its version is theirs.
+CUDNN_PACKAGES = re.compile(r"libcudnn\d+(-cuda-\d+)?")
+NCCL_PACKAGES = re.compile(r"libnccl\d+")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One line of nvidia-smi: its name and the driver's version."""
+
+    name: str
+    driver: str
+
+
+@dataclass(frozen=True)
+class Smi:
+    """What nvidia-smi said: GPUs, or what is wrong."""
+
+    path: str
+    gpus: tuple[Gpu, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """A CUDA toolkit. home is its real folder; version is empty where it tells none."""
+
+    home: str
+    version: str
+    nvcc: str
+    problem: str = ""
+
+
+def ask_smi(path: str, timeout: float) -> Smi:
+    """Run nvidia-smi, which hangs where the driver does. path is empty where there is none."""
+    if not path:
+        return Smi("", problem="there is no nvidia-smi")
+    return parse_smi(path, run([path, *QUERY], timeout, limit=65536))
+
+
+def parse_smi(path: str, result: Result) -> Smi:
+    """Memory is not asked for: on unified memory it is [N/A], and that is normal."""
+    if not result.ok:
+        said = " ".join((result.stdout + " " + result.stderr).split())
+        return Smi(path, problem=("%s: %s" % (result.describe(), said))[:300])
+    gpus = []
+    for line in result.stdout.splitlines():
+        words = [word.strip() for word in line.split(",")]
+        if len(words) == 2 and re.fullmatch(r"\d+(\.\d+)+", words[1]):
+            gpus.append(Gpu(words[0], words[1]))
+    if not gpus:
+        said = " ".join(result.stdout.split())[:200]
+        return Smi(path, problem="it names no GPU: %s" % (said or "nothing"))
+    return Smi(path, tuple(gpus))
+
+
+def parse_driver(text: str) -> tuple[str, bool]:
+    """(version, whether the modules are the open ones) of /proc/driver/nvidia/version."""
+    match = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", text)
+    return (match[1] if match else "", "Open Kernel Module" in text)
+
+
+def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
+    """Every toolkit below /usr/local and the one that the link names, newest first."""
+    homes = {os.path.realpath(home) for home in (*glob.glob(pattern), link) if os.path.isdir(home)}
+    found = [_toolkit(home, timeout) for home in homes]
+    return tuple(sorted(found, key=lambda one: (version_key(one.version), one.home), reverse=True))
+
+
+def _toolkit(home: str, timeout: float) -> Toolkit:
+    nvcc = os.path.join(home, "bin", "nvcc")
+    asked = run([nvcc, "--version"], timeout, limit=8192)
+    version = parse_version(asked.stdout) if asked.ok else ""
+    if version:
+        return Toolkit(home, version, os.path.realpath(nvcc))
+    problem = "nvcc tells no release" if asked.ok else asked.describe()
+    return Toolkit(home, _version_json(home), "", problem)
+
+
+def _version_json(home: str) -> str:
+    try:
+        with open(os.path.join(home, "version.json"), encoding="utf-8") as stream:
+            version = json.load(stream)["cuda"]["version"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+    return version if isinstance(version, str) else ""
+
+
+def library_version(packages: Mapping[str, Package], names: re.Pattern[str]) -> str:
+    """The newest version of the installed packages of those names, empty if there is none."""
+    found = [
+        upstream(one.version)
+        for one in packages.values()
+        if one.installed and names.fullmatch(one.name)
+    ]
+    return max(found, key=version_key, default="")

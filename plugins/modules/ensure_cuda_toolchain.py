@@ -1,0 +1,225 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Have driver and CUDA toolkit as they should be, and named; see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ensure_cuda_toolchain
+short_description: Have driver and CUDA toolkit as they should be, and named by absolute path
+version_added: 0.1.0
+description:
+  - Asks C(nvidia-smi) for the driver, reads which kernel modules are loaded, and finds the CUDA
+    toolkits of the node by looking. A toolkit counts where its C(nvcc) answers and its C(ptxas)
+    assembles for O(arch).
+  - Sets the link to the toolkit in use, writes C(NVCC_BIN), C(PTXAS_BIN) and C(NVIDIA_SMI_BIN) into
+    O(paths_file), and C(CUDA_HOME) into one file for login shells and one for services.
+  - Installs no driver and no toolkit. Both come with DGX OS and its updates, and the report says
+    what to do.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+  - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.paths_file
+options:
+  driver:
+    description:
+      - The driver's versions that are wanted, as V(580.159.03), V(>=580) or V(>=580,<590). Empty
+        for any.
+    type: str
+    default: ">=580,<590"
+  cuda:
+    description: The toolkit's versions that are wanted, likewise. V(13.0) takes 13.0.88, too.
+    type: str
+    default: ""
+  cudnn:
+    description: The versions of cuDNN that are wanted, likewise. Empty for any, or none.
+    type: str
+    default: ""
+  nccl:
+    description: The versions of NCCL that are wanted, likewise. Empty for any, or none.
+    type: str
+    default: ""
+  arch:
+    description: The GPU architecture for which the toolkit's C(ptxas) has to assemble.
+    type: str
+    default: sm_121
+  link:
+    description:
+      - The link to the toolkit in use. Where it goes through the system's alternatives, those are
+        set. A folder in its place is left alone.
+      - A link that leads to a toolkit as wanted is left as it is, even where there is a newer one.
+    type: path
+    default: /usr/local/cuda
+  profile_file:
+    description: The file for login shells, which sets E(CUDA_HOME) and adds to E(PATH).
+    type: path
+    default: /etc/profile.d/dgxspark-cuda.sh
+  environment_file:
+    description: The file for services, as C(EnvironmentFile=) of systemd reads it.
+    type: path
+    default: /etc/dgxspark/cuda.env
+  timeout:
+    description: How long C(nvidia-smi), C(nvcc) and C(ptxas) may take, in seconds each.
+    type: int
+    default: 20
+"""
+
+EXAMPLES = r"""
+---
+- name: Have a driver of the 580 series, and any CUDA toolkit that knows the GB10
+  dgxspark.suite.ensure_cuda_toolchain:
+  become: true
+
+- name: Use CUDA 13.0 even where there are others
+  dgxspark.suite.ensure_cuda_toolchain:
+    cuda: "13.0"
+  become: true
+"""
+
+RETURN = r"""
+spec:
+  description: Name of the spec, for reports.
+  returned: always
+  type: str
+  sample: cuda_toolchain
+findings:
+  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: cuda_link
+      status: drift
+      severity: warning
+      expected: /usr/local/cuda leads to /usr/local/cuda-13.0
+      actual: /usr/local/cuda-12.8
+      fix: have /usr/local/cuda lead to /usr/local/cuda-13.0
+      hint: ""
+paths:
+  description: Entries of O(paths_file) of this module that hold once the run is done.
+  returned: always
+  type: dict
+  sample:
+    NVCC_BIN: /usr/local/cuda-13.0/bin/nvcc
+    PTXAS_BIN: /usr/local/cuda-13.0/bin/ptxas
+    NVIDIA_SMI_BIN: /usr/bin/nvidia-smi
+parity:
+  description: What should be the same on every node, by name.
+  returned: always
+  type: dict
+  sample: {driver: 580.159.03, cuda: 13.0.88, nccl: 2.29.3}
+seconds:
+  description: What a costly check took, in seconds, by check id; none is.
+  returned: always
+  type: dict
+  sample: {}
+diff:
+  description: What is changed, before and after; of O(paths_file) only the module's own lines.
+  returned: always
+  type: dict
+  sample:
+    before: |
+      /usr/local/cuda -> /usr/local/cuda-12.8
+    after: |
+      /usr/local/cuda -> /usr/local/cuda-13.0
+    before_header: /usr/local/cuda
+    after_header: /usr/local/cuda
+driver_version:
+  description: Version of the driver, empty if it tells none.
+  returned: always
+  type: str
+  sample: 580.159.03
+gpus:
+  description: The GPUs that C(nvidia-smi) names. Memory is not asked for, since a GB10 has none of
+    its own.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: NVIDIA GB10
+      driver: 580.159.03
+toolkits:
+  description: Every toolkit that was found, newest first; RV(toolkits[].problem) says why one does
+    not count.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    home:
+      description: Its folder.
+      type: str
+    version:
+      description: Its version, empty if it tells none.
+      type: str
+    nvcc:
+      description: Its compiler, empty if it does not answer.
+      type: str
+    problem:
+      description: What is wrong with it.
+      type: str
+  sample:
+    - home: /usr/local/cuda-13.0
+      version: 13.0.88
+      nvcc: /usr/local/cuda-13.0/bin/nvcc
+      problem: ""
+cuda_home:
+  description: The toolkit that is in use, or will be.
+  returned: always
+  type: str
+  sample: /usr/local/cuda-13.0
+cudnn_version:
+  description: Version of the installed cuDNN package, empty if there is none.
+  returned: always
+  type: str
+  sample: 9.13.0
+nccl_version:
+  description: Version of the installed NCCL package, empty if there is none.
+  returned: always
+  type: str
+  sample: 2.29.3
+"""
+
+from functools import partial
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import cuda_toolchain
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    ARGUMENTS,
+    ensure,
+    own_parameters,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "driver": {"type": "str", "default": ">=580,<590"},
+            "cuda": {"type": "str", "default": ""},
+            "cudnn": {"type": "str", "default": ""},
+            "nccl": {"type": "str", "default": ""},
+            "arch": {"type": "str", "default": "sm_121"},
+            "link": {"type": "path", "default": "/usr/local/cuda"},
+            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+            "profile_file": {"type": "path", "default": "/etc/profile.d/dgxspark-cuda.sh"},
+            "environment_file": {"type": "path", "default": "/etc/dgxspark/cuda.env"},
+            "timeout": {"type": "int", "default": 20},
+            **ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    try:
+        wanted = cuda_toolchain.Wanted(**own_parameters(module))
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    observe = partial(cuda_toolchain.observe, wanted)
+    ensure(module, "cuda_toolchain", observe, partial(cuda_toolchain.plan, wanted=wanted))
+
+
+if __name__ == "__main__":
+    main()
