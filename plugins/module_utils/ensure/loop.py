@@ -159,8 +159,8 @@ def _apply(actions: Sequence[Action]) -> tuple[list[Action], dict[str, Blocked]]
             failures.update(dict.fromkeys(action.repairs, blocked))
         except OSError as error:
             reason = "%s: %s" % (error.filename or action.subject, error.strerror or error)
-            blocked = Blocked(reason, "Repair that, then run again.")
-            failures.update(dict.fromkeys(action.repairs, blocked))
+            failure = Blocked(reason, "Repair that, then run again.")
+            failures.update(dict.fromkeys(action.repairs, failure))
     return done, failures
 
 

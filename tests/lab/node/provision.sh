@@ -60,8 +60,10 @@ rm -rf /tmp/uv
 
 # Two virtual environments: one whose Triton cannot assemble for GB10 as it comes, one whose Triton can.
 for pair in vllm-env:3.5.1 vllm-env-next:3.9.0; do
-    venv=/opt/ai-tools/${pair%%:*}
+    # A link, since an image's own folder cannot be renamed: only a new one beside it can be put in its place.
+    venv=/opt/ai-tools/first/${pair%%:*}
     python3 -m venv "$venv"
+    ln -s "first/${pair%%:*}" /opt/ai-tools/
     "$venv/bin/pip" install --quiet --no-index --find-links /wheels --no-deps "triton==${pair##*:}"
 done
 install -d -o spark -g spark /ai /ai/cache /ai/cache/huggingface

@@ -1,0 +1,670 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The virtual environment with vLLM and Ray: exactly the pinned packages, on every node alike.
+
+It is repaired in place as long as its Python is right. Otherwise a new one is made beside it and
+put in its place in one step, once it has been verified: a server that runs keeps its files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvEdit, EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+    can_replace,
+    make_directories,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    DRIFT,
+    OK,
+    SKIPPED,
+    WARNING,
+    Action,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
+    Distribution,
+    Interpreter,
+    Venv,
+    ask_interpreter,
+    read_distributions,
+    read_venv,
+    site_packages,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.requirements import (
+    Pin,
+    parse,
+    same_version,
+)
+
+# paths.env's keys, with the program of the environment and the check that judges it.
+PROGRAMS = {
+    "VLLM_BIN": ("vllm", "vllm_bin"),
+    "RAY_BIN": ("ray", "ray_bin"),
+    "PY_BIN": ("python", "py_bin"),
+    "PIP_BIN": ("pip", "pip_bin"),
+}
+KEYS = tuple(PROGRAMS)
+
+# Made with the environment, or by an installer; nobody asks for their removal.
+_TOOLS = ("pip", "setuptools", "wheel", "uv")
+
+# In a folder of ours that is not finished; in one that is, the pins that it was made of.
+_BUILDING, _FINISHED = ".dgxspark-building", ".dgxspark-venv"
+_PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_PYTHON_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters. requirements is text; free_gib is in GiB, timeout in seconds."""
+
+    path: str
+    python: str
+    requirements: str
+    wheelhouse: str | None
+    installer: str
+    exact: bool
+    free_gib: float
+    log_file: str
+    paths_file: str
+    timeout: float
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        for name in ("path", "python", "wheelhouse", "log_file", "paths_file"):
+            path = getattr(self, name)
+            if path is not None and (not os.path.isabs(path) or "\n" in path):
+                raise ValueError("%s: expected an absolute path, found %r" % (name, path))
+        if os.path.dirname(os.path.normpath(self.path)) == "/":
+            raise ValueError("path: expected a folder below another one, found %r" % self.path)
+        if self.timeout <= 0:
+            raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
+
+    @property
+    def venv(self) -> str:
+        return os.path.normpath(self.path)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on. pins is what cannot be read of the requirements, or the pins.
+
+    abandoned are folders of ours that a killed run has left. free is in bytes. programs are those
+    of the environment that can be executed.
+    """
+
+    venv: Venv
+    base: Interpreter
+    pins: tuple[Pin, ...] | Blocked
+    uv: str
+    abandoned: tuple[str, ...]
+    free: int
+    writable: bool
+    programs: frozenset[str]
+    file: EnvFile | Blocked
+
+
+def observe(wanted: Wanted) -> Observed:
+    """Read the node. Changes nothing."""
+    try:
+        file: EnvFile | Blocked = EnvFile.read(wanted.paths_file)
+    except Blocked as blocked:
+        file = blocked
+    venv = read_venv(wanted.venv, _PYTHON_SECONDS)
+    base = ask_interpreter(wanted.python, _PYTHON_SECONDS)
+    environment = base.environment or venv.interpreter.environment
+    try:
+        pins: tuple[Pin, ...] | Blocked = parse(wanted.requirements, environment)
+    except ValueError as error:
+        pins = Blocked("requirements: %s" % error, "Pin every package: pip freeze, or uv export.")
+    programs = frozenset(
+        name
+        for name, _check in PROGRAMS.values()
+        if os.access(os.path.join(wanted.venv, "bin", name), os.X_OK)
+    )
+    return Observed(
+        venv,
+        base,
+        pins,
+        find_tool("uv") if wanted.installer != "pip" else "",
+        tuple(_abandoned(wanted.venv)),
+        _free(wanted.venv),
+        can_replace(wanted.venv),
+        programs,
+        file,
+    )
+
+
+def _abandoned(venv: str) -> list[str]:
+    parent, name = os.path.split(venv)
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return []
+    ours = [os.path.join(parent, one) for one in names if _is_ours(one, name)]
+    return sorted(path for path in ours if os.path.lexists(os.path.join(path, _BUILDING)))
+
+
+def _is_ours(folder: str, name: str) -> bool:
+    """Whether a folder beside the environment of that name is one that this module has made."""
+    pattern = r"\.%s\.([0-9a-f]{8}\.\d+(\.previous)?|tmp-\w+)" % re.escape(name)
+    return bool(re.fullmatch(pattern, folder))
+
+
+def _free(path: str) -> int:
+    """Bytes that are free where path is or will be."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the environment has and should not, and the other way round."""
+
+    missing: tuple[Pin, ...] = ()
+    other: tuple[tuple[Pin, str], ...] = ()  # with the version that is there
+    damaged: tuple[tuple[Pin, str], ...] = ()  # with the file
+    surplus: tuple[Distribution, ...] = ()
+    doubled: tuple[str, ...] = ()
+
+    @property
+    def install(self) -> tuple[Pin, ...]:
+        pins = [*self.missing, *(pin for pin, _ in self.other), *(pin for pin, _ in self.damaged)]
+        return tuple(sorted(pins, key=lambda pin: pin.name))
+
+    def __bool__(self) -> bool:
+        return bool(self.install or self.surplus or self.doubled)
+
+    def describe(self) -> str:
+        told = ["%s is missing" % pin.name for pin in self.missing]
+        told += ["%s is %s" % (pin.name, version) for pin, version in self.other]
+        told += ["%s is damaged (%s)" % (pin.name, file) for pin, file in self.damaged]
+        told += ["%s %s is too many" % (one.name, one.version) for one in self.surplus]
+        told += ["%s is there twice" % name for name in self.doubled]
+        more = "; and %d more" % (len(told) - 6) if len(told) > 6 else ""
+        return "; ".join(told[:6]) + more
+
+
+def compare(found: Sequence[Distribution], pins: Sequence[Pin], exact: bool) -> Difference:
+    """What differs. Pure; exact: whether packages that no pin names are surplus."""
+    have: dict[str, list[Distribution]] = {}
+    for one in found:
+        have.setdefault(one.name, []).append(one)
+    missing, other, damaged = [], [], []
+    for pin in pins:
+        if pin.name not in have:
+            missing.append(pin)
+            continue
+        one = have[pin.name][0]
+        if one.version and not same_version(one.version, pin.version):
+            other.append((pin, one.version))
+        elif one.damage:
+            damaged.append((pin, one.damage))
+    names = {pin.name for pin in pins}
+    surplus = [one for one in found if one.name not in names and one.name not in _TOOLS]
+    doubled = sorted(name for name, some in have.items() if len(some) > 1)
+    return Difference(
+        tuple(missing),
+        tuple(other),
+        tuple(damaged),
+        tuple(surplus if exact else ()),
+        tuple(doubled),
+    )
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to do, about one observation. Pure."""
+    case = _Case(observed, wanted)
+    findings, actions = case.environment()
+    findings.append(case.leftovers())
+    if findings[-1].status == DRIFT:
+        folders = (*observed.abandoned, *observed.venv.leftovers)
+        actions.append(Clear(wanted.venv, folders, (findings[-1].check,)))
+    programs, edit = case.programs(rebuilt=any(one.status == DRIFT for one in findings[:2]))
+    return Plan((*findings, *programs), (*actions, *edit), case.paths, case.facts(), case.parity())
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One observation, with what follows from it."""
+
+    seen: Observed
+    wanted: Wanted
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        return () if isinstance(self.seen.pins, Blocked) else self.seen.pins
+
+    @property
+    def difference(self) -> Difference:
+        return compare(self.seen.venv.distributions, self.pins, self.wanted.exact)
+
+    @property
+    def unusable(self) -> str:
+        """Why the environment cannot be repaired in place; empty if it can."""
+        venv = self.seen.venv
+        if venv.kind == "absent":
+            return "%s does not exist" % venv.path
+        if venv.interpreter.problem:
+            return "its Python does not run: %s" % venv.interpreter.problem
+        if self.seen.base.version and venv.interpreter.version != self.seen.base.version:
+            return "it has Python %s" % venv.interpreter.version
+        if self.difference.doubled:
+            return "%s is there twice" % ", ".join(self.difference.doubled)
+        return ""
+
+    @property
+    def obstacle(self) -> Blocked | None:
+        """Why nothing can be made or repaired here."""
+        seen, wanted = self.seen, self.wanted
+        if isinstance(seen.pins, Blocked):
+            return seen.pins
+        if seen.venv.kind == "other":
+            return Blocked(
+                "%s is there and is no virtual environment" % wanted.venv,
+                "Look at what it is, and move it away.",
+            )
+        if not seen.pins:
+            hint = "Give the pinned packages (role: dgxspark_vllm_venv_requirements)."
+            return Blocked("no packages are named", hint)
+        if not seen.writable:
+            hint = "Run as root (become), on a file system that is not read-only."
+            return Blocked("%s cannot be written by this user" % wanted.venv, hint)
+        if self.unusable and seen.base.problem:
+            hint = "Install it, or name another by python (role: dgxspark_vllm_venv_python)."
+            return Blocked("%s: %s" % (wanted.python, seen.base.problem), hint)
+        if self.wanted.installer == "uv" and not seen.uv:
+            return Blocked("uv is not installed", "Install it, or let pip do it (installer: auto).")
+        needed = wanted.free_gib * (1 << 30)
+        if seen.free < needed:
+            told = "%.1f GiB are free on its disk" % (seen.free / (1 << 30))
+            return Blocked(told, "Make room: %g GiB are asked for (free_gib)." % wanted.free_gib)
+        return None
+
+    def environment(self) -> tuple[list[Finding], list[Action]]:
+        """The findings about the Python and about the packages, and what repairs them."""
+        seen = self.seen
+        version = seen.base.version or "any"
+        python = Finding(
+            "venv_python",
+            OK,
+            "a virtual environment with Python %s in %s" % (version, self.wanted.venv),
+            "Python %s" % seen.venv.interpreter.environment.get("python_full_version", "unknown"),
+        )
+        expected = "the %d pinned packages, whole" % len(self.pins)
+        packages = Finding("venv_packages", OK, expected, self._count())
+        if not self.wanted.requirements.strip():
+            reason = "not assessed: no packages are named (dgxspark_vllm_venv_requirements)"
+            packages = replace(packages, status=SKIPPED, expected="pinned packages", actual=reason)
+        elif isinstance(seen.pins, Blocked):
+            packages = self._to_block(replace(packages, actual=str(seen.pins)), seen.pins)
+        elif self.unusable or self.difference:
+            packages = replace(packages, actual=self.difference.describe() or "not usable")
+            packages = self._to_repair(packages)
+        if seen.venv.kind == "other" or self.unusable:
+            actual = "no virtual environment" if seen.venv.kind == "other" else self.unusable
+            python = self._to_repair(replace(python, actual=actual))
+        findings = [python, packages]
+        drifting = tuple(one.check for one in findings if one.status == DRIFT)
+        if not drifting:
+            return findings, []
+        if self.unusable:
+            return findings, [Build(self.wanted, self.pins, seen.venv, seen.uv, drifting)]
+        return findings, [Repair(self.wanted, self.difference, seen.uv, drifting)]
+
+    def _count(self) -> str:
+        found = self.seen.venv.distributions
+        return "%d packages, fingerprint %s" % (len(found), self.seen.venv.fingerprint)
+
+    def _to_repair(self, finding: Finding) -> Finding:
+        if self.obstacle:
+            return self._to_block(finding, self.obstacle)
+        tool = "uv" if self.seen.uv else "pip"
+        fix = "install %d packages with %s" % (len(self.difference.install), tool)
+        if self.unusable:
+            fix = "make a new one beside it with %s, verify it, and put it in its place" % tool
+        elif self.difference.surplus:
+            fix += ", remove %d" % len(self.difference.surplus)
+        return replace(finding, status=DRIFT, severity=CRITICAL, fix=fix)
+
+    @staticmethod
+    def _to_block(finding: Finding, obstacle: Blocked) -> Finding:
+        hint = "%s. %s" % (obstacle, obstacle.hint)
+        return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint)
+
+    def leftovers(self) -> Finding:
+        folders = (*self.seen.abandoned, *self.seen.venv.leftovers)
+        actual = ", ".join(folders) or "nothing"
+        finding = Finding("venv_leftovers", OK, "nothing left of an interrupted run", actual)
+        if not folders:
+            return finding
+        if not self.seen.writable:
+            return replace(finding, status=BLOCKED, severity=WARNING, hint="Run as root (become).")
+        return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What paths.env is to name, as far as it does not yet."""
+        values = {} if isinstance(self.seen.file, Blocked) else self.seen.file.values()
+        names = {key: os.path.join(self.wanted.venv, "bin", PROGRAMS[key][0]) for key in self._keys}
+        return {key: path for key, path in names.items() if values.get(key) != path}
+
+    @property
+    def _keys(self) -> list[str]:
+        """Keys whose programs the pins bring, or are there already."""
+        names = {pin.name for pin in self.pins} | {"python", "pip"}
+        if any(name.startswith("vllm") for name in names):
+            names.add("vllm")
+        return [
+            key
+            for key, (program, _check) in PROGRAMS.items()
+            if program in names or program in self.seen.programs
+        ]
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The entries of ours that hold once everything is done."""
+        return {key: os.path.join(self.wanted.venv, "bin", PROGRAMS[key][0]) for key in self._keys}
+
+    def programs(self, rebuilt: bool) -> tuple[list[Finding], tuple[Action, ...]]:
+        """A finding for each program, and the one edit of paths.env that names them."""
+        findings = [self._program(key, rebuilt) for key in self._keys]
+        drifting = tuple(one.check for one in findings if one.status == DRIFT)
+        file = self.seen.file
+        if not drifting or isinstance(file, Blocked):
+            return findings, ()
+        obstacle = file.obstacle(KEYS)
+        if obstacle:
+            return [
+                self._to_block(one, obstacle) if one.status == DRIFT else one for one in findings
+            ], ()
+        keys = {PROGRAMS[key][1]: key for key in PROGRAMS}
+        changes = {keys[check]: self.changes[keys[check]] for check in drifting}
+        return findings, (EnvEdit(file, changes, KEYS, drifting),)
+
+    def _program(self, key: str, rebuilt: bool) -> Finding:
+        program, check = PROGRAMS[key]
+        path, file = os.path.join(self.wanted.venv, "bin", program), self.seen.file
+        expected = "%s=%s, executable" % (key, path)
+        if isinstance(file, Blocked):
+            return self._to_block(Finding(check, OK, expected, str(file)), file)
+        named = file.values().get(key, "not set")
+        if program not in self.seen.programs and not rebuilt:
+            actual = "%s is not executable" % path
+            hint = "Name a package that brings it, see venv_packages."
+            return Finding(check, BLOCKED, expected, actual, WARNING, hint=hint)
+        if key not in self.changes:
+            return Finding(check, OK, expected, named)
+        fix = "write %s=%s in %s" % (key, path, self.wanted.paths_file)
+        return Finding(check, DRIFT, expected, named, WARNING, fix)
+
+    def facts(self) -> dict[str, Any]:
+        venv = self.seen.venv
+        return {
+            "venv": self.wanted.venv,
+            "python_version": venv.interpreter.environment.get("python_full_version", ""),
+            "packages": {one.name: one.version for one in venv.distributions},
+            "fingerprint": venv.fingerprint if venv.kind == "venv" else "",
+        }
+
+    def parity(self) -> dict[str, str]:
+        venv = self.seen.venv
+        if venv.kind != "venv":
+            return {}
+        return {"packages of %s" % self.wanted.venv: venv.fingerprint}
+
+
+def _shown(pins: Sequence[Pin]) -> str:
+    return "".join("%s==%s\n" % (pin.name, pin.version) for pin in pins)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Install what is missing or wrong, and remove what is too much, in place."""
+
+    wanted: Wanted
+    difference: Difference
+    uv: str
+    repairs: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.wanted.venv
+
+    @property
+    def before(self) -> str:
+        other = ["%s==%s\n" % (pin.name, version) for pin, version in self.difference.other]
+        other += [
+            "%s==%s damaged\n" % (pin.name, pin.version) for pin, _ in self.difference.damaged
+        ]
+        other += ["%s==%s\n" % (one.name, one.version) for one in self.difference.surplus]
+        return "".join(sorted(other))
+
+    @property
+    def after(self) -> str:
+        return _shown(self.difference.install)
+
+    def apply(self) -> None:
+        """Raises Blocked or OSError; the installer undoes what it could not finish."""
+        install = Installer(self.wanted, self.uv, self.wanted.venv)
+        if self.difference.install:
+            install.packages(self.difference.install, again=bool(self.difference.damaged))
+        if self.difference.surplus:
+            install.remove([one.name for one in self.difference.surplus])
+
+
+@dataclass(frozen=True)
+class Build:
+    """Make a new environment beside the old one, verify it, and put it in its place."""
+
+    wanted: Wanted
+    pins: tuple[Pin, ...]
+    venv: Venv
+    uv: str
+    repairs: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.wanted.venv
+
+    @property
+    def before(self) -> str:
+        found = self.venv.distributions
+        return "".join("%s==%s\n" % (one.name, one.version) for one in found)
+
+    @property
+    def after(self) -> str:
+        return _shown(self.pins)
+
+    def apply(self) -> None:
+        """Raises Blocked or OSError, and then the old one is as it was."""
+        make_directories(os.path.dirname(self.wanted.venv))
+        folder = self._new_folder()
+        link = folder + ".link"
+        try:
+            self._make(folder)
+            os.symlink(os.path.basename(folder), link)
+            previous = self._put_in_place(link)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                os.unlink(link)
+            raise
+        self._forget_older(folder, previous)
+
+    def _new_folder(self) -> str:
+        """An unused name, by the pins; the mark in it says that it is ours, and not finished."""
+        parent, name = os.path.split(self.wanted.venv)
+        digest = hashlib.sha256("\n".join(pin.line for pin in self.pins).encode()).hexdigest()[:8]
+        number = 1
+        while os.path.lexists(os.path.join(parent, ".%s.%s.%d" % (name, digest, number))):
+            number += 1
+        folder = os.path.join(parent, ".%s.%s.%d" % (name, digest, number))
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
+        with open(os.path.join(folder, _BUILDING), "w", encoding="ascii"):
+            pass
+        return folder
+
+    def _make(self, folder: str) -> None:
+        install = Installer(self.wanted, self.uv, folder)
+        hint = "Is its package for environments installed (python3-venv)? See --tags prereqs."
+        install.run([self.wanted.python, "-m", "venv", folder], hint)
+        install.packages(self.pins)
+        found = [one for site in site_packages(folder) for one in read_distributions(site)]
+        difference = compare(found, self.pins, exact=False)
+        if difference:
+            told = "the new environment is not as wanted: %s" % difference.describe()
+            raise Blocked(told, "Look into %s." % self.wanted.log_file)
+        with open(os.path.join(folder, _FINISHED), "w", encoding="utf-8") as stream:
+            stream.write(_shown(self.pins))
+        os.unlink(os.path.join(folder, _BUILDING))
+
+    def _put_in_place(self, link: str) -> str:
+        """Have the path be this link; where the old one is now, empty if there was none."""
+        path = self.wanted.venv
+        if not os.path.lexists(path) or os.path.islink(path):
+            previous = os.path.realpath(path) if os.path.lexists(path) else ""
+            os.replace(link, path)
+            return previous
+        # A folder and a link cannot replace one another, but they can change places in one step.
+        _exchange(link, path)
+        previous = link[: -len(".link")] + ".previous"
+        os.rename(link, previous)
+        return previous
+
+    def _forget_older(self, folder: str, previous: str) -> None:
+        """Keep one generation, for what still runs from it; older ones of ours go."""
+        parent, name = os.path.split(self.wanted.venv)
+        for one in os.listdir(parent):
+            path = os.path.join(parent, one)
+            ours = _is_ours(one, name) and not os.path.islink(path)
+            if ours and path not in (folder, previous):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _exchange(one: str, other: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), other)
+
+
+@dataclass(frozen=True)
+class Clear:
+    """Remove what an interrupted run has left."""
+
+    subject: str
+    folders: tuple[str, ...]
+    repairs: tuple[str, ...]
+    after: str = ""
+
+    @property
+    def before(self) -> str:
+        return "".join("left over: %s\n" % folder for folder in self.folders)
+
+    def apply(self) -> None:
+        for folder in self.folders:
+            if os.path.isdir(folder) and not os.path.islink(folder):
+                shutil.rmtree(folder)
+            elif os.path.lexists(folder):
+                os.unlink(folder)
+
+
+@dataclass(frozen=True)
+class Installer:
+    """pip, or uv, at work on one environment. What it says goes to the log as it says it."""
+
+    wanted: Wanted
+    uv: str
+    venv: str
+
+    def packages(self, pins: Sequence[Pin], again: bool = False) -> None:
+        """Install exactly these, without looking for what they need: the pins are complete."""
+        with self._scratch() as scratch:
+            requirements = os.path.join(scratch, "requirements.txt")
+            with open(requirements, "w", encoding="utf-8") as stream:
+                stream.write("".join(pin.line + "\n" for pin in pins))
+            options = ["--no-deps", "--requirement", requirements]
+            if all(pin.hashed for pin in pins):
+                options.append("--require-hashes")
+            if self.wanted.wheelhouse:
+                options += ["--no-index", "--find-links", self.wanted.wheelhouse]
+            if self.uv:
+                options += ["--cache-dir", os.path.join(scratch, "cache"), "--compile-bytecode"]
+                options += ["--reinstall"] if again else []
+            else:
+                options += ["--force-reinstall"] if again else []
+            hint = "Its output is in %s." % self.wanted.log_file
+            self.run([*self._verb("install"), *options], hint, scratch)
+
+    def remove(self, names: Sequence[str]) -> None:
+        yes = [] if self.uv else ["--yes"]
+        hint = "Its output is in %s." % self.wanted.log_file
+        self.run([*self._verb("uninstall"), *yes, *names], hint)
+
+    def _verb(self, verb: str) -> list[str]:
+        python = os.path.join(self.venv, "bin", "python")
+        if self.uv:
+            return [self.uv, "pip", verb, "--python", python]
+        return [python, "-m", "pip", verb, "--disable-pip-version-check", "--no-input"]
+
+    @contextmanager
+    def _scratch(self) -> Iterator[str]:
+        """A folder on the environment's own disk: /tmp may be memory, and links need one disk."""
+        parent, name = os.path.split(self.wanted.venv)
+        with tempfile.TemporaryDirectory(prefix=".%s.tmp-" % name, dir=parent) as scratch:
+            with open(os.path.join(scratch, _BUILDING), "w", encoding="ascii"):
+                pass
+            yield scratch
+
+    def run(self, argv: Sequence[str], hint: str, scratch: str = "") -> None:
+        """Raises Blocked with the last line that it said, and OSError where there is no log."""
+        make_directories(os.path.dirname(self.wanted.log_file))
+        with open(self.wanted.log_file, "a", encoding="utf-8") as stream:
+            stream.write("\n$ %s\n" % " ".join(argv))
+            start = stream.tell()
+        # The shell only redirects; what is run and where it writes to are its arguments.
+        script = 'exec "$@" >>"$0" 2>&1'
+        told = run(
+            ["/bin/sh", "-c", script, self.wanted.log_file, *argv],
+            self.wanted.timeout,
+            env=self._environment(scratch),
+        )
+        if not told.ok:
+            with open(self.wanted.log_file, encoding="utf-8", errors="replace") as stream:
+                stream.seek(start)
+                said = last_line(stream.read())
+            program = " ".join(argv[:3])
+            raise Blocked("%s: %s: %s" % (program, told.describe(), said), hint)
+
+    def _environment(self, scratch: str) -> Mapping[str, str]:
+        passed = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _PASSED_ON or name.startswith(("PIP_", "UV_"))
+        }
+        home = os.path.expanduser("~")
+        temporary = {"TMPDIR": scratch} if scratch else {}
+        return {**passed, "HOME": home, "PYTHONDONTWRITEBYTECODE": "", **temporary}
