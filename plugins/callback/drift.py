@@ -29,7 +29,8 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
-# The worst first: a spec with several findings shows the first of these that occurs.
+# A spec with several findings shows the first of these that occurs: the worst, and skipped only
+# where nothing else was found; what was skipped is told below the table in any case.
 ORDER = (
     "unreachable",
     "failed",
@@ -38,8 +39,8 @@ ORDER = (
     "not assessed",
     "fixed",
     "accepted",
-    "skipped",
     "ok",
+    "skipped",
 )
 COLOURS = {
     "unreachable": "bright red",
@@ -52,6 +53,8 @@ COLOURS = {
     "skipped": "cyan",
     "ok": "green",
 }
+# Told in one line, since nothing is to be done.
+BRIEF = ("accepted", "skipped")
 OURS = "dgxspark.suite."
 ENSURE = f"{OURS}ensure_"
 
@@ -114,7 +117,7 @@ class CallbackModule(CallbackBase):
                 self._note(node, spec, without_findings)
 
     def _note(self, node: str, spec: str, status: str) -> None:
-        self.status[node, spec] = _worst([self.status.get((node, spec), "ok"), status])
+        self.status[node, spec] = _worst([self.status.get((node, spec), status), status])
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         if not self.status:
@@ -131,11 +134,18 @@ class CallbackModule(CallbackBase):
             padded = "".join(cell.ljust(column) for cell, column in zip(row, columns, strict=True))
             line = (node.ljust(width) + padded).rstrip()
             self._display.display(line, color=COLOURS[_worst(row)])
-        for (spec, told), affected in self._together().items():
-            finding = dict(told)
-            self._display.display(
-                self._paragraph(affected, spec, finding), color=COLOURS[finding["status"]]
-            )
+        together = [
+            (affected, spec, dict(told)) for (spec, told), affected in self._together().items()
+        ]
+        for affected, spec, finding in together:
+            if finding["status"] not in BRIEF:
+                text = self._paragraph(affected, spec, finding)
+                self._display.display(text, color=COLOURS[finding["status"]])
+        lines = [one for one in together if one[2]["status"] in BRIEF]
+        for number, (affected, spec, finding) in enumerate(lines):
+            text = self._line(affected, spec, finding)
+            blank = "" if number else "\n"
+            self._display.display(blank + text, color=COLOURS[finding["status"]])
         for node, reason in sorted(self.unreachable.items()):
             self._display.display(f"\n{node}: unreachable: {reason}", color=COLOURS["unreachable"])
         cells = [cell for row in table.values() for cell in row]
@@ -157,6 +167,11 @@ class CallbackModule(CallbackBase):
                 if node not in nodes:
                     nodes.append(node)
         return together
+
+    @staticmethod
+    def _line(nodes: list[str], spec: str, finding: dict[str, Any]) -> str:
+        why = finding["hint"] if finding["status"] == "accepted" else finding["actual"]
+        return f"{', '.join(nodes)}: {spec}: {finding['check']}: {finding['status']}: {why}"
 
     @staticmethod
     def _paragraph(nodes: list[str], spec: str, finding: dict[str, Any]) -> str:

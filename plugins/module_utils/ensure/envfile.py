@@ -26,6 +26,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
 MODE = 0o644
 HEADER = "# Absolute paths for the launchers of dgxspark.suite. Other lines are left alone.\n"
 
+# Everything that modules of ours write into paths.env: none of it is a secret.
+KNOWN_KEYS = frozenset(
+    {
+        *("NVCC_BIN", "PTXAS_BIN", "NVIDIA_SMI_BIN", "DOCKER_BIN"),
+        *("VLLM_BIN", "RAY_BIN", "PY_BIN", "PIP_BIN"),
+        *("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH"),
+    }
+)
+
 _LIMIT = 1 << 20
 _ASSIGNMENT = re.compile(
     r"\s*(?P<export>export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)", re.DOTALL
@@ -131,7 +140,7 @@ class EnvFile:
         lines = _logical_lines(self.text or "")
         told = [line for line in lines if line.strip() and line != HEADER]
         named = {_assignment(line)[0] or "other text" for line in told}
-        return sorted(named.difference(keys))
+        return sorted(named.difference(keys, KNOWN_KEYS))
 
     def changed(self, changes: Mapping[str, str | None]) -> EnvFile:
         """The same with keys set, or removed where the value is None; mode and owner put right."""

@@ -132,7 +132,7 @@ def test_each_outcome_has_its_word_and_colour(
 def test_every_status_has_a_rank_and_a_colour() -> None:
     assert set(ORDER) == set(COLOURS)
     assert set(COLOURS.values()) <= set(constants.COLOR_CODES)
-    assert ORDER[-1] == "ok"
+    assert ORDER[-2:] == ("ok", "skipped")
 
 
 def test_the_table_is_sorted_and_what_nobody_looked_at_is_not_ok() -> None:
@@ -210,6 +210,40 @@ def test_a_paragraph_has_what_there_is_to_say() -> None:
     )
 
 
+def test_what_is_left_as_it_is_has_one_line_after_the_paragraphs() -> None:
+    run = Run()
+    accepted = finding("accepted", "b", hint="Accepted until 2027-01-31: Alice is on it")
+    for node in ("spark1", "spark2"):
+        run.tell("ok", node, envelope(finding("skipped", "a", actual="no GPU"), accepted))
+        run.tell("ok", node, envelope(finding("drift", "z"), spec="zeta"))
+    texts = [text for _colour, text in run.report()]
+    lines = [text for text in texts if "Alice" in text or "no GPU" in text]
+    assert lines == [
+        "\nspark1, spark2: ptxas: a: skipped: no GPU",
+        "spark1, spark2: ptxas: b: accepted: Accepted until 2027-01-31: Alice is on it",
+    ]
+    assert texts.index(lines[0]) > next(n for n, text in enumerate(texts) if "zeta: z" in text)
+
+
+def test_a_spec_is_skipped_only_where_nothing_else_was_found() -> None:
+    run = Run()
+    run.tell("ok", "spark1", envelope(finding("ok", "a"), finding("skipped", "b")))
+    run.tell("ok", "spark2", envelope(finding("skipped", "a"), finding("skipped", "b")))
+    assert [words for _colour, words in run.table()[1:]] == [
+        ["spark1", "ok"],
+        ["spark2", "skipped"],
+    ]
+
+
+def test_findings_of_other_actions_of_ours_are_told_too() -> None:
+    run = Run()
+    parity = "dgxspark.suite.parity"
+    run.tell("ok", "spark1", envelope(finding("blocked", "same_cuda"), spec="parity"), parity)
+    run.tell("ok", "spark1", {"containers": []}, "dgxspark.suite.workload_info")
+    run.tell("ok", "spark1", {"findings": []}, "example.other.module")
+    assert [words for _colour, words in run.table()] == [["node", "parity"], ["spark1", "blocked"]]
+
+
 def test_nodes_that_drift_alike_share_a_paragraph() -> None:
     run = Run()
     for node in ("spark2", "spark1"):
@@ -232,7 +266,7 @@ def test_the_summary_counts_findings_and_what_has_none() -> None:
     run.tell("failed", "d", {"msg": "no"})
     assert run.summary() == (
         COLOURS["failed"],
-        "\nChecks: 1 failed, 1 blocked, 1 not assessed, 1 fixed, 1 accepted, 1 skipped, 2 ok",
+        "\nChecks: 1 failed, 1 blocked, 1 not assessed, 1 fixed, 1 accepted, 2 ok, 1 skipped",
     )
 
 
