@@ -98,7 +98,7 @@ def _alone(module: AnsibleModule, act: bool) -> Iterator[None]:
         yield
         return
     try:
-        with locked(next(path for path in _LOCKED if os.path.isdir(path)), _RUN_SECONDS):
+        with locked([path for path in _LOCKED if os.path.isdir(path)][0], _RUN_SECONDS):
             yield
     except Blocked as blocked:
         module.fail_json(

@@ -189,7 +189,7 @@ class Difference:
 
     @property
     def install(self) -> tuple[Pin, ...]:
-        pins = [*self.missing, *(pin for pin, _ in self.other), *(pin for pin, _ in self.damaged)]
+        pins = [*self.missing, *(one[0] for one in (*self.other, *self.damaged))]
         return tuple(sorted(pins, key=lambda pin: pin.name))
 
     def __bool__(self) -> bool:
@@ -455,7 +455,7 @@ class Repair:
     def before(self) -> str:
         other = ["%s==%s\n" % (pin.name, version) for pin, version in self.difference.other]
         other += [
-            "%s==%s damaged\n" % (pin.name, pin.version) for pin, _ in self.difference.damaged
+            "%s==%s damaged\n" % (one[0].name, one[0].version) for one in self.difference.damaged
         ]
         other += ["%s==%s\n" % (one.name, one.version) for one in self.difference.surplus]
         return "".join(sorted(other))
