@@ -91,6 +91,10 @@ def ensure(
     module.exit_json(**result)
 
 
+def _lock_directory() -> str:
+    return next(path for path in _LOCKED if os.path.isdir(path))
+
+
 @contextmanager
 def _alone(module: AnsibleModule, act: bool) -> Iterator[None]:
     """Keep two runs on one node from repairing at once; a check may look at any time."""
@@ -98,7 +102,7 @@ def _alone(module: AnsibleModule, act: bool) -> Iterator[None]:
         yield
         return
     try:
-        with locked([path for path in _LOCKED if os.path.isdir(path)][0], _RUN_SECONDS):
+        with locked(_lock_directory(), _RUN_SECONDS):
             yield
     except Blocked as blocked:
         module.fail_json(
