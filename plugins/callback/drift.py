@@ -19,29 +19,41 @@ description:
   - A run without ensure modules prints nothing.
 author:
   - dgxspark.suite contributors (@dgxspark)
+  - With a folder for reports it also writes C(drift.json), C(drift.xml) for JUnit and
+    C(drift.html), one page that needs nothing else. They say what the screen says, in a stable
+    order, so that two reports can be compared.
+options:
+  report_dir:
+    description:
+      - The folder for reports, which is made where it does not exist. If not set, none are written.
+      - The variable C(dgxspark_report_dir), from the inventory or by C(-e), wins over it.
+    type: path
+    env:
+      - name: DGXSPARK_REPORT_DIR
+    ini:
+      - section: callback_drift
+        key: report_dir
 requirements:
   - enabled in C(ansible.cfg) with C(callbacks_enabled = dgxspark.suite.drift)
 """
 
+import os
 import textwrap
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
 
-# A spec with several findings shows the first of these that occurs: the worst, and skipped only
-# where nothing else was found; what was skipped is told below the table in any case.
-ORDER = (
-    "unreachable",
-    "failed",
-    "blocked",
-    "drift",
-    "not assessed",
-    "fixed",
-    "accepted",
-    "ok",
-    "skipped",
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import (
+    ORDER,
+    Entry,
+    Report,
+    write,
 )
+
 COLOURS = {
     "unreachable": "bright red",
     "failed": "red",
@@ -76,6 +88,30 @@ class CallbackModule(CallbackBase):
         self.status: dict[tuple[str, str], str] = {}  # (node, spec) -> the worst seen
         self.findings: list[tuple[str, str, dict[str, Any]]] = []
         self.unreachable: dict[str, str] = {}
+        self.messages: dict[tuple[str, str], str] = {}  # of specs that failed without findings
+        self.playbook = ""
+        self.check_mode = False
+        self.folder = ""
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        self.playbook = os.path.basename(playbook._file_name)
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self.check_mode = bool(play.check_mode)
+        self.folder = self.folder or self._report_dir(play)
+
+    def _report_dir(self, play: Any) -> str:
+        """The folder by the variables of the play's first host, or else by the option."""
+        variables = play.get_variable_manager()
+        hosts = variables._inventory.get_hosts(play.hosts)
+        known = variables.get_vars(play=play, host=hosts[0] if hosts else None)
+        folder = known.get("dgxspark_report_dir") or self.get_option("report_dir") or ""
+        try:
+            folder = Templar(play.get_loader(), variables=known).template(folder)
+        except AnsibleError as error:
+            self._display.warning(f"dgxspark_report_dir: {error}")
+            return ""
+        return os.path.abspath(os.path.expanduser(str(folder))) if folder else ""
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._take(result, "not assessed")
@@ -115,6 +151,8 @@ class CallbackModule(CallbackBase):
                 self.findings.append((node, spec, finding))
             if not found:
                 self._note(node, spec, without_findings)
+            if not found and without_findings == "failed":
+                self.messages[node, spec] = str(outcome.get("msg", "no reason was told"))
 
     def _note(self, node: str, spec: str, status: str) -> None:
         self.status[node, spec] = _worst([self.status.get((node, spec), status), status])
@@ -150,6 +188,27 @@ class CallbackModule(CallbackBase):
             self._display.display(f"\n{node}: unreachable: {reason}", color=COLOURS["unreachable"])
         cells = [cell for row in table.values() for cell in row]
         self._display.display("\n" + self._summary(cells), color=COLOURS[_worst(cells)])
+        if self.folder:
+            self._write(nodes, specs)
+
+    def _write(self, nodes: list[str], specs: list[str]) -> None:
+        report = Report(
+            nodes,
+            specs,
+            {(node, spec): self._cell(node, spec) for node in nodes for spec in specs},
+            [Entry(node, spec, **finding) for node, spec, finding in self.findings],
+            self.unreachable,
+            self.messages,
+            self.playbook,
+            self.check_mode,
+            datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        )
+        try:
+            written = write(report, self.folder)
+        except OSError as error:
+            self._display.warning(f"no report in {self.folder}: {error.strerror or error}")
+            return
+        self._display.display("Reports: " + ", ".join(written))
 
     def _cell(self, node: str, spec: str) -> str:
         return (
