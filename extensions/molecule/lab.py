@@ -13,7 +13,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("spark1", "spark2")
-BOOKS = ("/var/log", "/run", "/var/lib/containerd")
 INVENTORY = ["--inventory", "inventories/lab"]
 
 
@@ -104,19 +103,3 @@ def on_node(node: str, script: str) -> str:
     done = run("docker", "exec", node, "sh", "-ec", script)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def footprint(node: str) -> dict[str, str]:
-    """What differs on a node from its image, with a checksum for each file: path -> what.
-
-    Left out is what any login writes, and how the engine keeps its books: it makes a container in
-    order to look into an image, and removes it again.
-    """
-    changed = run("docker", "diff", node).stdout.splitlines()
-    kept = [line for line in changed if not line[2:].startswith(BOOKS)]
-    paths = [line[2:] for line in kept]
-    listed = on_node(
-        node, "xargs -r -d '\\n' sha256sum 2>/dev/null <<'END' || true\n%s\nEND" % "\n".join(paths)
-    )
-    sums = {path: digest for digest, path in (line.split("  ", 1) for line in listed.splitlines())}
-    return {line[2:]: line[:1] + sums.get(line[2:], "") for line in kept}

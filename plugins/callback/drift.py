@@ -140,7 +140,7 @@ class CallbackModule(CallbackBase):
         outcomes = self._outcomes(result)
         if not action.startswith(OURS):
             return
-        if not action.startswith(ENSURE) and not any("findings" in one for one in outcomes):
+        if not action.startswith(ENSURE) and not any(one.get("findings") for one in outcomes):
             return
         node = result.host.get_name()
         for outcome in outcomes:

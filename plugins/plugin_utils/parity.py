@@ -40,10 +40,13 @@ def check_id(name: str) -> str:
 def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
     """The findings about one node; nodes: name -> what it says.
 
+    There are none where only one node has said anything: nothing is to be compared there.
     What most nodes have is expected, and where as many have another, what the first of them has:
     nodes come in the order of the inventory, heads first.
     """
-    findings = []
+    findings: list[Finding] = []
+    if sum(1 for told in nodes.values() if told) < 2:
+        return findings
     for name, value in sorted(nodes[node].items()):
         having = {other: told[name] for other, told in nodes.items() if name in told}
         check = check_id(name)

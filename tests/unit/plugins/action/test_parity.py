@@ -36,9 +36,9 @@ def test_what_a_node_tells_is_in_all_its_results_loops_included() -> None:
         (["b", "a", "a"], ["blocked", "ok", "ok"]),
         (["a", "b"], ["ok", "blocked"]),
         (["a", "b", "b", "a"], ["ok", "blocked", "blocked", "ok"]),
-        (["a"], ["skipped"]),
+        (["a"], [None]),
         (["a", None, "a"], ["ok", None, "ok"]),
-        (["a", None], ["skipped", None]),
+        (["a", None], [None, None]),
     ],
 )
 def test_the_nodes_that_deviate_are_told_of(
@@ -50,6 +50,12 @@ def test_the_nodes_that_deviate_are_told_of(
     }
     found = [compare(nodes, node) for node in nodes]
     assert [one[0].status if one else None for one in found] == statuses
+
+
+def test_what_only_one_node_tells_is_not_compared() -> None:
+    nodes = {"spark1": {"cuda": "13.0", "image x": "1"}, "spark2": {"cuda": "13.0"}}
+    found = {one.check: one.status for one in compare(nodes, "spark1")}
+    assert found == {"same_cuda": "ok", "same_image_x": "skipped"}
 
 
 def test_a_deviation_says_what_is_usual_and_where() -> None:
