@@ -38,6 +38,7 @@ MACHINE_OPTIONS = [
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
     "--security-opt=systempaths=unconfined",
+    "--shm-size=2g",
     "--tmpfs=/run",
     "--tmpfs=/tmp:exec",
     "--cgroupns=host",

@@ -72,6 +72,23 @@ BREAKAGES = {
         {"paths_file"},
         ("--extra-vars", json.dumps({"dgxspark_ptxas_targets": [{"venv": VENV}]})),
     ),
+    "a launcher was edited": Breakage(
+        "launchers",
+        "echo echo mine >>/opt/dgxspark/bin/dgxspark-vllm",
+        {"launcher_dgxspark_vllm"},
+    ),
+    "a launcher is gone": Breakage(
+        "launchers", "rm /opt/dgxspark/bin/dgxspark", {"launcher_dgxspark"}
+    ),
+    "a unit was edited": Breakage(
+        "launchers",
+        "sed -i s/^StartLimitBurst=.*/StartLimitBurst=9/"
+        " /etc/systemd/system/dgxspark-vllm@.service; systemctl daemon-reload",
+        {"unit_dgxspark_vllm"},
+    ),
+    "Ray has another address": Breakage(
+        "launchers", "sed -i s/^RAY_PORT=.*/RAY_PORT=1/ /etc/dgxspark/ray.env", {"ray_config"}
+    ),
     "vLLM is not named": Breakage("vllm_venv", f"sed -i /^VLLM_BIN=/d {PATHS}", {"vllm_bin"}),
     "a package has another version": Breakage(
         "vllm_venv", f"{PIP} install {OFFLINE} triton==3.9.0", {"venv_packages"}

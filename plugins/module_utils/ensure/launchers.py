@@ -1,0 +1,256 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scripts and units that start Ray and vLLM on a node."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+    Command,
+    find_tool,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+    COMMENT,
+    FileWrite,
+    OwnFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    DRIFT,
+    OK,
+    SKIPPED,
+    WARNING,
+    Action,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.launchers.texts import scripts, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+
+_SCRIPT_MODE, _FILE_MODE = 0o755, 0o644
+_SECONDS = 30.0
+_PROPERTIES = "Id,LoadState,NeedDaemonReload,UnitFileState"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters. ray_object_store_bytes is in bytes, interval in seconds."""
+
+    folder: str
+    unit_folder: str
+    workloads: str
+    ray_file: str
+    paths_file: str
+    user: str
+    starts: int
+    interval: int
+    ray_head_address: str
+    ray_node_address: str
+    ray_port: int
+    ray_object_store_bytes: int
+    limits: Mapping[str, Any]
+    enabled: Sequence[str]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        for name in ("folder", "unit_folder", "workloads", "ray_file", "paths_file"):
+            path = getattr(self, name)
+            if not re.fullmatch(r"(/[A-Za-z0-9._+@-]+)+", path) or ".." in path.split("/"):
+                told = "expected an absolute path of letters, digits and ._+@-, found %r"
+                raise ValueError("%s: %s" % (name, told % path))
+        if not re.fullmatch(r"[a-z_][a-z0-9_-]*", self.user):
+            raise ValueError("user: expected the name of a user, found %r" % self.user)
+        for name in ("ray_head_address", "ray_node_address"):
+            address = getattr(self, name)
+            try:
+                ipaddress.ip_address(address or "192.0.2.1")
+            except ValueError as error:
+                raise ValueError("%s: %s" % (name, error)) from error
+        if bool(self.ray_head_address) != bool(self.ray_node_address):
+            raise ValueError("ray_head_address and ray_node_address: both are needed, or neither")
+        for name in ("starts", "interval", "ray_port"):
+            if getattr(self, name) <= 0:
+                raise ValueError("%s: expected more than 0" % name)
+        for name, value in self.limits.items():
+            if not re.fullmatch(r"[A-Z]+", name) or not re.fullmatch(r"\d+|infinity", str(value)):
+                raise ValueError("limits: expected as MEMLOCK: infinity, found %r" % {name: value})
+        for unit in self.enabled:
+            if not re.fullmatch(r"dgxspark-(ray-head|ray-worker|vllm@[A-Za-z0-9._-]+)", unit):
+                told = "expected dgxspark-ray-head, -ray-worker or -vllm@NAME, found %r"
+                raise ValueError("enabled: " + told % unit)
+
+    @property
+    def ray_text(self) -> str | None:
+        """What Ray is told on this node; None where it is not used."""
+        if not self.ray_head_address:
+            return None
+        lines = [
+            "RAY_HEAD_ADDRESS=%s" % self.ray_head_address,
+            "RAY_NODE_ADDRESS=%s" % self.ray_node_address,
+            "RAY_PORT=%d" % self.ray_port,
+        ]
+        if self.ray_object_store_bytes:
+            lines.append("RAY_OBJECT_STORE_BYTES=%d" % self.ray_object_store_bytes)
+        return COMMENT + "".join(line + "\n" for line in lines)
+
+    def files(self) -> dict[str, tuple[str, str | None, int]]:
+        """Check id -> (path, text, mode) of every file of ours; no text where none should be."""
+        found: dict[str, tuple[str, str | None, int]] = {}
+        programs = scripts(self.folder, self.paths_file, self.workloads, self.ray_file)
+        for name, text in programs.items():
+            check = "launcher_%s" % name.replace("-", "_")
+            found[check] = os.path.join(self.folder, name), text, _SCRIPT_MODE
+        services = units(
+            self.folder,
+            self.workloads,
+            self.ray_file,
+            self.user,
+            self.starts,
+            self.interval,
+            {name: str(value) for name, value in self.limits.items()},
+        )
+        for name, text in services.items():
+            check = "unit_%s" % re.sub(r"[^a-z]+", "_", name.partition(".")[0]).strip("_")
+            found[check] = os.path.join(self.unit_folder, name), text, _FILE_MODE
+        found["ray_config"] = self.ray_file, self.ray_text, _FILE_MODE
+        return found
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd knows of a unit: whether its file is another than it has read, and enabled."""
+
+    stale: bool
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on. units is why systemd cannot be asked, or what it said."""
+
+    files: Mapping[str, OwnFile | Blocked]
+    systemctl: str
+    units: Mapping[str, Unit] | Blocked = field(default_factory=dict)
+
+
+def observe(wanted: Wanted) -> Observed:
+    """Read the files, and ask systemd. Changes nothing."""
+    files: dict[str, OwnFile | Blocked] = {}
+    for check, (path, _text, _mode) in wanted.files().items():
+        try:
+            files[check] = OwnFile.read(path)
+        except Blocked as blocked:
+            files[check] = blocked
+    systemctl = find_tool("systemctl")
+    return Observed(files, systemctl, _units(systemctl, wanted))
+
+
+def _asked(wanted: Wanted) -> list[str]:
+    """The units that systemd is asked about; a template is known by one of its instances."""
+    names = ["dgxspark-ray-head", "dgxspark-ray-worker", "dgxspark-vllm@template", *wanted.enabled]
+    return ["%s.service" % name for name in dict.fromkeys(names)]
+
+
+def _units(systemctl: str, wanted: Wanted) -> Mapping[str, Unit] | Blocked:
+    hint = "Units need a systemd that runs as the first process."
+    if not systemctl:
+        return Blocked("there is no systemctl here", hint)
+    told = run([systemctl, "show", "--property", _PROPERTIES, *_asked(wanted)], _SECONDS)
+    if not told.ok:
+        return Blocked("systemctl: %s" % told.describe(), hint)
+    return parse_show(told.stdout)
+
+
+def parse_show(text: str) -> dict[str, Unit]:
+    """Unit's name -> what `systemctl show` says of it, in paragraphs of Key=value lines."""
+    found = {}
+    for paragraph in text.split("\n\n"):
+        pairs = [line.partition("=") for line in paragraph.splitlines()]
+        fields = {key: value for key, _equals, value in pairs}
+        if fields.get("Id"):
+            enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
+            found[fields["Id"]] = Unit(fields.get("NeedDaemonReload") == "yes", enabled)
+    return found
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to do, about one observation. Pure."""
+    findings: list[Finding] = []
+    actions: list[Action] = []
+    for check, (path, text, mode) in wanted.files().items():
+        finding, action = _file(check, observed.files[check], path, text, mode)
+        findings.append(finding)
+        actions += action
+    written = [
+        one.check for one in findings if one.status == DRIFT and one.check.startswith("unit")
+    ]
+    loaded, reload = _loaded(observed, written)
+    enabled, enable = _enabled(observed, wanted)
+    return Plan(
+        (*findings, loaded, enabled),
+        (*actions, *reload, *enable),
+        facts={"folder": wanted.folder, "workloads": wanted.workloads},
+    )
+
+
+_Judged = tuple[Finding, tuple[Action, ...]]
+
+
+def _file(check: str, file: OwnFile | Blocked, path: str, text: str | None, mode: int) -> _Judged:
+    expected = "%s as this version has it" % path if text else "no %s" % path
+    if isinstance(file, Blocked):
+        status = BLOCKED if text else OK
+        return Finding(check, status, expected, str(file), WARNING, hint=file.hint), ()
+    differs = file.differs(text, mode)
+    finding = Finding(check, OK, expected, "so" if text else "none is there")
+    if not differs:
+        return finding, ()
+    fix = "write %s" % path if text else "remove %s" % path
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=differs, fix=fix)
+    if file.obstacle:
+        hint = "%s. %s" % (file.obstacle, file.obstacle.hint)
+        return replace(finding, status=BLOCKED, fix="", hint=hint), ()
+    return finding, (FileWrite(file, text, mode, (check,)),)
+
+
+def _loaded(observed: Observed, written: Sequence[str]) -> _Judged:
+    """Whether systemd has read the unit files as they are, and its reload once some are written."""
+    expected = "systemd has read the units as they are"
+    if isinstance(observed.units, Blocked):
+        return Finding("units_loaded", SKIPPED, expected, str(observed.units)), ()
+    stale = sorted(name for name, unit in observed.units.items() if unit.stale)
+    finding = Finding("units_loaded", OK, expected, ", ".join(stale) or "so")
+    repairs = tuple(written)
+    if stale:
+        finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")
+        repairs = (*repairs, "units_loaded")
+    if not repairs:
+        return finding, ()
+    argv = (observed.systemctl, "daemon-reload")
+    return finding, (Command("systemd", argv, "", "reads its units again\n", repairs),)
+
+
+def _enabled(observed: Observed, wanted: Wanted) -> _Judged:
+    names = ["%s.service" % name for name in wanted.enabled]
+    expected = "%s start with the node" % ", ".join(names) if names else "none has to"
+    if not names:
+        return Finding("units_enabled", OK, expected, "none is named"), ()
+    if isinstance(observed.units, Blocked):
+        return Finding("units_enabled", SKIPPED, expected, str(observed.units)), ()
+    missing = [name for name in names if not observed.units.get(name, Unit(False, False)).enabled]
+    finding = Finding("units_enabled", OK, expected, "so")
+    if not missing:
+        return finding, ()
+    actual = "%s: not enabled" % ", ".join(missing)
+    fix = "systemctl enable; nothing is started"
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix=fix)
+    argv = (observed.systemctl, "enable", *missing)
+    after = "".join("%s enabled\n" % name for name in missing)
+    return finding, (Command("systemd", argv, "", after, ("units_enabled",)),)

@@ -1,0 +1,216 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scripts and units on a node that is a folder, with a systemd that is a script."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import launchers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launchers import (
+    Unit,
+    Wanted,
+    observe,
+    parse_show,
+    plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+
+# Its units are stale when `stale` is there, and enabled when they are named in `enabled`.
+SYSTEMCTL = """#!/bin/sh
+cd {root}
+echo "$*" >>calls
+case $1 in
+    daemon-reload) rm -f stale ;;
+    enable) shift; printf '%s\\n' "$@" >>enabled ;;
+    show)
+        shift 3
+        for unit; do
+            printf 'Id=%s\\nLoadState=loaded\\n' "$unit"
+            [ -e stale ] && echo NeedDaemonReload=yes || echo NeedDaemonReload=no
+            grep -qsx "$unit" enabled && echo UnitFileState=enabled || echo UnitFileState=disabled
+            echo
+        done ;;
+esac
+"""
+FILES = {
+    *("launcher_dgxspark", "launcher_dgxspark_vllm"),
+    *("launcher_dgxspark_ray_head", "launcher_dgxspark_ray_worker"),
+    *("unit_dgxspark_vllm", "unit_dgxspark_ray_head", "unit_dgxspark_ray_worker"),
+}
+RAY = {"ray_head_address": "192.0.2.1", "ray_node_address": "192.0.2.2"}
+
+
+class Node:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.systemctl = root / "systemctl"
+        self.systemctl.write_text(SYSTEMCTL.replace("{root}", str(root)))
+        self.systemctl.chmod(0o755)
+
+    def calls(self, verb: str) -> list[str]:
+        lines = (self.root / "calls").read_text().splitlines()
+        return [line for line in lines if line.startswith(verb)]
+
+    def wanted(self, **parameters: Any) -> Wanted:
+        return Wanted(
+            **{
+                "folder": "/opt/bin",
+                "unit_folder": "/etc/units",
+                "workloads": "/etc/work",
+                "ray_file": "/etc/ray.env",
+                "paths_file": "/etc/paths.env",
+                "user": "root",
+                "starts": 3,
+                "interval": 3600,
+                "ray_head_address": "",
+                "ray_node_address": "",
+                "ray_port": 6379,
+                "ray_object_store_bytes": 0,
+                "limits": {"MEMLOCK": "infinity", "NOFILE": 1024},
+                "enabled": [],
+                **{
+                    name: str(self.root) + path
+                    for name, path in (
+                        ("folder", "/bin"),
+                        ("unit_folder", "/units"),
+                        ("ray_file", "/ray.env"),
+                    )
+                },
+                **parameters,
+            }
+        )
+
+    def run(self, act: bool, **parameters: Any) -> tuple[dict[str, Any], str]:
+        wanted = self.wanted(**parameters)
+        return converge(partial(observe, wanted), partial(plan, wanted=wanted), act)
+
+    def repaired(self, *checks: str, **parameters: Any) -> dict[str, Any]:
+        """Check and run announce and do the same; the next run is silent."""
+        checked, _complaint = self.run(False, **parameters)
+        assert having(checked, "drift") == set(checks)
+        done, complaint = self.run(True, **parameters)
+        assert having(done, "fixed") == set(checks), complaint
+        assert (done["changed"], done["diff"]) == (checked["changed"], checked["diff"])
+        again, complaint = self.run(True, **parameters)
+        assert (again["changed"], complaint) == (False, "")
+        return done
+
+
+def having(result: dict[str, Any], status: str) -> set[str]:
+    return {found["check"] for found in result["findings"] if found["status"] == status}
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    node = Node(tmp_path)
+    monkeypatch.setattr(launchers, "find_tool", lambda _name: str(node.systemctl))
+    return node
+
+
+@pytest.fixture
+def converged(node: Node) -> Node:
+    assert node.run(True)[1] == ""
+    return node
+
+
+def test_a_fresh_node_gets_scripts_and_units_and_systemd_reads_them(node: Node) -> None:
+    node.repaired(*FILES)
+    assert (node.root / "bin" / "dgxspark").stat().st_mode & 0o777 == 0o755
+    assert (node.root / "units" / "dgxspark-vllm@.service").stat().st_mode & 0o777 == 0o644
+    assert len(node.calls("daemon-reload")) == 1
+    assert not (node.root / "ray.env").exists()
+
+
+def test_an_edited_launcher_is_put_right_without_a_reload(converged: Node) -> None:
+    script = converged.root / "bin" / "dgxspark-vllm"
+    script.write_text(script.read_text() + "echo mine\n")
+    converged.repaired("launcher_dgxspark_vllm")
+    script.chmod(0o777)
+    converged.repaired("launcher_dgxspark_vllm")
+    assert len(converged.calls("daemon-reload")) == 1
+
+
+def test_an_edited_unit_is_put_right_with_a_reload(converged: Node) -> None:
+    (converged.root / "units" / "dgxspark-ray-head.service").unlink()
+    converged.repaired("unit_dgxspark_ray_head")
+    assert len(converged.calls("daemon-reload")) == 2
+    (converged.root / "stale").write_text("")
+    converged.repaired("units_loaded")
+    assert len(converged.calls("daemon-reload")) == 3
+
+
+def test_ray_is_told_its_addresses_where_it_is_used(converged: Node) -> None:
+    converged.repaired("ray_config", **RAY, ray_object_store_bytes=9)
+    text = (converged.root / "ray.env").read_text()
+    assert text.splitlines()[1:] == [
+        "RAY_HEAD_ADDRESS=192.0.2.1",
+        "RAY_NODE_ADDRESS=192.0.2.2",
+        "RAY_PORT=6379",
+        "RAY_OBJECT_STORE_BYTES=9",
+    ]
+    converged.repaired("ray_config")
+    assert not (converged.root / "ray.env").exists()
+
+
+def test_units_are_enabled_and_not_started(converged: Node) -> None:
+    converged.repaired("units_enabled", enabled=["dgxspark-ray-head", "dgxspark-vllm@tiny"])
+    enabled = "enable dgxspark-ray-head.service dgxspark-vllm@tiny.service"
+    assert converged.calls("enable") == [enabled]
+    assert converged.calls("start") == []
+
+
+def test_files_of_others_are_left_alone_and_the_rest_is_written(node: Node) -> None:
+    (node.root / "bin" / "dgxspark").mkdir(parents=True)
+    foreign = node.root / "units" / "dgxspark-ray-head.service"
+    foreign.parent.mkdir()
+    foreign.write_text("[Service]\nExecStart=/theirs\n")
+    result, complaint = node.run(True)
+    assert having(result, "blocked") == {"launcher_dgxspark", "unit_dgxspark_ray_head"}
+    assert having(result, "fixed") == FILES - {"launcher_dgxspark", "unit_dgxspark_ray_head"}
+    assert foreign.read_text() == "[Service]\nExecStart=/theirs\n"
+    assert "somebody else" in complaint
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -ABRT $$\n"])
+def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) -> None:
+    node.systemctl.write_text(text)
+    result, _complaint = node.run(False, enabled=["dgxspark-ray-head"])
+    assert having(result, "skipped") == {"units_loaded", "units_enabled"}
+
+
+def test_what_systemd_says() -> None:
+    text = (
+        "Id=a.service\nNeedDaemonReload=yes\nUnitFileState=enabled\n\n"
+        "UnitFileState=\nId=b@x.service\nNeedDaemonReload=no\n\ngarbage\n"
+    )
+    assert parse_show(text) == {
+        "a.service": Unit(stale=True, enabled=True),
+        "b@x.service": Unit(stale=False, enabled=False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"folder": "bin"}, "folder: expected an absolute path"),
+        ({"folder": "/opt/../etc"}, "folder: expected an absolute path"),
+        ({"workloads": "/etc/x y"}, "workloads: expected an absolute path"),
+        ({"paths_file": "/etc/$(id)"}, "paths_file: expected an absolute path"),
+        ({"user": "alice\nExecStart=/bin/sh"}, "user: expected the name"),
+        ({"ray_head_address": "spark1.local"}, "ray_head_address: "),
+        ({"ray_head_address": "192.0.2.1"}, "both are needed"),
+        ({"starts": 0}, "starts: expected more than 0"),
+        ({"limits": {"MEMLOCK": "1\nUser=root"}}, "limits: expected"),
+        ({"limits": {"memlock": 1}}, "limits: expected"),
+        ({"enabled": ["sshd"]}, "enabled: expected"),
+        ({"enabled": ["dgxspark-vllm@../x"]}, "enabled: expected"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(node: Node, parameters: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        node.wanted(**parameters)
