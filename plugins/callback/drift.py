@@ -17,11 +17,11 @@ description:
   - A spec whose task was skipped is C(not assessed), and a node that could not be reached is
     C(unreachable); neither is ever counted as V(ok).
   - A run without ensure modules prints nothing.
-author:
-  - dgxspark.suite contributors (@dgxspark)
   - With a folder for reports it also writes C(drift.json), C(drift.xml) for JUnit and
     C(drift.html), one page that needs nothing else. They say what the screen says, in a stable
     order, so that two reports can be compared.
+author:
+  - dgxspark.suite contributors (@dgxspark)
 options:
   report_dir:
     description:
