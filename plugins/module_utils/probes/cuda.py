@@ -83,6 +83,26 @@ def parse_driver(text: str) -> tuple[str, bool]:
     return (match[1] if match else "", "Open Kernel Module" in text)
 
 
+def gpu_evidence(devices: str = "/sys/bus/pci/devices", control: str = "/dev/nvidiactl") -> str:
+    """What tells that this machine has a GPU of NVIDIA's, in working order or not; empty if none.
+
+    A display controller (PCI class 03) of vendor 10de, or what the driver makes when it is loaded.
+    """
+    for device in sorted(glob.glob(os.path.join(glob.escape(devices), "*"))):
+        vendor, kind = (_first_line(os.path.join(device, name)) for name in ("vendor", "class"))
+        if vendor == "0x10de" and kind.startswith("0x03"):
+            return "PCI device %s" % os.path.basename(device)
+    return control if os.path.exists(control) else ""
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            return stream.readline().strip()
+    except OSError:
+        return ""
+
+
 def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
     """Every toolkit below /usr/local and the one that the link names, newest first."""
     homes = {os.path.realpath(home) for home in (*glob.glob(pattern), link) if os.path.isdir(home)}

@@ -1,6 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reach the Python that will run Triton, in a virtual environment or an image, and ask it."""
+"""Reach the Python that will serve, in a virtual environment or an image, and ask it.
+
+What is asked is the business of the probe that is carried there; ask() is about Triton.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
 )
 
 # What the other interpreter is given; each finds its imports among those before it.
-_CARRIED = tuple(module.__name__ for module in (command, ptxas, interpreter, triton))
+TRITON_PROBE = tuple(module.__name__ for module in (command, ptxas, interpreter, triton))
 
 # Not the owner's label: no launch and no stop is to take a probe for one of its own.
-_LABEL = LABEL + "probe=ptxas"
+_LABEL = LABEL + "probe=%s"
 
 # What --mount, a line of comma-separated values, takes for its own.
 _UNMOUNTABLE = ',"\r\n'
@@ -88,27 +91,33 @@ class Report:
 
 @dataclass(frozen=True)
 class Venv:
-    """The interpreter of a virtual environment on this node."""
+    """The interpreter of a virtual environment on this node.
+
+    spec names the asker: its role's variable lists the targets.
+    """
 
     path: str
+    spec: str = "ptxas"
 
     isolated = False
 
-    def put(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any] | Problem:
-        """The answer of probes.triton to the request, within timeout seconds."""
+    def put(
+        self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
+    ) -> dict[str, Any] | Problem:
+        """The answer to the request of the last of the modules in probe, within timeout seconds."""
         python = os.path.join(self.path, "bin", "python")
         # Made here so that nothing remains even if the interpreter has to be killed.
         with tempfile.TemporaryDirectory(prefix="dgxspark-venv-") as private:
             env = {"HOME": private, "TMPDIR": private}
-            sources = interpreter.sources_of(_CARRIED)
+            sources = interpreter.sources_of(probe)
             told, result = interpreter.ask([python], sources, request, timeout, env)
         if told:
             return told
         if not os.path.isdir(self.path):
             return Problem(
                 "%s is not a directory" % self.path,
-                "Create the virtual environment there, or correct venv (role:"
-                " dgxspark_ptxas_targets).",
+                "Create the virtual environment there, or correct venv (role: dgxspark_%s_targets)."
+                % self.spec,
             )
         return Problem(
             "%s gives no answer: %s" % (python, result.describe()),
@@ -118,16 +127,27 @@ class Venv:
 
 @dataclass(frozen=True)
 class Image:
-    """The interpreter in a container image, by the Docker engine of this node."""
+    """The interpreter in a container image, by the Docker engine of this node.
+
+    spec names the asker: its role's variable lists the targets, and its containers are labelled so.
+    gpus is what the engine's option of that name is given; empty for none.
+    """
 
     name: str
     docker: str
     python: str
+    spec: str = "ptxas"
+    gpus: str = ""
 
     isolated = True
 
-    def put(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any] | Problem:
-        """The answer of probes.triton to the request, within timeout seconds and the start-up."""
+    def put(
+        self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
+    ) -> dict[str, Any] | Problem:
+        """The answer as Venv.put gives it, within timeout seconds and the start-up.
+
+        The request's mounted are the files of the node that the container gets to see.
+        """
         argv = [self.docker, "image", "inspect", "--format", "{{.Id}}", self.name]
         inspected = command.run(argv, _CONTAINER_SECONDS)
         if not inspected.ok:
@@ -142,8 +162,11 @@ class Image:
         argv += ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--env", "TMPDIR=/tmp"]
         for path, source in mounts.items():
             argv += ["--mount", "type=bind,source=%s,target=%s,readonly" % (source, path)]
-        argv += ["--label", _LABEL, "--workdir", "/", "--entrypoint", self.python, self.name]
-        sources = interpreter.sources_of(_CARRIED)
+        if self.gpus:
+            argv += ["--gpus", self.gpus]
+        argv += ["--label", _LABEL % self.spec, "--workdir", "/"]
+        argv += ["--entrypoint", self.python, self.name]
+        sources = interpreter.sources_of(probe)
         limit = timeout + _CONTAINER_SECONDS
         try:
             told, result = interpreter.ask(argv, sources, request, limit)
@@ -159,7 +182,7 @@ class Image:
         return Problem(
             "%s in %s gives no answer: %s" % (self.python, self.name, why),
             "See that `%s` answers, or name another interpreter by image_python (role: in"
-            " dgxspark_ptxas_targets)." % trial,
+            " dgxspark_%s_targets)." % (trial, self.spec),
         )
 
     def _why_absent(self, inspected: command.Result) -> Problem:
@@ -217,7 +240,7 @@ def ask(
         "mounted": [path for path in lent if os.path.isfile(path)] if target.isolated else [],
     }
     try:
-        told = target.put(request, timeout * (len(changes) + 1))
+        told = target.put(TRITON_PROBE, request, timeout * (len(changes) + 1))
     except OSError as error:
         return Problem("no room to work in: %s" % error, "See that /tmp can be written.")
     if isinstance(told, Problem):

@@ -35,7 +35,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import
 )
 
 # Everything that Triton or ptxas could write goes to the private directory in these.
-_PRIVATE = (
+PRIVATE = (
     "HOME",
     "TMPDIR",
     "XDG_CACHE_HOME",
@@ -108,7 +108,7 @@ def _run_trial(
         if value is not None:
             env[name] = value
     with tempfile.TemporaryDirectory(prefix="dgxspark-triton-") as private:
-        env.update(dict.fromkeys(_PRIVATE, private))
+        env.update(dict.fromkeys(PRIVATE, private))
         question = {"arch": request["arch"], "expect": trial["expect"], "compile": compiles}
         told, result = ask([sys.executable], sources, question, request["timeout"], env)
     told = told or {}
@@ -148,7 +148,7 @@ def _trial(request: Mapping[str, Any]) -> None:
         told["path"] = _chosen(compiler, number)
         reply(told)
         if request["compile"] and request["expect"] in ("", told["path"]):
-            _compile(number)
+            compile_kernel(number)
             told["compiled"] = True
     except Exception as error:  # whatever a foreign library raises is the answer
         told["error"] = "%s: %s" % (type(error).__name__, error)
@@ -164,11 +164,21 @@ def _chosen(compiler: types.ModuleType, number: int) -> str:
     return str(tool[0] if isinstance(tool, tuple) else tool.path)
 
 
-def _compile(number: int) -> None:
-    """Compile a kernel to a cubin, for which no GPU is needed; raises whatever Triton raises."""
+def compile_kernel(number: int) -> None:
+    """Compile a kernel to a cubin for a compute capability such as 121, for which no GPU is needed.
+
+    Raises whatever Triton raises. Needs a private TMPDIR.
+    """
     triton = importlib.import_module("triton")
     compiler = importlib.import_module("triton.compiler")
     target = importlib.import_module("triton.backends.compiler").GPUTarget("cuda", number, 32)
+    source = compiler.ASTSource(fn=kernel(), signature={"target": "*fp32"})
+    if not triton.compile(source, target=target).asm.get("cubin"):
+        raise RuntimeError("Triton compiled, and left no cubin")
+
+
+def kernel() -> Any:
+    """The kernel store_one(target), which stores a 1; needs a private TMPDIR."""
     path = os.path.join(os.environ["TMPDIR"], "dgxspark_kernel.py")
     with open(path, "w", encoding="ascii") as stream:
         stream.write(_KERNEL)  # Triton reads the source of a kernel from its file
@@ -177,6 +187,4 @@ def _compile(number: int) -> None:
         raise ImportError(path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    source = compiler.ASTSource(fn=module.store_one, signature={"target": "*fp32"})
-    if not triton.compile(source, target=target).asm.get("cubin"):
-        raise RuntimeError("Triton compiled, and left no cubin")
+    return module.store_one

@@ -16,11 +16,13 @@ apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server sudo ca-certificates \
     python3 python3-venv python3-requests docker.io ${client:+"$client"} iptables \
     iproute2 iputils-ping procps rsync \
-    git curl build-essential ninja-build pkg-config rdma-core python3-dev libnuma1
+    git curl build-essential ninja-build pkg-config rdma-core python3-dev libnuma1 netplan.io
 command -v dockerd
 command -v docker
+# What the specs install: lists and archives stay in apt's cache, so that a node needs no network for them.
 apt-get clean
-rm -rf /var/lib/apt/lists/*
+printf 'Binary::apt::APT::Keep-Downloaded-Packages "true";\n' >/etc/apt/apt.conf.d/90-lab-keep
+apt-get install -y --no-install-recommends --download-only jq ethtool earlyoom iperf3
 
 # Every node gets its own identity at its first start.
 rm -f /etc/ssh/ssh_host_*_key* /etc/machine-id /var/lib/dbus/machine-id

@@ -1,0 +1,292 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Would vLLM serve here: imported, the GPU seen, a kernel compiled and run, help given.
+
+Nothing is repaired: what is wrong here is wrong with packages, pins or the driver, which have specs
+of their own, and the hints name them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    OK,
+    SKIPPED,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import PINS
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import vllm
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import gpu_evidence
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import capability
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import (
+    TRITON_PROBE,
+    Image,
+    Problem,
+    Target,
+    Venv,
+    find_docker,
+)
+
+SPEC = "vllm_runtime"
+_PROBE = (*TRITON_PROBE, vllm.__name__)
+
+_TARGET = "runtime_target"
+_IMPORT = "runtime_import"
+_DEVICE = "runtime_device"
+_COMPILE = "runtime_compile"
+_KERNEL = "runtime_kernel"
+_SERVE = "runtime_serve"
+# The probe's steps, each with the check that tells of it.
+_STEPS = {"import": _IMPORT, "device": _DEVICE, "compile": _COMPILE, "run": _KERNEL}
+
+_PACKAGES = {
+    True: "Use another image, or one built anew.",
+    False: "Repair the environment: run site.yml --tags vllm_venv.",
+}
+_NO_GPU = "no NVIDIA GPU on this node"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters; exactly one of venv and image. timeout is in seconds."""
+
+    venv: str | None
+    image: str | None
+    arch: str
+    gpu_name: str
+    gpus: str
+    paths_file: str
+    timeout: float
+    docker_bin: str | None
+    image_python: str
+
+    @property
+    def target(self) -> str:
+        """The virtual environment or the image, whichever it is."""
+        return self.image or self.venv or ""
+
+    @property
+    def capability(self) -> str:
+        """The compute capability of arch: 12.1 for sm_121."""
+        number = capability(self.arch)
+        return "%d.%d" % divmod(number, 10)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        try:
+            capability(self.arch)
+        except ValueError as error:
+            raise ValueError("arch: %s" % error) from error
+        try:
+            re.compile(self.gpu_name)
+        except re.error as error:
+            raise ValueError("gpu_name: no regular expression: %s" % error) from error
+        if self.timeout <= 0:
+            raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
+        if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
+            raise ValueError("image: expected the name or id of an image, found %r" % self.image)
+        for name in ("venv", "paths_file", "docker_bin"):
+            path = getattr(self, name)
+            if path is not None and not os.path.isabs(path):
+                raise ValueError("%s: expected an absolute path, found %r" % (name, path))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on.
+
+    gpu is what tells of a GPU of this node, empty if nothing does. told is what probes.vllm replied
+    in the launchers' environment, or why it could not be asked.
+    """
+
+    gpu: str
+    told: Mapping[str, Any] | Problem
+
+
+def observe(wanted: Wanted) -> Observed:
+    """Ask the target. Changes nothing."""
+    try:
+        values = EnvFile.read(wanted.paths_file).values()
+    except Blocked:
+        values = {}  # what is wrong with the file, ensure_ptxas tells
+    gpu = gpu_evidence()
+    target: Target = Venv(wanted.target, SPEC)
+    if wanted.image:
+        docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
+        gpus = wanted.gpus if gpu else ""
+        target = Image(wanted.image, docker, wanted.image_python, SPEC, gpus)
+    pins = {key: values[key] for key in PINS if key in values}
+    request = {
+        "arch": wanted.arch,
+        "env": pins,
+        "timeout": wanted.timeout,
+        "mounted": [path for path in pins.values() if os.path.isfile(path)],
+    }
+    try:
+        # Twice: for the end of the child that has all of the time to itself, and its parent.
+        told = target.put(_PROBE, request, 2 * wanted.timeout)
+    except OSError as error:
+        told = Problem("no room to work in: %s" % error, "See that /tmp can be written.")
+    return Observed(gpu, told)
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say about one observation. Pure, and never an action."""
+    told = observed.told
+    if isinstance(told, Problem):
+        expected = _expected(wanted)
+        why = Finding(_TARGET, BLOCKED, expected[_TARGET], told.actual, CRITICAL, hint=told.hint)
+        others = [
+            Finding(check, SKIPPED, expected[check], "not assessed: see %s" % _TARGET)
+            for check in (*_STEPS.values(), _SERVE)
+        ]
+        return Plan((why, *others), facts=_facts({}, wanted))
+    case = _Case(wanted, observed.gpu, told)
+    seconds = {_STEPS[step]: float(took) for step, took in told.get("seconds", {}).items()}
+    seconds[_SERVE] = float(told["serve"]["seconds"])
+    return Plan(case.findings(), facts=_facts(told, wanted), parity=case.parity(), seconds=seconds)
+
+
+def _expected(wanted: Wanted) -> dict[str, str]:
+    where = wanted.target
+    device = "a GPU of compute capability %s" % wanted.capability
+    if wanted.gpu_name:
+        device += " whose name matches %s" % wanted.gpu_name
+    return {
+        _TARGET: "the Python of %s runs" % where,
+        _IMPORT: "vLLM, what it has compiled, and torch can be imported in %s" % where,
+        _DEVICE: "torch in %s sees %s" % (where, device),
+        _COMPILE: "Triton compiles a kernel for %s where vLLM is loaded" % wanted.arch,
+        _KERNEL: "a kernel that Triton compiles runs on the GPU",
+        _SERVE: "`vllm serve --help` answers in %s" % where,
+    }
+
+
+def _facts(told: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+    target = {"image" if wanted.image else "venv": wanted.target}
+    if told.get("image"):
+        target["id"] = told["image"]
+    names = ("python", "torch", "cuda", "vllm")
+    return {
+        "target": target,
+        "versions": {name: told[name] for name in names if told.get(name)},
+        "devices": list(told.get("devices", [])),
+    }
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The usual case: the target has answered."""
+
+    wanted: Wanted
+    gpu: str
+    told: Mapping[str, Any]
+
+    def findings(self) -> tuple[Finding, ...]:
+        python = "Python %s" % self.told.get("python", "of no known version")
+        return (
+            self._finding(_TARGET, python),
+            self._import(),
+            self._device(),
+            self._compile(),
+            self._kernel(),
+            self._serve(),
+        )
+
+    def parity(self) -> dict[str, str]:
+        told = {name: self.told[name] for name in ("vllm", "torch") if self.told.get(name)}
+        return {"%s in %s" % (name, self.wanted.target): text for name, text in told.items()}
+
+    def _finding(self, check: str, actual: str, status: str = OK, hint: str = "") -> Finding:
+        severity = CRITICAL if status == BLOCKED else "info"
+        expected = _expected(self.wanted)[check]
+        return Finding(check, status, expected, actual, severity, hint=hint)
+
+    def _failure(self, step: str) -> str:
+        """Why a step did not come to its end; empty if it did, or was never begun."""
+        error = self.told.get("errors", {}).get(step, "")
+        if not error and self.told.get("step") == step:
+            error = self.told.get("died", "it ended without a word")
+        return " ".join(str(error).split())[:500]
+
+    def _unassessed(self, step: str) -> Finding | None:
+        """The finding of a step that was never begun, since an earlier one ended badly."""
+        if step in self.told.get("seconds", {}) or step == self.told.get("step"):
+            return None
+        reached = self.told.get("step") or ("device" if self.told.get("vllm") else "import")
+        check = _STEPS[step]
+        return self._finding(check, "not assessed: see %s" % _STEPS[reached], SKIPPED)
+
+    def _import(self) -> Finding:
+        failure = self._failure("import")
+        if failure:
+            return self._finding(_IMPORT, failure, BLOCKED, _PACKAGES[bool(self.wanted.image)])
+        built = self.told.get("cuda")
+        torch = "torch %s (%s)" % (self.told["torch"], "CUDA %s" % built if built else "no CUDA")
+        return self._finding(_IMPORT, "vLLM %s, %s" % (self.told["vllm"], torch))
+
+    def _device(self) -> Finding:
+        if not self.gpu:
+            return self._finding(_DEVICE, _NO_GPU, SKIPPED)
+        unassessed = self._unassessed("device")
+        if unassessed:
+            return unassessed
+        devices = self.told.get("devices")
+        if not devices:
+            failure = self._failure("device") or "torch sees no GPU"
+            hint = "See what nvidia-smi says (site.yml --tags cuda_toolchain)"
+            hint += ", and that this torch is a CUDA build."
+            there = "%s, though there is one: %s" % (failure, self.gpu)
+            return self._finding(_DEVICE, there, BLOCKED, hint)
+        actual = "; ".join("%(name)s, compute capability %(capability)s" % one for one in devices)
+        fits = [
+            one["capability"] == self.wanted.capability
+            and re.search(self.wanted.gpu_name, one["name"])
+            for one in devices
+        ]
+        if any(fits):
+            return self._finding(_DEVICE, actual)
+        hint = "If this node is meant to have that GPU, correct arch or gpu_name"
+        hint += " (role: dgxspark_vllm_runtime_arch, dgxspark_vllm_runtime_gpu_name)."
+        return self._finding(_DEVICE, actual, BLOCKED, hint)
+
+    def _compile(self) -> Finding:
+        unassessed = self._unassessed("compile")
+        if unassessed:
+            return unassessed
+        failure = self._failure("compile")
+        if failure:
+            hint = "See the findings of ensure_ptxas: run site.yml --tags ptxas."
+            return self._finding(_COMPILE, failure, BLOCKED, hint)
+        return self._finding(_COMPILE, "compiled")
+
+    def _kernel(self) -> Finding:
+        if not self.gpu:
+            return self._finding(_KERNEL, _NO_GPU, SKIPPED)
+        unassessed = self._unassessed("run")
+        if unassessed:
+            return unassessed
+        failure = self._failure("run")
+        if not failure and not self.told.get("ran"):
+            failure = "it ran, and did not write what it was to write"
+        if failure:
+            hint = "See the findings of ensure_cuda_toolchain and ensure_ptxas; dmesg may say more."
+            return self._finding(_KERNEL, failure, BLOCKED, hint)
+        return self._finding(_KERNEL, "it ran")
+
+    def _serve(self) -> Finding:
+        serve = self.told["serve"]
+        if serve["ok"]:
+            return self._finding(_SERVE, "%s answers" % serve["path"])
+        hint = _PACKAGES[bool(self.wanted.image)]
+        return self._finding(_SERVE, serve["said"], BLOCKED, hint)

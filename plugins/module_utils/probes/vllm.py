@@ -1,0 +1,167 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does vLLM work: imported, shown the GPU, asked for help. Inside the interpreter in question.
+
+Foreign libraries may hang or crash the process that loads them, so this happens in a child, which
+tells after each step how far it got.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import platform
+import re
+import shutil
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Callable
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.interpreter import (
+    Sources,
+    ask,
+    reply,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import capability
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.triton import (
+    PRIVATE,
+    compile_kernel,
+    kernel,
+)
+
+# How vLLM tells that what it has compiled cannot be loaded; it goes on, and fails at a request.
+_NOT_LOADED = re.compile(r"Failed to import from vllm\._")
+
+
+def answer(request: dict[str, Any], sources: Sources) -> None:
+    """Reply to {arch, env, timeout}, or to the child's part of it.
+
+    env is what the launchers' environment adds, timeout in seconds. The reply has what the child
+    told, see _steps, with died where it did not come to its end; and serve, {ok, said, seconds}.
+    """
+    if request.get("child"):
+        _steps(request)
+        return
+    timeout = float(request["timeout"])
+    with tempfile.TemporaryDirectory(prefix="dgxspark-vllm-") as private:
+        env = {**os.environ, **request["env"], **dict.fromkeys(PRIVATE, private)}
+        # Told at once: where a home cannot be written, vLLM only complains of that.
+        env["VLLM_NO_USAGE_STATS"] = "1"
+        with ThreadPoolExecutor(1) as beside:
+            serving = beside.submit(run, [_vllm(), "serve", "--help"], timeout, env=env)
+            child = {**request, "child": True}
+            told, result = ask([sys.executable], sources, child, timeout, env)
+            helped = serving.result()
+    found = told or {}
+    if not result.ok:
+        found["died"] = result.describe()
+    answered = helped.ok and "usage" in helped.stdout.lower()
+    said = helped.describe() if not helped.ok else "" if answered else "it tells no usage"
+    found["serve"] = {
+        "path": helped.argv[0],
+        "ok": answered,
+        "said": said,
+        "seconds": round(helped.seconds, 2),
+    }
+    reply(found)
+
+
+def _vllm() -> str:
+    """The program beside this interpreter, or wherever this environment would find it."""
+    beside = [os.path.dirname(sys.executable), sysconfig.get_path("scripts")]
+    paths = [os.path.join(folder, "vllm") for folder in beside]
+    there = next((path for path in paths if os.path.exists(path)), "")
+    return there or shutil.which("vllm") or paths[0]
+
+
+def _steps(request: Mapping[str, Any]) -> None:
+    """Reply, before and after each step, with python, torch, cuda, vllm, devices, compiled, ran.
+
+    cuda is the CUDA version that torch was built for, devices a list of {name, capability, bytes}.
+    errors and seconds are by step: import, device, compile, run. step is the one at work: where the
+    process dies without more, it was in that.
+    """
+    told: dict[str, Any] = {"python": platform.python_version(), "errors": {}, "seconds": {}}
+
+    def step(name: str, work: Callable[[], Mapping[str, Any]]) -> bool:
+        told["step"] = name
+        reply(told)
+        started = time.monotonic()
+        try:
+            told.update(work())
+        except Exception as error:  # whatever a foreign library raises is the answer
+            told["errors"][name] = "%s: %s" % (type(error).__name__, error)
+        told["seconds"][name] = round(time.monotonic() - started, 2)
+        return name not in told["errors"]
+
+    if step("import", _import):
+        seen = step("device", _devices) and told["devices"]
+        step("compile", partial(_compile, capability(request["arch"])))
+        if seen:
+            step("run", _run_kernel)
+    told["step"] = ""
+    reply(told)
+
+
+class _Complaints(logging.Handler):
+    """Keeps what vLLM tells of compiled parts that cannot be loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if _NOT_LOADED.search(record.getMessage()):
+            self.heard.append(record.getMessage())
+
+
+def _import() -> dict[str, str]:
+    torch = importlib.import_module("torch")
+    vllm = importlib.import_module("vllm")
+    complaints = _Complaints()
+    logging.getLogger("vllm").addHandler(complaints)
+    # Has the platform load those extension modules that are meant for this machine.
+    importlib.import_module("vllm._custom_ops")
+    if complaints.heard:
+        raise ImportError("; ".join(complaints.heard))
+    # What serves is imported only when it is asked for.
+    _engine = vllm.LLM
+    return {
+        "torch": str(torch.__version__),
+        "cuda": torch.version.cuda or "",
+        "vllm": str(vllm.__version__),
+    }
+
+
+def _compile(number: int) -> dict[str, bool]:
+    compile_kernel(number)
+    return {"compiled": True}
+
+
+def _devices() -> dict[str, list[dict[str, Any]]]:
+    """The GPUs that torch sees; raises, with torch's reason, where it sees none."""
+    cuda = importlib.import_module("torch").cuda
+    if not cuda.is_available():
+        cuda.init()
+    found = []
+    for index in range(cuda.device_count()):
+        about = cuda.get_device_properties(index)
+        kind = "%d.%d" % (about.major, about.minor)
+        found.append({"name": about.name, "capability": kind, "bytes": about.total_memory})
+    return {"devices": found}
+
+
+def _run_kernel() -> dict[str, bool]:
+    """Whether a kernel that Triton compiles for this GPU does what it is to do on it."""
+    torch = importlib.import_module("torch")
+    target = torch.zeros(1, device="cuda")
+    kernel()[(1,)](target)
+    torch.cuda.synchronize()
+    return {"ran": bool(target.item() == 1.0)}

@@ -1,0 +1,223 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""See that vLLM would serve on a node; see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ensure_vllm_runtime
+short_description: See that vLLM would serve on a node
+version_added: 0.1.0
+description:
+  - Imports vLLM, what it has compiled, and torch in a virtual environment or in a container image,
+    has torch tell which GPU it sees, has Triton compile a kernel and run it on the GPU, and asks
+    C(vllm serve --help).
+  - Nothing is repaired. What is wrong here is wrong with packages, pins or the driver, which
+    M(dgxspark.suite.ensure_vllm_venv), M(dgxspark.suite.ensure_ptxas) and
+    M(dgxspark.suite.ensure_cuda_toolchain) repair; the hints say which.
+  - On a node without a GPU of NVIDIA's, what needs one is V(skipped) with that reason.
+  - It takes as long as vLLM takes to be imported, some seconds on a Spark; RV(seconds) tells.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+  - dgxspark.suite.ensure
+options:
+  venv:
+    description:
+      - Path of the virtual environment with vLLM, for example V(/opt/ai-tools/vllm-env).
+      - Exactly one of O(venv) and O(image) is required.
+    type: path
+  image:
+    description:
+      - Container image with vLLM, as the Docker engine of the node knows it. It is never pulled.
+      - It is asked in a container without network that can write nowhere but to its own memory, and
+        that sees the node's GPU if there is one.
+    type: str
+  arch:
+    description: The GPU architecture to compile for, as C(ptxas) calls it. V(sm_121) is the GB10's.
+    type: str
+    default: sm_121
+  gpu_name:
+    description:
+      - A regular expression that is found in the name of the GPU, as torch tells it.
+      - Empty for any name.
+    type: str
+    default: GB10
+  gpus:
+    description: What C(docker run --gpus) is given for O(image), on a node that has a GPU.
+    type: str
+    default: all
+  paths_file:
+    description: The file with the pins that the launchers give to vLLM. It is only read.
+    type: path
+    default: /etc/dgxspark/paths.env
+  timeout:
+    description: How long vLLM may take to be imported, and to tell its help, in seconds.
+    type: int
+    default: 180
+  docker_bin:
+    description:
+      - The Docker client, for O(image).
+      - If not set, E(DOCKER_BIN) of O(paths_file) is used, or else the one in the standard
+        directories.
+    type: path
+  image_python:
+    description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
+    type: str
+    default: python3
+"""
+
+EXAMPLES = r"""
+---
+- name: See that vLLM of the virtual environment would serve
+  dgxspark.suite.ensure_vllm_runtime:
+    venv: /opt/ai-tools/vllm-env
+  become: true
+
+- name: See what an image has to offer on a node with another GPU
+  dgxspark.suite.ensure_vllm_runtime:
+    image: vllm/vllm-openai:v0.11.0
+    arch: sm_90
+    gpu_name: H100
+  become: true
+"""
+
+RETURN = r"""
+spec:
+  description: Name of the spec, for reports.
+  returned: always
+  type: str
+  sample: vllm_runtime
+findings:
+  description: What each check saw.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: Stable id of the check.
+      type: str
+      sample: runtime_import
+    status:
+      description:
+        - V(ok); V(blocked), not as it should be, and repaired by another module; V(skipped), not
+          assessed, for the reason in RV(findings[].actual); V(accepted), left as it is, see
+          O(accepted).
+      type: str
+      sample: ok
+    severity:
+      description: V(info) or V(critical).
+      type: str
+      sample: info
+    expected:
+      description: What should be.
+      type: str
+      sample: vLLM, what it has compiled, and torch can be imported in /opt/ai-tools/vllm-env
+    actual:
+      description: What is.
+      type: str
+      sample: vLLM 0.32.0, torch 2.13.0 (CUDA 13.0)
+    fix:
+      description: Always empty.
+      type: str
+      sample: ""
+    hint:
+      description: What a person does about it.
+      type: str
+      sample: ""
+paths:
+  description: Always empty.
+  returned: always
+  type: dict
+  sample: {}
+parity:
+  description: What should be the same on every node, by name.
+  returned: always
+  type: dict
+  sample:
+    vllm in /opt/ai-tools/vllm-env: 0.32.0
+seconds:
+  description: What each check took, in seconds, by check id. Help is asked for beside the others.
+  returned: always
+  type: dict
+  sample:
+    runtime_import: 6.1
+diff:
+  description: Always empty, since nothing is changed.
+  returned: always
+  type: dict
+  sample: {before: "", after: "", before_header: "", after_header: ""}
+target:
+  description: The O(venv), or the O(image) with its C(id).
+  returned: always
+  type: dict
+  sample:
+    venv: /opt/ai-tools/vllm-env
+versions:
+  description: Versions of C(python), C(torch), C(vllm), and the C(cuda) that torch was built for.
+  returned: always
+  type: dict
+  sample: {python: 3.12.3, torch: 2.13.0, cuda: "13.0", vllm: 0.32.0}
+devices:
+  description: The GPUs that torch sees.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+    capability:
+      description: Its compute capability.
+      type: str
+    bytes:
+      description: Its memory, in bytes; on a GB10 that of the whole machine.
+      type: int
+  sample:
+    - {name: NVIDIA GB10, capability: "12.1", bytes: 128526000128}
+"""
+
+from functools import partial
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import vllm_runtime
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    ARGUMENTS,
+    ensure,
+    own_parameters,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "venv": {"type": "path"},
+            "image": {"type": "str"},
+            "arch": {"type": "str", "default": "sm_121"},
+            "gpu_name": {"type": "str", "default": "GB10"},
+            "gpus": {"type": "str", "default": "all"},
+            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+            "timeout": {"type": "int", "default": 180},
+            "docker_bin": {"type": "path"},
+            "image_python": {"type": "str", "default": "python3"},
+            **ARGUMENTS,
+        },
+        mutually_exclusive=[("venv", "image")],
+        required_one_of=[("venv", "image")],
+        supports_check_mode=True,
+    )
+    try:
+        wanted = vllm_runtime.Wanted(**own_parameters(module))
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    observe = partial(vllm_runtime.observe, wanted)
+    ensure(module, vllm_runtime.SPEC, observe, partial(vllm_runtime.plan, wanted=wanted))
+
+
+if __name__ == "__main__":
+    main()
