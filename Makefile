@@ -70,12 +70,15 @@ molecule: venv-dev ## all Molecule scenarios, on the lab
 ##
 ## Keep it
 
-.PHONY: venv venv-dev format clean
+.PHONY: venv venv-dev contracts format clean
 venv: ## make or complete .venv: what a controller needs
 	@$(tools)/venv.sh
 
 venv-dev: ## and what the tests and linters need
 	@$(tools)/venv.sh dev
+
+contracts: venv-dev ## write the modules' documentation into docs/contracts
+	@python tests/tools/contracts.py
 
 format: venv-dev ## let ruff order the imports and format the Python files
 	@ruff check --fix

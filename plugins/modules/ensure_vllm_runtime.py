@@ -93,42 +93,18 @@ spec:
   type: str
   sample: vllm_runtime
 findings:
-  description: What each check saw.
+  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
-  contains:
-    check:
-      description: Stable id of the check.
-      type: str
-      sample: runtime_import
-    status:
-      description:
-        - V(ok); V(blocked), not as it should be, and repaired by another module; V(skipped), not
-          assessed, for the reason in RV(findings[].actual); V(accepted), left as it is, see
-          O(accepted).
-      type: str
-      sample: ok
-    severity:
-      description: V(info) or V(critical).
-      type: str
-      sample: info
-    expected:
-      description: What should be.
-      type: str
-      sample: vLLM, what it has compiled, and torch can be imported in /opt/ai-tools/vllm-env
-    actual:
-      description: What is.
-      type: str
-      sample: vLLM 0.32.0, torch 2.13.0 (CUDA 13.0)
-    fix:
-      description: Always empty.
-      type: str
-      sample: ""
-    hint:
-      description: What a person does about it.
-      type: str
-      sample: ""
+  sample:
+    - check: runtime_import
+      status: ok
+      severity: info
+      expected: vLLM, what it has compiled, and torch can be imported in /opt/ai-tools/vllm-env
+      actual: vLLM 0.32.0, torch 2.13.0 (CUDA 13.0)
+      fix: ""
+      hint: ""
 paths:
   description: Always empty.
   returned: always
