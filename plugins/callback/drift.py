@@ -51,6 +51,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import (
     ORDER,
     Entry,
     Report,
+    natural,
     write,
 )
 
@@ -160,7 +161,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         if not self.status:
             return
-        nodes = sorted({node for node, _spec in self.status} | set(self.unreachable))
+        nodes = sorted({node for node, _spec in self.status} | set(self.unreachable), key=natural)
         specs = sorted({spec for _node, spec in self.status})
         self._display.banner("DRIFT REPORT")
         width = max(len(word) for word in (*nodes, "node")) + 2
@@ -220,7 +221,9 @@ class CallbackModule(CallbackBase):
     def _together(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
         """What is not ok, (spec, finding) -> nodes: nodes that drift alike are told of once."""
         together: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
-        for node, spec, finding in sorted(self.findings, key=lambda entry: entry[:2]):
+        for node, spec, finding in sorted(
+            self.findings, key=lambda entry: (natural(entry[0]), entry[1])
+        ):
             if finding["status"] != "ok":
                 nodes = together.setdefault((spec, tuple(finding.items())), [])
                 if node not in nodes:

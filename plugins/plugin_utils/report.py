@@ -9,6 +9,7 @@ import hashlib
 import html
 import json
 import os
+import re
 import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -32,6 +33,11 @@ ORDER = (
     "skipped",
 )
 _WRONG = ("blocked", "drift")
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """The key by which node2 comes before node10."""
+    return [(word, int(part or 0)) for word, part in re.findall(r"(\D*)(\d*)", name)]
 
 
 @dataclass(frozen=True, order=True)
@@ -72,7 +78,14 @@ class Report:
         """By node and spec, the worst first, each check once."""
         unique = dict.fromkeys(self.entries)
         return sorted(
-            unique, key=lambda one: (one.node, one.spec, ORDER.index(one.status), one.check, one)
+            unique,
+            key=lambda one: (
+                natural(one.node),
+                one.spec,
+                ORDER.index(one.status),
+                one.check,
+                one,
+            ),
         )
 
     def counts(self) -> dict[str, int]:

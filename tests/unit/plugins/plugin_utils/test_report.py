@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import (
     Entry,
     Report,
+    natural,
     to_html,
     to_json,
     to_junit,
@@ -216,3 +217,16 @@ def test_the_page_fits_a_phone(report: Report, tmp_path: Path) -> None:
     measured = re.search(r"<title>(\d+) of (\d+)</title>", done.stdout)
     assert measured, done.stdout
     assert int(measured[1]) <= int(measured[2]) <= 360
+
+
+def test_nodes_are_in_the_order_in_which_people_count() -> None:
+    names = ["spark10", "spark9", "rack2-spark1", "rack10-spark1", "spark", "10", "9"]
+    assert sorted(names, key=natural) == [
+        "9",
+        "10",
+        "rack2-spark1",
+        "rack10-spark1",
+        "spark",
+        "spark9",
+        "spark10",
+    ]
