@@ -67,6 +67,9 @@ build: venv ## build the collection, install it from that tarball, resolve its p
 molecule: venv-dev ## all Molecule scenarios, on the lab
 	@molecule test --all --no-command-borders
 
+bench: venv-dev ## what things cost, on the lab and on this machine; asserts nothing
+	@for file in tests/benchmarks/bench_*.py; do echo "bench: $$file"; python "$$file"; done
+
 ##
 ## Keep it
 
