@@ -1,0 +1,93 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Memory really runs out: the workload dies, the node stays in reach."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from lab import INVENTORY, module, on_node, run, site
+
+NODE = "spark1"
+HOG = "held = []\nwhile True: held.append(bytearray(16 << 20))"
+# As much as stands between the threshold and what is available now, and twice that again.
+STEPS = """
+import time
+held = []
+for _ in range(40):
+    held.append(bytearray(b'x') * (32 << 20))
+    time.sleep(0.1)
+"""
+
+
+def answers() -> bool:
+    """Whether sshd lets us in, and the engine answers."""
+    done = run("ansible", *INVENTORY, NODE, "-m", "ansible.builtin.ping")
+    return done.returncode == 0 and on_node(NODE, "docker info --format '{{.ID}}'") != ""
+
+
+def available_mib() -> int:
+    return int(on_node(NODE, "awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo"))
+
+
+def test_a_container_that_exhausts_its_memory_dies_alone() -> None:
+    name = "dgxspark-test-hog"
+    limits = "--memory 256m --memory-swap 256m"
+    said = on_node(
+        NODE,
+        f"docker run --name {name} {limits} dgxspark-lab/triton:3.5.1 python3 -c '{HOG}' || true;"
+        f" docker inspect --format '{{{{.State.OOMKilled}}}}' {name}; docker rm {name}",
+    )
+    assert said.splitlines()[0] == "true"
+    assert answers()
+
+
+@pytest.fixture
+def low_threshold() -> Iterator[None]:
+    """earlyoom of the role, set to act 400 MiB below what is available now."""
+    term = available_mib() - 400
+    module(NODE, "ensure_oom_protection", {"term_mib": term, "kill_mib": term - 400})
+    yield
+    assert site(NODE, "oom_protection").having("blocked") == set()
+
+
+@pytest.mark.usefixtures("low_threshold")
+def test_the_watcher_ends_the_workload_and_the_node_stays_in_reach() -> None:
+    # Beside it something larger that is none: the name decides, not the size alone.
+    said = on_node(
+        NODE,
+        "cp -L /usr/bin/python3 /tmp/ray::hog; cp -L /usr/bin/python3 /tmp/other;"
+        " /tmp/other -c 'held = bytearray(b\"x\") * (64 << 20); import time; time.sleep(30)' &"
+        f' other=$!; /tmp/ray::hog -c "{STEPS}" && echo survived || echo ended $?;'
+        " kill -0 $other && echo other lives; kill $other; rm /tmp/ray::hog /tmp/other",
+    )
+    assert said.splitlines() == ["ended 143", "other lives"]
+    assert answers()
+    log = on_node(NODE, "journalctl --unit earlyoom --output cat --since -2min")
+    assert re.search("sending SIGTERM to process .*ray::hog", log)
+
+
+def test_what_systemd_runs_is_what_was_written() -> None:
+    said = on_node(NODE, "tr '\\0' '\\n' </proc/$(pidof earlyoom)/cmdline").splitlines()
+    assert said[said.index("-s") + 1] == "100,100"
+    assert said[said.index("--avoid") + 1].endswith("|NetworkManager)$")
+
+
+def test_the_page_cache_is_released_before_each_start_of_a_model_server() -> None:
+    template = "/run/systemd/system/dgxspark-vllm@.service"
+    asked = "journalctl --unit dgxspark-release-page-cache --output cat | grep --count ^Finished"
+    # Only the drop-in is looked at; where the launchers are there, /etc has another.
+    on_node(NODE, f"printf '[Service]\nExecStart=/bin/true\n' >{template}")
+    on_node(
+        NODE, "mkdir -p /run/aside; mv /etc/systemd/system/dgxspark-vllm@.service /run/aside/ || :"
+    )
+    on_node(NODE, "systemctl daemon-reload")
+    try:
+        before = int(on_node(NODE, f"{asked} || :"))
+        on_node(NODE, "systemctl start dgxspark-vllm@x; systemctl start dgxspark-vllm@x")
+        assert int(on_node(NODE, asked)) == before + 2
+    finally:
+        on_node(NODE, f"rm {template}; mv /run/aside/* /etc/systemd/system/ || :")
+        on_node(NODE, "systemctl daemon-reload")

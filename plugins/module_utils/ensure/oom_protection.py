@@ -1,0 +1,541 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node that runs out of memory loses its workload, not its sshd.
+
+What the GPU takes is taken from the system's memory, and no cgroup limit bounds it: a watcher has
+to end the workload before the kernel has to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.apt_install import AptInstall
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+    Command,
+    find_tool,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import COMMENT, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+    Judged,
+    blocked_by,
+    judge_file,
+    own_file,
+    text_of,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    DRIFT,
+    OK,
+    SKIPPED,
+    WARNING,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
+    Unit,
+    ask,
+    listed,
+    quoted,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo
+
+NONE, EARLYOOM, OOMD = "none", "earlyoom", "systemd-oomd"
+
+RELEASE_UNIT = "dgxspark-release-page-cache.service"
+# Asking it before a load, and again after an update of the unit, must do it again each time.
+RELEASE_TEXT = COMMENT + (
+    "[Unit]\n"
+    "Description=Release the page cache, so that the GPU can have that memory\n"
+    "[Service]\n"
+    "Type=oneshot\n"
+    "ExecStart=/bin/sh -c 'sync; echo 3 >/proc/sys/vm/drop_caches'\n"
+)
+_SERVERS = "dgxspark-vllm@.service"
+_SERVERS_TEXT = COMMENT + f"[Unit]\nWants={RELEASE_UNIT}\nAfter={RELEASE_UNIT}\n"
+
+_SLICE = "system.slice"
+_WORKLOADS = "dgxspark-*.service"
+_WORKLOAD_SCORE = 500  # what the launchers' units ask for
+# OpenSSH lowers its own score and gives sessions the one it was started with. If a unit lowered it,
+# everything that anybody starts from a login would be as safe as sshd.
+_LOWER_THEMSELVES = ("ssh.service", "sshd.service")
+_CAP_SYS_RESOURCE = 24
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Protected:
+    """A unit to keep: the highest oom_score_adj it may have, and MiB that are never taken from it.
+
+    Either may be None, for whatever it is.
+    """
+
+    unit: str
+    score: int | None
+    memory_mib: int | None
+
+    @property
+    def check(self) -> str:
+        return "oom_unit_%s" % re.sub(r"[^a-z0-9]+", "_", self.unit.rpartition(".")[0].lower())
+
+    @property
+    def text(self) -> str:
+        lines = ["[Service]\n"]
+        if self.score is not None and self.unit not in _LOWER_THEMSELVES:
+            lines.append("OOMScoreAdjust=%d\n" % self.score)
+        if self.memory_mib is not None:
+            lines.append("MemoryMin=%dM\n" % self.memory_mib)
+        lines.append("ManagedOOMPreference=omit\n")
+        return COMMENT + "".join(lines)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters; see its documentation for units and meaning."""
+
+    daemon: str
+    term_mib: int
+    kill_mib: int
+    prefer: str
+    avoid: str
+    pressure_percent: int
+    pressure_seconds: int
+    protected: Sequence[Mapping[str, Any]]
+    release_page_cache: bool
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        if not 0 < self.kill_mib < self.term_mib:
+            told = "expected 0 < kill_mib < term_mib, found %d and %d"
+            raise ValueError("kill_mib: " + told % (self.kill_mib, self.term_mib))
+        for name in ("prefer", "avoid"):
+            value = getattr(self, name)
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError("%s: %s: %s" % (name, value, error)) from error
+            if "\n" in value or "\0" in value:
+                raise ValueError("%s: expected one line, found %r" % (name, value))
+        if not 0 < self.pressure_percent <= 100:
+            raise ValueError("pressure_percent: expected 1 to 100")
+        if self.pressure_seconds < 1:
+            raise ValueError("pressure_seconds: expected 1 or more")
+        units = [one.unit for one in self.units]
+        for one in self.units:
+            if not re.fullmatch(r"[A-Za-z0-9_.@-]+\.service", one.unit):
+                raise ValueError("protected: expected as ssh.service, found %r" % one.unit)
+            if one.score is not None and not -1000 <= one.score <= 1000:
+                raise ValueError("protected: %s: score: expected -1000 to 1000" % one.unit)
+            if one.memory_mib is not None and one.memory_mib < 1:
+                raise ValueError("protected: %s: memory_mib: expected 1 or more" % one.unit)
+        if len(set(units)) != len(units):
+            raise ValueError("protected: a unit is named twice")
+
+    @property
+    def units(self) -> tuple[Protected, ...]:
+        return tuple(
+            Protected(one["unit"], one.get("score"), one.get("memory_mib"))
+            for one in self.protected
+        )
+
+    def command(self, earlyoom: str) -> tuple[str, ...]:
+        """What earlyoom is to be run as.
+
+        It acts when memory and swap are both short. With 100 % the second always holds, since a
+        workload that only begins to be swapped out has already made the node unreachable.
+        """
+        words = [earlyoom, "-M", "%d,%d" % (self.term_mib << 10, self.kill_mib << 10)]
+        words += ["-s", "100,100", "-r", "3600"]
+        if self.prefer:
+            words += ["--prefer", self.prefer]
+        if self.avoid:
+            words += ["--avoid", self.avoid]
+        return tuple(words)
+
+    @property
+    def slice_text(self) -> str | None:
+        """The drop-in of system.slice: what its units are promised, it must be promised itself."""
+        total = sum(one.memory_mib or 0 for one in self.units)
+        lines = ["MemoryMin=%dM\n" % total] if total else []
+        if self.daemon == OOMD:
+            lines.append("ManagedOOMMemoryPressure=kill\n")
+            lines.append("ManagedOOMMemoryPressureLimit=%d%%\n" % self.pressure_percent)
+        return COMMENT + "[Slice]\n" + "".join(lines) if lines else None
+
+    @property
+    def oomd_text(self) -> str | None:
+        if self.daemon != OOMD:
+            return None
+        told = "[OOM]\nDefaultMemoryPressureLimit=%d%%\nDefaultMemoryPressureDurationSec=%ds\n"
+        return COMMENT + told % (self.pressure_percent, self.pressure_seconds)
+
+    def earlyoom_text(self, earlyoom: str) -> str | None:
+        """The drop-in: it leaves /etc/default/earlyoom to the package and to people."""
+        if self.daemon != EARLYOOM:
+            return None
+        lines = "[Service]\nExecStart=\nExecStart=%s\nOOMScoreAdjust=-900\n"
+        return COMMENT + lines % quoted(self.command(earlyoom))
+
+    def files(self, at: Places) -> dict[str, tuple[str, str | None]]:
+        """Check id -> (path, text) of every file of ours."""
+
+        def drop_in(unit: str) -> str:
+            return os.path.join(at.unit_folder, unit + ".d", "90-dgxspark.conf")
+
+        release = self.release_page_cache
+        return {
+            "oom_earlyoom_config": (
+                drop_in("earlyoom.service"),
+                self.earlyoom_text(at.earlyoom or at.earlyoom_packaged),
+            ),
+            "oom_oomd_config": (at.oomd_file, self.oomd_text),
+            "oom_slice": (drop_in(_SLICE), self.slice_text),
+            **{one.check: (drop_in(one.unit), one.text) for one in self.units},
+            "oom_page_cache_unit": (
+                os.path.join(at.unit_folder, RELEASE_UNIT),
+                RELEASE_TEXT if release else None,
+            ),
+            "oom_page_cache": (
+                os.path.join(at.unit_folder, _SERVERS + ".d", "90-dgxspark-page-cache.conf"),
+                _SERVERS_TEXT if release else None,
+            ),
+        }
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the node keeps what is looked at. Tools are looked for where they are None."""
+
+    proc: str = "/proc"
+    cgroups: str = "/sys/fs/cgroup"
+    unit_folder: str = "/etc/systemd/system"
+    oomd_file: str = "/etc/systemd/oomd.conf.d/90-dgxspark.conf"
+    earlyoom_packaged: str = "/usr/bin/earlyoom"  # where the package puts it
+    systemctl: str | None = None
+    earlyoom: str | None = None
+    oomd: str | None = None
+    choom: str | None = None
+    apt_get: str | None = None
+
+    def found(self) -> Places:
+        """The same with every tool looked for; empty where it is not there."""
+        tools = {
+            name: find_tool(name.replace("_", "-"))
+            for name in ("systemctl", "earlyoom", "choom", "apt_get")
+            if getattr(self, name) is None
+        }
+        if self.oomd is None:
+            folders = ("/usr/lib/systemd", "/lib/systemd")
+            tools["oomd"] = find_tool(OOMD, folders)
+        return replace(self, **tools)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A unit's main process: its score, None where it is gone; its command line."""
+
+    score: int | None
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on. memory_min is in bytes, None where the kernel tells none."""
+
+    places: Places
+    files: Mapping[str, OwnFile | Blocked]
+    units: Mapping[str, Unit] | Blocked
+    running: Mapping[str, Running] = field(default_factory=dict)
+    memory_min: Mapping[str, int | None] = field(default_factory=dict)
+    workloads: tuple[str, ...] = ()
+    may_lower: bool = True
+    pressure: bool = True
+    meminfo: Mapping[str, int] = field(default_factory=dict)
+
+
+def observe(wanted: Wanted, places: Places | None = None) -> Observed:
+    """Read the node. Changes nothing."""
+    at = (places or Places()).found()
+    files = {check: own_file(path) for check, (path, _text) in wanted.files(at).items()}
+    names = [one.unit for one in wanted.units]
+    workloads = tuple(
+        name for name in listed(at.systemctl or "", _WORKLOADS) if name != RELEASE_UNIT
+    )
+    asked = ["earlyoom.service", "systemd-oomd.service", _SLICE, *names]
+    asked += [name for name in (RELEASE_UNIT, *workloads) if name not in asked]
+    units = ask(at.systemctl or "", asked)
+    running, memory = {}, {}
+    if not isinstance(units, Blocked):
+        running = {name: _running(at, unit.pid) for name, unit in units.items() if unit.pid}
+        memory = {name: _memory_min(at, units[name]) for name in (_SLICE, *names)}
+    return Observed(
+        at,
+        files,
+        units,
+        running,
+        memory,
+        workloads,
+        _may_lower(text_of(at.proc + "/1/status") or ""),
+        os.path.exists(at.proc + "/pressure/memory")
+        and os.path.exists(at.cgroups + "/cgroup.controllers"),
+        parse_meminfo(text_of(at.proc + "/meminfo") or ""),
+    )
+
+
+def _running(at: Places, pid: int) -> Running:
+    folder = "%s/%d/" % (at.proc, pid)
+    score = (text_of(folder + "oom_score_adj") or "").strip()
+    command = text_of(folder + "cmdline") or ""
+    argv = tuple(command.split("\0")[:-1])
+    return Running(int(score) if re.fullmatch(r"-?\d+", score) else None, argv)
+
+
+def _memory_min(at: Places, unit: Unit) -> int | None:
+    text = text_of("%s%s/memory.min" % (at.cgroups, unit.cgroup)) if unit.cgroup else None
+    if text is None:
+        return None
+    return int(text) if text.strip().isdigit() else 1 << 62  # "max"
+
+
+def _may_lower(status: str) -> bool:
+    """Whether this system's processes may have the right to be safer than others are."""
+    match = re.search(r"^CapBnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return not match or bool(int(match[1], 16) >> _CAP_SYS_RESOURCE & 1)
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to do, about one observation. Pure."""
+    files = _files(observed, wanted)
+    installed = _installed(observed, wanted)
+    written = [one.check for one, some in files if some]
+    loaded = _loaded(observed, written)
+    judged = [
+        *files,
+        installed,
+        loaded,
+        _daemon(observed, wanted),
+        _scores(observed, wanted),
+        _memory(observed, wanted),
+        _workloads(observed),
+    ]
+    return Plan(
+        tuple(finding for finding, _actions in judged),
+        tuple(action for _finding, some in judged for action in some),
+        facts={
+            "daemon": wanted.daemon,
+            "available_kib": observed.meminfo.get("MemAvailable", 0),
+            "scores": {name: one.score for name, one in sorted(observed.running.items())},
+        },
+    )
+
+
+def _unit(observed: Observed, name: str) -> Unit:
+    return Unit() if isinstance(observed.units, Blocked) else observed.units.get(name, Unit())
+
+
+def _files(observed: Observed, wanted: Wanted) -> list[Judged]:
+    absent = {
+        one.check: one.unit
+        for one in wanted.units
+        if not isinstance(observed.units, Blocked) and not _unit(observed, one.unit).there
+    }
+    judged = []
+    for check, (path, text) in wanted.files(observed.places).items():
+        finding, actions = judge_file(check, observed.files[check], path, text)
+        if check in absent:
+            reason = "there is no %s here" % absent[check]
+            finding, actions = Finding(check, SKIPPED, finding.expected, reason), ()
+        judged.append((finding, actions))
+    return judged
+
+
+def _binary(observed: Observed, wanted: Wanted) -> str:
+    found = observed.places.earlyoom if wanted.daemon == EARLYOOM else observed.places.oomd
+    return found or ""
+
+
+def _installed(observed: Observed, wanted: Wanted) -> Judged:
+    expected = "%s is installed" % wanted.daemon
+    if wanted.daemon == NONE:
+        return Finding("oom_daemon_installed", SKIPPED, "no daemon", "none is wanted"), ()
+    binary = _binary(observed, wanted)
+    finding = Finding("oom_daemon_installed", OK, expected, binary)
+    if binary:
+        return finding, ()
+    fix = "apt-get install %s" % wanted.daemon
+    finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="it is not", fix=fix)
+    if wanted.daemon == OOMD and not observed.pressure:
+        return blocked_by(finding, _NO_PRESSURE), ()
+    if not observed.places.apt_get:
+        return blocked_by(finding, Blocked("there is no apt-get here", "Install it by hand.")), ()
+    repairs = ("oom_daemon_installed", "oom_daemon")
+    return finding, (AptInstall(observed.places.apt_get, wanted.daemon, repairs),)
+
+
+_NO_PRESSURE = Blocked(
+    "systemd-oomd needs cgroup v2 and /proc/pressure, and one of them is missing",
+    "Choose earlyoom, or boot with systemd.unified_cgroup_hierarchy=1 and psi=1.",
+)
+
+
+def _loaded(observed: Observed, written: Sequence[str]) -> Judged:
+    expected = "systemd has read the units as they are"
+    if isinstance(observed.units, Blocked):
+        return Finding("oom_units_loaded", SKIPPED, expected, str(observed.units)), ()
+    stale = sorted(name for name, unit in observed.units.items() if unit.stale)
+    finding = Finding("oom_units_loaded", OK, expected, ", ".join(stale) or "so")
+    repairs = tuple(written)
+    if stale:
+        finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")
+        repairs = (*repairs, "oom_units_loaded")
+    if not repairs:
+        return finding, ()
+    argv = (observed.places.systemctl or "", "daemon-reload")
+    return finding, (Command("systemd", argv, "", "reads its units again\n", repairs),)
+
+
+def _daemon(observed: Observed, wanted: Wanted) -> Judged:
+    """Whether the daemon runs, as wanted, and will at the next boot."""
+    if wanted.daemon == NONE:
+        return Finding("oom_daemon", SKIPPED, "no daemon", "none is wanted"), ()
+    name = "%s.service" % wanted.daemon
+    finding = Finding("oom_daemon", OK, "%s runs as configured" % name, "so")
+    if isinstance(observed.units, Blocked):
+        return replace(finding, status=SKIPPED, actual=str(observed.units)), ()
+    unit, running = _unit(observed, name), observed.running.get(name)
+    wrong = []
+    if unit.active != "active" or not running:
+        wrong.append("it is %s" % unit.active)
+    elif wanted.daemon == EARLYOOM:
+        binary = _binary(observed, wanted)
+        if running.argv != wanted.command(binary):
+            wrong.append("it runs as: %s" % " ".join(running.argv))
+    if not unit.enabled:
+        wrong.append("it is not enabled")
+    config = observed.files["oom_oomd_config"]
+    if wanted.daemon == OOMD and isinstance(config, OwnFile):
+        # It reads its file only when it starts.
+        if config.differs(wanted.oomd_text, 0o644):
+            wrong.append("it was started with other settings")
+        if not observed.pressure:
+            return blocked_by(replace(finding, severity=CRITICAL), _NO_PRESSURE), ()
+    if not wrong:
+        return finding, ()
+    fix = "enable %s and start it anew" % name
+    finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="; ".join(wrong), fix=fix)
+    no_package = not _binary(observed, wanted) and not observed.places.apt_get
+    if no_package:
+        obstacle = Blocked("%s is not installed" % wanted.daemon, "See oom_daemon_installed.")
+        return blocked_by(finding, obstacle), ()
+    systemctl = observed.places.systemctl or ""
+    hint = "See journalctl -u %s." % name
+    repairs = ("oom_daemon",)
+    return finding, (
+        Command(name, (systemctl, "enable", name), "", "enabled\n", repairs, hint=hint),
+        Command(name, (systemctl, "restart", name), "", "started anew\n", repairs, hint=hint),
+    )
+
+
+def _scores(observed: Observed, wanted: Wanted) -> Judged:
+    """The effective scores of what is to be kept, by /proc."""
+    wants = {one.unit: one.score for one in wanted.units if one.score is not None}
+    told = ", ".join("%s at most %d" % pair for pair in wants.items())
+    finding = Finding("oom_scores", OK, "oom_score_adj of %s" % told if wants else "any", "")
+    running = {
+        unit: (observed.running[unit].score, score)
+        for unit, score in wants.items()
+        if unit in observed.running and observed.running[unit].score is not None
+    }
+    if not running:
+        return replace(finding, status=SKIPPED, actual="none of them runs here"), ()
+    actual = ", ".join("%s %s" % (unit, found) for unit, (found, _score) in running.items())
+    finding = replace(finding, actual=actual)
+    wrong = {
+        unit: (found, score)
+        for unit, (found, score) in running.items()
+        if found is not None and found > score
+    }
+    if not wrong:
+        return finding, ()
+    if not observed.may_lower:
+        reason = "%s: this system may not lower a score (no CAP_SYS_RESOURCE), as in a container"
+        return replace(finding, status=SKIPPED, actual=reason % actual), ()
+    finding = replace(
+        finding, status=DRIFT, severity=CRITICAL, fix="lower them, of what runs, by choom"
+    )
+    choom = observed.places.choom
+    if not choom:
+        return blocked_by(finding, Blocked("there is no choom here", "Install util-linux.")), ()
+    return finding, tuple(
+        Command(
+            "oom_score_adj of %s" % unit,
+            (choom, "-n", str(score), "-p", str(_unit(observed, unit).pid)),
+            "%d\n" % found,
+            "%d\n" % score,
+            ("oom_scores",),
+            hint="Run as root (become).",
+        )
+        for unit, (found, score) in wrong.items()
+    )
+
+
+def _memory(observed: Observed, wanted: Wanted) -> Judged:
+    """The memory that is promised to units, as the kernel has it."""
+    wants = {one.unit: one.memory_mib << 20 for one in wanted.units if one.memory_mib}
+    told = ", ".join("%s %d MiB" % (unit, size >> 20) for unit, size in wants.items())
+    finding = Finding("oom_memory_min", OK, "memory.min of %s" % told if wants else "any", "so")
+    if not wants:
+        return replace(finding, actual="none is wanted"), ()
+    wants = {_SLICE: sum(wants.values()), **wants}
+    found = {
+        unit: observed.memory_min.get(unit)
+        for unit in wants
+        if unit == _SLICE or _unit(observed, unit).active == "active"
+    }
+    if isinstance(observed.units, Blocked) or all(size is None for size in found.values()):
+        reason = "the kernel tells none: cgroup v1, or no memory controller here"
+        return replace(finding, status=SKIPPED, actual=reason), ()
+    short = {unit: size or 0 for unit, size in found.items() if (size or 0) < wants[unit]}
+    if not short:
+        return finding, ()
+    actual = ", ".join("%s %d MiB" % (unit, size >> 20) for unit, size in short.items())
+    fix = "promise it now, until the next boot, which takes it from the units' files"
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix=fix)
+    systemctl = observed.places.systemctl or ""
+    return finding, tuple(
+        Command(
+            "MemoryMin of %s" % unit,
+            (systemctl, "set-property", "--runtime", unit, "MemoryMin=%d" % wants[unit]),
+            "%d\n" % size,
+            "%d\n" % wants[unit],
+            ("oom_memory_min",),
+            hint="Run as root (become).",
+        )
+        for unit, size in short.items()
+    )
+
+
+def _workloads(observed: Observed) -> Judged:
+    """Whether what is served would be the first to go."""
+    expected = "what is served has an oom_score_adj of at least %d" % _WORKLOAD_SCORE
+    scores = {
+        name: observed.running[name].score
+        for name in observed.workloads
+        if name in observed.running
+    }
+    finding = Finding("oom_workloads", OK, expected, "")
+    if not scores:
+        return replace(finding, status=SKIPPED, actual="no unit of ours serves here now"), ()
+    actual = ", ".join("%s %s" % pair for pair in sorted(scores.items()))
+    finding = replace(finding, actual=actual)
+    if all(score is None or score >= _WORKLOAD_SCORE for score in scores.values()):
+        return finding, ()
+    hint = "Bring its unit up to date (--tags launchers), then stop it and serve it again."
+    return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
