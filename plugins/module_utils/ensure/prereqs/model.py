@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
@@ -16,8 +16,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Blocked,
     Finding,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import cdi
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import LISTS
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
+    DRIVER_FILES,
+    FOLDERS,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release import (
     DGX_RELEASE,
     FASTOS_RELEASE,
@@ -105,7 +108,7 @@ def _each(name: str, values: Sequence[str], pattern: re.Pattern[str], what: str)
 
 @dataclass(frozen=True)
 class Places:
-    """Where the node keeps what is looked at, and its tools."""
+    """Where the node keeps what is looked at, and its tools; root: who looks may change it."""
 
     proc: str = "/proc"
     dpkg_status: str = STATUS_FILE
@@ -121,10 +124,11 @@ class Places:
     linger: str = "/var/lib/systemd/linger"
     snaps: str = "/var/lib/snapd/snaps"
     docker_socket: str = SOCKET
-    driver: tuple[str, ...] = cdi.DRIVER_FILES
-    cdi: tuple[str, ...] = cdi.FOLDERS
+    driver: tuple[str, ...] = DRIVER_FILES
+    cdi: tuple[str, ...] = FOLDERS
     cdi_file: str = "/etc/cdi/nvidia.yaml"
     tools: tuple[str, ...] = TOOL_FOLDERS
+    root: bool = field(default_factory=lambda: os.geteuid() == 0)
 
 
 @dataclass(frozen=True)

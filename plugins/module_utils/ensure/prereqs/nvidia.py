@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
     can_replace,
     make_directories,
@@ -53,6 +54,7 @@ class Seen:
     path: str
     kind: str
     writable: bool
+    tools: tuple[str, ...]
 
 
 def look(at: Places, toolkit: str) -> Seen:
@@ -67,6 +69,7 @@ def look(at: Places, toolkit: str) -> Seen:
         path,
         kind,
         can_replace(path),
+        at.tools,
     )
 
 
@@ -74,7 +77,7 @@ def look(at: Places, toolkit: str) -> Seen:
 class Generation:
     """Have NVIDIA's tool describe the GPUs for the driver that runs."""
 
-    toolkit: str
+    tools: tuple[str, ...]
     path: str
     found: tuple[str, ...]
     driver: str
@@ -95,7 +98,13 @@ class Generation:
     def apply(self) -> None:
         """Raises Blocked or OSError."""
         make_directories(os.path.dirname(self.path))
-        argv = (self.toolkit, "cdi", "generate", "--output=%s" % self.path)
+        # It may have been installed just now.
+        argv = (
+            find_tool("nvidia-ctk", self.tools) or "nvidia-ctk",
+            "cdi",
+            "generate",
+            "--output=%s" % self.path,
+        )
         told = run(argv, _SECONDS)
         if not told.ok:
             raise Blocked("%s: %s" % (" ".join(argv), told.describe()), _HINT)
@@ -148,5 +157,5 @@ def _spec(seen: Seen, wanted: Wanted, toolkit: Judged) -> Judged:
         found = "%s cannot be written by this user" % seen.path
         hint = "Run as root (become), on a file system that is not read-only."
         return stopped(finding, Blocked(found, hint))
-    generation = Generation(seen.toolkit or "/usr/bin/nvidia-ctk", seen.path, versions, seen.driver)
+    generation = Generation(seen.tools, seen.path, versions, seen.driver)
     return Judged(finding, (generation,), toolkit.packages)

@@ -8,7 +8,6 @@ installed is installed in one go, ahead of everything else.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +63,7 @@ class Observed:
 def observe(wanted: Wanted, patience: float = 0.0, places: Places | None = None) -> Observed:
     """Read the node; wait up to patience seconds for whoever is at work with dpkg."""
     at = places or Places()
-    root = os.geteuid() == 0
+    root = at.root
     tools = {name: find_tool(name, at.tools) for name in _TOOLS}
     units = ask_units(
         tools["systemctl"], (*timekeeping.UNITS, sessions.LOGIND, docker.UNIT), _SECONDS
