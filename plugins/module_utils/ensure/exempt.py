@@ -56,6 +56,12 @@ class Exemptions:
             entries.append(Acceptance(entry["check"], entry["reason"], until))
         return cls(skip, tuple(entries), datetime.now(timezone.utc).date())
 
+    @property
+    def checks(self) -> frozenset[str]:
+        """The checks for which nothing is repaired at present."""
+        accepted = {entry.check for entry in self.accepted if entry.until >= self.today}
+        return frozenset(self.skip) | accepted
+
     def applied(self, plan: Plan) -> Plan:
         """The plan without what is exempt; an action stays where it repairs anything else, too."""
         findings = tuple(self._judged(finding) for finding in plan.findings)

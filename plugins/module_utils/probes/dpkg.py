@@ -4,15 +4,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 STATUS_FILE = "/var/lib/dpkg/status"
+# Where dpkg keeps what it has not yet merged into its status file; a number for each step.
+UPDATES = "/var/lib/dpkg/updates"
+# Whoever installs holds this first; apt-get, dpkg and the updaters alike.
+LOCK_FILES = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
+
+_FIELD = re.compile(r"^(Package|Status|Version|Architecture|Provides): (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Package:
     """One entry. want is install, hold, deinstall or purge; error ok or reinstreq; state installed,
-    half-configured, unpacked, config-files and so on."""
+    half-configured, unpacked, config-files and so on. provides are the names it stands in for."""
 
     name: str
     version: str
@@ -20,6 +28,7 @@ class Package:
     error: str
     state: str
     architecture: str = ""
+    provides: tuple[str, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -36,20 +45,28 @@ def parse_status(text: str) -> dict[str, Package]:
     """Name -> entry; of several architectures the one that is installed, or the last."""
     found: dict[str, Package] = {}
     for stanza in text.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1)
-            for line in stanza.splitlines()
-            if ": " in line and not line.startswith((" ", "\t"))
-        )
+        fields = dict(_FIELD.findall(stanza))
         words = fields.get("Status", "").split()
         name = fields.get("Package", "")
         if not name or len(words) != 3:
             continue
         version, architecture = fields.get("Version", ""), fields.get("Architecture", "")
-        package = Package(name, version, words[0], words[1], words[2], architecture)
+        provides = tuple(re.findall(r"(?:^|, *)([^ ,(]+)", fields.get("Provides", "")))
+        package = Package(name, version, words[0], words[1], words[2], architecture, provides)
         if not (name in found and found[name].installed):
             found[name] = package
     return found
+
+
+def available(packages: Mapping[str, Package]) -> set[str]:
+    """The names of what is installed, and of what that stands in for."""
+    found = [one for one in packages.values() if one.installed]
+    return {name for one in found for name in (one.name, *one.provides)}
+
+
+def interrupted(names: Iterable[str]) -> bool:
+    """Whether dpkg was stopped in the midst of its work, by the names of the files in UPDATES."""
+    return any(name.isdigit() for name in names)
 
 
 def upstream(version: str) -> str:

@@ -17,6 +17,8 @@ SITE = f"{VENV}/lib/python3*/site-packages"
 PIP = f"{VENV}/bin/pip --quiet --disable-pip-version-check"
 OFFLINE = "--no-index --find-links /opt/wheelhouse --no-deps"
 STALE = f"{SITE}/triton/backends/nvidia/bin/ptxas"
+LIMITS = "/etc/security/limits.d/90-dgxspark.conf"
+LOGIND = "/etc/systemd/logind.conf.d/90-dgxspark.conf"
 PINNED = {"triton_ptxas_sm121", "triton_compile_sm121", "triton_ptxas_path"}
 
 
@@ -30,6 +32,33 @@ class Breakage(NamedTuple):
 
 
 BREAKAGES = {
+    "a system package is gone": Breakage("prereqs", "dpkg --remove jq", {"packages"}),
+    "a system package is gone with what it needs": Breakage(
+        "prereqs", "dpkg --purge jq libjq1 libonig5 ethtool", {"packages"}
+    ),
+    "the limits of logins were lowered": Breakage(
+        "prereqs", f"echo '* hard nofile 4096' >>{LIMITS}", {"limits_file", "nofile_limit"}
+    ),
+    "the limits of logins are gone": Breakage(
+        "prereqs", f"rm {LIMITS}", {"limits_file", "nofile_limit"}
+    ),
+    "logind's file is gone": Breakage("prereqs", f"rm {LOGIND}", {"remove_ipc"}),
+    "shared memory is removed at a logout": Breakage(
+        "prereqs",
+        f"sed -i s/^RemoveIPC=no/RemoveIPC=yes/ {LOGIND};"
+        " systemctl kill --signal=HUP systemd-logind; sleep 0.5",
+        {"remove_ipc", "remove_ipc_now"},
+    ),
+    "a user no longer lingers": Breakage("prereqs", "loginctl disable-linger spark", {"linger"}),
+    "a user is out of Docker's group": Breakage(
+        "prereqs", "gpasswd --delete spark docker", {"docker_group"}
+    ),
+    "Docker was stopped": Breakage(
+        "prereqs", "systemctl stop docker.socket docker.service", {"docker_running"}
+    ),
+    "Docker does not start with the node": Breakage(
+        "prereqs", "systemctl disable docker.service", {"docker_running"}
+    ),
     "a kernel setting was changed": Breakage(
         "kernel", "sysctl -qw net.ipv4.tcp_keepalive_time=7200", {"sysctl_values"}
     ),
@@ -139,3 +168,42 @@ def test_a_breakage_is_found_by_name_repaired_and_clean_after(name: str) -> None
     again = site(NODE, broken.tags, *broken.options)
     assert not again.changed
     assert again.having("drift") | again.having("blocked") | again.having("fixed") == set()
+
+
+def test_torn_packages_are_told_of_and_nothing_is_installed_upon_them() -> None:
+    status = "/var/lib/dpkg/status"
+    torn = "/^Package: git$/,/^$/s/^Status: .*/Status: install ok half-configured/"
+    # What an update leaves that was killed while it configured git.
+    on_node(
+        NODE,
+        f"dpkg --remove jq; cp -p {status} /run/status.whole; sed -i '{torn}' {status}",
+    )
+    try:
+        found = site(NODE, "prereqs", "--check")
+        assert found.having("blocked") == {"dpkg_whole", "packages"}
+        repaired = site(NODE, "prereqs")
+        assert (repaired.changed, repaired.findings) == (False, found.findings)
+    finally:
+        on_node(NODE, f"mv /run/status.whole {status}")
+    assert site(NODE, "prereqs").having("fixed") == {"packages"}
+
+
+def test_nothing_is_installed_while_somebody_else_is_at_work_with_dpkg() -> None:
+    hold = (
+        "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w');"
+        " fcntl.lockf(lock, fcntl.LOCK_EX); time.sleep(600)"
+    )
+    on_node(NODE, "dpkg --remove jq")
+    on_node(NODE, f'systemd-run --unit=at-work python3 -c "{hold}"; sleep 1')
+    pid = on_node(NODE, "systemctl show --property=MainPID --value at-work").strip()
+    impatient = ("--extra-vars", "dgxspark_prereqs_lock_timeout=1")
+    try:
+        found = site(NODE, "prereqs", "--check")
+        assert found.having("blocked") == {"dpkg_lock", "packages"}
+        told = {finding["check"]: finding["actual"] for finding in found.findings}
+        assert f"process {pid} (python3 -c" in told["dpkg_lock"].replace("/usr/bin/", "")
+        repaired = site(NODE, "prereqs", *impatient)
+        assert (repaired.changed, repaired.having("fixed")) == (False, set())
+    finally:
+        on_node(NODE, "systemctl stop at-work")
+    assert site(NODE, "prereqs").having("fixed") == {"packages"}

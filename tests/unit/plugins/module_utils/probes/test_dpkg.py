@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
+    available,
+    interrupted,
     parse_status,
     upstream,
 )
@@ -14,6 +16,7 @@ Package: libnccl2
 Status: install ok installed
 Architecture: arm64
 Version: 2.29.3-1+cuda13.1
+Provides: libnccl-abi (= 2.29), nccl
 Description: NCCL: fast
  Package: not a field
 
@@ -61,3 +64,14 @@ def test_a_versions_epoch_and_revision_are_the_packagers() -> None:
     assert upstream(parse_status(STATUS)["libnccl2"].version) == "2.29.3"
     assert upstream("5:29.2.1-1~ubuntu") == "29.2.1"
     assert upstream("1.7") == "1.7"
+
+
+def test_what_stands_in_for_another_package_counts_as_it() -> None:
+    there = available(parse_status(STATUS))
+    assert {"libnccl2", "libnccl-abi", "nccl", "docker-ce"} <= there
+    assert "jq" not in there
+
+
+def test_a_journal_of_steps_tells_that_dpkg_was_interrupted() -> None:
+    assert interrupted(["0001", "tmp.i"])
+    assert not interrupted(["tmp.i"])

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What apt-get would do, asked of it without leaving anything behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import Result, run
+
+LISTS = "/var/lib/apt/lists/partial"
+
+_UNKNOWN = re.compile(
+    r"^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate)", re.M
+)
+_STEP = re.compile(r"^(Inst|Remv) (\S+) (\[[^]]*\])?", re.M)
+# It would keep what it has read in its cache, and what it was asked in its log.
+_NOTHING_KEPT = (
+    *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+    *("-o", "Dir::Log::Planner=/dev/null", "-o", "Dir::Log::Solver=/dev/null"),
+)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What an installation would come to.
+
+    unknown are the names for which apt has no candidate; upgrades and removals are packages that
+    nobody asked for. problem is why there is no answer at all.
+    """
+
+    installs: tuple[str, ...] = ()
+    upgrades: tuple[str, ...] = ()
+    removals: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def simulate(apt_get: str, names: Sequence[str], timeout: float) -> Simulation:
+    """Ask apt-get; needs no root and takes no lock. timeout is in seconds."""
+    options = ("--simulate", "--yes", "--no-install-recommends", *_NOTHING_KEPT)
+    return parse_simulation(run([apt_get, *options, "install", "--", *names], timeout))
+
+
+def parse_simulation(result: Result) -> Simulation:
+    unknown = tuple(one or other for one, other in _UNKNOWN.findall(result.stderr))
+    if unknown:
+        return Simulation(unknown=unknown)
+    if not result.ok:
+        return Simulation(problem=result.describe())
+    steps = _STEP.findall(result.stdout)
+    return Simulation(
+        tuple(name for step, name, old in steps if step == "Inst" and not old),
+        tuple(name for step, name, old in steps if step == "Inst" and old),
+        tuple(name for step, name, _old in steps if step == "Remv"),
+    )

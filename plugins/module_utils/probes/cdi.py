@@ -1,0 +1,67 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which driver the description of the GPUs for containers (CDI) was made for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# What is in the later folder counts where both describe a device.
+FOLDERS = ("/etc/cdi", "/run/cdi")
+DRIVER_FILES = ("/sys/module/nvidia/version", "/proc/driver/nvidia/version")
+
+_KIND = re.compile(r"""^\s*["']?kind["']?:\s*["']?nvidia\.com/gpu\b""", re.MULTILINE)
+_LIBRARY = re.compile(r"/libcuda\.so\.(\d+(?:\.\d+)+)\b")
+_LIMIT = 4 << 20
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A description of the GPUs; versions are those of the libcuda that it names."""
+
+    path: str
+    versions: tuple[str, ...]
+
+
+def parse_driver_version(text: str) -> str:
+    """From either of DRIVER_FILES; empty where no driver is told."""
+    match = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", text)
+    match = match or re.fullmatch(r"\s*(\d+(?:\.\d+)+)\s*", text)
+    return match[1] if match else ""
+
+
+def parse_spec(path: str, text: str) -> Spec | None:
+    """None for what describes other devices. Text may be YAML or JSON."""
+    if not _KIND.search(text):
+        return None
+    return Spec(path, tuple(sorted(set(_LIBRARY.findall(text)))))
+
+
+def gpu_specs(folders: Sequence[str] = FOLDERS) -> tuple[Spec, ...]:
+    """The descriptions of GPUs in those folders, what counts last."""
+    found = []
+    for folder in folders:
+        for name in _listed(folder):
+            path = os.path.join(folder, name)
+            if name.endswith((".yaml", ".json")):
+                spec = parse_spec(path, _text(path))
+                found += [spec] if spec else []
+    return tuple(found)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(_LIMIT)
+    except OSError:
+        return ""

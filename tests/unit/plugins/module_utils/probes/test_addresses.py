@@ -1,0 +1,41 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `ip -json address` prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.addresses import (
+    ask_addresses,
+    parse_addresses,
+)
+
+LINKS = [
+    {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
+    {
+        "ifname": "enp1s0f1np1",
+        "addr_info": [
+            {"local": "192.0.2.10", "prefixlen": 24, "scope": "global"},
+            {"local": "fe80::1", "prefixlen": 64, "scope": "link"},
+        ],
+    },
+    {"ifname": "down"},
+]
+
+
+def test_the_addresses_that_others_reach() -> None:
+    assert parse_addresses(json.dumps(LINKS)) == [
+        {"interface": "enp1s0f1np1", "address": "192.0.2.10", "prefix": 24}
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "[1]", '[{"addr_info": [{"scope": "global"}]}]'])
+def test_no_list_of_addresses(text: str) -> None:
+    assert parse_addresses(text) == []
+
+
+def test_without_a_tool_there_are_none() -> None:
+    assert ask_addresses("", 1) == []

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What apt-get says it would do, on recorded answers."""
+
+from __future__ import annotations
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
+    Simulation,
+    parse_simulation,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
+    EXITED,
+    TIMED_OUT,
+    Result,
+)
+
+INSTALLS = """\
+Reading package lists...
+The following NEW packages will be installed:
+  jq libjq1
+Inst libc6 [2.36-9] (2.36-10 Debian:12 [amd64])
+Remv systemd-timesyncd [252.39] [systemd:amd64 ]
+Inst libjq1 (1.6-2.1 Debian:12 [amd64])
+Inst jq (1.6-2.1 Debian:12 [amd64])
+Conf jq (1.6-2.1 Debian:12 [amd64])
+"""
+UNKNOWN = """\
+E: Unable to locate package nosuch
+E: Package 'docker-ce' has no installation candidate
+"""
+
+
+def answer(code: int, stdout: str = "", stderr: str = "") -> Result:
+    return Result(("apt-get",), EXITED, code, "", stdout, stderr)
+
+
+def test_what_would_be_installed_upgraded_and_removed() -> None:
+    assert parse_simulation(answer(0, INSTALLS)) == Simulation(
+        ("libjq1", "jq"), ("libc6",), ("systemd-timesyncd",)
+    )
+
+
+def test_every_name_without_a_candidate_is_told() -> None:
+    assert parse_simulation(answer(100, "", UNKNOWN)).unknown == ("nosuch", "docker-ce")
+
+
+def test_no_answer_is_a_problem() -> None:
+    assert "held broken" in parse_simulation(answer(100, "", "E: held broken packages\n")).problem
+    late = Result(("apt-get",), TIMED_OUT, None, "did not end within 1 s")
+    assert parse_simulation(late).problem == "did not end within 1 s"

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine on a socket, which may say anything or nothing."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
+    Engine,
+    ask_engine,
+    parse_answer,
+)
+
+GOOD = b'HTTP/1.0 200 OK\r\nServer: Docker\r\n\r\n{"Version":"29.2.1","ApiVersion":"1.52"}\n'
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Callable[[bytes, float], str]]:
+    sockets = []
+
+    def start(reply: bytes, silence: float = 0) -> str:
+        path = str(tmp_path / "docker.sock")
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        listening.listen()
+        sockets.append(listening)
+
+        def answer() -> None:
+            connection, _address = listening.accept()
+            with connection:
+                connection.recv(4096)
+                time.sleep(silence)
+                connection.sendall(reply)
+
+        threading.Thread(target=answer, daemon=True).start()
+        return path
+
+    yield start
+    for one in sockets:
+        one.close()
+
+
+def test_an_engine_that_answers(engine: Callable[..., str]) -> None:
+    assert ask_engine(engine(GOOD), 5) == Engine("29.2.1")
+
+
+def test_an_engine_that_hangs(engine: Callable[..., str]) -> None:
+    assert ask_engine(engine(b"", 1), 0.2).problem == "no answer within 0.2 s"
+
+
+def test_no_engine(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    assert "does not exist" in ask_engine(str(path), 1).problem
+    path.write_text("")
+    assert "refused" in ask_engine(str(path), 1).problem
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe\0",
+        GOOD.replace(b"200", b"500"),
+        GOOD.replace(b"29.2.1", b""),
+        GOOD[:-10],
+        b"HTTP/1.0 200 OK\r\n\r\n[1]",
+    ],
+)
+def test_an_answer_of_something_else(data: bytes) -> None:
+    assert parse_answer(data).problem.startswith("it answers something else: ")
