@@ -22,13 +22,18 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import
     locked,
     replace_file,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+    Judged,
+    blocked_by,
+    own_file,
+    text_of,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     BLOCKED,
     CRITICAL,
     DRIFT,
     OK,
     WARNING,
-    Action,
     Blocked,
     Finding,
     Plan,
@@ -141,39 +146,23 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     )
     return Observed(
         at,
-        (_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
-        (_text(at.proc + "/cmdline") or "").strip(),
-        parse_meminfo(_text(at.proc + "/meminfo") or ""),
-        parse_swaps(_text(at.proc + "/swaps") or ""),
-        _text(at.fstab),
-        _own(at.grub_file),
-        _text(at.grub_made),
-        _own(at.sysctl_file),
+        (text_of(at.proc + "/sys/kernel/osrelease") or "").strip(),
+        (text_of(at.proc + "/cmdline") or "").strip(),
+        parse_meminfo(text_of(at.proc + "/meminfo") or ""),
+        parse_swaps(text_of(at.proc + "/swaps") or ""),
+        text_of(at.fstab),
+        own_file(at.grub_file),
+        text_of(at.grub_made),
+        own_file(at.sysctl_file),
         {key: _setting(at.proc, key) for key in wanted.sysctls},
-        tuple(sorted(set((_text(at.reboot_file) or "").split()))),
+        tuple(sorted(set((text_of(at.reboot_file) or "").split()))),
         can_replace(at.fstab),
     )
 
 
-def _text(path: str) -> str | None:
-    """None for what is not there or may not be read."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read(1 << 20)
-    except OSError:
-        return None
-
-
-def _own(path: str) -> OwnFile | Blocked:
-    try:
-        return OwnFile.read(path)
-    except Blocked as blocked:
-        return blocked
-
-
 def _setting(proc: str, key: str) -> Setting:
     path = os.path.join(proc, "sys", *key.split("."))
-    value = _text(path)
+    value = text_of(path)
     return Setting(None if value is None else " ".join(value.split()), os.access(path, os.W_OK))
 
 
@@ -200,7 +189,7 @@ class FstabEdit:
     def apply(self) -> None:
         """Raises OSError, and then nothing has changed."""
         with locked(os.path.dirname(self.path)):
-            text = _text(self.path) or ""
+            text = text_of(self.path) or ""
             lines = text.splitlines(True)
             for number, _line in fstab_swaps(text):
                 lines[number - 1] = _FSTAB_MARK + lines[number - 1]
@@ -225,9 +214,6 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     return Plan(findings, actions, facts=_facts(observed), parity={"kernel": observed.release})
 
 
-_Judged = tuple[Finding, tuple[Action, ...]]
-
-
 def _facts(observed: Observed) -> dict[str, Any]:
     return {
         "kernel": observed.release,
@@ -238,7 +224,7 @@ def _facts(observed: Observed) -> dict[str, Any]:
     }
 
 
-def _version(observed: Observed, wanted: Wanted) -> _Judged:
+def _version(observed: Observed, wanted: Wanted) -> Judged:
     spec = VersionSpec.parse(wanted.kernel)
     expected = "a kernel that is not known to fail on a GB10"
     if spec.clauses:
@@ -256,7 +242,7 @@ def _version(observed: Observed, wanted: Wanted) -> _Judged:
     return finding, ()
 
 
-def _handover_at_boot(observed: Observed) -> _Judged:
+def _handover_at_boot(observed: Observed) -> Judged:
     expected = "kho=off on the boot command line of a kernel that hands memory over by default"
     finding = Finding("kho_at_boot", OK, expected, "%s needs none" % observed.release)
     off_now = handover_is_off(observed.command_line)
@@ -280,13 +266,13 @@ def _handover_at_boot(observed: Observed) -> _Judged:
         hint="Reboot afterwards.",
     )
     if isinstance(file, Blocked):
-        return _blocked(finding, file), ()
+        return blocked_by(finding, file), ()
     if file.obstacle:
-        return _blocked(finding, file.obstacle), ()
+        return blocked_by(finding, file.obstacle), ()
     tool = observed.places.update_grub
     if not tool:
         hint = "Add kho=off to the kernel's command line the way this boot loader has it."
-        return _blocked(finding, Blocked("there is no update-grub here", hint)), ()
+        return blocked_by(finding, Blocked("there is no update-grub here", hint)), ()
     repairs = ("kho_at_boot",)
     update = Command(
         observed.places.grub_made,
@@ -300,11 +286,7 @@ def _handover_at_boot(observed: Observed) -> _Judged:
     return finding, (*write, update)
 
 
-def _blocked(finding: Finding, obstacle: Blocked) -> Finding:
-    return replace(finding, status=BLOCKED, fix="", hint="%s. %s" % (obstacle, obstacle.hint))
-
-
-def _handover_now(observed: Observed) -> _Judged:
+def _handover_now(observed: Observed) -> Judged:
     expected = "no memory kept for Kexec Handover, so that it can be pinned for RDMA"
     held = handover_holds_memory(observed.meminfo)
     trapped = handover_is_default(observed.release) and held
@@ -321,7 +303,7 @@ def _handover_now(observed: Observed) -> _Judged:
     ), ()
 
 
-def _swap_now(observed: Observed, wanted: Wanted) -> _Judged:
+def _swap_now(observed: Observed, wanted: Wanted) -> Judged:
     told = ["%s (%.1f GiB)" % (one.path, one.size / (1 << 20)) for one in observed.swaps]
     actual = ", ".join(told) or "no swap"
     finding = Finding("swap_now", OK, _SWAP[wanted.swap], actual)
@@ -332,7 +314,7 @@ def _swap_now(observed: Observed, wanted: Wanted) -> _Judged:
         return finding, ()
     tool = observed.places.swapoff
     if not tool:
-        return _blocked(finding, Blocked("there is no swapoff here", "Install util-linux.")), ()
+        return blocked_by(finding, Blocked("there is no swapoff here", "Install util-linux.")), ()
     actions = tuple(
         Command(
             "swap %s" % one.path,
@@ -351,7 +333,7 @@ def _swap_now(observed: Observed, wanted: Wanted) -> _Judged:
 _SWAP = {"any": "any or none", "off": "no swap", "present": "some swap"}
 
 
-def _swap_at_boot(observed: Observed, wanted: Wanted) -> _Judged:
+def _swap_at_boot(observed: Observed, wanted: Wanted) -> Judged:
     lines = fstab_swaps(observed.fstab or "")
     path = observed.places.fstab
     expected = "no swap in %s" % path if wanted.swap == "off" else "any or none"
@@ -363,17 +345,17 @@ def _swap_at_boot(observed: Observed, wanted: Wanted) -> _Judged:
     finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
     if not observed.fstab_writable:
         obstacle = Blocked("%s cannot be written" % path, "Run as root (become).")
-        return _blocked(finding, obstacle), ()
+        return blocked_by(finding, obstacle), ()
     return finding, (FstabEdit(path, observed.fstab or ""),)
 
 
-def _sysctl_file(observed: Observed, wanted: Wanted) -> _Judged:
+def _sysctl_file(observed: Observed, wanted: Wanted) -> Judged:
     path, text, file = observed.places.sysctl_file, wanted.sysctl_text, observed.sysctl_file
     expected = "the wanted settings, for the next boot" if text else "none of ours"
     if isinstance(file, Blocked):
         if text is None:
             return Finding("sysctl_file", OK, expected, str(file)), ()
-        return _blocked(Finding("sysctl_file", BLOCKED, expected, str(file), WARNING), file), ()
+        return blocked_by(Finding("sysctl_file", BLOCKED, expected, str(file), WARNING), file), ()
     differs = file.differs(text, 0o644)
     finding = Finding("sysctl_file", OK, expected, "%s is so" % path)
     if not differs:
@@ -381,11 +363,11 @@ def _sysctl_file(observed: Observed, wanted: Wanted) -> _Judged:
     fix = "write %s" % path if text else "remove %s" % path
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=differs, fix=fix)
     if file.obstacle:
-        return _blocked(finding, file.obstacle), ()
+        return blocked_by(finding, file.obstacle), ()
     return finding, (FileWrite(file, text, 0o644, ("sysctl_file",)),)
 
 
-def _sysctl_values(observed: Observed, wanted: Wanted) -> _Judged:
+def _sysctl_values(observed: Observed, wanted: Wanted) -> Judged:
     wants = {key: " ".join(str(value).split()) for key, value in sorted(wanted.sysctls.items())}
     expected = ", ".join("%s = %s" % pair for pair in wants.items()) or "whatever they are"
     found = observed.settings
@@ -408,7 +390,7 @@ def _sysctl_values(observed: Observed, wanted: Wanted) -> _Judged:
     elif not observed.places.sysctl:
         obstacle = Blocked("there is no sysctl here", "Install procps.")
     if obstacle:
-        return _blocked(finding, obstacle), ()
+        return blocked_by(finding, obstacle), ()
     argv = (observed.places.sysctl or "", "-w", *("%s=%s" % (key, wants[key]) for key in wrong))
     before = "".join("%s = %s\n" % (key, one.value) for key, one in wrong.items())
     after = "".join("%s = %s\n" % (key, wants[key]) for key in wrong)

@@ -15,13 +15,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands imp
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
-    COMMENT,
-    FileWrite,
-    OwnFile,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import COMMENT, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+    Judged,
+    judge_file,
+    own_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
-    BLOCKED,
     DRIFT,
     OK,
     SKIPPED,
@@ -31,12 +31,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
+    ask,
+    judge_loaded,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.launchers.texts import scripts, units
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit
 
 _SCRIPT_MODE, _FILE_MODE = 0o755, 0o644
-_SECONDS = 30.0
-_PROPERTIES = "Id,LoadState,NeedDaemonReload,UnitFileState"
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,6 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What systemd knows of a unit: whether its file is another than it has read, and enabled."""
-
-    stale: bool
-    enabled: bool
-
-
-@dataclass(frozen=True)
 class Observed:
     """Everything the plan depends on. units is why systemd cannot be asked, or what it said."""
 
@@ -142,14 +136,9 @@ class Observed:
 
 def observe(wanted: Wanted) -> Observed:
     """Read the files, and ask systemd. Changes nothing."""
-    files: dict[str, OwnFile | Blocked] = {}
-    for check, (path, _text, _mode) in wanted.files().items():
-        try:
-            files[check] = OwnFile.read(path)
-        except Blocked as blocked:
-            files[check] = blocked
+    files = {check: own_file(path) for check, (path, _text, _mode) in wanted.files().items()}
     systemctl = find_tool("systemctl")
-    return Observed(files, systemctl, _units(systemctl, wanted))
+    return Observed(files, systemctl, ask(systemctl, _asked(wanted)))
 
 
 def _asked(wanted: Wanted) -> list[str]:
@@ -158,40 +147,18 @@ def _asked(wanted: Wanted) -> list[str]:
     return ["%s.service" % name for name in dict.fromkeys(names)]
 
 
-def _units(systemctl: str, wanted: Wanted) -> Mapping[str, Unit] | Blocked:
-    hint = "Units need a systemd that runs as the first process."
-    if not systemctl:
-        return Blocked("there is no systemctl here", hint)
-    told = run([systemctl, "show", "--property", _PROPERTIES, *_asked(wanted)], _SECONDS)
-    if not told.ok:
-        return Blocked("systemctl: %s" % told.describe(), hint)
-    return parse_show(told.stdout)
-
-
-def parse_show(text: str) -> dict[str, Unit]:
-    """Unit's name -> what `systemctl show` says of it, in paragraphs of Key=value lines."""
-    found = {}
-    for paragraph in text.split("\n\n"):
-        pairs = [line.partition("=") for line in paragraph.splitlines()]
-        fields = {key: value for key, _equals, value in pairs}
-        if fields.get("Id"):
-            enabled = fields.get("UnitFileState") in ("enabled", "enabled-runtime")
-            found[fields["Id"]] = Unit(fields.get("NeedDaemonReload") == "yes", enabled)
-    return found
-
-
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """What to say, and what to do, about one observation. Pure."""
     findings: list[Finding] = []
     actions: list[Action] = []
     for check, (path, text, mode) in wanted.files().items():
-        finding, action = _file(check, observed.files[check], path, text, mode)
+        finding, action = judge_file(check, observed.files[check], path, text, mode)
         findings.append(finding)
         actions += action
     written = [
         one.check for one in findings if one.status == DRIFT and one.check.startswith("unit")
     ]
-    loaded, reload = _loaded(observed, written)
+    loaded, reload = judge_loaded("units_loaded", observed.units, observed.systemctl, written)
     enabled, enable = _enabled(observed, wanted)
     return Plan(
         (*findings, loaded, enabled),
@@ -200,51 +167,14 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     )
 
 
-_Judged = tuple[Finding, tuple[Action, ...]]
-
-
-def _file(check: str, file: OwnFile | Blocked, path: str, text: str | None, mode: int) -> _Judged:
-    expected = "%s as this version has it" % path if text else "no %s" % path
-    if isinstance(file, Blocked):
-        status = BLOCKED if text else OK
-        return Finding(check, status, expected, str(file), WARNING, hint=file.hint), ()
-    differs = file.differs(text, mode)
-    finding = Finding(check, OK, expected, "so" if text else "none is there")
-    if not differs:
-        return finding, ()
-    fix = "write %s" % path if text else "remove %s" % path
-    finding = replace(finding, status=DRIFT, severity=WARNING, actual=differs, fix=fix)
-    if file.obstacle:
-        hint = "%s. %s" % (file.obstacle, file.obstacle.hint)
-        return replace(finding, status=BLOCKED, fix="", hint=hint), ()
-    return finding, (FileWrite(file, text, mode, (check,)),)
-
-
-def _loaded(observed: Observed, written: Sequence[str]) -> _Judged:
-    """Whether systemd has read the unit files as they are, and its reload once some are written."""
-    expected = "systemd has read the units as they are"
-    if isinstance(observed.units, Blocked):
-        return Finding("units_loaded", SKIPPED, expected, str(observed.units)), ()
-    stale = sorted(name for name, unit in observed.units.items() if unit.stale)
-    finding = Finding("units_loaded", OK, expected, ", ".join(stale) or "so")
-    repairs = tuple(written)
-    if stale:
-        finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")
-        repairs = (*repairs, "units_loaded")
-    if not repairs:
-        return finding, ()
-    argv = (observed.systemctl, "daemon-reload")
-    return finding, (Command("systemd", argv, "", "reads its units again\n", repairs),)
-
-
-def _enabled(observed: Observed, wanted: Wanted) -> _Judged:
+def _enabled(observed: Observed, wanted: Wanted) -> Judged:
     names = ["%s.service" % name for name in wanted.enabled]
     expected = "%s start with the node" % ", ".join(names) if names else "none has to"
     if not names:
         return Finding("units_enabled", OK, expected, "none is named"), ()
     if isinstance(observed.units, Blocked):
         return Finding("units_enabled", SKIPPED, expected, str(observed.units)), ()
-    missing = [name for name in names if not observed.units.get(name, Unit(False, False)).enabled]
+    missing = [name for name in names if not observed.units.get(name, Unit()).enabled]
     finding = Finding("units_enabled", OK, expected, "so")
     if not missing:
         return finding, ()

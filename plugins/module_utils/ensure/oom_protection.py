@@ -39,12 +39,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
-    Unit,
     ask,
-    listed,
+    judge_loaded,
     quoted,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit, list_units
 
 NONE, EARLYOOM, OOMD = "none", "earlyoom", "systemd-oomd"
 
@@ -266,7 +266,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     files = {check: own_file(path) for check, (path, _text) in wanted.files(at).items()}
     names = [one.unit for one in wanted.units]
     workloads = tuple(
-        name for name in listed(at.systemctl or "", _WORKLOADS) if name != RELEASE_UNIT
+        name for name in list_units(at.systemctl or "", _WORKLOADS) if name != RELEASE_UNIT
     )
     asked = ["earlyoom.service", "systemd-oomd.service", _SLICE, *names]
     asked += [name for name in (RELEASE_UNIT, *workloads) if name not in asked]
@@ -315,7 +315,8 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     files = _files(observed, wanted)
     installed = _installed(observed, wanted)
     written = [one.check for one, some in files if some]
-    loaded = _loaded(observed, written)
+    at = observed.places
+    loaded = judge_loaded("oom_units_loaded", observed.units, at.systemctl or "", written)
     judged = [
         *files,
         installed,
@@ -383,22 +384,6 @@ _NO_PRESSURE = Blocked(
     "systemd-oomd needs cgroup v2 and /proc/pressure, and one of them is missing",
     "Choose earlyoom, or boot with systemd.unified_cgroup_hierarchy=1 and psi=1.",
 )
-
-
-def _loaded(observed: Observed, written: Sequence[str]) -> Judged:
-    expected = "systemd has read the units as they are"
-    if isinstance(observed.units, Blocked):
-        return Finding("oom_units_loaded", SKIPPED, expected, str(observed.units)), ()
-    stale = sorted(name for name, unit in observed.units.items() if unit.stale)
-    finding = Finding("oom_units_loaded", OK, expected, ", ".join(stale) or "so")
-    repairs = tuple(written)
-    if stale:
-        finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")
-        repairs = (*repairs, "oom_units_loaded")
-    if not repairs:
-        return finding, ()
-    argv = (observed.places.systemctl or "", "daemon-reload")
-    return finding, (Command("systemd", argv, "", "reads its units again\n", repairs),)
 
 
 def _daemon(observed: Observed, wanted: Wanted) -> Judged:

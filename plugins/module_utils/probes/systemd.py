@@ -13,49 +13,81 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command impo
 # Where a configuration file and the folder of its drop-ins are looked for; the first wins.
 ROOTS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 
-_PROPERTIES = "Id,LoadState,ActiveState,UnitFileState"
+_PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID,ControlGroup,NeedDaemonReload"
 _YES, _NO = ("1", "yes", "y", "true", "t", "on"), ("0", "no", "n", "false", "f", "off")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """load is loaded, not-found or masked; enabled: it starts with the node."""
+    """One unit.
+
+    load is loaded, not-found or masked, active as active or failed, file_state as enabled. pid is 0
+    where no main process runs. stale: its files are others than systemd has read.
+    """
 
     load: str = "not-found"
-    active: bool = False
-    enabled: bool = False
+    active: str = "inactive"
+    file_state: str = ""
+    pid: int = 0
+    cgroup: str = ""
+    stale: bool = False
 
     @property
     def there(self) -> bool:
         return self.load == "loaded"
 
+    @property
+    def runs(self) -> bool:
+        return self.active in ("active", "reloading", "activating")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it starts with the node."""
+        return self.file_state in ("enabled", "enabled-runtime", "alias")
+
 
 def ask_units(
-    systemctl: str, names: Sequence[str], timeout: float
+    systemctl: str, names: Sequence[str], timeout: float = 30.0
 ) -> tuple[Mapping[str, Unit], str]:
-    """(unit's name -> what systemd says of it, why it says nothing); timeout is in seconds."""
+    """(name, as asked for -> what systemd says of it, why it says nothing); timeout in seconds."""
     if not systemctl:
         return {}, "there is no systemctl here"
+    if not names:
+        return {}, ""
     told = run([systemctl, "show", "--property", _PROPERTIES, *names], timeout)
-    found = parse_units(told.stdout) if told.ok else {}
+    found = parse_units(told.stdout, names) if told.ok else {}
     if not found:
         return {}, "systemctl: %s" % told.describe()
     return found, ""
 
 
-def parse_units(text: str) -> dict[str, Unit]:
-    """From `systemctl show`: paragraphs of Key=value lines."""
+def parse_units(text: str, names: Sequence[str]) -> dict[str, Unit]:
+    """The paragraphs of `systemctl show`, which come in the order in which units were named."""
     found = {}
-    for paragraph in text.split("\n\n"):
+    for name, paragraph in zip(names, text.strip("\n").split("\n\n")):
         pairs = [line.partition("=") for line in paragraph.splitlines()]
-        fields = {key: value for key, _equals, value in pairs}
-        if fields.get("Id"):
-            found[fields["Id"]] = Unit(
-                fields.get("LoadState", ""),
-                fields.get("ActiveState") in ("active", "reloading", "activating"),
-                fields.get("UnitFileState") in ("enabled", "enabled-runtime", "alias"),
-            )
+        said = {key: value for key, _equals, value in pairs}
+        if "LoadState" not in said:
+            continue
+        pid = said.get("MainPID", "0")
+        found[name] = Unit(
+            said["LoadState"],
+            said.get("ActiveState", "inactive"),
+            said.get("UnitFileState", ""),
+            int(pid) if pid.isdigit() else 0,
+            said.get("ControlGroup", ""),
+            said.get("NeedDaemonReload") == "yes",
+        )
     return found
+
+
+def list_units(systemctl: str, pattern: str, timeout: float = 30.0) -> tuple[str, ...]:
+    """The loaded units whose names match a shell pattern; none where systemd cannot be asked."""
+    if not systemctl:
+        return ()
+    argv = [systemctl, "list-units", "--plain", "--no-legend", "--no-pager", pattern]
+    words = [line.split() for line in run(argv, timeout).stdout.splitlines()]
+    return tuple(line[0] for line in words if line)
 
 
 def config_files(name: str, roots: Sequence[str] = ROOTS) -> tuple[tuple[str, str], ...]:

@@ -89,7 +89,7 @@ def look(
         group = None
     unit = units[0].get(UNIT, Unit())
     # To ask would start it, where systemd listens on its socket.
-    stopped_now = unit.there and not unit.active
+    stopped_now = unit.there and not unit.runs
     return Seen(
         tuple(engines),
         unit,
@@ -174,7 +174,7 @@ def _running(seen: Seen, wanted: Wanted, engine: Judged) -> Judged:
     )
     if not seen.engines:
         return Judged(finding, (action,), engine.packages)
-    if seen.unit.active and seen.unit.enabled:
+    if seen.unit.runs and seen.unit.enabled:
         hint = "Look at `journalctl --unit docker`; restarting it may stop what is served."
         return Judged(replace(finding, status=BLOCKED, fix="", hint=hint))
     if not known:

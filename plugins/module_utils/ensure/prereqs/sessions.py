@@ -86,7 +86,7 @@ def look(
     # The main file comes first, then drop-ins by name.
     later = [one for one in others[1:] if os.path.basename(one[0]) > os.path.basename(ours)]
     earlier = [one for one in others if one not in later]
-    runs = units.get(LOGIND, Unit()).active
+    runs = units.get(LOGIND, Unit()).runs
     return Seen(
         own_file(ours),
         ours,

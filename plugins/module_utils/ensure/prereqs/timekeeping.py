@@ -51,7 +51,7 @@ class Seen:
     def service(self) -> str:
         """The unit that keeps the time, or that is to; empty if there is none."""
         there = [unit for unit in UNITS if self.units.get(unit, Unit()).there]
-        there.sort(key=lambda unit: (not self.units[unit].active, not self.units[unit].enabled))
+        there.sort(key=lambda unit: (not self.units[unit].runs, not self.units[unit].enabled))
         return there[0] if there else ""
 
 
@@ -109,7 +109,7 @@ def _service(seen: Seen, wanted: Wanted) -> Judged:
     unit = seen.units[seen.service]
     lacking = [
         what
-        for what, lacks in (("not running", not unit.active), ("not enabled", not unit.enabled))
+        for what, lacks in (("not running", not unit.runs), ("not enabled", not unit.enabled))
         if lacks
     ]
     if not lacking:

@@ -12,10 +12,8 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import launchers
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launchers import (
-    Unit,
     Wanted,
     observe,
-    parse_show,
     plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
@@ -181,17 +179,6 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
     node.systemctl.write_text(text)
     result, _complaint = node.run(False, enabled=["dgxspark-ray-head"])
     assert having(result, "skipped") == {"units_loaded", "units_enabled"}
-
-
-def test_what_systemd_says() -> None:
-    text = (
-        "Id=a.service\nNeedDaemonReload=yes\nUnitFileState=enabled\n\n"
-        "UnitFileState=\nId=b@x.service\nNeedDaemonReload=no\n\ngarbage\n"
-    )
-    assert parse_show(text) == {
-        "a.service": Unit(stale=True, enabled=True),
-        "b@x.service": Unit(stale=False, enabled=False),
-    }
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.oom_protecti
     plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
-    parse_show,
     quoted,
 )
 
@@ -355,13 +354,6 @@ def test_words_of_a_unit_file_stay_the_words_they_are() -> None:
     assert quoted(["a b", 'c"d', "e\\f", "100%", "$x", ""]) == (
         '"a b" "c\\"d" "e\\\\f" 100%% $$x ""'
     )
-
-
-def test_units_are_told_apart_by_the_order_in_which_they_were_named() -> None:
-    text = "Id=ssh.service\nLoadState=loaded\nMainPID=5\n\nLoadState=not-found\nMainPID=0\n"
-    units = parse_show(text, ["sshd.service", "nope.service"])
-    assert (units["sshd.service"].pid, units["sshd.service"].there) == (5, True)
-    assert not units["nope.service"].there
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,20 @@ def test_only_what_systemd_would_read_counts(text: str, said: bool | None) -> No
 
 def test_what_systemd_says_of_units() -> None:
     text = (
-        "Id=a.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n"
-        "Id=b.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n\ngarbage\n"
+        "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=5\n"
+        "ControlGroup=/system.slice/a.service\nNeedDaemonReload=yes\n\n"
+        "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n\ngarbage\n"
     )
-    assert parse_units(text) == {"a.service": Unit("loaded", True, True), "b.service": Unit()}
+    units = parse_units(text, ["a.service", "b.service", "c.service"])
+    one = Unit("loaded", "active", "enabled", 5, "/system.slice/a.service", True)
+    assert units == {"a.service": one, "b.service": Unit()}
+    assert (one.there, one.runs, one.enabled) == (True, True, True)
+    assert (Unit().there, Unit().runs, Unit().enabled) == (False, False, False)
+
+
+def test_a_unit_is_known_by_the_name_it_was_asked_for_and_not_by_its_own() -> None:
+    text = "LoadState=loaded\nMainPID=5\nId=ssh.service\n"
+    assert parse_units(text, ["sshd.service"])["sshd.service"].pid == 5
 
 
 @pytest.mark.parametrize("script", ["kill -SEGV $$", "exit 1", "printf '\\377\\376'", "sleep 60"])
