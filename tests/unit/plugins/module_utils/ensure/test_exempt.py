@@ -88,3 +88,8 @@ def test_a_check_that_does_not_apply_is_skipped_whatever_it_saw() -> None:
 def test_what_cannot_be_meant_is_refused(skip: Any, accepted: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Exemptions.given(skip, accepted)
+
+
+def test_the_checks_for_which_nothing_is_repaired_today() -> None:
+    entries = [Acceptance("a", "", TODAY), Acceptance("b", "", date(2027, 1, 30))]
+    assert Exemptions({"c": "no GPU"}, entries, TODAY).checks == {"a", "c"}
