@@ -62,12 +62,10 @@ IGNORED_FIELDS = {
 
 KNOWN_FIELDS = frozenset([*_USED, *REFUSED_FIELDS, *IGNORED_FIELDS])
 
-VLLM_RUNTIMES = ("vllm", "vllm-ray", "vllm-distributed")
+RUNTIMES = ("vllm", "vllm-ray", "vllm-distributed", "sglang", "llama-cpp")
 # Runtimes of the format that this version refuses by name.
 LATER_RUNTIMES = (
     "eugr-vllm",
-    "sglang",
-    "llama-cpp",
     "trtllm",
     "atlas",
     "modular-max",

@@ -130,7 +130,7 @@ class Rank:
 class ResolvedRecipe:
     """A recipe decided for given overrides and nodes: nothing is left open.
 
-    runtime: vllm (solo) | vllm-ray | vllm-distributed (cluster).
+    runtime: vllm (solo) | vllm-ray | vllm-distributed (cluster) | sglang | llama-cpp (solo).
     env, inventory_env: variable -> value; the recipe's env wins over the inventory's.
     secret_env: variable -> variable of the controller that holds its value.
     """

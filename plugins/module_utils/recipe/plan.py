@@ -31,6 +31,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate imp
 SCHEMA = 1
 
 _MIB = 1024 * 1024
+# A recipe of another runtime resolves, but its containers are not started yet.
+_LAUNCHED = ("vllm", "vllm-ray", "vllm-distributed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,6 +333,10 @@ def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
 
 def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
     problems = []
+    if resolved.runtime not in _LAUNCHED:
+        problems.append(
+            f"launching {resolved.runtime} is not supported yet (supported: {', '.join(_LAUNCHED)})"
+        )
     for rank in resolved.ranks:
         node = rank.node
         for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):

@@ -7,6 +7,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import vllm
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.engines import (
+    VLLM,
+    Engine,
+    engine_of,
+    split,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Issue,
     Node,
@@ -26,6 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate imp
     degrees,
     env_text,
     errors,
+    several_nodes_issue,
     validate,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import Value
@@ -60,9 +67,10 @@ def resolve(
         )
     _refuse(recipe, issues)
 
-    tensor, pipeline = _degrees(recipe, overrides, len(nodes))
+    engine = engine_of(recipe) or VLLM
+    tensor, pipeline = _degrees(recipe, overrides, len(nodes), engine)
     size = tensor * pipeline
-    wrong_size = size_issue(recipe, tensor, pipeline)
+    wrong_size = size_issue(recipe, tensor, pipeline) or several_nodes_issue(recipe, engine, size)
     if wrong_size:
         _refuse(recipe, [wrong_size])
     if size > len(nodes):
@@ -82,10 +90,14 @@ def resolve(
         )
 
     values = command_values(recipe, overrides, tensor)
-    server = vllm.split_server(Renderer(values, recipe.defaults).command(recipe.command))
+    server = split(engine, Renderer(values, recipe.defaults).command(recipe.command))
     mode: t.Literal["solo", "cluster"] = "cluster" if size > 1 else "solo"
-    runtime, server, found = _runtime(recipe, values, server, mode)
-    issues += [*found, *_host_issues(recipe, server, nodes[0])]
+    runtime = engine.name
+    found: list[Issue] = []
+    if engine is VLLM:
+        runtime, server, found = _runtime(recipe, values, server, mode)
+    server, port, name = _with_values(server, values, tensor, pipeline, engine)
+    issues += [*found, *_host_issues(recipe, server, nodes[0], engine)]
     environ = environ or {}
     base, base_secret, wrong = _environment(
         recipe, "dgxspark_env", inventory_env or {}, env_allow, environ
@@ -95,7 +107,6 @@ def resolve(
     issues += wrong
     _refuse(recipe, issues)
 
-    server, port, name = _with_values(server, values, tensor, pipeline)
     if runtime == "vllm-ray" and server.flag(vllm.BACKEND) is None:
         server = server.with_flags([*vllm.BACKEND, "ray"])
     return ResolvedRecipe(
@@ -128,12 +139,14 @@ def _refuse(recipe: Recipe, issues: t.Sequence[Issue]) -> None:
         raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", found)
 
 
-def _degrees(recipe: Recipe, overrides: t.Mapping[str, t.Any], available: int) -> tuple[int, int]:
+def _degrees(
+    recipe: Recipe, overrides: t.Mapping[str, t.Any], available: int, engine: Engine
+) -> tuple[int, int]:
     """tensor_parallel and pipeline_parallel; what is not given follows from the nodes."""
     values = command_values(recipe, overrides, 1)
     renderer = Renderer(values, recipe.defaults)
-    server = vllm.split_server(renderer.command(recipe.command))
-    tensor, said = degrees(values, server, renderer.used)
+    server = split(engine, renderer.command(recipe.command))
+    tensor, said = degrees(values, server, renderer.used, engine)
     pipeline = said or 1
     if tensor is None:
         shape = topology(recipe)
@@ -210,13 +223,20 @@ def _runtime(
 
 
 def _with_values(
-    server: vllm.Server, values: t.Mapping[str, Value], tensor: int, pipeline: int
+    server: vllm.Server,
+    values: t.Mapping[str, Value],
+    tensor: int,
+    pipeline: int,
+    engine: Engine,
 ) -> tuple[vllm.Server, int, str]:
     """Add flags that the launch depends on and the command lacks; also port and served name."""
-    for flags, number in ((vllm.TENSOR, tensor), (vllm.PIPELINE, pipeline)):
+    for flags, number in ((engine.tensor, tensor), (engine.pipeline, pipeline)):
         if number > 1 and server.flag(flags) is None:
-            server = server.with_flags([flags[1], str(number)])
-    for key, names in (("port", vllm.PORT), ("served_model_name", vllm.SERVED_NAME)):
+            server = server.with_flags([flags[-1], str(number)])
+    added = [("port", engine.port), ("served_model_name", engine.served_name)]
+    if engine.loopback:
+        added.append(("host", engine.host))
+    for key, names in added:
         value = values.get(key)
         if (
             value is not None
@@ -224,9 +244,12 @@ def _with_values(
             and value.value is not None
             and server.flag(names) is None
         ):
-            server = server.with_flags([names[0], value.text])
-    name = server.flag(vllm.SERVED_NAME) or values["model"].text
-    return server, int(server.flag(vllm.PORT) or vllm.DEFAULT_PORT), name
+            server = server.with_flags([names[-1], value.text])
+    # The launch asks for the head by its address, where a server on 127.0.0.1 does not answer.
+    if engine.loopback and server.flag(engine.host) is None:
+        server = server.with_flags([engine.host[0], "0.0.0.0"])
+    name = server.flag(engine.served_name) or values["model"].text
+    return server, int(server.flag(engine.port) or engine.default_port), name
 
 
 def _rank(
@@ -249,12 +272,25 @@ def _rank(
                 *(["--headless"] if index else []),
             ]
         )
+    if runtime == "sglang" and len(nodes) > 1:
+        head = nodes[0].link_address
+        meeting = f"[{head}]" if ":" in head else head
+        server = server.with_flags(
+            [
+                "--nnodes",
+                str(len(nodes)),
+                "--node-rank",
+                str(index),
+                "--dist-init-addr",
+                f"{meeting}:{master_port}",
+            ]
+        )
     return Rank(index, role, nodes[index], server.script(), server.words)
 
 
-def _host_issues(recipe: Recipe, server: vllm.Server, head: Node) -> list[Issue]:
+def _host_issues(recipe: Recipe, server: vllm.Server, head: Node, engine: Engine) -> list[Issue]:
     """The launch proves the server at the head's address, so it must listen there."""
-    host = server.flag(vllm.HOST)
+    host = server.flag(engine.host)
     if host is None or host in (*_EVERY_ADDRESS, head.address):
         return []
     return [

@@ -9,12 +9,17 @@ import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import vllm
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.engines import (
+    Engine,
+    engine_of,
+    split,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.fields import (
     IGNORED_FIELDS,
     KNOWN_FIELDS,
     LATER_RUNTIMES,
     REFUSED_FIELDS,
-    VLLM_RUNTIMES,
+    RUNTIMES,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import Issue, Recipe
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.template import (
@@ -23,6 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.template imp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.topology import (
     size_issue,
+    topology,
     topology_issues,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import Value, chain
@@ -34,23 +40,7 @@ ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 # Overrides that mean something even where the command has no placeholder for them.
-_CONSUMED = frozenset(
-    [
-        "model",
-        "tensor_parallel",
-        "pipeline_parallel",
-        "distributed_executor_backend",
-        "port",
-        "served_model_name",
-    ]
-)
-# Values that are also flags: name -> flags.
-_FLAG_OF = {
-    "tensor_parallel": vllm.TENSOR,
-    "pipeline_parallel": vllm.PIPELINE,
-    "port": vllm.PORT,
-    "served_model_name": vllm.SERVED_NAME,
-}
+_CONSUMED = ("model", "tensor_parallel", "pipeline_parallel")
 
 
 def validate(recipe: Recipe, overrides: t.Mapping[str, t.Any] | None = None) -> list[Issue]:
@@ -66,9 +56,9 @@ def validate(recipe: Recipe, overrides: t.Mapping[str, t.Any] | None = None) -> 
         *topology_issues(recipe),
         *_env(recipe),
     ]
-    supported = recipe.runtime in ("", *VLLM_RUNTIMES)
-    if recipe.command and supported:
-        issues += _command(recipe, given)
+    engine = engine_of(recipe)
+    if recipe.command and engine:
+        issues += _command(recipe, given, engine)
     # A field of the wrong type is reported once, not again as missing.
     mistyped = {issue.field for issue in issues if issue.code == "wrong-type"}
     return [
@@ -95,7 +85,10 @@ def command_values(
 
 
 def degrees(
-    values: t.Mapping[str, Value], server: vllm.Server, used: t.Collection[str]
+    values: t.Mapping[str, Value],
+    server: vllm.Server,
+    used: t.Collection[str],
+    engine: Engine,
 ) -> tuple[int | None, int | None]:
     """tensor_parallel and pipeline_parallel as the engine will get them; None where nobody says.
 
@@ -104,12 +97,14 @@ def degrees(
     """
     # A flag that shows the number that `command_values` filled in says nothing.
     filled_in = values["tensor_parallel"].source == "topology" and "tensor_parallel" in used
-    tensor = None if filled_in else _degree(values, server, "tensor_parallel")
-    return tensor, _degree(values, server, "pipeline_parallel")
+    tensor = None if filled_in else _degree(values, server, engine, "tensor_parallel")
+    return tensor, _degree(values, server, engine, "pipeline_parallel")
 
 
-def _degree(values: t.Mapping[str, Value], server: vllm.Server, key: str) -> int | None:
-    text = server.flag(_FLAG_OF[key])
+def _degree(
+    values: t.Mapping[str, Value], server: vllm.Server, engine: Engine, key: str
+) -> int | None:
+    text = server.flag(engine.flag_of.get(key, ()))
     if text is None:
         value = values.get(key)
         if value is None or value.source == "topology":
@@ -200,12 +195,14 @@ def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
             'Write recipe_version: "2"',
         )
     if not recipe.runtime:
+        engine = engine_of(recipe)
+        assumed = engine.name if engine else "vllm"
         yield recipe.issue(
             "missing-runtime",
             "suggestion",
             "runtime",
-            "no runtime is named; vllm is assumed",
-            "Add runtime: vllm",
+            f"no runtime is named; {assumed} is assumed",
+            f"Add runtime: {assumed}",
         )
     elif recipe.runtime in LATER_RUNTIMES:
         yield recipe.issue(
@@ -213,18 +210,16 @@ def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
             "error",
             "runtime",
             f"{recipe.runtime} is not supported yet",
-            "Use a recipe for vllm",
+            f"Use a recipe for one of {', '.join(RUNTIMES)}",
         )
-    elif recipe.runtime not in VLLM_RUNTIMES:
-        near = difflib.get_close_matches(
-            recipe.runtime.lower(), [*VLLM_RUNTIMES, *LATER_RUNTIMES], n=1
-        )
+    elif recipe.runtime not in RUNTIMES:
+        near = difflib.get_close_matches(recipe.runtime.lower(), [*RUNTIMES, *LATER_RUNTIMES], n=1)
         yield recipe.issue(
             "unknown-runtime",
             "error",
             "runtime",
             f"{recipe.runtime!r} is no runtime of the format",
-            f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(VLLM_RUNTIMES)}",
+            f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(RUNTIMES)}",
         )
 
 
@@ -274,7 +269,7 @@ def env_text(value: t.Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _command(recipe: Recipe, overrides: t.Mapping[str, t.Any]) -> t.Iterator[Issue]:
+def _command(recipe: Recipe, overrides: t.Mapping[str, t.Any], engine: Engine) -> t.Iterator[Issue]:
     values = command_values(recipe, overrides, 1)
     renderer = Renderer(values, recipe.defaults)
     try:
@@ -284,21 +279,21 @@ def _command(recipe: Recipe, overrides: t.Mapping[str, t.Any]) -> t.Iterator[Iss
             yield recipe.issue(problem.code, "error", "command", problem.message, problem.fix)
         return
     try:
-        server = vllm.split_server(text)
+        server = split(engine, text)
     except vllm.CommandError as exc:
         yield recipe.issue(
             "command-shape",
             "error",
             "command",
             str(exc),
-            "Write the command so that its last statement is `vllm serve ...`, alone",
+            f"Write the command so that its last statement is `{engine.example} ...`, alone",
         )
         return
-    yield from _flags(recipe, server)
-    yield from _port(recipe, values, server)
-    yield from _overrides(recipe, overrides, renderer.used, values, server)
+    yield from _flags(recipe, server, engine)
+    yield from _port(recipe, values, server, engine)
+    yield from _overrides(recipe, overrides, renderer.used, values, server, engine)
     try:
-        tensor, pipeline = degrees(values, server, renderer.used)
+        tensor, pipeline = degrees(values, server, renderer.used, engine)
     except ValueError as exc:
         yield recipe.issue(
             "parallel-invalid",
@@ -312,7 +307,10 @@ def _command(recipe: Recipe, overrides: t.Mapping[str, t.Any]) -> t.Iterator[Iss
         wrong_size = size_issue(recipe, tensor, pipeline or 1)
         if wrong_size:
             yield wrong_size
-    data = server.flag(vllm.DATA) or (
+    several = several_nodes_issue(recipe, engine, (tensor or 1) * (pipeline or 1))
+    if several:
+        yield several
+    data = server.flag(engine.data) or (
         values["data_parallel"].text if "data_parallel" in values else "1"
     )
     if data != "1":
@@ -325,26 +323,37 @@ def _command(recipe: Recipe, overrides: t.Mapping[str, t.Any]) -> t.Iterator[Iss
         )
 
 
-def _flags(recipe: Recipe, server: vllm.Server) -> t.Iterator[Issue]:
-    for flag in vllm.RANK_FLAGS:
+def _flags(recipe: Recipe, server: vllm.Server, engine: Engine) -> t.Iterator[Issue]:
+    for flag in engine.rank_flags:
         if server.flag((flag,)) is not None:
             yield recipe.issue(
                 "rank-flag",
                 "error",
                 "command",
                 f"{flag} differs per rank and is set by the launch",
-                "Remove it; runtime: vllm-distributed adds it on each node",
+                "Remove it; a launch over several nodes adds it on each node",
             )
-    for flag, variable in vllm.SECRET_FLAGS.items():
+    for flag, instead in engine.secret_flags.items():
         if server.flag((flag,)) is not None:
             yield recipe.issue(
                 "secret-in-command",
                 "error",
                 "command",
                 f"{flag} would show a secret in process lists and plans",
-                f'Use env: {variable}: "${{{variable}}}"',
+                instead,
             )
-    for flag in vllm.ELSEWHERE_FLAGS:
+    share = server.flag(("--gpu-memory-utilization",)) if engine.name == "vllm" else None
+    if share and re.fullmatch(r"[0-9]+(\.[0-9]*)?", share) and float(share) > 1:
+        yield recipe.issue(
+            "utilization-over-one",
+            "error",
+            "defaults.gpu_memory_utilization",
+            f"{share} is not a share of the memory; vLLM takes 0 to 1",
+            f"If GB are meant: on 128 GB that is about {min(float(share) / 128, 1):.2f}"
+            if float(share) > 2
+            else "Use a number such as 0.8",
+        )
+    for flag in engine.elsewhere_flags:
         if server.flag((flag,)) is not None:
             yield recipe.issue(
                 "unsupported-flag",
@@ -356,9 +365,11 @@ def _flags(recipe: Recipe, server: vllm.Server) -> t.Iterator[Issue]:
             )
 
 
-def _port(recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server) -> t.Iterator[Issue]:
+def _port(
+    recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server, engine: Engine
+) -> t.Iterator[Issue]:
     """The port in the command, else the value that the launch adds to it."""
-    port = server.flag(vllm.PORT)
+    port = server.flag(engine.port)
     if port is None and "port" in values and values["port"].value is not None:
         port = values["port"].text
     if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536):
@@ -367,18 +378,42 @@ def _port(recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server) ->
         )
 
 
+def several_nodes_issue(recipe: Recipe, engine: Engine, size: int) -> Issue | None:
+    """Why this engine cannot be spread over so many nodes."""
+    if engine.tensor or max(size, topology(recipe).min_nodes) < 2:
+        return None
+    return recipe.issue(
+        "unsupported-runtime",
+        "error",
+        "runtime",
+        f"{engine.name} over several nodes is not supported yet",
+        "Use it on one node, or another runtime",
+    )
+
+
+def _consumed(engine: Engine) -> set[str]:
+    """Overrides that count without a placeholder."""
+    names = {*_CONSUMED, *engine.flag_of}
+    if engine.loopback:
+        names.add("host")
+    if engine.name == "vllm":
+        names.add("distributed_executor_backend")
+    return names
+
+
 def _overrides(
     recipe: Recipe,
     overrides: t.Mapping[str, t.Any],
     used: t.Collection[str],
     values: t.Mapping[str, Value],
     server: vllm.Server,
+    engine: Engine,
 ) -> t.Iterator[Issue]:
     """Overrides that would change nothing: somebody asked for something that would not happen."""
     for key in overrides:
         if key in used:
             continue
-        flag = server.flag(_FLAG_OF[key]) if key in _FLAG_OF else None
+        flag = server.flag(engine.flag_of.get(key, ()))
         if flag is not None and flag != values[key].text:
             yield recipe.issue(
                 "override-without-effect",
@@ -388,7 +423,7 @@ def _overrides(
                 f"cannot replace {flag}, which is written into the command",
                 f"Write {{{key}}} there in a copy of the recipe",
             )
-        elif key not in _CONSUMED:
+        elif key not in _consumed(engine):
             near = difflib.get_close_matches(key, sorted(used), n=1)
             guess = f"Did you mean {near[0]}? " if near else ""
             yield recipe.issue(

@@ -69,8 +69,15 @@ class Server(t.NamedTuple):
         return self.before + shell.with_exec(self.text)
 
 
-def split_server(command: str) -> Server:
-    """Split a rendered command. Raises CommandError with what is expected and what was found."""
+def split_server(
+    command: str,
+    starts: t.Callable[[t.Sequence[str]], bool] | None = None,
+    example: str = "vllm serve",
+) -> Server:
+    """Split a rendered command. Raises CommandError with what is expected and what was found.
+
+    starts: whether words start the server, vLLM's by default; example: how they would.
+    """
     open_quote = shell.unterminated(command)
     if open_quote:
         raise CommandError(f"{open_quote.value} are opened and never closed")
@@ -96,9 +103,9 @@ def split_server(command: str) -> Server:
     plain = [
         char for char, where in zip(text, shell.contexts(text)) if where is shell.Context.PLAIN
     ]
-    if not is_server(words) or plain.count("(") != plain.count(")"):
+    if not (starts or is_server)(words) or plain.count("(") != plain.count(")"):
         raise CommandError(
-            f"its last statement must start the server with `vllm serve`, but is {text[:60]!r}"
+            f"its last statement must start the server with `{example}`, but is {text[:60]!r}"
         )
     return Server(command[: last.start], text, tuple(words))
 

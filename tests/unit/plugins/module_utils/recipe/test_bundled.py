@@ -10,6 +10,7 @@ import pathlib
 import pytest
 import yaml
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.engines import engine_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import Node, RecipeError
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
@@ -62,4 +63,7 @@ def test_every_recipe_of_the_corpus_loads_whole_and_resolves_or_says_why_not() -
             with pytest.raises(RecipeError):
                 resolve(recipe, {}, NODES)
         else:
-            assert resolve(recipe, {}, NODES).ranks[0].argv[:2] == ("vllm", "serve"), path
+            resolved = resolve(recipe, {}, NODES)
+            engine = engine_of(recipe)
+            assert engine is not None, path
+            assert engine.is_server(resolved.ranks[0].argv), path

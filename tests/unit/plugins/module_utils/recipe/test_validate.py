@@ -38,12 +38,12 @@ CASES = {
         {"command": ["vllm"]}, [("wrong-type", "error", "command")]
     ),
     "no runtime": Case({"runtime": None}, [("missing-runtime", "suggestion", "runtime")]),
-    "sglang": Case(
-        {"runtime": "sglang", "command": "sglang serve"},
+    "trtllm": Case(
+        {"runtime": "trtllm", "command": "trtllm-serve"},
         [("unsupported-runtime", "error", "runtime")],
-        "sglang is not supported yet",
+        "trtllm is not supported yet",
     ),
-    "llama-cpp": Case({"runtime": "llama-cpp"}, [("unsupported-runtime", "error", "runtime")]),
+    "atlas": Case({"runtime": "atlas"}, [("unsupported-runtime", "error", "runtime")]),
     "eugr-vllm": Case({"runtime": "eugr-vllm"}, [("unsupported-runtime", "error", "runtime")]),
     "a typo in the runtime": Case(
         {"runtime": "vlllm"}, [("unknown-runtime", "error", "runtime")], "Did you mean vllm?"
@@ -204,7 +204,7 @@ def test_an_issue_names_the_line(recipe_text: t.Callable[[str], Recipe]) -> None
     recipe = recipe_text(
         """\
         model: org/model
-        runtime: sglang
+        runtime: trtllm
         container: image:1
         env:
           A: 1
