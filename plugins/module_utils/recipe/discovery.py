@@ -45,7 +45,10 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A recipe file. place: None where its path was given. issues: what looking for it showed."""
+    """A recipe file.
+
+    place: None where a path was given that is no registry's. issues: what looking for it showed.
+    """
 
     path: pathlib.Path
     place: Place | None = None
@@ -80,9 +83,9 @@ def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
     """
     name = str(path_or_name)
     direct = pathlib.Path(name).expanduser()
-    if (direct.suffix in SUFFIXES or len(direct.parts) > 1) and direct.is_file():
-        return Found(direct)
     places = places_of(search_paths)
+    if (direct.suffix in SUFFIXES or len(direct.parts) > 1) and direct.is_file():
+        return Found(direct, _registry_of(direct, places))
     wanted = name
     if name.startswith("@"):
         registry, _slash, wanted = name[1:].partition("/")
@@ -132,6 +135,15 @@ def recipes_in(place: Place) -> list[Found]:
             if not place.registry or inside:
                 found.append(Found(pathlib.Path(path), place))
     return found
+
+
+def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
+    """The registry that has a file whose path was given."""
+    real = os.path.realpath(path)
+    for place in places:
+        if place.registry and real.startswith(os.path.realpath(place.path) + os.sep):
+            return place
+    return None
 
 
 def _is(found: Found, stem: str) -> bool:

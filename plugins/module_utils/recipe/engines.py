@@ -16,7 +16,8 @@ class Engine(t.NamedTuple):
     Each tuple of flags lists the spellings of one flag, empty where the server has none.
     rank_flags: one value per rank, set by the resolver. secret_flags: flag -> what to do instead.
     loopback: whether the server listens on 127.0.0.1 alone unless it is told otherwise.
-    example: the start of a command, for messages.
+    example: the start of a command, for messages. share: of the memory, 0 to 1.
+    platform: values that suit a GB10 where the recipe says nothing.
     """
 
     name: str
@@ -33,6 +34,18 @@ class Engine(t.NamedTuple):
     rank_flags: tuple[str, ...]
     secret_flags: t.Mapping[str, str]
     elsewhere_flags: tuple[str, ...]
+    share: tuple[str, ...]
+    platform: t.Mapping[str, t.Any]
+
+    @property
+    def runtime_values(self) -> dict[str, t.Any]:
+        """What placeholders stand for where nobody says: what the server does by itself."""
+        return {
+            "port": self.default_port,
+            "host": "0.0.0.0",
+            "pipeline_parallel": 1,
+            "data_parallel": 1,
+        }
 
     @property
     def flag_of(self) -> dict[str, tuple[str, ...]]:
@@ -40,6 +53,7 @@ class Engine(t.NamedTuple):
         flags = {
             "tensor_parallel": self.tensor,
             "pipeline_parallel": self.pipeline,
+            "data_parallel": self.data,
             "port": self.port,
             "served_model_name": self.served_name,
         }
@@ -56,6 +70,9 @@ def _is_sglang(words: t.Sequence[str]) -> bool:
 def _is_llama_cpp(words: t.Sequence[str]) -> bool:
     return bool(words) and words[0].rpartition("/")[2] == "llama-server"
 
+
+# A GB10's memory is the whole node's: what the server takes, the system lacks.
+_SHARE = {"gpu_memory_utilization": 0.8}
 
 VLLM = Engine(
     name="vllm",
@@ -75,6 +92,8 @@ VLLM = Engine(
         for flag, variable in vllm.SECRET_FLAGS.items()
     },
     elsewhere_flags=vllm.ELSEWHERE_FLAGS,
+    share=("--gpu-memory-utilization",),
+    platform=_SHARE,
 )
 
 # python3 -m sglang.launch_server --help
@@ -96,6 +115,8 @@ SGLANG = Engine(
         "--admin-api-key": "Remove it; a proxy in front of the server can ask for a key",
     },
     elsewhere_flags=("--ssl-keyfile", "--ssl-certfile"),
+    share=("--mem-fraction-static",),
+    platform=_SHARE,
 )
 
 # llama-server --help
@@ -118,31 +139,47 @@ LLAMA_CPP = Engine(
         "-hft": 'Use env: HF_TOKEN: "${HF_TOKEN}"',
     },
     elsewhere_flags=("--ssl-key-file", "--ssl-cert-file", "--api-prefix"),
+    share=(),
+    # Mapped files are slow to read where GPU and CPU share their memory.
+    platform={"mmap": False},
 )
 
 _BY_RUNTIME = {
     "vllm": VLLM,
     "vllm-ray": VLLM,
     "vllm-distributed": VLLM,
+    "eugr-vllm": VLLM,
     "sglang": SGLANG,
     "llama-cpp": LLAMA_CPP,
 }
 
 
-def engine_of(recipe: Recipe) -> Engine | None:
-    """The engine that the recipe's runtime names, else its command; vLLM where neither does.
+def runtime_of(recipe: Recipe) -> str:
+    """The runtime that the recipe names or means.
 
-    None for a runtime that is not supported.
+    Without one, a recipe of version 1, with mods or with arguments of an image build is eugr's; any
+    other is of the server that its command starts, else of vLLM.
     """
+    eugr = recipe.recipe_version == "1" or bool(recipe.mods or recipe.build_args)
     if recipe.runtime:
-        return _BY_RUNTIME.get(recipe.runtime)
+        # A recipe of version 1 has no other runtime than eugr's vLLM.
+        return (
+            "eugr-vllm"
+            if recipe.recipe_version == "1" and recipe.runtime == "vllm"
+            else (recipe.runtime)
+        )
     for engine in (SGLANG, LLAMA_CPP):
         try:
             split(engine, recipe.command)
         except vllm.CommandError:
             continue
-        return engine
-    return VLLM
+        return engine.name
+    return "eugr-vllm" if eugr else "vllm"
+
+
+def engine_of(recipe: Recipe) -> Engine | None:
+    """The engine of the recipe's runtime; None for a runtime that is not supported."""
+    return _BY_RUNTIME.get(runtime_of(recipe))
 
 
 def split(engine: Engine, command: str) -> vllm.Server:

@@ -15,7 +15,11 @@ import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import shell
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import Value, text_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import (
+    TYPED,
+    Value,
+    text_of,
+)
 
 # Braces around a name. JSON ({"a":1}), brace expansion ({a,b}) and {} are no placeholders.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}")
@@ -129,7 +133,7 @@ class Renderer:
 
     def _splits(self, name: str, value: Value) -> bool:
         """Defaults split at spaces, as their author meant; an override where its default does."""
-        if value.source == "override":
+        if value.source in TYPED:
             declared = self._declared.get(name)
             return isinstance(declared, str) and Value(declared, declared, "default").several
         return value.source == "default"
@@ -190,7 +194,7 @@ class Renderer:
         typed = sorted(
             key
             for key in self._reached
-            if key in self._values and self._values[key].source == "override"
+            if key in self._values and self._values[key].source in TYPED
         )
         if evaluated and typed and not all(_PLAIN.fullmatch(word) for word in words):
             self._problem(

@@ -56,6 +56,18 @@ class Server(t.NamedTuple):
             found = value if equals else "" if following.startswith("--") else following
         return found
 
+    def flags(self) -> t.Iterator[tuple[str, str]]:
+        """Each long flag as it stands, with - for _, and its value ("" for none)."""
+        for position, word in enumerate(self.words):
+            if not word.startswith("--"):
+                continue
+            name, equals, value = word.partition("=")
+            following = self.words[position + 1] if position + 1 < len(self.words) else ""
+            yield (
+                name.replace("_", "-"),
+                (value if equals else "" if following.startswith("-") else following),
+            )
+
     def with_flags(self, flags: t.Sequence[str]) -> Server:
         text = " ".join([self.text, *(shell.quote(flag, shell.Context.PLAIN) for flag in flags)])
         return self._replace(text=text, words=(*self.words, *flags))

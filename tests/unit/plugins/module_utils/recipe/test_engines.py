@@ -83,12 +83,42 @@ def test_llama_cpp_keeps_the_quantisation_in_the_model_and_its_own_names(
     assert resolved.ranks[0].argv[:3] == ("llama-server", "-hf", "org/m-GGUF:Q4_K_M")
 
 
-@pytest.mark.parametrize("fields", [{"min_nodes": 2}, {"defaults": {"tensor_parallel": 2}}])
-def test_llama_cpp_over_several_nodes_is_refused_by_name(
-    recipe_of: Make, nodes: Nodes, fields: dict[str, t.Any]
+def test_llama_cpp_over_nodes_has_rpc_servers_on_the_workers_and_their_addresses_on_the_head(
+    recipe_of: Make, nodes: Nodes
 ) -> None:
-    with pytest.raises(RecipeError, match="llama-cpp over several nodes is not supported yet"):
-        resolve(recipe_of(runtime="llama-cpp", command=LLAMA, **fields), {}, nodes(2))
+    recipe = recipe_of(runtime="llama-cpp", command=LLAMA, min_nodes=3)
+    resolved = resolve(recipe, {}, nodes(3), rpc_port=50060)
+    head, *workers = resolved.ranks
+    assert (resolved.mode, resolved.tensor_parallel, resolved.pipeline_parallel) == (
+        "cluster",
+        1,
+        3,
+    )
+    assert resolved.rpc_port == 50060
+    assert head.argv[3:] == (
+        *("--split-mode", "layer"),
+        *("--host", "0.0.0.0"),
+        *("--rpc", "198.51.100.2:50060,198.51.100.3:50060"),
+    )
+    # Only on the link between the nodes: the port gives whoever reaches it the node's memory.
+    assert [rank.argv for rank in workers] == [
+        ("rpc-server", "--host", f"198.51.100.{index}", "--port", "50060") for index in (2, 3)
+    ]
+    assert workers[0].text == "exec rpc-server --host 198.51.100.2 --port 50060"
+
+
+def test_llama_cpp_splits_by_rows_where_tensor_parallel_is_asked_for(
+    recipe_of: Make, nodes: Nodes
+) -> None:
+    recipe = recipe_of(runtime="llama-cpp", command=LLAMA, defaults={"tensor_parallel": 2})
+    argv = resolve(recipe, {}, nodes(2)).ranks[0].argv
+    assert argv[argv.index("--split-mode") + 1] == "row"
+    both = recipe_of(
+        runtime="llama-cpp",
+        command=LLAMA,
+        defaults={"tensor_parallel": 2, "pipeline_parallel": 2},
+    )
+    assert [issue.code for issue in validate(both)] == ["parallel-invalid"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ CASES = {
     "container with an option": Case(
         {"container": "-v /:/host image"}, [("container-invalid", "error", "container")]
     ),
-    "no command": Case({"command": None}, [("missing-command", "error", "command")]),
+    "no command": Case({"command": None}, []),
     "command of the wrong type is not also missing": Case(
         {"command": ["vllm"]}, [("wrong-type", "error", "command")]
     ),
@@ -44,16 +44,19 @@ CASES = {
         "trtllm is not supported yet",
     ),
     "atlas": Case({"runtime": "atlas"}, [("unsupported-runtime", "error", "runtime")]),
-    "eugr-vllm": Case({"runtime": "eugr-vllm"}, [("unsupported-runtime", "error", "runtime")]),
+    "eugr-vllm": Case({"runtime": "eugr-vllm"}, []),
     "a typo in the runtime": Case(
         {"runtime": "vlllm"}, [("unknown-runtime", "error", "runtime")], "Did you mean vllm?"
     ),
-    "version 1": Case(
-        {"recipe_version": "1"}, [("unsupported-version", "error", "recipe_version")]
+    "version 1": Case({"recipe_version": "1", "runtime": None}, []),
+    "version 1 for another runtime": Case(
+        {"recipe_version": 1, "runtime": "vllm-ray"}, [("runtime-conflict", "warning", "runtime")]
     ),
     "version 2 as a number": Case({"recipe_version": 2}, []),
     "version 7": Case({"recipe_version": "7"}, [("unknown-version", "warning", "recipe_version")]),
-    "mods": Case({"mods": ["mods/x"]}, [("unsupported-field", "error", "mods")], "mods"),
+    "a mod that is nowhere": Case(
+        {"mods": ["mods/x"]}, [("mod-not-found", "error", "mods")], "dgxspark_mod_paths"
+    ),
     "no mods": Case({"mods": []}, []),
     "executor_config": Case(
         {"executor_config": {"user": "root"}}, [("ignored-field", "warning", "executor_config")]
@@ -205,7 +208,7 @@ def test_an_issue_names_the_line(recipe_text: t.Callable[[str], Recipe]) -> None
         """\
         model: org/model
         runtime: trtllm
-        container: image:1
+        container: org/image:1
         env:
           A: 1
         command: vllm serve {model}
