@@ -8,6 +8,7 @@ This is a reader, not a shell: whatever it does not understand is left to the ca
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import shlex
 import typing as t
@@ -28,6 +29,13 @@ _EVALUATED_AGAIN = re.compile(
     r"`|\$\(|<<|[<>]\(|\$'|\beval\b|\b(?:ba|da|z|k)?sh\s+-\w*c\b|\bxargs\b"
 )
 _DOUBLE_QUOTE_SPECIAL = re.compile(r'([\\"$`])')
+# What may change the context, by context.
+_MEANINGFUL = {
+    Context.PLAIN: re.compile(r"""[\\'"#]"""),
+    Context.SINGLE: re.compile(r"'"),
+    Context.DOUBLE: re.compile(r'[\\"]'),
+    Context.COMMENT: re.compile(r"\n"),
+}
 _WORD_START = frozenset(" \t\n;&|(")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
@@ -40,41 +48,44 @@ class Statement(t.NamedTuple):
     operator: str
 
 
-def contexts(text: str) -> list[Context]:
+@functools.lru_cache(maxsize=256)
+def contexts(text: str) -> tuple[Context, ...]:
     """The context of each character; quotes and backslashes belong to what they quote."""
     result: list[Context] = []
     state = Context.PLAIN
     index = 0
     while index < len(text):
-        char = text[index]
+        # Up to the next character that may mean something here, all are alike.
+        match = _MEANINGFUL[state].search(text, index)
+        stop = match.start() if match else len(text)
+        result += [state] * (stop - index)
+        if stop == len(text):
+            break
+        char, index = text[stop], stop + 1
         if state is Context.COMMENT:
-            if char == "\n":
-                state = Context.PLAIN
+            state = Context.PLAIN
+            result.append(state)
         elif state is Context.SINGLE:
-            if char == "'":
-                result.append(Context.SINGLE)
-                state = Context.PLAIN
+            result.append(state)
+            state = Context.PLAIN
+        elif char == "\\":
+            if index == len(text):
+                result.append(state)
+            else:
+                result += [Context.ESCAPED, Context.ESCAPED]
                 index += 1
-                continue
-        elif char == "\\" and index + 1 < len(text):
-            result += [Context.ESCAPED, Context.ESCAPED]
-            index += 2
-            continue
         elif state is Context.DOUBLE:
-            if char == '"':
-                result.append(Context.DOUBLE)
-                state = Context.PLAIN
-                index += 1
-                continue
-        elif char == "'":
-            state = Context.SINGLE
-        elif char == '"':
-            state = Context.DOUBLE
-        elif char == "#" and (index == 0 or text[index - 1] in _WORD_START):
-            state = Context.COMMENT
-        result.append(state)
-        index += 1
-    return result
+            result.append(state)
+            state = Context.PLAIN
+        else:
+            if char == "'":
+                state = Context.SINGLE
+            elif char == '"':
+                state = Context.DOUBLE
+            elif stop == 0 or text[stop - 1] in _WORD_START:
+                state = Context.COMMENT
+            result.append(state)
+    return tuple(result)
 
 
 def evaluates_again(text: str) -> bool:
@@ -91,6 +102,7 @@ def quote(value: str, context: Context) -> str:
     return shlex.quote(value)
 
 
+@functools.lru_cache(maxsize=256)
 def tidy(text: str) -> str:
     """The command without comments, blank ends, and spaces after a line's last backslash.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import typing as t
 
@@ -52,7 +53,8 @@ class TemplateError(Exception):
         super().__init__("; ".join(problem.message for problem in problems))
 
 
-def parse(text: str) -> list[Piece]:
+@functools.lru_cache(maxsize=256)
+def parse(text: str) -> tuple[Piece, ...]:
     """Split text into literals and placeholders.
 
     `{{` anywhere switches the whole text to escape mode: `{{` and `}}` then are literal braces.
@@ -78,7 +80,7 @@ def parse(text: str) -> list[Piece]:
         else:
             index += 1
     pieces.append(Piece(text[start:], None, shell.Context.PLAIN))
-    return [piece for piece in pieces if piece.text]
+    return tuple(piece for piece in pieces if piece.text)
 
 
 class Renderer:

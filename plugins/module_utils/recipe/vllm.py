@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -81,6 +82,7 @@ class Server(t.NamedTuple):
         return self.before + shell.with_exec(self.text)
 
 
+@functools.lru_cache(maxsize=256)
 def split_server(
     command: str,
     starts: t.Callable[[t.Sequence[str]], bool] | None = None,
