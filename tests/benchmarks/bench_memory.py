@@ -39,7 +39,7 @@ def main() -> int:
     ]
     spark = NodeMemory(130_600_000_000)
     times = []
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         for recipe in resolved:
             start = time.perf_counter()
             fit(estimate_memory(recipe), spark)

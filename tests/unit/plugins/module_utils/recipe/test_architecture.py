@@ -323,9 +323,9 @@ def _anything(dice: random.Random, depth: int = 0) -> t.Any:
     ]
     choice = dice.randrange(5 if depth < 3 else 3)
     if choice == 3:
-        return [_anything(dice, depth + 1) for _ in range(dice.randrange(4))]
+        return [_anything(dice, depth + 1) for _round in range(dice.randrange(4))]
     if choice == 4:
-        return {dice.choice(_KEYS): _anything(dice, depth + 1) for _ in range(dice.randrange(4))}
+        return {dice.choice(_KEYS): _anything(dice, depth + 1) for _round in range(dice.randrange(4))}
     return dice.choice(plain)
 
 
@@ -333,8 +333,8 @@ def _anything(dice: random.Random, depth: int = 0) -> t.Any:
 def test_whatever_a_config_says_it_is_read_or_refused(seed: int) -> None:
     dice = random.Random(seed)
     refused = 0
-    for _ in range(150):
-        change = {dice.choice(_KEYS): _anything(dice) for _ in range(dice.randrange(1, 5))}
+    for _round in range(150):
+        change = {dice.choice(_KEYS): _anything(dice) for _round in range(dice.randrange(1, 5))}
         try:
             config = read_config({**BASE, **change}, _anything(dice))
         except ArchitectureError:

@@ -636,7 +636,7 @@ def _serving_of(recipe: Recipe) -> Serving:
     """The command with its values put in: enough for its flags, whatever else the recipe needs."""
     values = {"model": recipe.model, **recipe.defaults}
     text = recipe.command
-    for _ in range(3):
+    for _round in range(3):
         text = re.sub(
             r"\{([A-Za-z_][\w.-]*)\}", lambda found: str(values.get(found[1], found[0])), text
         )
