@@ -325,7 +325,8 @@ def _anything(dice: random.Random, depth: int = 0) -> t.Any:
     if choice == 3:
         return [_anything(dice, depth + 1) for _round in range(dice.randrange(4))]
     if choice == 4:
-        return {dice.choice(_KEYS): _anything(dice, depth + 1) for _round in range(dice.randrange(4))}
+        keys = [dice.choice(_KEYS) for _round in range(dice.randrange(4))]
+        return {key: _anything(dice, depth + 1) for key in keys}
     return dice.choice(plain)
 
 
