@@ -499,7 +499,7 @@ def _finish(
     if facts["kind"] != "text":
         metadata["category"] = facts["kind"]
     if config is not None:
-        metadata["model_params"] = f"{parameters.total(config) / 1e9:.3g}B"
+        metadata["model_params"] = _count(parameters.total(config))
     dtype = gguf_of(estimate.serving) or facts["scheme"]
     metadata["model_dtype"] = (config.dtype if config else "bf16") if dtype == "none" else dtype
     recipe |= {"metadata": metadata, "defaults": draft.defaults}
@@ -518,6 +518,13 @@ def _finish(
         nodes=nodes,
         warnings=tuple(_warnings(settings, verdict, facts)),
     )
+
+
+def _count(number: int) -> str:
+    """As the format writes it: 30.5B, 1026.41B, 22.7M."""
+    if number < 1e8:
+        return f"{round(number / 1e6, 2):g}M"
+    return f"{round(number / 1e9, 2):g}B"
 
 
 def _warnings(

@@ -151,6 +151,14 @@ def test_the_text_is_the_recipe_and_every_setting_has_a_source(name: str) -> Non
     json.dumps(found.to_dict())
 
 
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("kimi-k2.5", "1026.41B"), ("qwen3-1.7b", "1.72B"), ("qwen3.6-35b-a3b-fp8", "35.1B")],
+)
+def test_parameters_are_written_as_the_format_does(name: str, count: str) -> None:
+    assert inferred(name, count=8).recipe["metadata"]["model_params"] == count
+
+
 def test_vision_and_pooling_commands() -> None:
     vision = inferred("qwen3.6-35b-a3b-fp8").recipe
     assert "--limit-mm-per-prompt {limit_mm_per_prompt}" in vision["command"]
