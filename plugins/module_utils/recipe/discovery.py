@@ -24,12 +24,13 @@ class Place:
     """A folder with recipes.
 
     registry: what `@registry/name` calls it; "" for a folder of one's own. trusted: whether hooks
-    of its recipes, commands that run besides the server, may be run.
+    of its recipes, commands that run besides the server, may be run. root: of the registry's files.
     """
 
     folder: str
     registry: str = ""
     trusted: bool = True
+    root: str = ""
 
     @property
     def path(self) -> pathlib.Path:
@@ -124,7 +125,7 @@ def recipes_in(place: Place) -> list[Found]:
     leads out of it is left out, since its author does not say what this machine's files are.
     """
     found = []
-    root = os.path.realpath(place.path)
+    root = os.path.realpath(place.root or place.path)
     for parent, folders, names in os.walk(place.path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -141,7 +142,7 @@ def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
     """The registry that has a file whose path was given."""
     real = os.path.realpath(path)
     for place in places:
-        if place.registry and real.startswith(os.path.realpath(place.path) + os.sep):
+        if place.registry and real.startswith(os.path.realpath(place.root or place.path) + os.sep):
             return place
     return None
 

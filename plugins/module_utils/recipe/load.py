@@ -334,7 +334,7 @@ def _recipe(
         overrides=tuple(typed("overrides", list, ())),
         included=tuple(str(source.path) for source in sources[1:]),
         registry=place.registry if place else "",
-        root=str(place.path if place and place.registry else path.parent),
+        root=str(place.root or place.path) if place and place.registry else str(path.parent),
         trusted=all(source.place is None or source.place.trusted for source in sources),
         issues=tuple(issues),  # last: the fields above add to it
     )
