@@ -64,8 +64,8 @@ _raw:
   description:
     - One map per recipe, or lines with O(lines=true).
     - For V(list) C(name), C(path), C(model), C(runtime), C(mode), C(nodes), C(memory) (GiB per
-      node), C(fits) (V(fits), V(tight), V(exceeds), V(unknown)), C(confidence), C(on_disk), C(errors) and,
-      where there is one, C(error).
+      node), C(fits) (V(fits), V(tight), V(exceeds), V(unknown)), C(confidence), C(on_disk),
+      C(errors) and, where there is one, C(error).
     - For V(validate) C(name), C(path), the numbers of C(errors) and C(warnings), and C(issues),
       each with code, severity, field, message, fix and line.
   type: list

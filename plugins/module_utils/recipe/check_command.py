@@ -276,7 +276,7 @@ def _defaults(
         flag = flag_of(engine.name, key)
         names = engine.flag_of.get(key) or ((flag,) if flag else ())
         said = server.flag(names)
-        if said is not None and not _same(said, values[key].text):
+        if recipe.command and said is not None and not _same(said, values[key].text):
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
