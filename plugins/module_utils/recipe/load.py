@@ -35,6 +35,7 @@ except ImportError:  # reported by load(), with what to install
 # Real recipes have 1 to 5 kB; the limits are there for what is not a recipe.
 MAX_BYTES = 1024 * 1024
 MAX_YAML_NODES = 20000
+MAX_DEPTH = 64
 MAX_INCLUDES = 8
 
 # A file in the same folder, or @registry/folder/name: nothing that climbs or is hidden.
@@ -144,7 +145,9 @@ def _read(path: pathlib.Path) -> tuple[dict[str, t.Any], dict[str, int], list[Is
     lines: dict[str, int] = {}
     try:
         # The node graph first: it has the lines and the duplicate keys that the finished map lacks.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        kind_of_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        _require_shallow(text, path, kind_of_loader)
+        loader = kind_of_loader(text)
         root = loader.get_single_node()
         if root is not None:
             _survey(root, path, lines, issues)
@@ -163,6 +166,19 @@ def _read(path: pathlib.Path) -> tuple[dict[str, t.Any], dict[str, int], list[Is
             f"{path} is {kind}; a recipe is a YAML map with model, runtime, container and command"
         )
     return {str(key): value for key, value in data.items()}, lines, issues
+
+
+def _require_shallow(text: str, path: pathlib.Path, loader: t.Any) -> None:
+    """Raise RecipeError for text nested so deeply that libyaml would overflow the stack on it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                line = event.start_mark.line + 1
+                raise RecipeError(f"{path}: line {line}: nested more than {MAX_DEPTH} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _text(path: pathlib.Path) -> str:
