@@ -33,6 +33,16 @@ options:
     default: ""
     vars:
       - name: dgxspark_hf_home
+  services:
+    description:
+      - The services of the inventory, each a map with C(name), C(recipe) or C(port), C(overrides)
+        and C(nodes), the first of which has the port. Two on one port of one node are an error.
+      - Looked at with O(what=validate) for all recipes.
+    type: list
+    elements: dict
+    default: []
+    vars:
+      - name: dgxspark_services
   node_gib:
     description: Memory of a node, in GiB, that the need of recipes is held against.
     type: float

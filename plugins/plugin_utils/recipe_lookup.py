@@ -65,6 +65,7 @@ class RecipeLookup(LookupBase):
             inventory=self.plain("recipe_values"),
             hf_home=str(self.get_option("hf_home") or ""),
             node_gib=float(self.get_option("node_gib")),
+            services=self.plain("services") if self.has_option("services") else (),
         )
 
     def plain(self, name: str) -> t.Any:

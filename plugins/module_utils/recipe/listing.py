@@ -38,11 +38,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import
     ResolvedRecipe,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.services import (
+    port_clashes,
+    services_of,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.topology import topology
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import (
     errors,
     validate,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
 
 # MemTotal of a DGX Spark is about 121 GiB of its 128 GB.
 NODE_GIB = 121.0
@@ -56,7 +61,7 @@ class Context(t.NamedTuple):
 
     search_paths, mod_paths: folders. inventory: recipe's name, or `*`, -> values that win over its
     defaults. hf_home: Hugging Face cache on the controller, looked at for models; "" for none.
-    node_gib: memory of a node.
+    node_gib: memory of a node. services: the inventory's, as `services_of` takes them.
     """
 
     search_paths: SearchPaths = ()
@@ -64,6 +69,7 @@ class Context(t.NamedTuple):
     inventory: t.Mapping[str, t.Any] = {}
     hf_home: str = ""
     node_gib: float = NODE_GIB
+    services: t.Any = ()
 
     def values_for(self, recipe: Recipe) -> dict[str, t.Any]:
         """The inventory's values for one recipe; those under its name win over those for all."""
@@ -342,26 +348,45 @@ def issue_lines(issues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 
 
 def validated(names: t.Sequence[str], context: Context) -> list[dict[str, t.Any]]:
-    """What is wrong with these recipes, `all` being every one. Raises RecipeNotFound."""
-    if list(names) == ["all"]:
-        places = places_of(context.search_paths)
-        found = [one for place in places for one in recipes_in(place)]
-    else:
-        found = [find(name, context.search_paths) for name in names]
-    return [_validated(one, context) for one in found]
+    """What is wrong with these recipes, `all` being every one and the inventory's services.
+
+    Raises RecipeNotFound.
+    """
+    if list(names) != ["all"]:
+        return [_validated(find(name, context.search_paths), context) for name in names]
+    places = places_of(context.search_paths)
+    results = [_validated(one, context) for place in places for one in recipes_in(place)]
+    if context.services:
+        results.append(_counted("services", "dgxspark_services", service_issues(context)))
+    return results
+
+
+def service_issues(context: Context) -> list[Issue]:
+    """Services of the inventory that are none, or that listen on one port of one node."""
+
+    def port_of(name: str, overrides: t.Any) -> int:
+        recipe = load_found(find(name, context.search_paths), context.search_paths)
+        return resolved_alone(recipe, context, parse_overrides(overrides)).port
+
+    services, issues = services_of(context.services, port_of)
+    return [*issues, *port_clashes(services)]
 
 
 def _validated(found: Found, context: Context) -> dict[str, t.Any]:
-    result: dict[str, t.Any] = {"name": found.path.stem, "path": str(found.path)}
+    name, path = found.path.stem, str(found.path)
     try:
         recipe = load_found(found, context.search_paths)
     except RecipeError as exc:
-        unreadable = Issue("unreadable", "error", "", str(exc), "Mend the file")
-        return {**result, "errors": 1, "warnings": 0, "issues": [unreadable.to_dict()]}
+        return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
     issues = validate(recipe, inventory=context.values_for(recipe), mod_paths=context.mod_paths)
+    return _counted(name, path, issues)
+
+
+def _counted(name: str, path: str, issues: t.Sequence[Issue]) -> dict[str, t.Any]:
     severities = [issue.severity for issue in issues]
     return {
-        **result,
+        "name": name,
+        "path": path,
         "errors": severities.count("error"),
         "warnings": severities.count("warning"),
         "issues": [issue.to_dict() for issue in issues],

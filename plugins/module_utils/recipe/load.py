@@ -175,8 +175,8 @@ def _require_shallow(text: str, path: pathlib.Path, loader: t.Any) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                line = event.start_mark.line + 1
-                raise RecipeError(f"{path}: line {line}: nested more than {MAX_DEPTH} deep")
+                where = f" line {event.start_mark.line + 1}:" if event.start_mark else ""
+                raise RecipeError(f"{path}:{where} nested more than {MAX_DEPTH} deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
