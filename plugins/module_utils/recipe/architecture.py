@@ -407,6 +407,7 @@ def _experts(text: _Reader) -> Experts | None:
         count=count,
         per_token=text.number(
             "num_experts_per_tok",
+            "num_experts_per_token",
             "experts_per_token",
             "top_k_experts",
             "moe_top_k",
@@ -416,7 +417,7 @@ def _experts(text: _Reader) -> Experts | None:
         ),
         width=width,
         shared_width=shared,
-        latent=text.number("moe_latent_size", default=0),
+        latent=text.number("moe_latent_size", "routed_expert_hidden_size", default=0),
     )
 
 
@@ -473,6 +474,10 @@ def _mixers(text: _Reader, count: int) -> list[str]:
             else "full"
             for item in types[:count]
         ]
+    full = _linear(text).words("full_attn_layers")
+    if full:
+        # Counted from one.
+        return ["full" if index + 1 in full else "recurrent" for index in range(count)]
     local = text.words("hybrid_layer_pattern", "local_layer_ids")
     if text.words("hybrid_layer_pattern") and len(local) >= count:
         return ["sliding" if item == 1 else "full" for item in local[:count]]
@@ -596,7 +601,27 @@ def _plain_mlp(text: _Reader, model_type: str) -> bool:
     return bool(re.search(r"bert|roberta", model_type)) and "modern" not in model_type
 
 
+def _linear(text: _Reader) -> _Reader:
+    """Kimi's map of its linear layers; empty for others."""
+    found = text.raw("linear_attn_config")
+    return _Reader(found if isinstance(found, t.Mapping) else {}, f"{text.where}, linear attention")
+
+
 def _recurrent(text: _Reader, hidden: int) -> Recurrent | None:
+    kimi = _linear(text)
+    if kimi.data:
+        count = kimi.number("num_heads", limit=_MAX_COUNT)
+        size = kimi.number("head_dim", limit=_MAX_COUNT)
+        kernel = kimi.number("short_conv_kernel_size", default=4, limit=_MAX_COUNT)
+        inner = count * size
+        return Recurrent(
+            heads=count,
+            state=inner * size,
+            convolution=max(kernel - 1, 0) * 3 * inner,
+            # Query, key, value, output; two gates of low rank; one factor per head.
+            weights=hidden * (4 * inner + 2 * size + count) + 2 * size * inner + 3 * kernel * inner,
+            state_dtype="float32",
+        )
     keys = text.number("linear_num_key_heads", default=0, limit=_MAX_COUNT)
     if keys:
         key_dim = text.number("linear_key_head_dim", limit=_MAX_COUNT)

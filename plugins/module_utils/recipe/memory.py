@@ -43,6 +43,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.weights impo
     weights_of,
 )
 
+# vLLM's CPU build: GiB of its cache; there is no share of the memory to set there.
+_CPU_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 _ORDER = ("high", "medium", "low")
 # vLLM's own defaults on a GPU of 70 GiB or more (vllm serve --help; config/scheduler).
 _VLLM_UTILISATION = 0.9
@@ -60,6 +62,7 @@ _GRAPHS_GIB = 2.0
 _COLLECTIVES_GIB = 3.0
 _VISION_GIB = 1.0
 _LLAMA_GIB = 1.0
+_CPU_GIB = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,11 +174,9 @@ def estimate_memory(
     context, context_source, limit = _context(serving, config)
     bits, packed, kv_type = _kv_type(serving, config, notes)
     curve, kv_source, kv_confidence = _curve(serving, config, from_disk, whole, bits, packed, draft)
-    pool = bytes_of(serving.flag("--kv-cache-memory-bytes", "--kv-cache-memory"))
-    kv_cache = None
-    if pool and serving.engine == "vllm":
-        kv_cache = Figure(pool / GIB, "the command: --kv-cache-memory-bytes", "high")
-    elif curve is not None:
+    kv_cache = _pool(serving)
+    fixed_pool = kv_cache is not None
+    if kv_cache is None and curve is not None:
         if context is None:
             notes.append("the engine chooses the context that fits; the cache is for 4096 tokens")
         kv_cache = Figure(
@@ -201,7 +202,7 @@ def estimate_memory(
         kv_bits=bits,
         utilisation=utilisation,
         utilisation_gib=in_gib,
-        fixed_pool=bool(pool and serving.engine == "vllm"),
+        fixed_pool=fixed_pool,
         notes=tuple(notes),
     )
 
@@ -222,6 +223,17 @@ def _context(serving: Serving, config: ModelConfig | None) -> tuple[int | None, 
     if limit:
         return limit, "the model's own limit", limit
     return None, "not known", 131072
+
+
+def _pool(serving: Serving) -> Figure | None:
+    """The cache that the launch sets apart, whatever the context; None where the engine decides."""
+    if serving.engine != "vllm":
+        return None
+    pool = bytes_of(serving.flag("--kv-cache-memory-bytes", "--kv-cache-memory"))
+    if pool:
+        return Figure(pool / GIB, "the command: --kv-cache-memory-bytes", "high")
+    gib = number_of(serving.env.get(_CPU_SPACE), 0)
+    return Figure(gib, f"the environment: {_CPU_SPACE}", "high") if gib else None
 
 
 def _kv_type(
@@ -353,6 +365,8 @@ def _overhead(serving: Serving, config: ModelConfig | None, weights: Figure | No
     if serving.engine == "llama-cpp":
         wide = (config.vocabulary * _LLAMA_BATCH * 4 / GIB) if config else 0.3
         return Figure(_LLAMA_GIB + wide, "CUDA context and compute buffers", "low")
+    if _CPU_SPACE in serving.env:
+        return Figure(_CPU_GIB, "process and buffers of the CPU build", "low")
     sglang = serving.engine == "sglang"
     tokens = number_of(
         serving.flag("--max-num-batched-tokens", "--chunked-prefill-size"),

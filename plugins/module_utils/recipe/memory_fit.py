@@ -116,7 +116,7 @@ def fit(estimate: MemoryEstimate, node: NodeMemory, host_reserve_gib: float = 4.
             ok = False
             reasons.append(
                 f"one sequence of {estimate.context_tokens} tokens needs {least:.2f} GiB of cache, "
-                f"--kv-cache-memory-bytes gives {estimate.kv_cache.gib:.2f}"
+                f"{estimate.kv_cache.gib:.2f} are set apart"
             )
             longest = largest(estimate.curve, estimate.kv_cache.gib * GIB, estimate.context_limit)
     spare = min(budget - (need - beside), free - host_reserve_gib - need)

@@ -33,7 +33,7 @@ class Serving:
     """What an estimate needs to know of a launch.
 
     engine: vllm | sglang | llama-cpp. words: what the server receives; its flags are the truth.
-    metadata: the recipe's. nodes: how many hold a part of the model.
+    metadata: the recipe's. env: of its containers, without secrets.
     """
 
     model: str
@@ -42,6 +42,7 @@ class Serving:
     tensor: int = 1
     pipeline: int = 1
     metadata: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def flag(self, *names: str) -> str | None:
         return vllm.Server("", "", self.words).flag(names)
@@ -61,6 +62,7 @@ def serving_of(resolved: ResolvedRecipe) -> Serving:
         tensor=resolved.tensor_parallel,
         pipeline=pipeline,
         metadata=resolved.recipe.metadata,
+        env={**resolved.inventory_env, **resolved.env},
     )
 
 

@@ -50,6 +50,7 @@ PUBLISHED = {
     "deepseek-v3": 671.0,
     "deepseek-v4-flash": 284.0,
     "kimi-k2.5": 1026.4,
+    "kimi-linear-48b-a3b": 49.1,
     "llama-3.1-70b-fp8": 70.55,
     "llama-4-scout": 107.8,
     "mixtral-8x7b": 46.7,

@@ -228,6 +228,7 @@ def test_the_type_of_the_command_counts() -> None:
         # Only the attention layers of hybrids.
         ("qwen3.6-35b-a3b-fp8", 16, 2 * 10 * 2 * 256 * 2),
         ("nemotron-3-super-120b-a12b-nvfp4", 8, 2 * 8 * 2 * 128),
+        ("kimi-linear-48b-a3b", 16, 7 * (512 + 64) * 2),
         # Only the full layers of sliding ones, with their own heads.
         ("gpt-oss-120b", 16, 2 * 18 * 8 * 64 * 2),
         ("gemma-4-31b-it-nvfp4", 8, 2 * 10 * 4 * 512),
@@ -345,9 +346,20 @@ def test_a_fixed_pool_replaces_the_sequence() -> None:
     verdict = judged(found)
     assert verdict.fits is False
     assert verdict.reasons == (
-        "one sequence of 40960 tokens needs 5.62 GiB of cache, --kv-cache-memory-bytes gives 2.00",
+        "one sequence of 40960 tokens needs 5.62 GiB of cache, 2.00 are set apart",
     )
     assert verdict.largest_context == 14560
+
+
+def test_the_cpu_build_takes_what_its_variable_says_and_no_share() -> None:
+    told = dataclasses.replace(
+        serving("Qwen/Qwen3-0.6B", "--max-model-len 256"), env={"VLLM_CPU_KVCACHE_SPACE": "1"}
+    )
+    found = estimate_memory(told)
+    assert gib(found, "kv_cache") == 1
+    # On a small machine in use, where nine tenths are not free.
+    verdict = judged(found, NodeMemory(24 * GIB, 12 * GIB))
+    assert verdict.verdict == "fits"
 
 
 # --- drafts ----------------------------------------------------------------------------------
