@@ -5,8 +5,8 @@
 
     .venv/bin/python tests/benchmarks/bench_recipes.py
 
-With $DGXSPARK_CORPUS, a folder of public recipes, those are taken, else the bundled ones. Nothing is
-asserted: a figure says as much about the machine and who else is busy on it.
+With $DGXSPARK_CORPUS, a folder of public recipes, those are taken, else the bundled ones. Nothing
+is asserted: a figure says as much about the machine and who else is busy on it.
 """
 
 from __future__ import annotations

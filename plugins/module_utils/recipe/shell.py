@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import itertools
 import re
 import shlex
 import typing as t
@@ -37,6 +38,9 @@ _MEANINGFUL = {
     Context.COMMENT: re.compile(r"\n"),
 }
 _WORD_START = frozenset(" \t\n;&|(")
+_OPERATOR = re.compile(r"[\n;&|]")
+# What ends a word; not what else Unicode has for blanks.
+_BLANKS = re.compile(r"[ \t\n]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -128,7 +132,11 @@ def statements(text: str) -> list[Statement]:
     start, operator, index = 0, "", 0
     where = contexts(text)
     while index < len(text):
-        if where[index] is Context.PLAIN and text[index] in "\n;&|":
+        match = _OPERATOR.search(text, index)
+        if not match:
+            break
+        index = match.start()
+        if where[index] is Context.PLAIN:
             if text[index] == "&" and _is_redirection(text, index):
                 index += 1
                 continue
@@ -157,30 +165,26 @@ def words(statement: str) -> list[str]:
     result: list[str] = []
     word: str | None = None
     in_double = False
-    where = contexts(statement)
     index = 0
-    while index < len(statement):
-        char, context = statement[index], where[index]
-        index += 1
-        if context is Context.ESCAPED:
-            char = statement[index]
-            index += 1
-            if char == "\n":
-                continue
-            if in_double and char not in '$`"\\':
-                char = "\\" + char
-        elif context is Context.DOUBLE and char == '"':
-            in_double = not in_double
-            char = ""
-        elif context is Context.SINGLE and char == "'":
-            char = ""
-        elif context is Context.COMMENT:
-            continue
-        elif context is Context.PLAIN and char.isspace():
-            result += [] if word is None else [word]
-            word = None
-            continue
-        word = (word or "") + char
+    for context, run in itertools.groupby(contexts(statement)):
+        start, index = index, index + len(list(run))
+        text = statement[start:index]
+        if context is Context.PLAIN:
+            first, *others = _BLANKS.split(text)
+            word = word if first == "" else (word or "") + first
+            for part in others:
+                result += [] if word is None else [word]
+                word = part or None
+        elif context is Context.SINGLE:
+            word = (word or "") + text.replace("'", "")
+        elif context is Context.DOUBLE:
+            word = (word or "") + text.replace('"', "")
+            in_double ^= text.count('"') % 2 == 1
+        elif context is Context.ESCAPED:
+            for char in text[1::2]:
+                if char != "\n":
+                    kept = "\\" if in_double and char not in '$`"\\' else ""
+                    word = (word or "") + kept + char
     result += [] if word is None else [word]
     while result and _ASSIGNMENT.match(result[0]):
         result.pop(0)

@@ -48,14 +48,9 @@ class Server(t.NamedTuple):
 
         vLLM takes `--a-b`, `--a_b`, `--a-b=v` and `--a-b v` for the same.
         """
-        found = None
-        for position, word in enumerate(self.words):
-            name, equals, value = word.partition("=")
-            if (name.replace("_", "-") if name.startswith("--") else name) not in names:
-                continue
-            following = self.words[position + 1] if position + 1 < len(self.words) else ""
-            found = value if equals else "" if following.startswith("--") else following
-        return found
+        said = _flags_of(self.words)
+        found = [said[name] for name in names if name in said]
+        return max(found)[1] if found else None
 
     def flags(self) -> t.Iterator[tuple[str, str]]:
         """Each long flag as it stands, with - for _, and its value ("" for none)."""
@@ -80,6 +75,22 @@ class Server(t.NamedTuple):
     def script(self) -> str:
         """The whole command, its server replacing the shell."""
         return self.before + shell.with_exec(self.text)
+
+
+@functools.lru_cache(maxsize=256)
+def _flags_of(words: tuple[str, ...]) -> dict[str, tuple[int, str]]:
+    """Each flag's last place among the words, and its value there."""
+    said = {}
+    for position, word in enumerate(words):
+        if not word.startswith("-"):
+            continue
+        name, equals, value = word.partition("=")
+        following = words[position + 1] if position + 1 < len(words) else ""
+        said[name.replace("_", "-") if name.startswith("--") else name] = (
+            position,
+            value if equals else "" if following.startswith("--") else following,
+        )
+    return said
 
 
 @functools.lru_cache(maxsize=256)
