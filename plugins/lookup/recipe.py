@@ -141,7 +141,7 @@ _raw:
       elements: str
       sample: ["lab-tiny: Random weights, 2 layers"]
     memory_lines:
-      description: RV(_raw.memory) for people.
+      description: RV(_raw[].memory) for people.
       type: list
       elements: str
       sample: ["memory per node:"]
