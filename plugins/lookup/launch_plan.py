@@ -38,13 +38,6 @@ options:
         text of C(key=value) words.
     type: raw
     default: {}
-  recipe_paths:
-    description: Folders with recipes, searched in this order and before the collection's own.
-    type: list
-    elements: path
-    default: []
-    vars:
-      - name: dgxspark_recipe_paths
   hf_home:
     description: The Hugging Face cache on the nodes; mounted read-only at the same path.
     type: str
@@ -134,6 +127,8 @@ options:
       - For the one task that starts the containers, which must set C(no_log).
     type: bool
     default: false
+extends_documentation_fragment:
+  - dgxspark.suite.recipes
 requirements:
   - PyYAML on the controller
 seealso:
@@ -164,12 +159,12 @@ _raw:
   elements: dict
 """
 
-import json
 import os
 import typing as t
 
 from ansible.errors import AnsibleError
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Node,
@@ -195,16 +190,20 @@ class LookupModule(RecipeLookup):
         self.set_templated_options(variables, kwargs)
         if len(terms) != 1:
             raise AnsibleError(f"launch_plan takes one recipe, got {len(terms)}")
-        settings = Settings(**{name: self._plain(name) for name in Settings.__dataclass_fields__})
+        settings = Settings(**{name: self.plain(name) for name in Settings.__dataclass_fields__})
         try:
+            recipe = load(terms[0], self.search_paths())
+            known = Context(inventory=self.plain("recipe_values"))
             resolved = resolve(
-                load(terms[0], self.search_paths()),
-                parse_overrides(self._plain("overrides")),
+                recipe,
+                parse_overrides(self.plain("overrides")),
                 self._nodes((variables or {}).get("hostvars") or {}),
-                env_allow=self._plain("env_allow"),
+                env_allow=self.plain("env_allow"),
                 environ=os.environ,
                 master_port=settings.master_port,
-                inventory_env=self._plain("env"),
+                inventory_env=self.plain("env"),
+                inventory=known.values_for(recipe),
+                mod_paths=self.plain("mod_paths"),
             )
             plan = build_plan(resolved, settings)
             if self.get_option("secret_values"):
@@ -214,11 +213,4 @@ class LookupModule(RecipeLookup):
         return [plan]
 
     def _nodes(self, hostvars: t.Mapping[str, t.Any]) -> list[Node]:
-        return [node(given, hostvars) for given in self._plain("nodes")]
-
-    def _plain(self, name: str) -> t.Any:
-        """An option without Ansible's own subclasses of str, dict and list."""
-        try:
-            return json.loads(json.dumps(self.get_option(name)))
-        except (TypeError, ValueError) as exc:
-            raise AnsibleError(f"launch_plan: option {name} is not plain data: {exc}") from exc
+        return [node(given, hostvars) for given in self.plain("nodes")]

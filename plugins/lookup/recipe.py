@@ -18,23 +18,31 @@ options:
     description:
       - Names or paths of recipes.
       - An existing path that ends in C(.yaml) or C(.yml) is taken as it is. Anything else is looked
-        for by its file's stem below O(recipe_paths), then among the recipes of the collection.
+        for by its file's stem below O(recipe_paths), then among the recipes of the collection, then
+        in O(recipe_registries). C(@registry/name) looks in that registry only.
     type: list
     elements: str
     required: true
-  recipe_paths:
-    description: Folders with recipes, searched in this order and before the collection's own.
-    type: list
-    elements: path
-    default: []
-    vars:
-      - name: dgxspark_recipe_paths
   overrides:
     description:
       - Values that win over the recipe's C(defaults), as a map, as a list of C(key=value), or as
         text of C(key=value) words.
     type: raw
     default: {}
+  hf_home:
+    description: A Hugging Face cache on the controller, looked at for the model's files.
+    type: str
+    default: ""
+    vars:
+      - name: dgxspark_hf_home
+  node_gib:
+    description: Memory of a node, in GiB, that the recipe's need is held against.
+    type: float
+    default: 121
+    vars:
+      - name: dgxspark_node_gib
+extends_documentation_fragment:
+  - dgxspark.suite.recipes
 requirements:
   - PyYAML on the controller
 seealso:
@@ -69,6 +77,31 @@ _raw:
       description: All fields as they stand in the file.
       type: dict
       sample: {model: dgxspark/tiny-qwen3, runtime: vllm}
+    title:
+      description: Its name for people.
+      type: str
+      sample: lab-tiny
+    description:
+      description: What it serves.
+      type: str
+      sample: Random weights, 2 layers
+    maintainer:
+      description: Whom to ask.
+      type: str
+      sample: dgxspark.suite contributors
+    registry:
+      description: Name of the registry that it is from; empty for none.
+      type: str
+      sample: ""
+    included:
+      description: Files that it includes, directly and indirectly.
+      type: list
+      elements: path
+      sample: []
+    runtime:
+      description: The runtime that it names or means.
+      type: str
+      sample: vllm
     mode:
       description: V(solo), V(cluster) or V(auto), as the fields together mean it.
       type: str
@@ -90,50 +123,65 @@ _raw:
       description: Number of issues that prevent a launch.
       type: int
       sample: 0
+    resolved:
+      description:
+        - What it comes to on as many nodes as it needs - image, runtime, port, served name, models,
+          mods, and the command of each rank. Null where it has errors.
+      type: dict
+      sample: {port: 8000, runtime: vllm-ray}
+    memory:
+      description:
+        - What it needs on each node, in GiB, with the source and the confidence of each figure, and
+          whether that fits. Null where it has errors.
+      type: dict
+      sample: {need_gib: 43.32, verdict: fits}
+    lines:
+      description: All of this for people.
+      type: list
+      elements: str
+      sample: ["lab-tiny: Random weights, 2 layers"]
+    memory_lines:
+      description: RV(_raw[].memory) for people.
+      type: list
+      elements: str
+      sample: ["memory per node:"]
 """
 
 import typing as t
 
 from ansible.errors import AnsibleError
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import (
+    Context,
+    details,
+    details_lines,
+    memory_lines,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.topology import topology
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import (
-    errors,
-    validate,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import RecipeLookup
 
 
 class LookupModule(RecipeLookup):
-    """The recipe engine's load and validate."""
+    """The recipe engine's load, validate, resolve and estimate_memory."""
 
     def run(
         self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
     ) -> list[dict[str, t.Any]]:
         self.set_templated_options(variables, kwargs)
-        paths = self.search_paths()
+        context = self.context()
         try:
-            overrides = parse_overrides(self.get_option("overrides"))
-            return [self._describe(term, paths, overrides) for term in terms]
+            overrides = parse_overrides(self.plain("overrides"))
+            return [_described(term, context, overrides) for term in terms]
         except RecipeError as exc:
             raise AnsibleError(str(exc)) from exc
 
-    def _describe(
-        self, term: str, paths: list[str], overrides: dict[str, t.Any]
-    ) -> dict[str, t.Any]:
-        recipe = load(term, paths)
-        issues = validate(recipe, overrides)
-        shape = topology(recipe)
-        return {
-            "name": recipe.name,
-            "path": recipe.path,
-            "data": recipe.data,
-            "mode": shape.mode,
-            "min_nodes": shape.min_nodes,
-            "max_nodes": shape.max_nodes,
-            "issues": [issue.to_dict() for issue in issues],
-            "errors": len(errors(issues)),
-        }
+
+def _described(term: str, context: Context, overrides: dict[str, t.Any]) -> dict[str, t.Any]:
+    shown = details(load(term, context.search_paths), context, overrides)
+    return {
+        **shown,
+        "lines": details_lines(shown),
+        "memory_lines": memory_lines(shown["memory"]),
+    }

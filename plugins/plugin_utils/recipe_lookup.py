@@ -4,10 +4,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import typing as t
 
+from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import Place
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import Context
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.registries import (
+    place_of,
+    registries_of,
+)
 
 # The real path: messages show it, and the collection may be installed as a link.
 BUNDLED_RECIPES = os.path.join(
@@ -16,7 +26,7 @@ BUNDLED_RECIPES = os.path.join(
 
 
 class RecipeLookup(LookupBase):
-    """A lookup with the option `recipe_paths`."""
+    """A lookup with the options of the documentation fragment `recipes`."""
 
     def set_templated_options(
         self, variables: t.Mapping[str, t.Any] | None, direct: t.Mapping[str, t.Any]
@@ -37,5 +47,30 @@ class RecipeLookup(LookupBase):
         }
         self.set_options(var_options=given, direct=direct)
 
-    def search_paths(self) -> list[str]:
-        return [*map(str, self.get_option("recipe_paths")), BUNDLED_RECIPES]
+    def search_paths(self) -> list[str | Place]:
+        """Folders of one's own, the collection's, then the registries. Raises AnsibleError."""
+        cache = str(self.get_option("recipe_cache"))
+        try:
+            registries = registries_of(self.plain("recipe_registries"))
+        except RecipeError as exc:
+            raise AnsibleError(str(exc)) from exc
+        places = [place_of(registry, cache) for registry in registries]
+        return [*map(str, self.get_option("recipe_paths")), BUNDLED_RECIPES, *places]
+
+    def context(self) -> Context:
+        """What recipes are looked at with."""
+        return Context(
+            search_paths=self.search_paths(),
+            mod_paths=[str(path) for path in self.get_option("mod_paths")],
+            inventory=self.plain("recipe_values"),
+            hf_home=str(self.get_option("hf_home") or ""),
+            node_gib=float(self.get_option("node_gib")),
+            services=self.plain("services") if self.has_option("services") else (),
+        )
+
+    def plain(self, name: str) -> t.Any:
+        """An option without Ansible's own subclasses of str, dict and list."""
+        try:
+            return json.loads(json.dumps(self.get_option(name)))
+        except (TypeError, ValueError) as exc:
+            raise AnsibleError(f"option {name} is not plain data: {exc}") from exc

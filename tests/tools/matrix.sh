@@ -35,7 +35,7 @@ unit() { # PYTHON [PATH]...
     ANSIBLE_INJECT_FACT_VARS=false "$cache/$version/bin/python" -m pytest -q --numprocesses auto --maxprocesses 4 "$@" || failed+=("$version")
 }
 
-mapfile -t pytest < <(grep -E '^pytest(-xdist)?==' requirements-dev.txt)
+mapfile -t pytest < <(grep -E '^(pytest(-xdist)?|hypothesis)==' requirements-dev.txt)
 for version in "${controllers[@]}"; do
     [[ $version != "$here" ]] || continue
     if ! interpreter=$(tests/tools/python.sh "$version"); then

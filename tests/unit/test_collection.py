@@ -34,6 +34,7 @@ KNOWN_HOSTS = frozenset(
         "docs.ray.io",
         "github.com",
         "huggingface.co",
+        "json-schema.org",
         "www.gnu.org",
     }
 )

@@ -4,18 +4,27 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
+import re
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import (
+    SUFFIXES,
+    Found,
+    SearchPaths,
+    find,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.fields import KNOWN_FIELDS
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.hooks import (
+    HOOK_FIELDS,
+    hooks_of,
+    volumes_of,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Issue,
     Recipe,
-    RecipeAmbiguous,
     RecipeError,
-    RecipeNotFound,
 )
 
 try:
@@ -23,80 +32,123 @@ try:
 except ImportError:  # reported by load(), with what to install
     yaml = None  # type: ignore[assignment]
 
-SUFFIXES = (".yaml", ".yml")
 # Real recipes have 1 to 5 kB; the limits are there for what is not a recipe.
 MAX_BYTES = 1024 * 1024
 MAX_YAML_NODES = 20000
+MAX_DEPTH = 64
+MAX_INCLUDES = 8
+
+# A file in the same folder, or @registry/folder/name: nothing that climbs or is hidden.
+_INCLUDE = re.compile(r"[A-Za-z0-9_][\w.+-]*|@[\w.-]+(/[A-Za-z0-9_][\w.+-]*)+", re.A)
 
 
-def load(path_or_name: str, search_paths: t.Sequence[str] = ()) -> Recipe:
-    """Load the recipe of that path or name.
+def load(path_or_name: str, search_paths: SearchPaths = ()) -> Recipe:
+    """Load the recipe of that path or name, with the recipes that it includes.
 
-    Raises RecipeNotFound, RecipeAmbiguous, or RecipeError for a file that is not a YAML map.
-    Wrong types and duplicate keys do not raise: they are in `Recipe.issues`.
+    Raises RecipeNotFound, RecipeAmbiguous, or RecipeError for a file that is not a YAML map, and
+    for an `include` that leads nowhere. Wrong types and duplicate keys do not raise: they are in
+    `Recipe.issues`.
     """
-    path, issues = find(path_or_name, search_paths)
-    return read(path, issues)
+    return load_found(find(path_or_name, search_paths), search_paths)
 
 
-def find(path_or_name: str, search_paths: t.Sequence[str] = ()) -> tuple[pathlib.Path, list[Issue]]:
-    """The file that `path_or_name` means; a warning where one search path hides another's file.
+def load_found(found: Found, search_paths: SearchPaths = ()) -> Recipe:
+    """As `load`, for a file that has been found."""
+    data, lines, issues = _read(found.path)
+    sources = [found]
+    while "include" in data:
+        base = _base(data["include"], sources, search_paths)
+        inherited, _lines, _issues = _read(base.path)
+        data = merge(inherited, data)
+        sources.append(base)
+    return _recipe(sources, data, lines, [*found.issues, *issues])
 
-    An existing file's path wins. Otherwise the name is a file's stem, or its path without suffix,
-    below a search path; the first that has it wins. Twice within one search path is ambiguous.
+
+def merge(base: dict[str, t.Any], outer: dict[str, t.Any]) -> dict[str, t.Any]:
+    """`outer` over the recipe that it includes, `include` being the base's own.
+
+    Maps merge key by key, a null removes a key, `overrides` follow those of the base, anything else
+    replaces. A value of `defaults` or `env` is one setting: it is replaced as a whole.
     """
-    name = str(path_or_name)
-    direct = pathlib.Path(name).expanduser()
-    if (direct.suffix in SUFFIXES or len(direct.parts) > 1) and direct.is_file():
-        return direct, []
+    result = dict(base)
+    for key, value in outer.items():
+        if key == "include":
+            continue
+        below = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif key == "overrides" and isinstance(value, list) and isinstance(below, list):
+            result[key] = [*below, *value]
+        elif isinstance(value, dict) and isinstance(below, dict):
+            result[key] = _merged_map(below, value, deep=key not in ("defaults", "env"))
+        else:
+            result[key] = value
+    return result
+
+
+def _merged_map(base: dict[str, t.Any], outer: dict[str, t.Any], *, deep: bool) -> dict[str, t.Any]:
+    result = dict(base)
+    for key, value in outer.items():
+        below = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif deep and isinstance(value, dict) and isinstance(below, dict):
+            result[key] = _merged_map(below, value, deep=True)
+        else:
+            result[key] = value
+    return result
+
+
+def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found:
+    """The recipe that the last of the sources includes. Raises RecipeError."""
+    last = sources[-1]
+    if not isinstance(name, str) or not _INCLUDE.fullmatch(name):
+        raise RecipeError(
+            f"{last.path}: include: {name!r:.60} is neither the name of a recipe in the same "
+            "folder nor @registry/name"
+        )
     if name.startswith("@"):
-        raise RecipeNotFound(
-            f"recipe {name}: registries (@registry/name) are not supported yet. "
-            "Clone the registry and add its folder to the recipe paths."
+        base = find(name, search_paths)
+    else:
+        base = Found(_sibling(name, last), last.place)
+    chain = [os.path.realpath(source.path) for source in sources]
+    if os.path.realpath(base.path) in chain:
+        ring = " -> ".join(source.path.name for source in [*sources, base])
+        raise RecipeError(f"{last.path}: recipes include each other: {ring}")
+    if len(sources) > MAX_INCLUDES:
+        raise RecipeError(
+            f"{sources[0].path}: more than {MAX_INCLUDES} recipes include one another"
         )
-    wanted = _stem(name)
-    hits: list[list[pathlib.Path]] = []
-    names: set[str] = set()
-    for folder in search_paths:
-        files = _files(pathlib.Path(folder).expanduser())
-        names.update(file.stem for file, _relative in files)
-        hits.append([file for file, relative in files if wanted in (file.stem, relative)])
-    found = [group for group in hits if group]
-    if not found:
-        raise RecipeNotFound(_not_found(name, wanted, names, search_paths))
-    if len(found[0]) > 1:
-        listing = "\n".join(f"  - {file}" for file in found[0])
-        raise RecipeAmbiguous(
-            f"recipe {name} names several files; give one of these paths instead:\n{listing}"
-        )
-    chosen = found[0][0]
-    hidden = [str(file) for group in found[1:] for file in group]
-    if not hidden:
-        return chosen, []
-    return chosen, [
-        Issue(
-            "shadowed",
-            "warning",
-            "",
-            f"{chosen} is used; the same name is also at {', '.join(hidden)}",
-            "Give the path if another one is meant",
-        )
-    ]
+    return base
 
 
-def read(path: pathlib.Path, found: t.Sequence[Issue] = ()) -> Recipe:
-    """Read one file; `found`: issues from looking for it. Raises RecipeError as `load` does."""
+def _sibling(name: str, last: Found) -> pathlib.Path:
+    folder = last.path.parent
+    for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in SUFFIXES)):
+        if candidate.suffix not in SUFFIXES or not candidate.is_file():
+            continue
+        # A registry's link says nothing about files of this machine.
+        real = os.path.dirname(os.path.realpath(candidate))
+        if not (last.place and last.place.registry) or real == os.path.realpath(folder):
+            return candidate
+    raise RecipeError(f"{last.path}: include: there is no recipe {name} in {folder}")
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, t.Any], dict[str, int], list[Issue]]:
+    """The map of one file, the line of each field, and what is wrong with it as YAML."""
     if yaml is None:
         raise RecipeError(
             "Reading recipes needs PyYAML on the controller: install the Python package PyYAML"
         )
     text = _text(path)
+    issues: list[Issue] = []
+    lines: dict[str, int] = {}
     try:
         # The node graph first: it has the lines and the duplicate keys that the finished map lacks.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        kind_of_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        _require_shallow(text, path, kind_of_loader)
+        loader = kind_of_loader(text)
         root = loader.get_single_node()
-        issues = list(found)
-        lines: dict[str, int] = {}
         if root is not None:
             _survey(root, path, lines, issues)
         data = loader.construct_document(root) if root is not None else None
@@ -113,7 +165,20 @@ def read(path: pathlib.Path, found: t.Sequence[Issue] = ()) -> Recipe:
         raise RecipeError(
             f"{path} is {kind}; a recipe is a YAML map with model, runtime, container and command"
         )
-    return _recipe(path, {str(key): value for key, value in data.items()}, lines, issues)
+    return {str(key): value for key, value in data.items()}, lines, issues
+
+
+def _require_shallow(text: str, path: pathlib.Path, loader: t.Any) -> None:
+    """Raise RecipeError for text nested so deeply that libyaml would overflow the stack on it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                where = f" line {event.start_mark.line + 1}:" if event.start_mark else ""
+                raise RecipeError(f"{path}:{where} nested more than {MAX_DEPTH} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _text(path: pathlib.Path) -> str:
@@ -179,103 +244,127 @@ def _survey(root: t.Any, path: pathlib.Path, lines: dict[str, int], issues: list
                 )
             seen[str(key.value)] = line
             lines[field] = line
+            if isinstance(value, yaml.ScalarNode) and value.style == "|":
+                lines[f"{field}|"] = value.start_mark.line + 2
             walk(value, f"{field}.")
 
     walk(root, "")
 
 
 def _recipe(
-    path: pathlib.Path, data: dict[str, t.Any], lines: dict[str, int], issues: list[Issue]
+    sources: t.Sequence[Found], data: dict[str, t.Any], lines: dict[str, int], issues: list[Issue]
 ) -> Recipe:
+    def wrong(field: str, message: str, fix: str, code: str = "wrong-type") -> None:
+        issues.append(Issue(code, "error", field, message, fix, lines.get(field)))
+
     def typed(field: str, kind: type, fallback: t.Any) -> t.Any:
         value = data.get(field)
         if value is None:
             return fallback
-        if kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit():
+        if kind is int and isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
             return int(value)
         if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
-        issues.append(
-            Issue(
-                "wrong-type",
-                "error",
-                field,
-                f"expected {_KIND_NAMES[kind]}, found {_kind(value)} {value!r:.60}",
-                f"Write {field} as {_KIND_NAMES[kind]}",
-                lines.get(field),
-            )
+        wrong(
+            field,
+            f"expected {_KIND_NAMES[kind]}, found {_kind(value)} {value!r:.60}",
+            f"Write {field} as {_KIND_NAMES[kind]}",
         )
         return fallback
 
+    def text(field: str) -> str:
+        return str(typed(field, str, "")).strip()
+
+    def plain(field: str) -> str:
+        """Descriptive text, which YAML may take for a number; no reason to fail."""
+        value = data.get(field)
+        return "" if value is None or isinstance(value, (dict, list)) else str(value).strip()
+
+    def words(field: str) -> tuple[str, ...]:
+        value = explicit.get(field, data.get(field))
+        if isinstance(value, str):
+            return (value,)
+        if value is None:
+            return ()
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        wrong(
+            field,
+            f"expected a list of text, found {_kind(value)} {value!r:.60}",
+            f"Write {field} as a list of text",
+        )
+        return ()
+
+    def parsed(
+        field: str, parse: t.Callable[[t.Any], tuple[tuple[t.Any, ...], list[str]]], fix: str
+    ) -> t.Any:
+        result, problems = parse(data.get(field))
+        for problem in problems:
+            wrong(field, problem, fix, f"{field.replace('_', '-')}-invalid")
+        return result
+
     explicit = typed("runtime_config", dict, {})
     swept = {key: value for key, value in data.items() if key not in KNOWN_FIELDS}
+    metadata = typed("metadata", dict, {})
+    path, place = sources[0].path, sources[0].place
+    hooks = {
+        field: parsed(field, hooks_of, "Write it as a list of commands") for field in HOOK_FIELDS
+    }
     return Recipe(
         name=path.stem,
         path=str(path),
         data=data,
         lines=lines,
-        model=typed("model", str, "").strip(),
-        runtime=typed("runtime", str, "").strip(),
-        container=typed("container", str, "").strip(),
-        command=typed("command", str, "").strip(),
+        model=text("model"),
+        runtime=text("runtime"),
+        container=text("container"),
+        command=text("command"),
         defaults={str(key): value for key, value in typed("defaults", dict, {}).items()},
         env={str(key): value for key, value in typed("env", dict, {}).items()},
-        metadata=typed("metadata", dict, {}),
+        metadata=metadata,
         runtime_config={**swept, **explicit},
         # 2 and "2" mean the same.
         recipe_version=str(data.get("recipe_version") or "2"),
-        mode=typed("mode", str, "auto").strip().lower() or "auto",
+        mode=text("mode").lower() or "auto",
         min_nodes=typed("min_nodes", int, 1),
         max_nodes=typed("max_nodes", int, None),
         solo_only=typed("solo_only", bool, False),
         cluster_only=typed("cluster_only", bool, False),
+        model_revision=plain("model_revision"),
+        draft_model=text("draft_model"),
+        runtime_version=plain("runtime_version"),
+        title=str(metadata.get("name") or plain("name") or path.stem),
+        description=plain("description") or str(metadata.get("description") or ""),
+        maintainer=plain("maintainer") or str(metadata.get("maintainer") or ""),
+        mods=words("mods"),
+        build_args=words("build_args"),
+        builder=text("builder"),
+        pre_exec=hooks["pre_exec"],
+        post_exec=hooks["post_exec"],
+        post_commands=hooks["post_commands"],
+        volumes=parsed("volumes", volumes_of, "Write them as source:target or source:target:ro"),
+        executor=text("executor"),
+        executor_config=typed("executor_config", dict, {}),
+        distribution_config=typed("distribution_config", dict, {}),
+        benchmark=data.get("benchmark"),
+        overrides=tuple(typed("overrides", list, ())),
+        included=tuple(str(source.path) for source in sources[1:]),
+        registry=place.registry if place else "",
+        root=str(place.root or place.path) if place and place.registry else str(path.parent),
+        trusted=all(source.place is None or source.place.trusted for source in sources),
         issues=tuple(issues),  # last: the fields above add to it
     )
 
 
-_KIND_NAMES = {str: "text", int: "a whole number", bool: "true or false", dict: "a map"}
+_KIND_NAMES = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a map",
+    list: "a list",
+}
 _FOUND_NAMES = ((list, "the list"), (dict, "the map"), (str, "the text"))
 
 
 def _kind(value: t.Any) -> str:
     return next((name for kind, name in _FOUND_NAMES if isinstance(value, kind)), "the value")
-
-
-def _stem(name: str) -> str:
-    """The name without suffix; "" for anything that would leave the search path."""
-    pure = pathlib.PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts:
-        return ""
-    return str(pure.with_suffix("")) if pure.suffix in SUFFIXES else str(pure)
-
-
-def _files(folder: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
-    """The recipe files below a folder, each with its relative path without suffix.
-
-    Linked folders are not entered: a link may lead in a circle.
-    """
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            file = pathlib.Path(parent, name)
-            if file.suffix in SUFFIXES and not name.startswith("."):
-                found.append((file, str(file.relative_to(folder).with_suffix("").as_posix())))
-    return found
-
-
-def _not_found(
-    name: str, wanted: str, names: t.Collection[str], search_paths: t.Sequence[str]
-) -> str:
-    near = difflib.get_close_matches(
-        pathlib.PurePosixPath(wanted).name, sorted(names), n=3, cutoff=0.5
-    )
-    where = ", ".join(
-        str(path) + ("" if os.path.isdir(path) else " (no such folder)") for path in search_paths
-    )
-    text = f"recipe {name!r} not found. Looked in: {where or 'no search path'}."
-    if near:
-        return f"{text} Did you mean {' or '.join(near)}?"
-    if names:
-        return f"{text} There are: {', '.join(sorted(names)[:20])}."
-    return f"{text} There is no recipe at all; check the recipe paths, or give the path of a file."

@@ -55,12 +55,40 @@ class RecipeAmbiguous(RecipeError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Hook:
+    """A shell command of the recipe besides the server. timeout: seconds; None = no limit."""
+
+    command: str
+    timeout: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """A folder of the node, by its absolute path, that containers see as `target`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Mod:
+    """A change to the image before the start. folder: on the controller; its `run.sh` is run."""
+
+    name: str
+    folder: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """A recipe as its file says, core fields checked for type, nothing dropped.
 
-    name: the file's stem, which is what people type. data: every key of the file, as it stood.
-    lines: dotted field -> 1-based line. issues: what loading found; `validate` repeats them.
-    runtime_config: the explicit map plus all unknown top-level keys.
+    name: the file's stem, which is what people type. data: every key of the file, as it stood, and
+    of the recipes it includes. lines: dotted field -> 1-based line. issues: what loading found;
+    `validate` repeats them. runtime_config: the explicit map plus all unknown top-level keys.
+    model_revision, draft_model, ...: "" where the file does not say.
+    registry: name of the registry that it is from; "" for none. root: the registry's folder, or the
+    file's. trusted: whether code that it brings besides the server may be run.
     """
 
     name: str
@@ -82,13 +110,51 @@ class Recipe:
     max_nodes: int | None
     solo_only: bool
     cluster_only: bool
+    model_revision: str = ""
+    draft_model: str = ""
+    runtime_version: str = ""
+    title: str = ""
+    description: str = ""
+    maintainer: str = ""
+    mods: tuple[str, ...] = ()
+    build_args: tuple[str, ...] = ()
+    builder: str = ""
+    pre_exec: tuple[Hook, ...] = ()
+    post_exec: tuple[Hook, ...] = ()
+    post_commands: tuple[Hook, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    executor: str = ""
+    executor_config: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    distribution_config: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    benchmark: t.Any = None
+    overrides: tuple[t.Any, ...] = ()
+    included: tuple[str, ...] = ()
+    registry: str = ""
+    root: str = ""
+    trusted: bool = True
 
-    def issue(self, code: str, severity: Severity, field: str, message: str, fix: str) -> Issue:
-        """An Issue that knows the line of its field (or of the nearest parent that has one)."""
+    def issue(
+        self,
+        code: str,
+        severity: Severity,
+        field: str,
+        message: str,
+        fix: str,
+        near: str = "",
+    ) -> Issue:
+        """An Issue that knows the line of its field (or of the nearest parent that has one).
+
+        near: a part of the field's text; its own line is told where the text is a block (`|`).
+        """
         path = field
         while path and path not in self.lines:
             path = path.rpartition(".")[0]
-        return Issue(code, severity, field, message, fix, self.lines.get(path))
+        line = self.lines.get(path)
+        block = self.lines.get(f"{path}|")
+        text = self.data.get(path)
+        if near and block is not None and isinstance(text, str) and near in text:
+            line = block + text[: text.index(near)].count("\n")
+        return Issue(code, severity, field, message, fix, line)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,9 +196,14 @@ class Rank:
 class ResolvedRecipe:
     """A recipe decided for given overrides and nodes: nothing is left open.
 
-    runtime: vllm (solo) | vllm-ray | vllm-distributed (cluster).
+    recipe: with the values of its `overrides` that apply. runtime: vllm (solo) | vllm-ray |
+    vllm-distributed (cluster) | sglang | llama-cpp.
     env, inventory_env: variable -> value; the recipe's env wins over the inventory's.
     secret_env: variable -> variable of the controller that holds its value.
+    data_parallel: replicas, each of tensor_parallel x pipeline_parallel ranks.
+    models: Hugging Face ids or paths that must be on the nodes, the served one first.
+    values: what the placeholders stand for, as text. rpc_port: on the workers of llama.cpp.
+    mods, pre_exec: in each container before the server. post_exec: in the head's, once it answers.
     """
 
     recipe: Recipe
@@ -150,3 +221,11 @@ class ResolvedRecipe:
     inventory_env: dict[str, str]
     secret_env: dict[str, str]
     warnings: tuple[Issue, ...]
+    data_parallel: int = 1
+    models: tuple[str, ...] = ()
+    values: dict[str, str] = dataclasses.field(default_factory=dict)
+    mods: tuple[Mod, ...] = ()
+    pre_exec: tuple[Hook, ...] = ()
+    post_exec: tuple[Hook, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    rpc_port: int | None = None

@@ -31,6 +31,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate imp
 SCHEMA = 1
 
 _MIB = 1024 * 1024
+# A recipe of another runtime resolves, but its containers are not started yet.
+_LAUNCHED = ("vllm", "vllm-ray", "vllm-distributed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,8 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
         rank["labels"][f"{LABEL}plan-hash"] = plan["hash"]
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
+    if resolved.post_exec:
+        warnings.append("post_exec: not run by a launch yet")
     plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
     plan["docker_commands"] = [
         {
@@ -331,6 +335,19 @@ def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
 
 def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
     problems = []
+    if resolved.runtime not in _LAUNCHED:
+        problems.append(
+            f"launching {resolved.runtime} is not supported yet (supported: {', '.join(_LAUNCHED)})"
+        )
+    for what, there in (
+        ("mods", resolved.mods),
+        ("pre_exec", resolved.pre_exec),
+        ("volumes", resolved.volumes),
+    ):
+        if there:
+            problems.append(
+                f"a launch does not apply {what} yet, and serves something else without"
+            )
     for rank in resolved.ranks:
         node = rank.node
         for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):

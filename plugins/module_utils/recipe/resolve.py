@@ -4,10 +4,35 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import vllm
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_command import (
+    spread_issues,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import (
+    ENV_REFERENCE,
+    env_text,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.command import (
+    Given,
+    command_values,
+    conditioned,
+    spread_over,
+    template_of,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.engines import (
+    LLAMA_CPP,
+    VLLM,
+    Engine,
+    engine_of,
+    split,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.hooks import mods_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
+    Hook,
     Issue,
     Node,
     Rank,
@@ -17,22 +42,22 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.template import Renderer
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.topology import (
+    Degrees,
+    nodes_issue,
     size_issue,
-    topology,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import (
-    ENV_REFERENCE,
-    command_values,
-    degrees,
-    env_text,
     errors,
     validate,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import Value
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import GIVEN, Value
 
 DEFAULT_MASTER_PORT = 25000
+# Of llama.cpp's rpc-server, on each worker.
+DEFAULT_RPC_PORT = 50052
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")
+_SPLIT_MODE = ("-sm", "--split-mode")
 
 
 def resolve(
@@ -43,15 +68,20 @@ def resolve(
     environ: t.Mapping[str, str] | None = None,
     master_port: int = DEFAULT_MASTER_PORT,
     inventory_env: t.Mapping[str, t.Any] | None = None,
+    inventory: t.Mapping[str, t.Any] | None = None,
+    mod_paths: t.Sequence[str] = (),
+    rpc_port: int = DEFAULT_RPC_PORT,
 ) -> ResolvedRecipe:
     """Resolve a recipe for these nodes; ranks go to them in order, the first is the head.
 
-    inventory_env: variables for every workload; the recipe's own win. env_allow: variables of the
-    controller that either may refer to. environ: all of the controller's variables.
+    inventory: the inventory's values for this recipe; overrides win over them. inventory_env:
+    variables for every workload; the recipe's own win. env_allow: variables of the controller that
+    either may refer to. environ: all of the controller's variables. mod_paths: folders with mods.
     Raises RecipeError with every reason at once.
     """
     overrides = dict(overrides or {})
-    issues = validate(recipe, overrides)
+    given = Given(overrides, dict(inventory or {}))
+    issues = validate(recipe, overrides, given.inventory, mod_paths, len(nodes) or None)
     if not nodes:
         issues.append(
             recipe.issue(
@@ -60,32 +90,33 @@ def resolve(
         )
     _refuse(recipe, issues)
 
-    tensor, pipeline = _degrees(recipe, overrides, len(nodes))
-    size = tensor * pipeline
-    wrong_size = size_issue(recipe, tensor, pipeline)
-    if wrong_size:
-        _refuse(recipe, [wrong_size])
-    if size > len(nodes):
-        names = ", ".join(node.name for node in nodes)
-        _refuse(
-            recipe,
-            [
-                recipe.issue(
-                    "too-few-nodes",
-                    "error",
-                    "min_nodes",
-                    f"needs {size} nodes (tensor_parallel {tensor} x pipeline_parallel "
-                    f"{pipeline}), has {len(nodes)}: {names}",
-                    "Add nodes or lower tensor_parallel",
-                )
-            ],
-        )
+    engine = engine_of(recipe) or VLLM
+    recipe = conditioned(recipe, given, engine, len(nodes))
+    spread = spread_over(recipe, given, len(nodes), engine)
+    _refuse(
+        recipe,
+        [
+            issue
+            for issue in (
+                size_issue(recipe, spread)
+                or nodes_issue(recipe, spread, [node.name for node in nodes]),
+                *spread_issues(recipe, engine, spread),
+            )
+            if issue
+        ],
+    )
+    size = spread.size
 
-    values = command_values(recipe, overrides, tensor)
-    server = vllm.split_server(Renderer(values, recipe.defaults).command(recipe.command))
+    values = command_values(recipe, given, spread.tensor or 1, engine)
+    renderer = Renderer(values, recipe.defaults)
+    server = split(engine, renderer.command(template_of(engine, recipe, values)))
     mode: t.Literal["solo", "cluster"] = "cluster" if size > 1 else "solo"
-    runtime, server, found = _runtime(recipe, values, server, mode)
-    issues += [*found, *_host_issues(recipe, server, nodes[0])]
+    runtime = engine.name
+    found: list[Issue] = []
+    if engine is VLLM:
+        runtime, server, found = _runtime(recipe, values, server, mode)
+    server, port, name = _with_values(server, values, spread, engine)
+    issues += [*found, *_host_issues(recipe, server, nodes[0], engine)]
     environ = environ or {}
     base, base_secret, wrong = _environment(
         recipe, "dgxspark_env", inventory_env or {}, env_allow, environ
@@ -95,7 +126,6 @@ def resolve(
     issues += wrong
     _refuse(recipe, issues)
 
-    server, port, name = _with_values(server, values, tensor, pipeline)
     if runtime == "vllm-ray" and server.flag(vllm.BACKEND) is None:
         server = server.with_flags([*vllm.BACKEND, "ray"])
     return ResolvedRecipe(
@@ -104,13 +134,14 @@ def resolve(
         mode=mode,
         runtime=runtime,
         model=values["model"].text,
-        image=recipe.container,
+        image=given.image(recipe),
         served_model_name=name,
         port=port,
-        tensor_parallel=tensor,
-        pipeline_parallel=pipeline,
+        tensor_parallel=spread.tensor or 1,
+        pipeline_parallel=spread.pipeline or 1,
         ranks=tuple(
-            _rank(index, nodes[:size], runtime, server, master_port) for index in range(size)
+            _rank(index, nodes[:size], runtime, server, master_port, rpc_port)
+            for index in range(size)
         ),
         env=env,
         inventory_env=base,
@@ -119,6 +150,15 @@ def resolve(
             **secret_env,
         },
         warnings=tuple(issue for issue in issues if issue.severity == "warning"),
+        data_parallel=spread.data or 1,
+        models=_models(recipe, values, server),
+        values={key: value.text for key, value in values.items() if value.value is not None},
+        mods=tuple(mods_of(recipe, mod_paths)[0]),
+        pre_exec=_hooks(recipe.pre_exec, renderer),
+        # One that is not trusted is left out, and a warning says so.
+        post_exec=_hooks(recipe.post_exec, renderer) if recipe.trusted else (),
+        volumes=recipe.volumes,
+        rpc_port=rpc_port if runtime == LLAMA_CPP.name and size > 1 else None,
     )
 
 
@@ -128,20 +168,23 @@ def _refuse(recipe: Recipe, issues: t.Sequence[Issue]) -> None:
         raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", found)
 
 
-def _degrees(recipe: Recipe, overrides: t.Mapping[str, t.Any], available: int) -> tuple[int, int]:
-    """tensor_parallel and pipeline_parallel; what is not given follows from the nodes."""
-    values = command_values(recipe, overrides, 1)
-    renderer = Renderer(values, recipe.defaults)
-    server = vllm.split_server(renderer.command(recipe.command))
-    tensor, said = degrees(values, server, renderer.used)
-    pipeline = said or 1
-    if tensor is None:
-        shape = topology(recipe)
-        size = 1
-        if shape.mode == "cluster":
-            size = max(shape.min_nodes, min(available, shape.max_nodes or available))
-        tensor = max(1, size // pipeline)
-    return tensor, pipeline
+def _hooks(hooks: t.Sequence[Hook], renderer: Renderer) -> tuple[Hook, ...]:
+    return tuple(Hook(renderer.command(hook.command), hook.timeout) for hook in hooks)
+
+
+def _models(recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server) -> tuple[str, ...]:
+    """The served model, and those that draft for it."""
+    models = [values["model"].text, recipe.draft_model]
+    speculative = server.flag(("--speculative-config",))
+    try:
+        config = json.loads(speculative or "{}")
+    except ValueError:
+        config = None
+    if isinstance(config, dict) and isinstance(config.get("model"), str):
+        models.append(config["model"])
+    for flags in (("--speculative-draft-model-path",), ("-md", "--model-draft", "-hfd")):
+        models.append(server.flag(flags) or "")
+    return tuple(dict.fromkeys(model for model in models if model))
 
 
 def _runtime(
@@ -210,51 +253,71 @@ def _runtime(
 
 
 def _with_values(
-    server: vllm.Server, values: t.Mapping[str, Value], tensor: int, pipeline: int
+    server: vllm.Server, values: t.Mapping[str, Value], spread: Degrees, engine: Engine
 ) -> tuple[vllm.Server, int, str]:
     """Add flags that the launch depends on and the command lacks; also port and served name."""
-    for flags, number in ((vllm.TENSOR, tensor), (vllm.PIPELINE, pipeline)):
-        if number > 1 and server.flag(flags) is None:
-            server = server.with_flags([flags[1], str(number)])
-    for key, names in (("port", vllm.PORT), ("served_model_name", vllm.SERVED_NAME)):
+    for flags, number in ((engine.tensor, spread.tensor), (engine.pipeline, spread.pipeline)):
+        if flags and (number or 1) > 1 and server.flag(flags) is None:
+            server = server.with_flags([flags[-1], str(number)])
+    if engine is LLAMA_CPP and spread.size > 1 and server.flag(_SPLIT_MODE) is None:
+        by = "row" if (spread.tensor or 1) > 1 else "layer"
+        server = server.with_flags([_SPLIT_MODE[-1], by])
+    added = [("port", engine.port), ("served_model_name", engine.served_name)]
+    if engine.loopback:
+        added.append(("host", engine.host))
+    for key, names in added:
         value = values.get(key)
         if (
             value is not None
+            and value.source in GIVEN
             and value.text
             and value.value is not None
             and server.flag(names) is None
         ):
-            server = server.with_flags([names[0], value.text])
-    name = server.flag(vllm.SERVED_NAME) or values["model"].text
-    return server, int(server.flag(vllm.PORT) or vllm.DEFAULT_PORT), name
+            server = server.with_flags([names[-1], value.text])
+    # The launch asks for the head by its address, where a server on 127.0.0.1 does not answer.
+    if engine.loopback and server.flag(engine.host) is None:
+        server = server.with_flags([engine.host[0], "0.0.0.0"])
+    name = server.flag(engine.served_name) or values["model"].text
+    return server, int(server.flag(engine.port) or engine.default_port), name
 
 
 def _rank(
-    index: int, nodes: t.Sequence[Node], runtime: str, server: vllm.Server, master_port: int
+    index: int,
+    nodes: t.Sequence[Node],
+    runtime: str,
+    server: vllm.Server,
+    master_port: int,
+    rpc_port: int,
 ) -> Rank:
     role: t.Literal["head", "worker"] = "head" if index == 0 else "worker"
+    node = nodes[index]
     if runtime == "vllm-ray" and role == "worker":
-        return Rank(index, role, nodes[index], "", ())
+        return Rank(index, role, node, "", ())
+    if runtime == LLAMA_CPP.name and role == "worker":
+        # Whoever reaches this port commands the node's memory: only the link between nodes may.
+        words = ("rpc-server", "--host", node.link_address, "--port", str(rpc_port))
+        return Rank(index, role, node, f"exec {shlex.join(words)}", words)
+    head = nodes[0].link_address
+    count = [*("--nnodes", str(len(nodes))), *("--node-rank", str(index))]
     if runtime == "vllm-distributed":
-        server = server.with_flags(
-            [
-                "--nnodes",
-                str(len(nodes)),
-                "--node-rank",
-                str(index),
-                "--master-addr",
-                nodes[0].link_address,
-                "--master-port",
-                str(master_port),
-                *(["--headless"] if index else []),
-            ]
-        )
-    return Rank(index, role, nodes[index], server.script(), server.words)
+        meeting = [*("--master-addr", head), *("--master-port", str(master_port))]
+        server = server.with_flags([*count, *meeting, *(["--headless"] if index else [])])
+    elif runtime == "sglang" and len(nodes) > 1:
+        server = server.with_flags([*count, "--dist-init-addr", _endpoint(head, master_port)])
+    elif runtime == LLAMA_CPP.name and len(nodes) > 1:
+        workers = ",".join(_endpoint(one.link_address, rpc_port) for one in nodes[1:])
+        server = server.with_flags(["--rpc", workers])
+    return Rank(index, role, node, server.script(), server.words)
 
 
-def _host_issues(recipe: Recipe, server: vllm.Server, head: Node) -> list[Issue]:
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _host_issues(recipe: Recipe, server: vllm.Server, head: Node, engine: Engine) -> list[Issue]:
     """The launch proves the server at the head's address, so it must listen there."""
-    host = server.flag(vllm.HOST)
+    host = server.flag(engine.host)
     if host is None or host in (*_EVERY_ADDRESS, head.address):
         return []
     return [

@@ -8,6 +8,8 @@ This is a reader, not a shell: whatever it does not understand is left to the ca
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
 import re
 import shlex
 import typing as t
@@ -28,7 +30,17 @@ _EVALUATED_AGAIN = re.compile(
     r"`|\$\(|<<|[<>]\(|\$'|\beval\b|\b(?:ba|da|z|k)?sh\s+-\w*c\b|\bxargs\b"
 )
 _DOUBLE_QUOTE_SPECIAL = re.compile(r'([\\"$`])')
+# What may change the context, by context.
+_MEANINGFUL = {
+    Context.PLAIN: re.compile(r"""[\\'"#]"""),
+    Context.SINGLE: re.compile(r"'"),
+    Context.DOUBLE: re.compile(r'[\\"]'),
+    Context.COMMENT: re.compile(r"\n"),
+}
 _WORD_START = frozenset(" \t\n;&|(")
+_OPERATOR = re.compile(r"[\n;&|]")
+# What ends a word; not what else Unicode has for blanks.
+_BLANKS = re.compile(r"[ \t\n]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -40,41 +52,44 @@ class Statement(t.NamedTuple):
     operator: str
 
 
-def contexts(text: str) -> list[Context]:
+@functools.lru_cache(maxsize=256)
+def contexts(text: str) -> tuple[Context, ...]:
     """The context of each character; quotes and backslashes belong to what they quote."""
     result: list[Context] = []
     state = Context.PLAIN
     index = 0
     while index < len(text):
-        char = text[index]
+        # Up to the next character that may mean something here, all are alike.
+        match = _MEANINGFUL[state].search(text, index)
+        stop = match.start() if match else len(text)
+        result += [state] * (stop - index)
+        if stop == len(text):
+            break
+        char, index = text[stop], stop + 1
         if state is Context.COMMENT:
-            if char == "\n":
-                state = Context.PLAIN
+            state = Context.PLAIN
+            result.append(state)
         elif state is Context.SINGLE:
-            if char == "'":
-                result.append(Context.SINGLE)
-                state = Context.PLAIN
+            result.append(state)
+            state = Context.PLAIN
+        elif char == "\\":
+            if index == len(text):
+                result.append(state)
+            else:
+                result += [Context.ESCAPED, Context.ESCAPED]
                 index += 1
-                continue
-        elif char == "\\" and index + 1 < len(text):
-            result += [Context.ESCAPED, Context.ESCAPED]
-            index += 2
-            continue
         elif state is Context.DOUBLE:
-            if char == '"':
-                result.append(Context.DOUBLE)
-                state = Context.PLAIN
-                index += 1
-                continue
-        elif char == "'":
-            state = Context.SINGLE
-        elif char == '"':
-            state = Context.DOUBLE
-        elif char == "#" and (index == 0 or text[index - 1] in _WORD_START):
-            state = Context.COMMENT
-        result.append(state)
-        index += 1
-    return result
+            result.append(state)
+            state = Context.PLAIN
+        else:
+            if char == "'":
+                state = Context.SINGLE
+            elif char == '"':
+                state = Context.DOUBLE
+            elif stop == 0 or text[stop - 1] in _WORD_START:
+                state = Context.COMMENT
+            result.append(state)
+    return tuple(result)
 
 
 def evaluates_again(text: str) -> bool:
@@ -91,6 +106,7 @@ def quote(value: str, context: Context) -> str:
     return shlex.quote(value)
 
 
+@functools.lru_cache(maxsize=256)
 def tidy(text: str) -> str:
     """The command without comments, blank ends, and spaces after a line's last backslash.
 
@@ -116,7 +132,11 @@ def statements(text: str) -> list[Statement]:
     start, operator, index = 0, "", 0
     where = contexts(text)
     while index < len(text):
-        if where[index] is Context.PLAIN and text[index] in "\n;&|":
+        match = _OPERATOR.search(text, index)
+        if not match:
+            break
+        index = match.start()
+        if where[index] is Context.PLAIN:
             if text[index] == "&" and _is_redirection(text, index):
                 index += 1
                 continue
@@ -145,30 +165,26 @@ def words(statement: str) -> list[str]:
     result: list[str] = []
     word: str | None = None
     in_double = False
-    where = contexts(statement)
     index = 0
-    while index < len(statement):
-        char, context = statement[index], where[index]
-        index += 1
-        if context is Context.ESCAPED:
-            char = statement[index]
-            index += 1
-            if char == "\n":
-                continue
-            if in_double and char not in '$`"\\':
-                char = "\\" + char
-        elif context is Context.DOUBLE and char == '"':
-            in_double = not in_double
-            char = ""
-        elif context is Context.SINGLE and char == "'":
-            char = ""
-        elif context is Context.COMMENT:
-            continue
-        elif context is Context.PLAIN and char.isspace():
-            result += [] if word is None else [word]
-            word = None
-            continue
-        word = (word or "") + char
+    for context, run in itertools.groupby(contexts(statement)):
+        start, index = index, index + len(list(run))
+        text = statement[start:index]
+        if context is Context.PLAIN:
+            first, *others = _BLANKS.split(text)
+            word = word if first == "" else (word or "") + first
+            for part in others:
+                result += [] if word is None else [word]
+                word = part or None
+        elif context is Context.SINGLE:
+            word = (word or "") + text.replace("'", "")
+        elif context is Context.DOUBLE:
+            word = (word or "") + text.replace('"', "")
+            in_double ^= text.count('"') % 2 == 1
+        elif context is Context.ESCAPED:
+            for char in text[1::2]:
+                if char != "\n":
+                    kept = "\\" if in_double and char not in '$`"\\' else ""
+                    word = (word or "") + kept + char
     result += [] if word is None else [word]
     while result and _ASSIGNMENT.match(result[0]):
         result.pop(0)

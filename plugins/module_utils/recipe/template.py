@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import shell
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import Value, text_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import (
+    TYPED,
+    Value,
+    text_of,
+)
 
 # Braces around a name. JSON ({"a":1}), brace expansion ({a,b}) and {} are no placeholders.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}")
@@ -48,7 +53,8 @@ class TemplateError(Exception):
         super().__init__("; ".join(problem.message for problem in problems))
 
 
-def parse(text: str) -> list[Piece]:
+@functools.lru_cache(maxsize=256)
+def parse(text: str) -> tuple[Piece, ...]:
     """Split text into literals and placeholders.
 
     `{{` anywhere switches the whole text to escape mode: `{{` and `}}` then are literal braces.
@@ -74,7 +80,7 @@ def parse(text: str) -> list[Piece]:
         else:
             index += 1
     pieces.append(Piece(text[start:], None, shell.Context.PLAIN))
-    return [piece for piece in pieces if piece.text]
+    return tuple(piece for piece in pieces if piece.text)
 
 
 class Renderer:
@@ -129,7 +135,7 @@ class Renderer:
 
     def _splits(self, name: str, value: Value) -> bool:
         """Defaults split at spaces, as their author meant; an override where its default does."""
-        if value.source == "override":
+        if value.source in TYPED:
             declared = self._declared.get(name)
             return isinstance(declared, str) and Value(declared, declared, "default").several
         return value.source == "default"
@@ -190,7 +196,7 @@ class Renderer:
         typed = sorted(
             key
             for key in self._reached
-            if key in self._values and self._values[key].source == "override"
+            if key in self._values and self._values[key].source in TYPED
         )
         if evaluated and typed and not all(_PLAIN.fullmatch(word) for word in words):
             self._problem(

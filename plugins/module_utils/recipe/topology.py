@@ -102,18 +102,37 @@ def topology_issues(recipe: Recipe) -> list[Issue]:
     return issues
 
 
-def size_issue(recipe: Recipe, tensor: int, pipeline: int) -> Issue | None:
-    """Why tensor x pipeline ranks, one per node, do not fit between min_nodes and max_nodes."""
-    shape, size = topology(recipe), tensor * pipeline
-    nodes = "1 node" if size == 1 else f"{size} nodes"
-    product = f"tensor_parallel {tensor} x pipeline_parallel {pipeline} uses {nodes}"
+class Degrees(t.NamedTuple):
+    """How a launch is spread, as far as somebody says it; None where nobody does."""
+
+    tensor: int | None
+    pipeline: int | None
+    data: int | None
+
+    @property
+    def size(self) -> int:
+        """Number of ranks, each on its own node, as far as it is known."""
+        return (self.tensor or 1) * (self.pipeline or 1) * (self.data or 1)
+
+    def __str__(self) -> str:
+        parts = [f"tensor_parallel {self.tensor or 1}", f"pipeline_parallel {self.pipeline or 1}"]
+        return " x ".join(
+            [*parts, *([f"data_parallel {self.data}"] if (self.data or 1) > 1 else [])]
+        )
+
+
+def size_issue(recipe: Recipe, degrees: Degrees) -> Issue | None:
+    """Why these ranks, one per node, do not fit between min_nodes and max_nodes."""
+    shape, size = topology(recipe), degrees.size
+    others = size // (degrees.tensor or 1)
+    product = f"{degrees} uses {'1 node' if size == 1 else f'{size} nodes'}"
     if shape.max_nodes is not None and size > shape.max_nodes:
         return recipe.issue(
             "parallel-nodes",
             "error",
             "defaults.tensor_parallel",
             f"{product}, but the recipe allows at most {shape.max_nodes}",
-            f"Set tensor_parallel to {max(1, shape.max_nodes // pipeline)}",
+            f"Set tensor_parallel to {max(1, shape.max_nodes // others)}",
         )
     if size < shape.min_nodes:
         return recipe.issue(
@@ -121,9 +140,22 @@ def size_issue(recipe: Recipe, tensor: int, pipeline: int) -> Issue | None:
             "error",
             "defaults.tensor_parallel",
             f"{product}, but the recipe needs at least {shape.min_nodes}",
-            f"Set tensor_parallel to {-(-shape.min_nodes // pipeline)}",
+            f"Set tensor_parallel to {-(-shape.min_nodes // others)}",
         )
     return None
+
+
+def nodes_issue(recipe: Recipe, degrees: Degrees, nodes: t.Sequence[str]) -> Issue | None:
+    """Why these ranks do not fit on the nodes at hand, given by name."""
+    if degrees.size <= len(nodes):
+        return None
+    return recipe.issue(
+        "too-few-nodes",
+        "error",
+        "min_nodes",
+        f"needs {degrees.size} nodes ({degrees}), has {len(nodes)}: {', '.join(nodes)}",
+        "Add nodes or lower tensor_parallel",
+    )
 
 
 def _first(*claims: tuple[str, bool]) -> str | None:

@@ -12,7 +12,11 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
 
-Source = t.Literal["override", "default", "recipe", "topology"]
+Source = t.Literal["override", "inventory", "default", "recipe", "platform", "runtime", "topology"]
+# Said by somebody, so that it counts where the command has no place for it.
+GIVEN = ("override", "inventory", "default")
+# Typed by a person: one argument, exactly as it stands.
+TYPED = ("override", "inventory")
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
@@ -94,19 +98,28 @@ def chain(
     overrides: t.Mapping[str, t.Any],
     defaults: t.Mapping[str, t.Any],
     recipe_fields: t.Mapping[str, t.Any],
+    inventory: t.Mapping[str, t.Any] | None = None,
+    platform: t.Mapping[str, t.Any] | None = None,
+    runtime: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, Value]:
-    """All values by name; overrides win over defaults, defaults over the recipe's own fields.
+    """All values by name: overrides win over the inventory's, those over defaults, those over the
+    recipe's own fields, those over what suits the platform, and that over what the runtime does.
 
     A null hides what is below it: its placeholder has no value.
     """
-    values = {key: _value(value, "recipe") for key, value in recipe_fields.items()}
-    values.update({key: _value(value, "default") for key, value in defaults.items()})
-    values.update({key: _value(value, "override") for key, value in overrides.items()})
-    return values
+    layers: list[tuple[t.Mapping[str, t.Any], Source]] = [
+        (runtime or {}, "runtime"),
+        (platform or {}, "platform"),
+        (recipe_fields, "recipe"),
+        (defaults, "default"),
+        (inventory or {}, "inventory"),
+        (overrides, "override"),
+    ]
+    return {key: _value(value, source) for layer, source in layers for key, value in layer.items()}
 
 
 def _value(value: t.Any, source: Source) -> Value:
     if isinstance(value, str):
         # The text stays as typed: `1e5` or `007` must not come out as another number.
-        return Value(coerce(value) if source == "override" else value, value, source)
+        return Value(coerce(value) if source in TYPED else value, value, source)
     return Value(value, text_of(value), source)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -47,14 +48,21 @@ class Server(t.NamedTuple):
 
         vLLM takes `--a-b`, `--a_b`, `--a-b=v` and `--a-b v` for the same.
         """
-        found = None
+        said = _flags_of(self.words)
+        found = [said[name] for name in names if name in said]
+        return max(found)[1] if found else None
+
+    def flags(self) -> t.Iterator[tuple[str, str]]:
+        """Each long flag as it stands, with - for _, and its value ("" for none)."""
         for position, word in enumerate(self.words):
-            name, equals, value = word.partition("=")
-            if (name.replace("_", "-") if name.startswith("--") else name) not in names:
+            if not word.startswith("--"):
                 continue
+            name, equals, value = word.partition("=")
             following = self.words[position + 1] if position + 1 < len(self.words) else ""
-            found = value if equals else "" if following.startswith("--") else following
-        return found
+            yield (
+                name.replace("_", "-"),
+                (value if equals else "" if following.startswith("-") else following),
+            )
 
     def with_flags(self, flags: t.Sequence[str]) -> Server:
         text = " ".join([self.text, *(shell.quote(flag, shell.Context.PLAIN) for flag in flags)])
@@ -69,8 +77,32 @@ class Server(t.NamedTuple):
         return self.before + shell.with_exec(self.text)
 
 
-def split_server(command: str) -> Server:
-    """Split a rendered command. Raises CommandError with what is expected and what was found."""
+@functools.lru_cache(maxsize=256)
+def _flags_of(words: tuple[str, ...]) -> dict[str, tuple[int, str]]:
+    """Each flag's last place among the words, and its value there."""
+    said = {}
+    for position, word in enumerate(words):
+        if not word.startswith("-"):
+            continue
+        name, equals, value = word.partition("=")
+        following = words[position + 1] if position + 1 < len(words) else ""
+        said[name.replace("_", "-") if name.startswith("--") else name] = (
+            position,
+            value if equals else "" if following.startswith("--") else following,
+        )
+    return said
+
+
+@functools.lru_cache(maxsize=256)
+def split_server(
+    command: str,
+    starts: t.Callable[[t.Sequence[str]], bool] | None = None,
+    example: str = "vllm serve",
+) -> Server:
+    """Split a rendered command. Raises CommandError with what is expected and what was found.
+
+    starts: whether words start the server, vLLM's by default; example: how they would.
+    """
     open_quote = shell.unterminated(command)
     if open_quote:
         raise CommandError(f"{open_quote.value} are opened and never closed")
@@ -96,9 +128,9 @@ def split_server(command: str) -> Server:
     plain = [
         char for char, where in zip(text, shell.contexts(text)) if where is shell.Context.PLAIN
     ]
-    if not is_server(words) or plain.count("(") != plain.count(")"):
+    if not (starts or is_server)(words) or plain.count("(") != plain.count(")"):
         raise CommandError(
-            f"its last statement must start the server with `vllm serve`, but is {text[:60]!r}"
+            f"its last statement must start the server with `{example}`, but is {text[:60]!r}"
         )
     return Server(command[: last.start], text, tuple(words))
 

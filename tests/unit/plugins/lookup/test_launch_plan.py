@@ -54,7 +54,7 @@ FACTS = {
 RECIPE = """\
 model: org/model
 runtime: vllm
-container: image:1
+container: org/image:1
 max_nodes: 1
 env: {HF_TOKEN: "${MY_TOKEN}"}
 defaults: {port: 8000, served_model_name: mine}
@@ -190,7 +190,7 @@ def test_overrides_may_be_text_and_braces_in_them_stay(evaluate: t.Callable[...,
 def test_the_recipe_lookup_returns_fields_and_issues(evaluate: t.Callable[..., Run]) -> None:
     done = evaluate("{{ lookup('dgxspark.suite.recipe', 'mine', overrides='prot=1') }}")
     assert done.ok, done.text
-    assert done.value["data"]["container"] == "image:1"
+    assert done.value["data"]["container"] == "org/image:1"
     assert (done.value["mode"], done.value["max_nodes"], done.value["errors"]) == ("solo", 1, 1)
     (issue,) = done.value["issues"]
     assert (issue["code"], issue["line"]) == ("override-without-effect", 7)

@@ -17,7 +17,7 @@ FIXTURES = ROOT / "tests/unit/fixtures/recipes"
 MINIMAL = {
     "model": "org/model",
     "runtime": "vllm",
-    "container": "image:1",
+    "container": "org/image:1",
     "command": "vllm serve {model}",
 }
 

@@ -231,7 +231,7 @@ REFUSALS = {
         {}, 1, "'99999' is not a port. Use 1 to 65535 [port-invalid]", {"port": "99999"}
     ),
     "several reasons at once": Refusal(
-        {"container": None, "model": None, "runtime": "sglang"}, 1, "[missing-container]"
+        {"container": None, "model": None, "runtime": "trtllm"}, 1, "[missing-container]"
     ),
 }
 
@@ -248,7 +248,7 @@ def test_refusals_say_what_is_needed_and_what_is_there(
 
 def test_every_reason_is_in_one_refusal(recipe_of: RecipeOf, nodes: Nodes) -> None:
     with pytest.raises(RecipeError) as caught:
-        resolve(recipe_of(container=None, model=None, runtime="sglang"), {}, nodes(1))
+        resolve(recipe_of(container=None, model=None, runtime="trtllm"), {}, nodes(1))
     assert [issue.code for issue in caught.value.issues] == [
         "missing-model",
         "missing-container",

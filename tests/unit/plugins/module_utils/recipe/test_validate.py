@@ -33,27 +33,30 @@ CASES = {
     "container with an option": Case(
         {"container": "-v /:/host image"}, [("container-invalid", "error", "container")]
     ),
-    "no command": Case({"command": None}, [("missing-command", "error", "command")]),
+    "no command": Case({"command": None}, []),
     "command of the wrong type is not also missing": Case(
         {"command": ["vllm"]}, [("wrong-type", "error", "command")]
     ),
     "no runtime": Case({"runtime": None}, [("missing-runtime", "suggestion", "runtime")]),
-    "sglang": Case(
-        {"runtime": "sglang", "command": "sglang serve"},
+    "trtllm": Case(
+        {"runtime": "trtllm", "command": "trtllm-serve"},
         [("unsupported-runtime", "error", "runtime")],
-        "sglang is not supported yet",
+        "trtllm is not supported yet",
     ),
-    "llama-cpp": Case({"runtime": "llama-cpp"}, [("unsupported-runtime", "error", "runtime")]),
-    "eugr-vllm": Case({"runtime": "eugr-vllm"}, [("unsupported-runtime", "error", "runtime")]),
+    "atlas": Case({"runtime": "atlas"}, [("unsupported-runtime", "error", "runtime")]),
+    "eugr-vllm": Case({"runtime": "eugr-vllm"}, []),
     "a typo in the runtime": Case(
         {"runtime": "vlllm"}, [("unknown-runtime", "error", "runtime")], "Did you mean vllm?"
     ),
-    "version 1": Case(
-        {"recipe_version": "1"}, [("unsupported-version", "error", "recipe_version")]
+    "version 1": Case({"recipe_version": "1", "runtime": None}, []),
+    "version 1 for another runtime": Case(
+        {"recipe_version": 1, "runtime": "vllm-ray"}, [("runtime-conflict", "warning", "runtime")]
     ),
     "version 2 as a number": Case({"recipe_version": 2}, []),
     "version 7": Case({"recipe_version": "7"}, [("unknown-version", "warning", "recipe_version")]),
-    "mods": Case({"mods": ["mods/x"]}, [("unsupported-field", "error", "mods")], "mods"),
+    "a mod that is nowhere": Case(
+        {"mods": ["mods/x"]}, [("mod-not-found", "error", "mods")], "dgxspark_mod_paths"
+    ),
     "no mods": Case({"mods": []}, []),
     "executor_config": Case(
         {"executor_config": {"user": "root"}}, [("ignored-field", "warning", "executor_config")]
@@ -173,6 +176,128 @@ CASES = {
         {"port": 9000},
     ),
     "an override that the launch itself uses": Case({}, [], "", {"port": 9000}),
+    "a local build tag": Case(
+        {"container": "vllm-node-mxfp4", "build_args": ["--exp-mxfp4"], "runtime": None},
+        [("local-image", "warning", "container")],
+        "./build-and-copy.sh -t vllm-node-mxfp4 --exp-mxfp4",
+    ),
+    "a local build tag, and another image named": Case(
+        {"container": "vllm-node"}, [], "", {"container": "org/image:2"}
+    ),
+    "an image of today": Case(
+        {"container": "org/image:latest"}, [("unpinned-image", "warning", "container")]
+    ),
+    "an image without a tag": Case(
+        {"container": "host.example:5000/org/image"}, [("unpinned-image", "warning", "container")]
+    ),
+    "an image by its digest": Case({"container": "org/image@sha256:" + "0" * 64}, []),
+    "Ray's flag with native ones": Case(
+        {"command": "vllm serve {model} --distributed-executor-backend ray --nnodes 2"},
+        [("backend-mixed", "error", "command")],
+        "Ray, which the command asks for, has no --nnodes",
+    ),
+    "replicas that do not fit": Case(
+        {"defaults": {"data_parallel": 2, "tensor_parallel": 2}, "max_nodes": 2},
+        [
+            ("parallel-nodes", "error", "defaults.tensor_parallel"),
+            ("unsupported-field", "error", "defaults.data_parallel"),
+        ],
+        "data_parallel 2 uses 4 nodes",
+    ),
+    "gigabytes for a share": Case(
+        {
+            "command": "vllm serve {model} --gpu-memory-utilization {gpu_memory_utilization}",
+            "defaults": {"gpu_memory_utilization": 108},
+        },
+        [("utilization-over-one", "error", "defaults.gpu_memory_utilization")],
+        "about 0.84",
+    ),
+    "a default that the command contradicts": Case(
+        {
+            "command": "vllm serve {model} --max-model-len 4096",
+            "defaults": {"max_model_len": 8192},
+        },
+        [("flag-conflict", "warning", "defaults.max_model_len")],
+        "--max-model-len 4096, which counts, but defaults say 8192",
+    ),
+    "a default that the command says too": Case(
+        {
+            "command": "vllm serve {model} --gpu-memory-utilization=0.80",
+            "defaults": {"gpu_memory_utilization": 0.8},
+        },
+        [],
+    ),
+    "one flag twice": Case(
+        {"command": "vllm serve {model} --max-model-len 1 --max_model_len=2"},
+        [("flag-conflict", "warning", "command")],
+    ),
+    "a switch on and off": Case(
+        {
+            "command": "vllm serve {model} --enable-prefix-caching --no-enable-prefix-caching",
+        },
+        [("flag-conflict", "warning", "command")],
+    ),
+    "a default without effect": Case(
+        {"defaults": {"max_model_len": 1}},
+        [("unused-default", "warning", "defaults.max_model_len")],
+    ),
+    "a parser with a typo": Case(
+        {"command": "vllm serve {model} --tool-call-parser hermse"},
+        [("unknown-name", "warning", "command")],
+        "Did you mean hermes?",
+    ),
+    "a parser of a plugin": Case(
+        {"command": "vllm serve {model} --tool-call-parser mine --tool-parser-plugin /x.py"}, []
+    ),
+    "a backend that vLLM has": Case({"command": "vllm serve {model} --moe-backend=deep-gemm"}, []),
+    "a key in the command": Case(
+        {"command": "export X=sk-abcdefghijklmnop1234\nvllm serve {model}"},
+        [("secret-in-recipe", "warning", "command")],
+    ),
+    "a key among the notes": Case(
+        {"metadata": {"description": "token hf_abcdefghijklmnopqrst"}},
+        [("secret-in-recipe", "warning", "metadata.description")],
+    ),
+    "metadata that is no figure": Case(
+        {"metadata": {"model_params": "8x7B", "model_dtype": "nvpf4", "kv_dtype": "fp8"}},
+        [
+            ("metadata-invalid", "warning", "metadata.model_params"),
+            ("metadata-invalid", "warning", "metadata.model_dtype"),
+        ],
+    ),
+    "one image per host": Case(
+        {"containers": [{"image": "a", "host": "b"}]},
+        [("unsupported-field", "error", "containers")],
+    ),
+    "another builder": Case(
+        {"builder": "uv-venv"}, [("unsupported-field", "error", "builder")], "uv-venv"
+    ),
+    "another executor": Case({"executor": "k8s"}, [("unsupported-field", "error", "executor")]),
+    "commands on the controller": Case(
+        {"post_commands": ["rm -rf /"]}, [("ignored-field", "warning", "post_commands")]
+    ),
+    "a placeholder in a hook": Case(
+        {"pre_exec": ["echo {nope}"]}, [("unresolved-placeholder", "error", "pre_exec")]
+    ),
+    "a hook that is none": Case(
+        {"pre_exec": [{"run": "x"}]}, [("pre-exec-invalid", "error", "pre_exec")]
+    ),
+    "a copy of the controller's files": Case(
+        {"pre_exec": [{"copy": "/etc/passwd"}]},
+        [("pre-exec-invalid", "error", "pre_exec")],
+        "copying",
+    ),
+    "a volume that climbs": Case(
+        {"volumes": ["/a/../etc:/etc"]}, [("volumes-invalid", "error", "volumes")]
+    ),
+    "a volume that is relative": Case(
+        {"volumes": ["a:/b"]}, [("volumes-invalid", "error", "volumes")]
+    ),
+    "mods of the wrong type": Case({"mods": [{"a": 1}]}, [("wrong-type", "error", "mods")]),
+    "a mod that climbs": Case({"mods": ["mods/../../x"]}, [("mod-invalid", "error", "mods")]),
+    "another program's reference": Case(
+        {"env": {"A": "{config.port}"}}, [("env-invalid", "error", "env.A")]
+    ),
     "an env name that is none": Case({"env": {"A-B": "1"}}, [("env-invalid", "error", "env.A-B")]),
     "an env null": Case({"env": {"A": None}}, [("env-invalid", "error", "env.A")]),
     "an env list": Case({"env": {"A": ["x"]}}, [("env-invalid", "error", "env.A")]),
@@ -204,8 +329,8 @@ def test_an_issue_names_the_line(recipe_text: t.Callable[[str], Recipe]) -> None
     recipe = recipe_text(
         """\
         model: org/model
-        runtime: sglang
-        container: image:1
+        runtime: trtllm
+        container: org/image:1
         env:
           A: 1
         command: vllm serve {model}
@@ -214,6 +339,28 @@ def test_an_issue_names_the_line(recipe_text: t.Callable[[str], Recipe]) -> None
     assert [(issue.field, issue.line) for issue in validate(recipe)] == [
         ("runtime", 2),
         ("env.A", 5),
+    ]
+
+
+def test_an_issue_in_a_block_of_text_names_its_own_line(
+    recipe_text: t.Callable[[str], Recipe],
+) -> None:
+    recipe = recipe_text(
+        """\
+        model: org/model
+        runtime: vllm
+        container: org/image:1
+        command: |
+          vllm serve {model} \\
+            --port {prot} \\
+            --node-rank 1
+        """
+    )
+    assert [(issue.code, issue.line) for issue in validate(recipe)] == [
+        ("unresolved-placeholder", 6)
+    ]
+    assert [(issue.code, issue.line) for issue in validate(recipe, {"prot": 1})] == [
+        ("rank-flag", 7)
     ]
 
 
