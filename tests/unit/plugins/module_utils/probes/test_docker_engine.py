@@ -34,11 +34,13 @@ def engine(tmp_path: Path) -> Iterator[Callable[[bytes, float], str]]:
         sockets.append(listening)
 
         def answer() -> None:
-            connection, _address = listening.accept()
-            with connection:
-                connection.recv(4096)
-                time.sleep(silence)
-                connection.sendall(reply)
+            # The asker may have gone away by then.
+            with suppress(OSError):
+                connection, _address = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    time.sleep(silence)
+                    connection.sendall(reply)
 
         threading.Thread(target=answer, daemon=True).start()
         return path
