@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable
 
@@ -34,12 +35,12 @@ def engine(tmp_path: Path) -> Iterator[Callable[[bytes, float], str]]:
         sockets.append(listening)
 
         def answer() -> None:
-            # The asker may have gone away by then.
-            with suppress(OSError):
-                connection, _address = listening.accept()
-                with connection:
-                    connection.recv(4096)
-                    time.sleep(silence)
+            connection, _address = listening.accept()
+            with connection:
+                connection.recv(4096)
+                time.sleep(silence)
+                # Whoever asked may not wait any longer.
+                with suppress(OSError):
                     connection.sendall(reply)
 
         threading.Thread(target=answer, daemon=True).start()
