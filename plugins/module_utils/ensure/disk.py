@@ -1,0 +1,65 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at one disk by the system's tools; what to make of it is the business of probes/disks.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import (
+    LSBLK,
+    disk_refused,
+    parse_blkid,
+    parse_lsblk,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
+    parse_devices,
+    parse_pools,
+)
+
+_SECONDS = 60.0
+# blkid's exit statuses (its manual page): nothing was found; what was found contradicts itself.
+_NOTHING, _AMBIVALENT = 2, 8
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Every reason not to touch the disk; or that the pool stands on it already."""
+
+    refused: tuple[str, ...] = ()
+    pool_is_there: bool = False
+
+
+def look(device: str, pool: str, minimum: int, tools: Mapping[str, str]) -> Looked:
+    """Ask lsblk, blkid and zpool. Whatever cannot be asked is a reason. Changes nothing."""
+    if not os.path.exists(device):
+        return Looked(("there is no %s: see ls /dev/disk/by-id" % device,))
+    missing = sorted(name for name, path in tools.items() if not path)
+    if missing:
+        return Looked(("not installed: %s (util-linux, zfsutils-linux)" % ", ".join(missing),))
+    listed = run([tools["zpool"], "list", "-Hp", "-o", "name,health,size,free"], _SECONDS)
+    status = run([tools["zpool"], "status", "-LP"], _SECONDS)
+    blocks = run(
+        [tools["lsblk"], "--json", "--bytes", "--paths", "--output", LSBLK, device], _SECONDS
+    )
+    for told in (listed, status, blocks):
+        if not told.ok:
+            return Looked(("%s cannot be asked: %s" % (told.argv[0], told.describe()),))
+    disks = parse_lsblk(blocks.stdout)
+    if len(disks) != 1:
+        return Looked(("lsblk does not know %s as one device" % device,))
+    pools = parse_devices(status.stdout)
+    parts = {part.path for part in disks[0].whole()}
+    if pool in parse_pools(listed.stdout):
+        if any(name == pool for path, name in pools.items() if path in parts):
+            return Looked(pool_is_there=True)
+        return Looked(("there is a pool %s already, on other disks" % pool,))
+    probed = run([tools["blkid"], "--probe", "--output", "export", device], _SECONDS)
+    if not probed.ok and probed.code not in (_NOTHING, _AMBIVALENT):
+        return Looked(("blkid cannot read %s: %s" % (device, probed.describe()),))
+    signature = parse_blkid(probed.stdout)
+    ambiguous = probed.code == _AMBIVALENT
+    return Looked(tuple(disk_refused(disks[0], signature, ambiguous, pools, minimum)))

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a disk may be given to a new pool: only one that nobody uses and that holds nothing.
+
+Pure: what lsblk, blkid and zpool say is handed in as text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LSBLK = "PATH,TYPE,SIZE,RO,MOUNTPOINTS,FSTYPE,PTTYPE,MODEL,SERIAL"
+# Names that udev gives a whole disk; those of partitions end in -part1 and the like.
+_BY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]*")
+_PARTITION = re.compile(r"-part\d+$")
+# What is mounted here comes from the disk that the node boots from.
+_BOOT = ("/", "/boot", "/boot/efi", "/usr")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A block device with all that stands on it; size in bytes."""
+
+    path: str
+    kind: str
+    size: int
+    read_only: bool = False
+    mounts: tuple[str, ...] = ()
+    filesystem: str = ""
+    table: str = ""
+    model: str = ""
+    serial: str = ""
+    children: tuple[Disk, ...] = ()
+
+    def whole(self) -> Iterator[Disk]:
+        """The device and everything below it."""
+        yield self
+        for child in self.children:
+            yield from child.whole()
+
+
+def parse_lsblk(text: str) -> tuple[Disk, ...]:
+    """`lsblk --json --bytes --paths --output LSBLK`; nothing where it is no such document."""
+    try:
+        document = json.loads(text)
+        return tuple(_disk(entry) for entry in document["blockdevices"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _disk(entry: Mapping[str, Any]) -> Disk:
+    return Disk(
+        str(entry["path"]),
+        str(entry.get("type") or ""),
+        int(entry.get("size") or 0),
+        # Older versions say "1".
+        entry.get("ro") in (True, "1", 1),
+        tuple(str(mount) for mount in entry.get("mountpoints") or () if mount),
+        str(entry.get("fstype") or ""),
+        str(entry.get("pttype") or ""),
+        str(entry.get("model") or "").strip(),
+        str(entry.get("serial") or "").strip(),
+        tuple(_disk(child) for child in entry.get("children") or ()),
+    )
+
+
+def parse_blkid(text: str) -> dict[str, str]:
+    """`blkid --probe --output export DEVICE`: the signature it has found, key to value."""
+    pairs = [line.partition("=") for line in text.splitlines()]
+    return {key: value for key, equals, value in pairs if equals}
+
+
+def name_refused(name: str, confirmation: str) -> list[str]:
+    """Why a name is not that of one disk, given twice."""
+    refused = []
+    if not _BY_ID.fullmatch(name):
+        refused.append("%r is no name as in /dev/disk/by-id" % name)
+    elif _PARTITION.search(name):
+        refused.append("%s is a partition: name the whole disk" % name)
+    if not confirmation:
+        refused.append("nothing confirms it: repeat the name in dgxspark_disk_confirm")
+    elif confirmation != name:
+        refused.append("dgxspark_disk_confirm names another disk: %s" % confirmation)
+    return refused
+
+
+def disk_refused(
+    disk: Disk,
+    signature: Mapping[str, str],
+    ambiguous: bool,
+    pools: Mapping[str, str],
+    minimum: int,
+) -> list[str]:
+    """Every reason not to touch it; minimum is in bytes. None: it is empty, and nobody's."""
+    refused = []
+    if disk.kind != "disk":
+        refused.append("%s is a %s, not a disk" % (disk.path, disk.kind or "thing of no type"))
+    if disk.read_only:
+        refused.append("%s is read-only" % disk.path)
+    if disk.size < minimum:
+        refused.append(
+            "%s has %.1f GiB, and %.1f are asked for"
+            % (disk.path, disk.size / (1 << 30), minimum / (1 << 30))
+        )
+    for part in disk.whole():
+        for mount in part.mounts:
+            if mount in _BOOT:
+                refused.append("the node boots from it: %s is %s" % (part.path, mount))
+            else:
+                refused.append("%s is in use: %s" % (part.path, mount))
+        if part.path in pools:
+            refused.append("%s is in the pool %s" % (part.path, pools[part.path]))
+        if part.filesystem:
+            refused.append("%s holds %s" % (part.path, part.filesystem))
+    if disk.table:
+        refused.append("%s has a partition table (%s)" % (disk.path, disk.table))
+    if disk.children:
+        names = ", ".join("%s (%s)" % (child.path, child.kind) for child in disk.children)
+        refused.append("%s is divided: %s" % (disk.path, names))
+    told = {key: signature[key] for key in ("TYPE", "PTTYPE", "USAGE") if signature.get(key)}
+    if told and not (disk.filesystem or disk.table):
+        found = ", ".join("%s %s" % pair for pair in told.items())
+        refused.append("%s holds a signature: %s" % (disk.path, found))
+    if ambiguous:
+        refused.append("%s holds several signatures that contradict each other" % disk.path)
+    return refused
+
+
+def steps(path: str, pool: str, ashift: int) -> list[str]:
+    """What is done to a disk that is not refused, in words a person can check."""
+    return [
+        "write a GPT with one partition to %s" % path,
+        "zpool create -o ashift=%d -O compression=lz4 -O atime=off -O mountpoint=none %s %s-part1"
+        % (ashift, pool, path),
+    ]

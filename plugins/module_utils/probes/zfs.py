@@ -1,0 +1,83 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `zpool` and `zfs` tell, in their output for scripts (-H: tabs, -p: plain numbers)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Set when a dataset is made, and never again.
+FIXED_PROPERTIES = (
+    "casesensitivity",
+    "encryption",
+    "keyformat",
+    "normalization",
+    "utf8only",
+    "volblocksize",
+)
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPE]?)(?:I?B)?", re.IGNORECASE)
+_FACTORS = {letter: 1024**power for power, letter in enumerate("KMGTPE", start=1)}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool; sizes in bytes. health is ONLINE where nothing is wrong."""
+
+    name: str
+    health: str
+    size: int
+    free: int
+
+
+def parse_pools(text: str) -> dict[str, Pool]:
+    """`zpool list -Hp -o name,health,size,free`, by name."""
+    found = {}
+    for line in text.splitlines():
+        words = line.split("\t")
+        if len(words) == 4 and words[2].isdigit() and words[3].isdigit():
+            found[words[0]] = Pool(words[0], words[1], int(words[2]), int(words[3]))
+    return found
+
+
+def parse_properties(text: str) -> dict[str, dict[str, str]]:
+    """Dataset -> property -> value, of `zfs get -Hp -o name,property,value PROPERTIES DATASETS`."""
+    found: dict[str, dict[str, str]] = {}
+    for line in text.splitlines():
+        words = line.split("\t")
+        if len(words) == 3:
+            found.setdefault(words[0], {})[words[1]] = words[2]
+    return found
+
+
+def parse_devices(text: str) -> dict[str, str]:
+    """Path of a device -> name of its pool, of `zpool status -LP`."""
+    found, pool = {}, ""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] == "pool:":
+            pool = words[1]
+        elif pool and words and words[0].startswith("/"):
+            found[words[0]] = pool
+    return found
+
+
+def comparable(value: str) -> str:
+    """A value as it compares: sizes as bytes (1M, 500G), none as 0, all else as it is."""
+    if value in ("none", "-"):
+        return "0"
+    match = _SIZE.fullmatch(value)
+    if not match:
+        return value
+    return str(int(float(match[1]) * _FACTORS.get(match[2].upper(), 1)))
+
+
+def differing(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The wanted properties, with their values, that are not so."""
+    return {
+        name: value
+        for name, value in wanted.items()
+        if comparable(found.get(name, "")) != comparable(value)
+    }

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which disk may be given to a pool, by what lsblk, blkid and zpool document as their output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.disk import look
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import name_refused
+
+GIB = 1 << 30
+STATUS = """\
+  pool: ai
+ state: ONLINE
+config:
+
+\tNAME              STATE     READ WRITE CKSUM
+\tai                ONLINE       0     0     0
+\t  /dev/nvme1n1p1  ONLINE       0     0     0
+
+errors: No known data errors
+"""
+
+
+def block(**fields: Any) -> dict[str, Any]:
+    return {
+        "path": "/dev/nvme1n1",
+        "type": "disk",
+        "size": 4000 * GIB,
+        "ro": False,
+        "mountpoints": [None],
+        "fstype": None,
+        "pttype": None,
+        "model": "Example SSD",
+        "serial": "S0",
+        **fields,
+    }
+
+
+def part(**fields: Any) -> dict[str, Any]:
+    return block(**{"path": "/dev/nvme1n1p1", "type": "part", **fields})
+
+
+class Node:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.device = str(root / "nvme-Example_SSD_S0")
+        Path(self.device).touch()
+        self.tools: dict[str, str] = {}
+        self.says("lsblk", json.dumps({"blockdevices": [block()]}))
+        self.says("blkid", "", 2)
+        self.says("zpool", "")
+
+    def says(self, tool: str, text: str, status: int = 0) -> None:
+        (self.root / f"{tool}.out").write_text(text)
+        path = self.root / tool
+        path.write_text(f"#!/bin/sh\ncat {self.root}/{tool}.out\nexit {status}\n")
+        path.chmod(0o755)
+        self.tools[tool] = str(path)
+
+    def pools(self, listed: str, status: str) -> None:
+        for name, text in (("list", listed), ("status", status)):
+            (self.root / f"pool.{name}").write_text(text)
+        Path(self.tools["zpool"]).write_text(f'#!/bin/sh\ncat {self.root}/pool."$1"\n')
+
+    def refused(self) -> str:
+        return "\n".join(look(self.device, "ai", 100 * GIB, self.tools).refused)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_an_empty_disk_that_nobody_uses_is_not_refused(node: Node) -> None:
+    looked = look(node.device, "ai", 100 * GIB, node.tools)
+    assert (looked.refused, looked.pool_is_there) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (block(mountpoints=["/data"]), "/dev/nvme1n1 is in use: /data"),
+        (block(children=[part(mountpoints=["/"])]), "the node boots from it: /dev/nvme1n1p1"),
+        (block(children=[part(mountpoints=["[SWAP]"])]), "is in use: [SWAP]"),
+        (
+            block(children=[part(children=[part(type="lvm", mountpoints=["/boot"])])]),
+            "the node boots from it",
+        ),
+        (block(children=[part()]), "is divided: /dev/nvme1n1p1 (part)"),
+        (block(pttype="gpt"), "has a partition table (gpt)"),
+        (block(fstype="ext4"), "holds ext4"),
+        (block(fstype="zfs_member"), "holds zfs_member"),
+        (block(ro=True), "is read-only"),
+        (block(ro="1"), "is read-only"),
+        (block(size=GIB), "has 1.0 GiB, and 100.0 are asked for"),
+        (block(type="loop"), "is a loop, not a disk"),
+        (block(type="rom"), "is a rom, not a disk"),
+    ],
+)
+def test_a_disk_that_is_used_or_holds_something_is_refused(
+    node: Node, entry: dict[str, Any], told: str
+) -> None:
+    node.says("lsblk", json.dumps({"blockdevices": [entry]}))
+    assert told in node.refused()
+
+
+def test_all_reasons_are_told_at_once(node: Node) -> None:
+    entry = block(ro=True, pttype="gpt", children=[part(mountpoints=["/"], fstype="ext4")])
+    node.says("lsblk", json.dumps({"blockdevices": [entry]}))
+    assert len(node.refused().splitlines()) == 5
+
+
+def test_signatures_that_only_blkid_finds_count(node: Node) -> None:
+    node.says("blkid", "DEVNAME=/dev/nvme1n1\nTYPE=linux_raid_member\nUSAGE=raid\n")
+    assert "holds a signature: TYPE linux_raid_member, USAGE raid" in node.refused()
+    node.says("blkid", "", 8)
+    assert "contradict each other" in node.refused()
+    node.says("blkid", "", 4)
+    assert "blkid cannot read" in node.refused()
+
+
+def test_a_disk_of_another_pool_is_refused(node: Node) -> None:
+    node.pools("tank\tONLINE\t4\t3\n", STATUS.replace("ai ", "tank").replace(": ai", ": tank"))
+    node.says("lsblk", json.dumps({"blockdevices": [block(children=[part()])]}))
+    assert "/dev/nvme1n1p1 is in the pool tank" in node.refused()
+
+
+def test_the_pool_on_this_very_disk_leaves_nothing_to_do(node: Node) -> None:
+    node.pools("ai\tONLINE\t4\t3\n", STATUS)
+    node.says("lsblk", json.dumps({"blockdevices": [block(pttype="gpt", children=[part()])]}))
+    looked = look(node.device, "ai", 100 * GIB, node.tools)
+    assert (looked.refused, looked.pool_is_there) == ((), True)
+
+
+def test_a_pool_of_that_name_on_other_disks_is_refused(node: Node) -> None:
+    node.pools("ai\tONLINE\t4\t3\n", STATUS.replace("nvme1n1p1", "nvme2n1p1"))
+    assert "a pool ai already, on other disks" in node.refused()
+
+
+def test_what_cannot_be_asked_is_a_reason(node: Node) -> None:
+    node.says("lsblk", "rubbish")
+    assert "does not know" in node.refused()
+    node.says("zpool", "The ZFS modules are not loaded.", 1)
+    assert "cannot be asked" in node.refused()
+    node.tools["blkid"] = ""
+    assert "not installed: blkid" in node.refused()
+    Path(node.device).unlink()
+    assert "there is no" in node.refused()
+
+
+@pytest.mark.parametrize(
+    ("name", "confirmation", "told"),
+    [
+        ("nvme-X_S0", "", "nothing confirms it"),
+        ("nvme-X_S0", "nvme-X_S1", "names another disk: nvme-X_S1"),
+        ("nvme-X_S0-part1", "nvme-X_S0-part1", "is a partition"),
+        ("../../nvme0n1", "../../nvme0n1", "no name as in"),
+        ("/dev/nvme0n1", "/dev/nvme0n1", "no name as in"),
+        ("", "", "no name as in"),
+    ],
+)
+def test_a_name_that_is_not_one_disks_given_twice_is_refused(
+    name: str, confirmation: str, told: str
+) -> None:
+    assert told in "\n".join(name_refused(name, confirmation))
+
+
+def test_a_name_given_twice_is_none_to_refuse() -> None:
+    assert name_refused("nvme-X_4TB_S0", "nvme-X_4TB_S0") == []
