@@ -22,7 +22,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except RecipeError as exc:
-        print(exc, file=sys.stderr)
+        sys.stderr.write(f"{exc}\n")
         return 2
     except BrokenPipeError:
         # Whoever read the output has seen enough.
@@ -74,9 +74,9 @@ def _context(options: argparse.Namespace) -> t.Any:
 
 def _print(options: argparse.Namespace, data: t.Any, lines: t.Iterable[str]) -> None:
     if options.json:
-        print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
     else:
-        print("\n".join(lines))
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -127,5 +127,5 @@ def _validate(options: argparse.Namespace) -> int:
 def _schema(_options: argparse.Namespace) -> int:
     from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.schema import schema_text
 
-    print(schema_text(), end="")
+    sys.stdout.write(schema_text())
     return 0

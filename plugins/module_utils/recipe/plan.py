@@ -17,6 +17,7 @@ import shlex
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import SECRET_NAME
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Node,
     Rank,
@@ -26,7 +27,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import (
     DEFAULT_MASTER_PORT,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import SECRET_NAME
 
 SCHEMA = 1
 

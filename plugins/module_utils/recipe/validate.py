@@ -10,9 +10,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_comman
     command_issues,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import (
-    SECRET_NAME as SECRET_NAME,  # launch plans ask for it here
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import (
     env_issues,
     secret_issues,
 )
