@@ -65,6 +65,15 @@ def parse_inspect(text: str) -> list[Container]:
         ) from error
 
 
+def parse_environment(text: str) -> dict[str, str]:
+    """The variables that the first container of a `docker inspect` was started with."""
+    try:
+        pairs = [entry.partition("=") for entry in json.loads(text)[0]["Config"]["Env"] or ()]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EngineError("docker inspect printed no environment: %r" % error) from error
+    return {name: value for name, _equals, value in pairs}
+
+
 def containers(docker: str, timeout: float = 30) -> list[Container]:
     """All containers, running or not. docker: absolute path; timeout: seconds for each question."""
     try:
