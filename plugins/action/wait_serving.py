@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -33,6 +34,8 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        if boolean(self._task.args.get("once", False)):
+            return self._look({**self._task.args, "ask": True}, task_vars)
         self._marks = Marks(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
         node = str((task_vars or {}).get("inventory_hostname", ""))
         seen = self._wait(task_vars)
@@ -120,7 +123,7 @@ class Marks:
         self._folder, self._task = folder, task
 
     def set(self, what: str, text: str) -> None:
-        self._path(what).write_text(text, encoding="utf-8")
+        self._path(what).write_text(text or what, encoding="utf-8")
 
     def get(self, what: str) -> str:
         """What was told; empty where nothing was."""

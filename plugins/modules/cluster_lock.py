@@ -104,7 +104,7 @@ token:
   returned: when O(state=held)
   type: str
 run:
-  description: The id of the launch within the reservation, empty where the lock is the launch's own.
+  description: The id of the launch within the reservation, empty where the lock is its own.
   returned: when O(state=held)
   type: str
 at:

@@ -32,7 +32,7 @@ attributes:
     details: What is set aside or removed stays so; O(restore) starts anew what runs already.
 options:
   park:
-    description: Containers to stop and set aside, by name. Those that are not there are passed over.
+    description: Containers to stop and set aside, by name; those not there are passed over.
     type: list
     elements: str
     default: []

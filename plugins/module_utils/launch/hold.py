@@ -21,7 +21,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     containers,
 )
 
-
 _ASK_SECONDS = 120
 # Memory counts as released once two looks in a row see no more than this come free.
 _SETTLED_BYTES = 64 << 20

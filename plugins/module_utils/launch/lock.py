@@ -111,7 +111,9 @@ def renew(found: Lock, request: Request, now: float) -> Verdict:
     run = lock.get("run")
     if request.run:
         if not run or run["id"] != request.run:
-            return Verdict(lock, "The reservation was taken over by another launch meanwhile", found)
+            return Verdict(
+                lock, "The reservation was taken over by another launch meanwhile", found
+            )
         lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
     lock["expires"] = max(lock["expires"], now + request.seconds)
     return Verdict(lock)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -77,10 +77,8 @@ def append(folder: str, name: str, value: dict[str, Any], keep: int) -> None:
 
 
 def remove(folder: str, name: str) -> None:
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, name))
-    except FileNotFoundError:
-        pass
 
 
 def clock(seconds: float) -> str:

@@ -48,9 +48,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
         "previous": describe(kept),
-        "park": _by_node(
-            observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]
-        ),
+        "park": _by_node(observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]),
         "remove": going,
         "start": {rank["node"]: rank for rank in starting},
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
@@ -168,7 +166,7 @@ def _ours(observed: Observed) -> Iterator[Placed]:
 
 
 def _is_set_aside(container: Mapping[str, Any]) -> bool:
-    return container["name"].endswith(PARKED) and container["status"] != "running"
+    return str(container["name"]).endswith(PARKED) and container["status"] != "running"
 
 
 def _label(container: Mapping[str, Any], key: str) -> str:

@@ -70,7 +70,8 @@ def test_a_held_lock_is_refused_with_its_holder_and_its_end() -> None:
 @pytest.mark.parametrize("how", [{"force": True}, {"gone": "a"}])
 def test_force_and_a_holder_that_is_gone_take_over_and_say_whose_it_was(how: Lock) -> None:
     verdict = acquire(held(), Request("b", "Bob", "", 600, **how), NOW)
-    assert verdict.lock is not None and verdict.lock["token"] == "b"
+    assert verdict.lock is not None
+    assert verdict.lock["token"] == "b"
     assert verdict.taken_from == "Alice (benchmarks) until 2025-11-25T02:01:00Z"
 
 
@@ -80,7 +81,9 @@ def test_another_holder_that_is_gone_does_not_matter() -> None:
 
 def test_the_token_of_a_reservation_lets_one_launch_in() -> None:
     first = acquire(held(), Request("a", "Alice", seconds=20, run="r1", holder={"pid": 3}), NOW)
-    assert first.lock == held(run={"id": "r1", "holder": {"pid": 3}, "since": NOW, "expires": NOW + 20})
+    assert first.lock == held(
+        run={"id": "r1", "holder": {"pid": 3}, "since": NOW, "expires": NOW + 20}
+    )
     second = acquire(first.lock or {}, Request("a", "Alice", seconds=20, run="r2"), NOW + 1)
     assert "A launch works within this reservation, since 2025-11-25T02:00:00Z" in second.refusal
     assert second.blocker == {**(first.lock or {})["run"], "token": "r1"}
@@ -89,18 +92,21 @@ def test_the_token_of_a_reservation_lets_one_launch_in() -> None:
 @pytest.mark.parametrize("how", [{"force": True}, {"gone": "r1"}])
 def test_a_launch_within_a_reservation_can_be_taken_over(how: Lock) -> None:
     verdict = acquire(held(run=run("r1")), Request("a", seconds=9, run="r2", **how), NOW)
-    assert verdict.lock is not None and verdict.lock["run"]["id"] == "r2"
+    assert verdict.lock is not None
+    assert verdict.lock["run"]["id"] == "r2"
     assert verdict.taken_from.startswith("a launch within this reservation")
 
 
 def test_a_launch_that_expired_within_a_reservation_is_not_in_the_way() -> None:
     verdict = acquire(held(run=run("r1", NOW)), Request("a", seconds=9, run="r2"), NOW)
-    assert not verdict.refusal and not verdict.taken_from
+    assert not verdict.refusal
+    assert not verdict.taken_from
 
 
 def test_a_launch_that_outlasts_its_reservation_prolongs_it() -> None:
     verdict = acquire(held(), Request("a", seconds=900, run="r1"), NOW)
-    assert verdict.lock is not None and verdict.lock["expires"] == NOW + 900
+    assert verdict.lock is not None
+    assert verdict.lock["expires"] == NOW + 900
 
 
 def test_a_reservation_that_is_over_lets_its_launch_lock_for_itself() -> None:
