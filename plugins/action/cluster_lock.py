@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Says, for the module of the same name, who asks for the lock of a cluster.
 
-A lock names the process that took it. Where that was one of this controller and it has ended, by a
-kill or by Ctrl-C, the lock is nobody's any more, and the next run need not wait until it expires.
+The lock of a launch names the process that took it. Where that was one of this controller and it
+has ended, by a kill or by Ctrl-C, the lock is nobody's any more, and the next run need not wait
+until it expires. A reservation outlives whoever made it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -36,8 +38,9 @@ class ActionModule(ActionBase):
                 given["run"] = secrets.token_hex(8)
             given["token"] = given.get("token") or secrets.token_hex(16)
             given["owner"] = given.get("owner") or _user()
-            # Tasks run in children of ansible-playbook.
-            given["holder"] = process(os.getppid())
+            if boolean(given.pop("bound", False)):
+                # Tasks run in children of ansible-playbook.
+                given["holder"] = process(os.getppid())
         answer = self._ask(given, task_vars)
         blocker = answer.get("blocker")
         if blocker and has_ended(blocker.get("holder") or {}):

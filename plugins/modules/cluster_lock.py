@@ -15,8 +15,8 @@ description:
     and until when.
   - Fails, and changes nothing, where somebody else holds the lock; the message says who and until
     when.
-  - A lock whose holder was an C(ansible-playbook) on this very controller that has ended is taken
-    over without being asked to, since nobody is left to give it back.
+  - A lock that is O(bound) to an C(ansible-playbook) of this very controller that has ended is
+    taken over without being asked to, since nobody is left to give it back.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -68,6 +68,12 @@ options:
     default: 3600
   force:
     description: Take over, or remove, what somebody else holds.
+    type: bool
+    default: false
+  bound:
+    description:
+      - Whether the lock is of no use once this C(ansible-playbook) has ended, as that of a launch.
+      - A reservation stays.
     type: bool
     default: false
   holder:
@@ -150,6 +156,7 @@ def main() -> None:
             "reason": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 3600},
             "force": {"type": "bool", "default": False},
+            "bound": {"type": "bool", "default": False},
             "holder": {"type": "dict", "default": {}},
             "gone": {"type": "str", "default": ""},
             "state_dir": {"type": "path", "default": state.FOLDER},

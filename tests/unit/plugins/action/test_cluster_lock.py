@@ -59,12 +59,18 @@ def test_a_holder_elsewhere_or_unknown_has_not_ended(holder: Answer) -> None:
 
 
 def test_who_asks_is_said_and_a_token_made_up() -> None:
-    ask = Ask([{"token": "t"}], reason="r")
+    ask = Ask([{"token": "t"}], reason="r", bound=True)
     assert ask.run(task_vars={}) == {"token": "t"}
     (given,) = ask.asked
     assert len(given["token"]) == 32
     assert "@" in given["owner"]
     assert given["holder"]["pid"] == os.getppid()
+
+
+def test_a_reservation_outlives_who_made_it() -> None:
+    ask = Ask([{"token": "t"}])
+    ask.run(task_vars={})
+    assert "holder" not in ask.asked[0]
 
 
 def test_a_launch_within_a_reservation_gets_an_id_of_its_own() -> None:
