@@ -89,7 +89,7 @@ def _first_outcome(sender: subprocess.Popen[str], seconds: float) -> str:
     """What became of the first attempt, as far as it is known within the time."""
     if sender.stdout is None:
         return ""
-    with selectors.DefaultSelector() as selector, sender.stdout:
+    with sender.stdout, selectors.DefaultSelector() as selector:
         selector.register(sender.stdout, selectors.EVENT_READ)
         if not selector.select(max(0, seconds)):
             return "no answer yet, tried on"
