@@ -68,7 +68,7 @@ def acquire(found: Lock, request: Request, now: float) -> Verdict:
         "holder": dict(request.holder),
         "run": None,
     }
-    if not found or found["expires"] <= now:
+    if not found or until(found) <= now:
         return Verdict(mine)
     if request.force or request.gone == found["token"]:
         return Verdict(mine, taken_from=describe(found))
@@ -92,8 +92,6 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
         "since": now,
         "expires": now + request.seconds,
     }
-    # The work that has begun may outlast the reservation; nobody should cut in on it.
-    lock["expires"] = max(lock["expires"], now + request.seconds)
     return Verdict(lock, taken_from=taken)
 
 
@@ -115,6 +113,7 @@ def renew(found: Lock, request: Request, now: float) -> Verdict:
                 lock, "The reservation was taken over by another launch meanwhile", found
             )
         lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
+        return Verdict(lock)
     lock["expires"] = max(lock["expires"], now + request.seconds)
     return Verdict(lock)
 
@@ -142,10 +141,16 @@ def remove(found: Lock, request: Request) -> Verdict:
     return Verdict(dict(found), refusal, found)
 
 
+def until(lock: Lock) -> float:
+    """When the lock is free: work that has begun in a reservation may outlast it."""
+    run = lock.get("run") or {}
+    return float(max(lock["expires"], run.get("expires", 0)))
+
+
 def describe(lock: Lock) -> str:
     """Whose it is, why, and until when."""
     why = " (%s)" % lock["reason"] if lock.get("reason") else ""
-    return "%s%s until %s" % (lock["owner"], why, clock(lock["expires"]))
+    return "%s%s until %s" % (lock["owner"], why, clock(until(lock)))
 
 
 def public(lock: Lock) -> dict[str, Any]:
@@ -157,6 +162,6 @@ def public(lock: Lock) -> dict[str, Any]:
         "owner": lock["owner"],
         "reason": lock["reason"],
         "since": clock(lock["since"]),
-        "expires": clock(lock["expires"]),
+        "expires": clock(until(lock)),
         "run_since": clock(run["since"]) if run else None,
     }

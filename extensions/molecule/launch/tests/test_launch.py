@@ -7,14 +7,18 @@ Runs after lab-tiny was launched over both nodes.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +61,30 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.5)
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """A receiver of webhooks on this machine: its URL, and what it has got."""
+    received: list[tuple[dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((dict(self.headers), body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", received
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
@@ -180,11 +208,18 @@ def test_another_recipe_replaces_it_on_all_nodes(nodes: dict[str, Any]) -> None:
 def test_a_server_that_exits_fails_the_launch_and_the_model_before_is_back(
     nodes: dict[str, Any],
 ) -> None:
-    status, said = playbook(
-        "launch", "-e", "recipe=lab-tiny", "-e", "overrides=dtype=no-such-dtype"
-    )
+    with receiver() as (url, received):
+        webhooks = {"dgxspark_webhook_urls": [url], "dgxspark_webhook_secret": "lab"}
+        wrong = ("-e", "recipe=lab-tiny", "-e", "overrides=dtype=no-such-dtype")
+        status, said = playbook("launch", *wrong, "-e", json.dumps(webhooks))
     assert status != 0
     assert "is undefined" not in said
+    ((headers, body),) = received
+    signed = headers["X-Dgxspark-Timestamp"].encode() + b"." + body
+    proof = "sha256=" + hmac.new(b"lab", signed, hashlib.sha256).hexdigest()
+    assert headers["X-Dgxspark-Signature"] == proof
+    told = json.loads(body)
+    assert (told["event"], told["swap"]["recipe"]) == ("swap_rolled_back", "lab-tiny")
     assert "The last lines of rank 0 on spark1:" in said
     assert "The last lines of rank 1 on spark2:" in said
     assert "has ended" in said

@@ -103,10 +103,14 @@ def test_a_launch_that_expired_within_a_reservation_is_not_in_the_way() -> None:
     assert not verdict.taken_from
 
 
-def test_a_launch_that_outlasts_its_reservation_prolongs_it() -> None:
+def test_a_launch_that_outlasts_its_reservation_is_not_cut_in_on() -> None:
     verdict = acquire(held(), Request("a", seconds=900, run="r1"), NOW)
     assert verdict.lock is not None
-    assert verdict.lock["expires"] == NOW + 900
+    assert verdict.lock["expires"] == NOW + 60
+    refused = acquire(verdict.lock, BOB, NOW + 100)
+    assert "locked by Alice (benchmarks) until 2025-11-25T02:15:00Z" in refused.refusal
+    ended = release(verdict.lock, Request("a", run="r1")).lock
+    assert not acquire(ended or {}, BOB, NOW + 100).refusal
 
 
 def test_a_reservation_that_is_over_lets_its_launch_lock_for_itself() -> None:
