@@ -9,6 +9,7 @@ itself.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class ActionModule(ActionBase):
         limit = int(arguments.get("timeout", 1800))
         watching = not arguments.get("url")
         started = told = time.monotonic()
+        parent = os.getppid()
         times: dict[str, float] = {}
         phase = ""
         while True:
@@ -72,6 +74,9 @@ class ActionModule(ActionBase):
                 return {**seen, "failed": True}
             if watching and self._marks.get("served"):
                 return seen
+            if os.getppid() != parent:
+                # Killed, it leaves its children behind, in sessions of their own.
+                return {**seen, "failed": True, "msg": "ansible-playbook has ended"}
             if now - started > limit:
                 seen["msg"] = (
                     f"No completion within {limit} s: {seen['detail']}. The server is "

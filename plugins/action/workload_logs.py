@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -30,12 +31,14 @@ class ActionModule(ActionBase):
         if not boolean(arguments.get("follow", False)):
             return self._look(arguments, task_vars)
         since: dict[str, str] = {}
+        parent = os.getppid()
         while True:
             seen = self._look({**arguments, "since": since}, task_vars)
             for line in seen.get("lines", ()):
                 display.display(f"[rank {line['rank']} {node}] {line['text']}")
                 since[line["container"]] = line["at"]
-            if seen.get("failed") or not seen["running"]:
+            # Killed, ansible-playbook leaves its children behind, in sessions of their own.
+            if seen.get("failed") or not seen["running"] or os.getppid() != parent:
                 # They have been shown.
                 return {**seen, "lines": []}
             arguments["lines"] = BURST

@@ -228,6 +228,16 @@ def test_the_formation_of_ray_is_a_phase_of_its_own(clock: Clock, screen: list[s
     ]
 
 
+def test_nobody_is_waited_for_once_ansible_playbook_was_killed(
+    clock: Clock, screen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents = iter([100, 100, 1])
+    monkeypatch.setattr(wait_serving.os, "getppid", lambda: next(parents))
+    wait = Wait(clock, [(0.0, LOADING)])
+    assert wait.run(task_vars={})["msg"] == "ansible-playbook has ended"
+    assert len(wait.looks) == 2
+
+
 def test_a_single_look_asks_at_once_and_returns_whatever_is_seen(clock: Clock) -> None:
     wait = Wait(clock, [(0.0, REFUSING)], once=True)
     assert wait.run(task_vars={})["phase"] == "refusing"

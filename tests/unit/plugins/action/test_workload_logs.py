@@ -47,6 +47,15 @@ def test_followed_lines_are_shown_once_until_the_ranks_have_ended(
     assert follow.asked[0]["lines"] == 3
 
 
+def test_nothing_is_followed_once_ansible_playbook_was_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parents = iter([100, 1])
+    monkeypatch.setattr(action.os, "getppid", lambda: next(parents))
+    follow = Follow([{"lines": [], "running": True}], follow=True)
+    assert follow.run(task_vars={})["lines"] == []
+
+
 def test_without_following_one_look_is_all() -> None:
     seen = {"lines": [], "running": True}
     follow = Follow([seen])
