@@ -1,18 +1,29 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a starting model server until it serves, and says on the screen how far it is."""
+"""Looks at a starting model server until it serves, and says on the screen how far it is.
+
+On the nodes that hold its other ranks the same task looks at those. What one of them finds out ends
+the wait of all: they tell each other by files in the folder that this ansible-playbook has for
+itself.
+"""
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 INTERVAL = 2  # seconds between two looks
 SILENCE = 15  # seconds after which even an unchanged state is told again
+# Of a look at a rank without a server, in seconds: it costs as much as one at the head.
+WATCH_INTERVAL = 4
 
 display = Display()
 
@@ -24,9 +35,24 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        if boolean(self._task.args.get("once", False)):
+            return self._look({**self._task.args, "ask": True}, task_vars)
+        self._marks = Marks(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
+        node = str((task_vars or {}).get("inventory_hostname", ""))
+        seen = self._wait(task_vars)
+        if seen.get("failed"):
+            self._marks.set("failed", f"{node}: {seen['msg']}")
+        elif seen["phase"] == "serving":
+            self._marks.set("served", node)
+        return seen
+
+    def _wait(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         arguments = dict(self._task.args)
         limit = int(arguments.get("timeout", 1800))
+        watching = not arguments.get("url")
         started = told = time.monotonic()
+        parent = os.getppid()
+        times: dict[str, float] = {}
         phase = ""
         while True:
             # The first look at a healthy server comes back at once, to announce what follows.
@@ -34,11 +60,23 @@ class ActionModule(ActionBase):
             seen = self._look(arguments, task_vars)
             now = time.monotonic()
             seen["elapsed"] = round(now - started)
+            for reached in _reached(seen):
+                times.setdefault(reached, now - started)
+            seen["phases"] = durations(times)
             if seen.get("failed") or seen["phase"] == "serving":
                 return seen
             if seen["phase"] == "rejected":
                 seen["msg"] = f"The server is up and will not serve this: {seen['detail']}"
                 return {**seen, "failed": True}
+            elsewhere = self._marks.get("failed")
+            if elsewhere:
+                seen["msg"] = f"Another rank has failed. {elsewhere}"
+                return {**seen, "failed": True}
+            if watching and self._marks.get("served"):
+                return seen
+            if os.getppid() != parent:
+                # Killed, it leaves its children behind, in sessions of their own.
+                return {**seen, "failed": True, "msg": "ansible-playbook has ended"}
             if now - started > limit:
                 seen["msg"] = (
                     f"No completion within {limit} s: {seen['detail']}. The server is "
@@ -46,12 +84,21 @@ class ActionModule(ActionBase):
                     "Give it longer with -e dgxspark_ready_timeout=SECONDS."
                 )
                 return {**seen, "failed": True}
-            if seen["phase"] != phase or now - told > SILENCE:
+            if not watching and (seen["phase"] != phase or now - told > SILENCE):
                 display.display(f"    {seen['elapsed']:4d} s  {self._tell(seen)}")
                 told = now
-            if seen["phase"] != "healthy" or phase == "healthy":
+            if watching:
+                self._doze()
+            elif seen["phase"] != "healthy" or phase == "healthy":
                 time.sleep(INTERVAL)
             phase = seen["phase"]
+
+    def _doze(self) -> None:
+        """Sleep until the next look at a watched rank, or until another node knows the end."""
+        for _second in range(WATCH_INTERVAL):
+            time.sleep(1)
+            if self._marks.get("failed") or self._marks.get("served"):
+                return
 
     def _look(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -72,3 +119,42 @@ class ActionModule(ActionBase):
         if seen["phase"] == "refusing":
             return f"refusing: {seen['detail']}"
         return f"{seen['phase']}: {seen['last_log'][:100] or seen['detail']}"
+
+
+class Marks:
+    """What the nodes of one task tell each other, as files that vanish with ansible-playbook."""
+
+    def __init__(self, folder: Path, task: str) -> None:
+        self._folder, self._task = folder, task
+
+    def set(self, what: str, text: str) -> None:
+        self._path(what).write_text(text or what, encoding="utf-8")
+
+    def get(self, what: str) -> str:
+        """What was told; empty where nothing was."""
+        try:
+            return self._path(what).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def _path(self, what: str) -> Path:
+        return self._folder / f"wait-{self._task}-{what}"
+
+
+def _reached(seen: dict[str, Any]) -> list[str]:
+    """Which milestones a look has seen behind it."""
+    reached = ["Ray formed"] if seen.get("joined") else []
+    if seen.get("phase") in ("healthy", "refusing", "serving"):
+        reached.append("model loaded")
+    if seen.get("phase") == "serving":
+        reached.append("completion answered")
+    return reached
+
+
+def durations(times: dict[str, float]) -> list[dict[str, Any]]:
+    """From when milestones were reached to how long each took after the one before."""
+    out, last = [], 0.0
+    for phase, moment in sorted(times.items(), key=lambda item: item[1]):
+        out.append({"phase": phase, "seconds": round(moment - last, 1)})
+        last = moment
+    return out

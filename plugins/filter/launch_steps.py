@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter over module_utils/launch/steps.py."""
+"""Filters over module_utils/launch/steps.py."""
 
 from __future__ import annotations
 
@@ -43,8 +43,39 @@ _value:
     running:
       description: Whether everything runs as planned already.
       type: bool
+    previous:
+      description:
+        - The workload that a failure brings back, empty for none. Its RV(_value.previous.url) and
+          RV(_value.previous.served_model_name) are empty where its containers do not tell.
+      type: dict
+      contains:
+        recipe:
+          description: What it was launched from.
+          type: str
+        plan_hash:
+          description: The hash of its plan.
+          type: str
+        served_model_name:
+          description: What clients ask it for.
+          type: str
+        url:
+          description: Where it answers.
+          type: str
+        head:
+          description: The node of its first rank.
+          type: str
+        containers:
+          description: Its containers, each with C(node), C(name) and C(id).
+          type: list
+          elements: dict
+    park:
+      description: For each node, the names of its containers that are to be set aside.
+      type: dict
     remove:
-      description: For each node, the names of the containers of this collection that have to go.
+      description: For each node, the names of our other containers, which have to go.
+      type: dict
+    drop:
+      description: For each node, the names of the containers that go once the model has answered.
       type: dict
     start:
       description: For each node that has to start one, its rank of the plan.

@@ -15,6 +15,8 @@ description:
     it is.
   - Fails as soon as the container has ended, with the last line of its log, and otherwise at the
     time limit.
+  - A task that runs on all nodes of a workload, with O(url) on the head alone, watches all ranks.
+    The first one that ends is the end of the task on all nodes, as is the head's completion.
   - Fails at once, too, where the server answers that the key, the model or the path is wrong.
   - C(/health) is not taken for an answer, since it answers while the engine behind it is unusable.
 author:
@@ -30,14 +32,15 @@ options:
   url:
     description: Where the server listens, as C(http://ADDRESS:PORT). Use an IP address, not a
       C(.local) name.
+      Empty where a rank without a server of its own is only to be watched.
     type: str
-    required: true
+    default: ""
   model:
-    description: The model's name as served.
+    description: The model's name as served. Needed with O(url).
     type: str
-    required: true
+    default: ""
   container:
-    description: The container of the server.
+    description: The container of the server, or of the rank.
     type: str
     required: true
   timeout:
@@ -50,13 +53,18 @@ options:
     type: int
     default: 180
   api_key:
-    description: The key that the server wants with a completion. Empty for none.
+    description: The key that the server wants with a completion. Empty for the one that the
+      container was given as C(VLLM_API_KEY) or C(LLAMA_API_KEY), if any.
     type: str
     default: ""
   ask:
     description: Whether to ask for a completion once C(/health) answers. The action plugin sets it.
     type: bool
     default: true
+  once:
+    description: Look once, with a completion, and return what is seen in place of waiting for it.
+    type: bool
+    default: false
   docker_bin:
     description: Absolute path of the Docker client.
     type: path
@@ -82,6 +90,17 @@ detail:
   description: What was seen last.
   returned: always
   type: str
+joined:
+  description: Whether the log tells that all nodes have joined Ray.
+  returned: always
+  type: bool
+phases:
+  description: What the wait consisted of, each with its seconds, as far as it came.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{phase: Ray formed, seconds: 9.1}, {phase: model loaded, seconds: 31.5},
+    {phase: completion answered, seconds: 2.2}]
 completion:
   description: The text that was generated.
   returned: when a completion was answered
@@ -105,18 +124,24 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line
 
-LOG_LINES = 40
+LOG_LINES = 200
+KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY")
+# What ray_wait.py says on the head.
+JOINED = "nodes have joined Ray"
+# The phase of a rank that has no server to ask.
+RUNNING = "running"
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "model": {"type": "str", "required": True},
+            "url": {"type": "str", "default": ""},
+            "model": {"type": "str", "default": ""},
             "container": {"type": "str", "required": True},
             "timeout": {"type": "int", "default": 1800},
             "completion_timeout": {"type": "int", "default": 180},
             "ask": {"type": "bool", "default": True},
+            "once": {"type": "bool", "default": False},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
@@ -132,20 +157,32 @@ def main() -> None:
         if "No such container" in str(error):
             module.fail_json(msg="Container %s is gone." % given["container"])
         # A node that loads weights may be too busy to answer; that is no end of the server.
-        module.exit_json(changed=False, phase="unknown", detail=str(error), elapsed=0, last_log="")
+        module.exit_json(
+            changed=False,
+            phase="unknown",
+            detail=str(error),
+            elapsed=0,
+            last_log="",
+            joined=False,
+            phases=[],
+        )
     log = containers.log_tail(given["docker_bin"], state.name, LOG_LINES)
     if state.status != "running":
         module.fail_json(
             msg="Container %s has ended (%s, exit status %d): %s"
             % (state.name, state.status, state.exit_code, last_line(log))
         )
-    seen = serving.look(
-        given["url"],
-        given["model"],
-        given["ask"],
-        given["completion_timeout"],
-        given["api_key"],
-    )
+    seen = serving.Look(RUNNING, "the container runs")
+    if given["url"]:
+        variables = containers.parse_environment(inspected)
+        keys = [variables[key] for key in KEYS if variables.get(key)]
+        seen = serving.look(
+            given["url"],
+            given["model"],
+            given["ask"],
+            given["completion_timeout"],
+            given["api_key"] or (keys[0] if keys else ""),
+        )
     module.exit_json(
         changed=False,
         phase=seen.phase,
@@ -154,6 +191,8 @@ def main() -> None:
         completion_seconds=seen.seconds,
         elapsed=0,
         last_log=last_line(log),
+        joined=JOINED in log,
+        phases=[],
     )
 
 

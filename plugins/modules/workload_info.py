@@ -29,6 +29,10 @@ options:
   log_of:
     description: A container whose last 40 lines of log are wanted as well.
     type: str
+  state_dir:
+    description: Folder in which a head keeps the lock of the cluster and the journal of its swaps.
+    type: path
+    default: /var/lib/dgxspark
 """
 
 EXAMPLES = r"""
@@ -63,10 +67,23 @@ containers:
       image: dgxspark-lab/vllm:cpu
       image_id: sha256:c89d5534b40a
       status: running
+      started: '2026-11-22T03:18:32.7Z'
       exit_code: 0
       ours: true
       recipe: lab-tiny
       labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}
+lock:
+  description: The lock of the cluster, empty where there is none or it is not kept on this node.
+  returned: success
+  type: dict
+swap:
+  description: The last swap, as far as it came, empty where there was none or another node knows.
+  returned: success
+  type: dict
+memory_available_bytes:
+  description: C(MemAvailable) of the node.
+  returned: success
+  type: int
 listening:
   description:
     - The TCP ports that somebody listens on.
@@ -94,6 +111,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
 
 LOG_LINES = 40
@@ -105,6 +123,7 @@ def main() -> None:
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
             "log_of": {"type": "str"},
+            "state_dir": {"type": "path", "default": state.FOLDER},
         },
         supports_check_mode=True,
     )
@@ -115,9 +134,18 @@ def main() -> None:
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     log_of = module.params["log_of"]
+    try:
+        held = lock.public(state.read(module.params["state_dir"], state.LOCK))
+        swap = state.read(module.params["state_dir"], state.SWAP)
+    except state.Broken as error:
+        module.warn(str(error))
+        held, swap = {}, {}
     module.exit_json(
         changed=False,
         image_id=image_id,
+        lock=held,
+        swap=swap,
+        memory_available_bytes=hold.available(),
         **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
         containers=[
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}

@@ -1,15 +1,25 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a launch has to do, decided once from the plan and from what runs on the nodes."""
+"""What a launch has to do, decided once from the plan and from what runs on the nodes.
+
+The containers tell how far an earlier launch came: what was served before is parked, by a name of
+its own, until what replaces it has answered a completion. So a launch whose controller was killed
+is understood from its containers alone, wherever it stopped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import (
+    LABEL,
+    PARKED,
+    own_name,
+)
 
 Observed = Mapping[str, Mapping[str, Any]]
+Placed = tuple[str, Mapping[str, Any]]  # node, container
 
 
 def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
@@ -19,26 +29,148 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     there, for every node that may hold something of ours, those included that the plan leaves out.
 
     Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every
-    rank already runs as planned), `remove` (node -> names of our containers that go), `start`
-    (node -> its rank of the plan), `pull` (nodes that start a rank and lack the image).
+    rank already runs as planned), `previous` (what a failure brings back, see describe; empty where
+    there is nothing), `park` (node -> names of its containers that are to be stopped and set
+    aside), `remove` (node -> names of our other containers), `start` (node -> its rank of the
+    plan), `drop` (node -> names that go once the model has answered), `pull` (nodes that start a
+    rank and lack the image).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
-    kept = {(rank["node"], rank["name"]) for rank in plan["ranks"]} if running else set()
+    wanted = {(rank["node"], rank["name"]) for rank in plan["ranks"]} if running else set()
+    kept = _kept(observed, wanted)
+    kept_ids = {container["id"] for _node, container in kept}
+    going: dict[str, list[str]] = {node: [] for node in observed}
+    for node, container in _ours(observed):
+        if container["id"] not in kept_ids and (node, container["name"]) not in wanted:
+            going[node].append(container["name"])
     return {
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
-        "remove": {
-            node: [
-                container["name"]
-                for container in facts["containers"]
-                if container["ours"] and (node, container["name"]) not in kept
-            ]
-            for node, facts in observed.items()
-        },
+        "previous": describe(kept),
+        "park": _by_node(observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]),
+        "remove": going,
         "start": {rank["node"]: rank for rank in starting},
+        "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
         "pull": [rank["node"] for rank in starting if not observed[rank["node"]]["image_id"]],
     }
+
+
+def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
+    """The steps back from a launch that failed.
+
+    previous: of launch_steps, as decided before anything was touched. observed: as there, now.
+
+    Returns a dict: `remove` (node -> names of all of ours that are not the previous workload's),
+    `restore` (node -> names of its containers that are to get their place back and to be started;
+    empty everywhere where all of them still run in it), `lost` (texts: containers that are gone).
+    """
+    ids = {container["id"]: container for container in previous.get("containers", ())}
+    found = [(node, c) for node, c in _ours(observed) if c["id"] in ids]
+    seen = {container["id"] for _node, container in found}
+    lost = [
+        "%s: container %s is gone" % (container["node"], container["name"])
+        for container in ids.values()
+        if container["id"] not in seen and container["node"] in observed
+    ]
+    # One rank that was stopped needs its peers started anew with it.
+    intact = all(c["status"] == "running" and own_name(c["name"]) == c["name"] for _n, c in found)
+    return {
+        "remove": _by_node(
+            observed, [(node, c["name"]) for node, c in _ours(observed) if c["id"] not in ids]
+        ),
+        "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in found]),
+        "lost": lost,
+    }
+
+
+def describe(workload: list[Placed]) -> dict[str, Any]:
+    """A workload by what its containers say of it, empty for none.
+
+    Keys: `recipe`, `plan_hash`, `served_model_name`, `url` (the latter two are empty for containers
+    of versions that did not tell), `head`, `containers` (maps of `node`, `name`, `id`).
+    """
+    if not workload:
+        return {}
+    node, head = min(workload, key=lambda placed: int(_label(placed[1], "rank") or 0))
+    return {
+        "recipe": _label(head, "recipe"),
+        "plan_hash": _label(head, "plan-hash"),
+        "served_model_name": _label(head, "served-model-name"),
+        "url": _label(head, "url"),
+        "head": node,
+        "containers": [
+            {"node": where, "name": own_name(c["name"]), "id": c["id"]} for where, c in workload
+        ],
+    }
+
+
+def _kept(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
+    """The containers of the workload that a failure brings back.
+
+    What an interrupted launch has set aside comes first, since that had been proven; with it go
+    ranks of the same plan that it had not come to yet. Otherwise a workload of which every rank
+    runs.
+    """
+    ours = [(node, c) for node, c in _ours(observed) if (node, c["name"]) not in wanted]
+    aside = [(node, c) for node, c in ours if c["name"].endswith(PARKED)]
+    if aside:
+        group = _largest(aside)
+        plan_hash = _label(group[0][1], "plan-hash")
+        taken = {(node, own_name(c["name"])) for node, c in group}
+        ranks = {_label(c, "rank") for _node, c in group}
+        late = [
+            (node, c)
+            for node, c in ours
+            if not c["name"].endswith(PARKED)
+            and not wanted
+            and _label(c, "plan-hash") == plan_hash
+            and _label(c, "rank") not in ranks
+            and (node, c["name"]) not in taken
+        ]
+        return [*group, *late]
+    alive = [(node, c) for node, c in ours if c["status"] == "running"]
+    whole = [group for group in _groups(alive).values() if _is_whole(group)]
+    return [] if wanted else max(whole, key=len, default=[])
+
+
+def _is_whole(group: list[Placed]) -> bool:
+    """Whether every rank is there, once."""
+    ranks = sorted(_label(c, "rank") for _node, c in group)
+    count = int(_label(group[0][1], "ranks") or len(group))
+    return ranks == sorted(str(rank) for rank in range(count))
+
+
+def _largest(containers: list[Placed]) -> list[Placed]:
+    return max(_groups(containers).values(), key=len)
+
+
+def _groups(containers: list[Placed]) -> dict[tuple[str, str], list[Placed]]:
+    """Containers of one plan; those of another image under the same plan are another workload."""
+    found: dict[tuple[str, str], list[Placed]] = {}
+    for node, container in containers:
+        key = _label(container, "plan-hash"), _label(container, "workload")
+        found.setdefault(key, []).append((node, container))
+    return found
+
+
+def _by_node(observed: Observed, names: list[tuple[str, str]]) -> dict[str, list[str]]:
+    return {node: [name for where, name in names if where == node] for node in observed}
+
+
+def _ours(observed: Observed) -> Iterator[Placed]:
+    for node, facts in observed.items():
+        for container in facts["containers"]:
+            if container["ours"]:
+                yield node, container
+
+
+def _is_set_aside(container: Mapping[str, Any]) -> bool:
+    return str(container["name"]).endswith(PARKED) and container["status"] != "running"
+
+
+def _label(container: Mapping[str, Any], key: str) -> str:
+    return str(container["labels"].get(LABEL + key, ""))
 
 
 def _runs(rank: Mapping[str, Any], plan_hash: str, facts: Mapping[str, Any]) -> bool:
@@ -46,7 +178,7 @@ def _runs(rank: Mapping[str, Any], plan_hash: str, facts: Mapping[str, Any]) -> 
         container["name"] == rank["name"]
         and container["ours"]
         and container["status"] == "running"
-        and container["labels"].get(LABEL + "plan-hash") == plan_hash
+        and _label(container, "plan-hash") == plan_hash
         # The same reference may have come to mean another image since.
         and facts["image_id"] in (None, container["image_id"])
         for container in facts["containers"]

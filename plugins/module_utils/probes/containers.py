@@ -23,7 +23,10 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Container:
-    """One container. status: docker's own word (running, exited, …); exit_code: of its last run."""
+    """One container. status: docker's own word (running, exited, …); exit_code: of its last run.
+
+    started: when it was last, as 2026-11-22T03:18:32.7Z; empty where it never was.
+    """
 
     name: str
     id: str
@@ -32,6 +35,7 @@ class Container:
     status: str
     exit_code: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""
 
     @property
     def ours(self) -> bool:
@@ -56,6 +60,7 @@ def parse_inspect(text: str) -> list[Container]:
                 status=entry["State"]["Status"],
                 exit_code=int(entry["State"]["ExitCode"]),
                 labels=dict(entry["Config"]["Labels"] or {}),
+                started=_moment(entry["State"].get("StartedAt", "")),
             )
             for entry in json.loads(text)
         ]
@@ -63,6 +68,21 @@ def parse_inspect(text: str) -> list[Container]:
         raise EngineError(
             "docker inspect printed something else than containers: %r" % error
         ) from error
+
+
+def _moment(text: str) -> str:
+    """Docker's word for never is the year 1."""
+    return "" if text.startswith("0001-") else text
+
+
+def parse_environment(text: str) -> dict[str, str]:
+    """The variables that the first container of a `docker inspect` was started with."""
+    try:
+        found = json.loads(text)[0]
+        pairs = [entry.partition("=") for entry in found["Config"].get("Env") or ()]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EngineError("docker inspect printed no environment: %r" % error) from error
+    return {name: value for name, _equals, value in pairs}
 
 
 def containers(docker: str, timeout: float = 30) -> list[Container]:
@@ -97,12 +117,32 @@ def log_tail(docker: str, name: str, lines: int, timeout: float = 30) -> str:
     return merge_logs(result.stdout, result.stderr) if result.ok else result.describe()
 
 
+def log_lines(
+    docker: str, name: str, lines: int, since: str = "", timeout: float = 30
+) -> list[tuple[str, str]]:
+    """(time stamp, text) of the last lines a container printed, in the order of time.
+
+    since: a time stamp of docker's; what is as old or older is left out. Raises EngineError.
+    """
+    asked = ["logs", "--timestamps", "--tail", str(lines), *(["--since", since] if since else [])]
+    result = command.run([docker, *asked, name], timeout, limit=_ANSWER_BYTES)
+    if not result.ok:
+        raise EngineError("%s logs: %s" % (docker, result.describe()))
+    return [
+        (stamp, text) for stamp, text in _stamped(result.stdout, result.stderr) if stamp > since
+    ]
+
+
 def merge_logs(stdout: str, stderr: str) -> str:
     """The two streams of `docker logs --timestamps` as one text."""
+    return "\n".join(text for _stamp, text in _stamped(stdout, stderr))
+
+
+def _stamped(stdout: str, stderr: str) -> list[tuple[str, str]]:
     # Docker stamps what ends in a line feed; the carriage returns of a progress bar are within.
-    stamped = [line.partition(" ") for line in (stdout + "\n" + stderr).split("\n") if line]
+    lines = [line.partition(" ") for line in (stdout + "\n" + stderr).split("\n") if line]
     # A stable sort: lines of one stream that share a time stamp stay as they were.
-    return "\n".join(_shown(text) for _when, _space, text in sorted(stamped, key=_stamp))
+    return [(stamp, _shown(text)) for stamp, _space, text in sorted(lines, key=_stamp)]
 
 
 def _shown(line: str) -> str:

@@ -31,8 +31,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve impo
 SCHEMA = 1
 
 _MIB = 1024 * 1024
-# A recipe of another runtime resolves, but its containers are not started yet.
-_LAUNCHED = ("vllm", "vllm-ray", "vllm-distributed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +88,7 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
     }
     plan["hash"] = plan_hash(plan)
     for rank in ranks:
-        rank["labels"][f"{LABEL}plan-hash"] = plan["hash"]
+        rank["labels"].update(_told(plan, resolved))
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
     if resolved.post_exec:
@@ -107,13 +105,31 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
     return plan
 
 
+def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
+    """Labels that say of a container what its plan was; none of them is part of the hash."""
+    values = {
+        "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
+        "plan-hash": plan["hash"],
+        "ranks": str(len(plan["ranks"])),
+        "recipe-path": resolved.recipe.path,
+        "served-model-name": plan["served_model_name"],
+        "url": plan["url"],
+    }
+    return {LABEL + key: value for key, value in values.items()}
+
+
 def _ports(resolved: ResolvedRecipe, settings: Settings) -> dict[str, int]:
     """What the head listens on: `server`, and the port at which the ranks meet."""
-    meeting = {
-        "vllm-ray": {"ray": settings.ray_port},
-        "vllm-distributed": {"master": settings.master_port},
-    }
-    return {"server": resolved.port, **meeting.get(resolved.runtime, {})}
+    return {"server": resolved.port, **dict(_meeting(resolved, settings))}
+
+
+def _meeting(resolved: ResolvedRecipe, settings: Settings) -> list[tuple[str, int]]:
+    """Name and number of the port at which the ranks meet; empty where they need none."""
+    if resolved.runtime == "vllm-ray":
+        return [("ray", settings.ray_port)]
+    if resolved.runtime in ("vllm-distributed", "sglang") and len(resolved.ranks) > 1:
+        return [("master", settings.master_port)]
+    return []
 
 
 def plan_hash(plan: t.Mapping[str, t.Any]) -> str:
@@ -335,10 +351,6 @@ def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
 
 def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
     problems = []
-    if resolved.runtime not in _LAUNCHED:
-        problems.append(
-            f"launching {resolved.runtime} is not supported yet (supported: {', '.join(_LAUNCHED)})"
-        )
     for what, there in (
         ("mods", resolved.mods),
         ("pre_exec", resolved.pre_exec),
@@ -395,11 +407,8 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
             f"dgxspark_ray_object_store_bytes is {settings.ray_object_store_bytes}, "
             f"expected at least {75 * _MIB}, which is Ray's minimum"
         )
-    used = {
-        "vllm-ray": [("dgxspark_ray_port", settings.ray_port)],
-        "vllm-distributed": [("dgxspark_master_port", settings.master_port)],
-    }
-    for name, port in used.get(resolved.runtime, []):
+    for what, port in _meeting(resolved, settings):
+        name = f"dgxspark_{what}_port"
         if not 0 < port < 65536:
             yield f"{name} is {port}, expected 1 to 65535"
         if port == resolved.port:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Makes the lab's serving image out of a bare root file system: real vLLM (its CPU build) and real Ray in
-# /opt/vllm, and the tiny model in /model. Runs as root inside; /wheels holds the wheels, /lab this folder.
+# /opt/vllm, and the two tiny models in /model. Runs as root inside; /wheels holds the wheels, /lab this folder.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 

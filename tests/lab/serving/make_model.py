@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a tiny Qwen3 of random weights in a Hugging Face cache: ``make_model.py HF_HOME``."""
+"""Makes two tiny Qwen3 of random weights in a Hugging Face cache: ``make_model.py HF_HOME``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-REPO = "dgxspark/tiny-qwen3"
+# Repository -> layers; two, so that one can take the place of the other.
+MODELS = {"dgxspark/tiny-qwen3": 2, "dgxspark/tiny-qwen3-deep": 3}
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
@@ -25,7 +26,7 @@ WORDS = [
 ]
 
 
-def make(target: Path) -> None:
+def make(target: Path, layers: int) -> None:
     """Write config, weights (float32, seeded) and a byte-level BPE tokenizer to ``target``."""
     trainer = trainers.BpeTrainer(
         vocab_size=512,
@@ -46,7 +47,7 @@ def make(target: Path) -> None:
             vocab_size=512,
             hidden_size=64,
             intermediate_size=128,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=32,
@@ -57,9 +58,9 @@ def make(target: Path) -> None:
     ).save_pretrained(target)
 
 
-def place(files: Path, hf_home: Path) -> None:
+def place(files: Path, hf_home: Path, name: str) -> None:
     """Lay files out as the hub's own cache: blobs by content, a snapshot of links, refs/main."""
-    repo = hf_home / "hub" / ("models--" + REPO.replace("/", "--"))
+    repo = hf_home / "hub" / ("models--" + name.replace("/", "--"))
     digests = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files.iterdir())
     }
@@ -74,6 +75,7 @@ def place(files: Path, hf_home: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        make(Path(scratch))
-        place(Path(scratch), Path(sys.argv[1]))
+    for repo, depth in MODELS.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            make(Path(scratch), depth)
+            place(Path(scratch), Path(sys.argv[1]), repo)

@@ -7,12 +7,22 @@ Runs after lab-tiny was launched over both nodes.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import os
+import signal
+import subprocess
+import threading
+import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lab import NODES, ROOT, address, playbook
+from lab import INVENTORY, NODES, ROOT, address, module, on_node, playbook
 
 
 def complete(model: str) -> str:
@@ -31,6 +41,70 @@ def containers(host: Any) -> dict[str, dict[str, Any]]:
     ids = host.check_output("docker ps --all --quiet").split()
     found = json.loads(host.check_output("docker inspect " + " ".join(ids))) if ids else []
     return {entry["Name"].lstrip("/"): entry for entry in found}
+
+
+def journal() -> dict[str, Any]:
+    """The last swap, as the head has it."""
+    return dict(json.loads(on_node("spark1", "cat /var/lib/dgxspark/swap.json")))
+
+
+def running(nodes: dict[str, Any], prefix: str) -> bool:
+    """Whether a rank of that name runs on each node."""
+    return all(
+        any(name == f"{prefix}{rank}" for name in containers(nodes[node]))
+        for rank, node in enumerate(NODES)
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.5)
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """A receiver of webhooks on this machine: its URL, and what it has got."""
+    received: list[tuple[dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((dict(self.headers), body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def begun(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A playbook that goes on meanwhile, in a process group of its own."""
+    process = subprocess.Popen(
+        ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_the_model_answers_on_the_management_address() -> None:
@@ -131,20 +205,111 @@ def test_another_recipe_replaces_it_on_all_nodes(nodes: dict[str, Any]) -> None:
     assert not containers(nodes["spark2"])
 
 
-def test_a_server_that_exits_fails_the_launch_with_the_last_words_of_all_ranks(
+def test_a_server_that_exits_fails_the_launch_and_the_model_before_is_back(
     nodes: dict[str, Any],
 ) -> None:
-    status, said = playbook(
-        "launch", "-e", "recipe=lab-tiny", "-e", "overrides=dtype=no-such-dtype"
-    )
+    with receiver() as (url, received):
+        webhooks = {"dgxspark_webhook_urls": [url], "dgxspark_webhook_secret": "lab"}
+        wrong = ("-e", "recipe=lab-tiny", "-e", "overrides=dtype=no-such-dtype")
+        status, said = playbook("launch", *wrong, "-e", json.dumps(webhooks))
     assert status != 0
     assert "is undefined" not in said
+    ((headers, body),) = received
+    signed = headers["X-Dgxspark-Timestamp"].encode() + b"." + body
+    proof = "sha256=" + hmac.new(b"lab", signed, hashlib.sha256).hexdigest()
+    assert headers["X-Dgxspark-Signature"] == proof
+    told = json.loads(body)
+    assert (told["event"], told["swap"]["recipe"]) == ("swap_rolled_back", "lab-tiny")
     assert "The last lines of rank 0 on spark1:" in said
     assert "The last lines of rank 1 on spark2:" in said
     assert "has ended" in said
     assert "no-such-dtype" in said
+    assert "lab-tiny-solo, which was served before, answers again" in said
+    assert isinstance(complete("lab-tiny-solo"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-solo-0"}
+    assert not containers(nodes["spark2"])
+    assert journal()["result"] == "rolled_back"
+
+
+def test_a_reserved_cluster_is_refused_with_its_holder_and_opened_by_its_token() -> None:
+    reserved = {"owner": "Alice", "reason": "benchmarks", "seconds": 600}
+    token = module("spark1", "cluster_lock", reserved)["token"]
+    try:
+        status, said = playbook("launch", "-e", "recipe=lab-tiny")
+        assert status != 0
+        assert "The cluster is locked by Alice (benchmarks) until 20" in said
+        status, said = playbook("stop")
+        assert status != 0
+        assert "locked by Alice" in said
+        within = ("-e", "recipe=lab-tiny-solo", "-e", f"lock_token={token}")
+        status, said = playbook("launch", *within)
+        assert status == 0, said
+        status, said = playbook("status")
+        assert "Locked by Alice (benchmarks)" in said
+    finally:
+        module("spark1", "cluster_lock", {"state": "released", "token": token})
+    status, said = playbook("launch", "-e", "recipe=lab-tiny-solo")
+    assert status == 0, said
+
+
+def test_status_tells_what_answers_and_what_differs_from_its_recipe(tmp_path: Path) -> None:
+    status, said = playbook("status", "-e", f"dgxspark_json={tmp_path / 'status.json'}")
+    assert status == 0, said
+    assert "as its recipe" in said
+    told = json.loads((tmp_path / "status.json").read_text(encoding="utf-8"))
+    (workload,) = told["workloads"]
+    assert (workload["recipe"], workload["state"]) == ("lab-tiny-solo", "running")
+    assert told["answers"]["spark1"]["phase"] == "serving"
+    _status, said = playbook("status", "-e", "dgxspark_shm_size=1g")
+    assert "differs from its recipe" in said
+
+
+def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
+    nodes: dict[str, Any],
+) -> None:
+    with begun("launch", "-e", "recipe=lab-tiny-2") as controller:
+        wait_for(lambda: running(nodes, "dgxspark-lab-tiny-2-"))
+        os.killpg(controller.pid, signal.SIGKILL)
+    assert "dgxspark-lab-tiny-solo-0.previous" in containers(nodes["spark1"])
+    assert journal()["result"] is None
+    status, said = playbook("launch", "-e", "recipe=lab-tiny-2")
+    assert status == 0, said
+    assert "Took over the lock of the cluster" in said
+    assert "was interrupted while it was at: " in said
+    assert isinstance(complete("lab-tiny-2"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-2-0"}
+    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}
+
+
+def test_a_worker_that_dies_while_the_model_loads_ends_the_launch_at_once(
+    nodes: dict[str, Any],
+) -> None:
+    with begun("launch", "-e", "recipe=lab-tiny") as controller:
+        wait_for(lambda: running(nodes, "dgxspark-lab-tiny-") and journal()["phase"] == "wait")
+        nodes["spark2"].check_output("docker kill dgxspark-lab-tiny-1")
+        killed = time.monotonic()
+        wait_for(lambda: journal()["phase"] != "wait")
+        assert time.monotonic() - killed < 60, "the head would have given up after minutes"
+        said, _nothing = controller.communicate()
+    assert controller.returncode != 0
+    assert "Container dgxspark-lab-tiny-1 has ended" in said
+    assert "lab-tiny-2, which was served before, answers again" in " ".join(said.split())
+    assert isinstance(complete("lab-tiny-2"), str)
+    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}
+
+
+def test_logs_of_all_ranks_come_with_their_rank() -> None:
+    status, said = playbook("logs", "-e", "recipe=lab-tiny-2")
+    assert status == 0, said
+    assert "[rank 0]" in said
+    assert "[rank 1]" in said
+
+
+def test_stop_by_the_name_under_which_it_is_served(nodes: dict[str, Any]) -> None:
+    status, said = playbook("stop", "-e", "recipe=lab-tiny-2")
+    assert status == 0, said
     for name in NODES:
-        assert not containers(nodes[name]), f"the failed container on {name} must be gone"
+        assert not containers(nodes[name])
 
 
 def test_stop_by_a_name_that_nothing_was_launched_from_says_what_was() -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ class Wait(wait_serving.ActionModule):
             async_val=0,
             check_mode=False,
             action="dgxspark.suite.wait_serving",
+            _uuid="task",
         )
         connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"))
         super().__init__(task, connection, None, None, None)
@@ -54,8 +56,9 @@ class Wait(wait_serving.ActionModule):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
     clock = Clock()
+    monkeypatch.setattr(wait_serving.C, "DEFAULT_LOCAL_TMP", str(tmp_path))
     monkeypatch.setattr(wait_serving, "time", clock)
     return clock
 
@@ -93,6 +96,10 @@ def test_each_phase_is_told_once_and_the_last_returned(clock: Clock, screen: lis
         "       0 s  starting: Connection refused",
         "       4 s  loading: " + LOADING["last_log"][:100],
         f"       6 s  {ASKING}",
+    ]
+    assert result.pop("phases") == [
+        {"phase": "model loaded", "seconds": 6.0},
+        {"phase": "completion answered", "seconds": 30.0},
     ]
     assert result == {"last_log": "", **SERVING, "elapsed": 36}
     assert clock.naps == [2, 2, 2]
@@ -176,3 +183,62 @@ def test_what_waiting_does_not_change_ends_it_at_once(clock: Clock) -> None:
     assert result["failed"] is True
     assert "answered with 401: no key" in result["msg"]
     assert len(wait.looks) == 1
+
+
+RUNNING: Seen = {"phase": "running", "detail": "the container runs"}
+ENDED: Seen = {"failed": True, "phase": "", "msg": "Container w has ended (exited, exit status 1)"}
+
+
+def test_a_rank_that_ends_ends_the_wait_of_the_head_at_its_next_look(
+    clock: Clock, screen: list[str]
+) -> None:
+    watched = Wait(clock, [(0.0, RUNNING), (0.0, ENDED)], url="")
+    assert watched.run(task_vars={"inventory_hostname": "spark2"})["msg"] == ENDED["msg"]
+    head = Wait(clock, [(0.0, LOADING)])
+    result = head.run(task_vars={"inventory_hostname": "spark1"})
+    assert result["failed"] is True
+    assert result["msg"] == f"Another rank has failed. spark2: {ENDED['msg']}"
+    assert len(head.looks) == 1
+
+
+def test_a_watched_rank_is_let_go_once_the_head_serves(clock: Clock, screen: list[str]) -> None:
+    Wait(clock, [(0.0, SERVING)]).run(task_vars={})
+    watched = Wait(clock, [(0.0, RUNNING)], url="")
+    result = watched.run(task_vars={})
+    assert "failed" not in result
+    assert len(watched.looks) == 1
+
+
+def test_a_watched_rank_is_looked_at_again_and_again_in_silence(
+    clock: Clock, screen: list[str]
+) -> None:
+    watched = Wait(clock, [(0.0, RUNNING)] * 5 + [(0.0, ENDED)], url="")
+    watched.run(task_vars={})
+    assert (len(watched.looks), screen) == (6, [])
+    assert clock.now == 1000 + 5 * wait_serving.WATCH_INTERVAL
+
+
+def test_the_formation_of_ray_is_a_phase_of_its_own(clock: Clock, screen: list[str]) -> None:
+    joined = {**LOADING, "joined": True}
+    script = [(0.0, STARTING), (3.0, joined), (10.0, joined), (0.0, HEALTHY), (1.0, SERVING)]
+    assert Wait(clock, script).run(task_vars={})["phases"] == [
+        {"phase": "Ray formed", "seconds": 5.0},
+        {"phase": "model loaded", "seconds": 14.0},
+        {"phase": "completion answered", "seconds": 1.0},
+    ]
+
+
+def test_nobody_is_waited_for_once_ansible_playbook_was_killed(
+    clock: Clock, screen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents = iter([100, 100, 1])
+    monkeypatch.setattr(wait_serving.os, "getppid", lambda: next(parents))
+    wait = Wait(clock, [(0.0, LOADING)])
+    assert wait.run(task_vars={})["msg"] == "ansible-playbook has ended"
+    assert len(wait.looks) == 2
+
+
+def test_a_single_look_asks_at_once_and_returns_whatever_is_seen(clock: Clock) -> None:
+    wait = Wait(clock, [(0.0, REFUSING)], once=True)
+    assert wait.run(task_vars={})["phase"] == "refusing"
+    assert [look["ask"] for look in wait.looks] == [True]

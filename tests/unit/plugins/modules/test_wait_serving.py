@@ -27,19 +27,21 @@ TRACE = (
 )
 
 
-def scripts(status: str = "running", code: int = 0, log: str = LOG) -> dict[str, str]:
+def scripts(
+    status: str = "running", code: int = 0, log: str = LOG, env: t.Sequence[str] = ()
+) -> dict[str, str]:
     inspected = [
         {
             "Id": "05bee84e",
             "State": {"Status": status, "ExitCode": code},
             "Image": "sha256:4467",
             "Name": f"/{NAME}",
-            "Config": {"Image": "dgxspark-lab/vllm:cpu", "Labels": {}},
+            "Config": {"Image": "dgxspark-lab/vllm:cpu", "Labels": {}, "Env": list(env)},
         }
     ]
     return {
         f"inspect --type container {NAME}": f"echo '{json.dumps(inspected)}'",
-        f"logs --timestamps --tail 40 {NAME}": f"echo '{log}' >&2",
+        f"logs --timestamps --tail 200 {NAME}": f"echo '{log}' >&2",
     }
 
 
@@ -122,8 +124,21 @@ def test_an_engine_that_does_not_answer_is_not_taken_for_the_end(
     assert "context deadline exceeded" in result["detail"]
 
 
+@pytest.mark.parametrize(
+    ("env", "arguments"),
+    [
+        ((), {"api_key": "s3cret"}),
+        (("A=b=c", "VLLM_API_KEY=s3cret"), {}),
+        (("LLAMA_API_KEY=s3cret",), {}),
+        (("VLLM_API_KEY=other",), {"api_key": "s3cret"}),
+    ],
+)
 def test_the_key_goes_with_the_question_and_nowhere_else(
-    docker: Docker, serve: Serve, run_module: RunModule
+    docker: Docker,
+    serve: Serve,
+    run_module: RunModule,
+    env: tuple[str, ...],
+    arguments: dict[str, str],
 ) -> None:
     sent: list[str | None] = []
 
@@ -132,7 +147,16 @@ def test_the_key_goes_with_the_question_and_nowhere_else(
         text(json.dumps({"choices": [{"text": ""}]}))(handler)
 
     url = serve({"GET /health": text(""), "POST /v1/completions": complete})
-    result = run_module(docker(scripts()), url, api_key="s3cret")
+    result = run_module(docker(scripts(env=env)), url, **arguments)
     assert result["phase"] == "serving"
     assert sent == ["Bearer s3cret"]
     assert "s3cret" not in json.dumps(result)
+
+
+def test_a_rank_without_a_server_is_only_watched(docker: Docker, run_module: RunModule) -> None:
+    joined = "2026-11-22T03:20:22.733742337Z dgxspark: all 2 nodes have joined Ray"
+    result = run_module(docker(scripts(log=joined)), "", ask=True)
+    assert (result["phase"], result["joined"]) == ("running", True)
+    ended = run_module(docker(scripts("exited", 137)), "")
+    assert ended["failed"] is True
+    assert "has ended (exited, exit status 137)" in ended["msg"]

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import typing as t
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,7 +24,7 @@ ID = "05bee84ec04465cb355a118ed190585b5a36688076ba1a29bbf6363411f1a4ea"
 INSPECTED = [
     {
         "Id": ID,
-        "State": {"Status": "running", "ExitCode": 0},
+        "State": {"Status": "running", "ExitCode": 0, "StartedAt": "2026-11-22T03:18:32.7Z"},
         "Image": "sha256:4467",
         "Name": "/dgxspark-lab-tiny-0",
         "Config": {
@@ -71,6 +72,7 @@ def test_containers_are_told_with_whose_they_are(
             "image": "dgxspark-lab/vllm:cpu",
             "image_id": "sha256:4467",
             "status": "running",
+            "started": "2026-11-22T03:18:32.7Z",
             "exit_code": 0,
             "labels": {"dgxspark.suite/owner": "dgxspark.suite"},
             "ours": True,
@@ -100,6 +102,19 @@ def test_an_engine_that_is_down_fails_with_its_own_words(
         f"The Docker engine of this node does not answer. {client} ps: exit status 1: "
         "Cannot connect to the Docker daemon"
     )
+
+
+def test_lock_and_swap_of_a_head_are_told_without_the_token(
+    docker: Docker, run_module: RunModule, tmp_path: Path
+) -> None:
+    held = {"token": "t0ken", "owner": "Alice", "reason": "", "since": 0, "expires": 60}
+    (tmp_path / "lock.json").write_text(json.dumps(held))
+    (tmp_path / "swap.json").write_text('{"recipe": "lab-tiny", "phase": "wait"}')
+    result = run_module({"docker_bin": docker(SCRIPTS), "state_dir": str(tmp_path)})
+    assert result["lock"]["owner"] == "Alice"
+    assert result["swap"] == {"recipe": "lab-tiny", "phase": "wait"}
+    assert "t0ken" not in json.dumps(result)
+    assert result["memory_available_bytes"] > 0
 
 
 def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:

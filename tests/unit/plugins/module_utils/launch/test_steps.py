@@ -11,23 +11,39 @@ import typing as t
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.steps import launch_steps
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.steps import (
+    launch_steps,
+    undo_steps,
+)
 
 ROOT = pathlib.Path(__file__).parents[5]
 PLAN: dict[str, t.Any] = json.loads(
     (ROOT / "tests/unit/fixtures/recipes/lab-tiny.plan.json").read_text(encoding="utf-8")
 )
 HEAD, WORKER = "dgxspark-lab-tiny-0", "dgxspark-lab-tiny-1"
+OLD0, OLD1 = "dgxspark-old-0", "dgxspark-old-1"
 
 Thing = dict[str, t.Any]
 
 
-def ours(name: str, plan_hash: str = PLAN["hash"], status: str = "running") -> Thing:
-    labels = {"dgxspark.suite/owner": "dgxspark.suite", "dgxspark.suite/plan-hash": plan_hash}
+def ours(
+    name: str, plan_hash: str = PLAN["hash"], status: str = "running", id: str = "", ranks: int = 2
+) -> Thing:
+    own = name.replace(".previous", "")
+    labels = {
+        "dgxspark.suite/owner": "dgxspark.suite",
+        "dgxspark.suite/plan-hash": plan_hash,
+        "dgxspark.suite/rank": own[-1],
+        "dgxspark.suite/ranks": str(ranks),
+        "dgxspark.suite/recipe": own[len("dgxspark-") : -2],
+        "dgxspark.suite/workload": own[len("dgxspark-") : -2],
+        "dgxspark.suite/served-model-name": f"{own[len('dgxspark-') : -2]} as served",
+        "dgxspark.suite/url": "http://192.0.2.1:8000",
+    }
     image = {"image_id": "sha256:4467"}
     return {
         "name": name,
-        "id": f"id of {name}",
+        "id": id or f"id of {name}",
         "status": status,
         "ours": True,
         "labels": labels,
@@ -52,7 +68,10 @@ def node(*containers: Thing, listening: t.Sequence[Thing] = (), image: bool = Tr
 
 
 class Case(t.NamedTuple):
-    """spark1 and spark2 as they are, and what is to be done there."""
+    """spark1 and spark2 as they are, and what is to be done there.
+
+    previous: recipe of what a failure brings back; park: node -> names to set aside for that.
+    """
 
     spark1: Thing
     spark2: Thing
@@ -60,6 +79,9 @@ class Case(t.NamedTuple):
     start: list[str] = ["spark1", "spark2"]
     pull: list[str] = []
     refusals: list[str] = []
+    previous: str = ""
+    park: dict[str, list[str]] = {"spark1": [], "spark2": []}
+    drop: dict[str, list[str]] = {"spark1": [], "spark2": []}
 
 
 NOTHING: dict[str, list[str]] = {"spark1": [], "spark2": []}
@@ -77,7 +99,10 @@ CASES: dict[str, Case] = {
     "it runs, the reference names a new image since": Case(
         node({**ours(HEAD), "image_id": "sha256:0ld"}),
         node(ours(WORKER)),
-        {"spark1": [HEAD], "spark2": [WORKER]},
+        NOTHING,
+        previous="lab-tiny",
+        park={"spark1": [HEAD], "spark2": [WORKER]},
+        drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "it runs beside something older of ours": Case(
         node(ours("dgxspark-old-0", "9"), ours(HEAD)),
@@ -91,12 +116,104 @@ CASES: dict[str, Case] = {
     "another plan of the same name": Case(
         node(ours(HEAD, "other"), listening=[listens(8000, HEAD)]),
         node(ours(WORKER, "other")),
-        {"spark1": [HEAD], "spark2": [WORKER]},
+        NOTHING,
+        previous="lab-tiny",
+        park={"spark1": [HEAD], "spark2": [WORKER]},
+        drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "another recipe": Case(
-        node(ours("dgxspark-old-0", "9"), listening=[listens(8000, "dgxspark-old-0")]),
+        node(ours("dgxspark-old-0", "9", ranks=1), listening=[listens(8000, "dgxspark-old-0")]),
+        node(),
+        NOTHING,
+        previous="old",
+        park={"spark1": ["dgxspark-old-0"], "spark2": []},
+        drop={"spark1": ["dgxspark-old-0.previous"], "spark2": []},
+    ),
+    "another recipe of which half is left": Case(
+        node(ours("dgxspark-old-0", "9")), node(), {"spark1": ["dgxspark-old-0"], "spark2": []}
+    ),
+    "another recipe, crashed": Case(
+        node(ours("dgxspark-old-0", "9", "exited", ranks=1)),
         node(),
         {"spark1": ["dgxspark-old-0"], "spark2": []},
+    ),
+    "a launch killed before anything was stopped": Case(
+        node(ours(OLD0, "9")),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [OLD0], "spark2": [OLD1]},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed between renaming and stopping": Case(
+        node(ours(f"{OLD0}.previous", "9")),
+        node(ours(f"{OLD1}.previous", "9", "exited")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [f"{OLD0}.previous"], "spark2": []},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when only the head was set aside": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited")),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [], "spark2": [OLD1]},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when only the head was set aside, and the worker has died since": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited")),
+        node(ours(OLD1, "9", "exited")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [], "spark2": [OLD1]},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when all was set aside": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited")),
+        node(ours(f"{OLD1}.previous", "9", "exited")),
+        NOTHING,
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when only the head was started": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited"), ours(HEAD)),
+        node(ours(f"{OLD1}.previous", "9", "exited")),
+        {"spark1": [HEAD], "spark2": []},
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed while this very plan was loading": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited"), ours(HEAD)),
+        node(ours(f"{OLD1}.previous", "9", "exited"), ours(WORKER)),
+        NOTHING,
+        start=[],
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed while another plan was loading": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited"), ours("dgxspark-third-0", "3")),
+        node(ours(f"{OLD1}.previous", "9", "exited"), ours("dgxspark-third-1", "3")),
+        {"spark1": ["dgxspark-third-0"], "spark2": ["dgxspark-third-1"]},
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when half of what was set aside was dropped": Case(
+        node(ours(HEAD)),
+        node(ours(f"{OLD1}.previous", "9", "exited"), ours(WORKER)),
+        NOTHING,
+        start=[],
+        previous="old",
+        drop={"spark1": [], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed while the same plan was started with a newer image": Case(
+        node(ours(f"{HEAD}.previous", status="exited"), ours(HEAD, id="new")),
+        node({**ours(WORKER), "image_id": "sha256:0ld"}),
+        {"spark1": [HEAD], "spark2": []},
+        start=["spark1", "spark2"],
+        previous="lab-tiny",
+        park={"spark1": [], "spark2": [WORKER]},
+        drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "half of the ranks": Case(node(ours(HEAD)), node(), {"spark1": [HEAD], "spark2": []}),
     "a rank that has ended": Case(
@@ -105,7 +222,12 @@ CASES: dict[str, Case] = {
         {"spark1": [HEAD], "spark2": [WORKER]},
     ),
     "ranks on each other's nodes": Case(
-        node(ours(WORKER)), node(ours(HEAD)), {"spark1": [WORKER], "spark2": [HEAD]}
+        node(ours(WORKER)),
+        node(ours(HEAD)),
+        NOTHING,
+        previous="lab-tiny",
+        park={"spark1": [WORKER], "spark2": [HEAD]},
+        drop={"spark1": [f"{WORKER}.previous"], "spark2": [f"{HEAD}.previous"]},
     ),
     "a stopped one of ours whose label is lost": Case(
         node({**ours(HEAD), "labels": {}}),
@@ -185,9 +307,17 @@ CASES: dict[str, Case] = {
 def test_what_is_to_be_done(case: Case) -> None:
     observed = {"spark1": case.spark1, "spark2": case.spark2}
     before = copy.deepcopy((PLAN, observed))
-    assert launch_steps(PLAN, observed) == {
+    steps = launch_steps(PLAN, observed)
+    previous = steps.pop("previous")
+    assert previous.get("recipe", "") == case.previous
+    if case.previous:
+        assert previous["served_model_name"] == f"{case.previous} as served"
+        assert previous["url"] == "http://192.0.2.1:8000"
+    assert steps == {
         "refusals": case.refusals,
         "running": not case.start,
+        "park": case.park,
+        "drop": case.drop,
         "remove": case.remove,
         "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
         "pull": case.pull,
@@ -212,3 +342,77 @@ def test_a_left_out_node_is_cleared_of_a_rank_that_runs_elsewhere() -> None:
     steps = launch_steps(PLAN, observed)
     assert steps["running"] is True
     assert steps["remove"] == {"spark1": [], "spark2": [], "spark3": [HEAD]}
+
+
+NEW0, NEW1 = ours(HEAD, "new"), ours(WORKER, "new")
+ASIDE0, ASIDE1 = (
+    ours(f"{name}.previous", "9", "exited", id=f"id of {name}") for name in (OLD0, OLD1)
+)
+
+
+class Undo(t.NamedTuple):
+    """What is there once a launch has failed, and what is done about it."""
+
+    spark1: Thing
+    spark2: Thing
+    remove: dict[str, list[str]]
+    restore: dict[str, list[str]]
+    lost: list[str] = []
+
+
+UNDOS: dict[str, Undo] = {
+    "before anything was stopped": Undo(
+        node(ours(OLD0, "9")), node(ours(OLD1, "9")), NOTHING, NOTHING
+    ),
+    "when one node could not stop": Undo(
+        node(ASIDE0),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
+    ),
+    "when one was renamed and runs on": Undo(
+        node(ours(f"{OLD0}.previous", "9", id=f"id of {OLD0}")),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
+    ),
+    "after the start": Undo(
+        node(ASIDE0, NEW0),
+        node(ASIDE1, NEW1),
+        {"spark1": [HEAD], "spark2": [WORKER]},
+        {"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "when something was lost": Undo(
+        node(NEW0),
+        node(ASIDE1),
+        {"spark1": [HEAD], "spark2": []},
+        {"spark1": [], "spark2": [f"{OLD1}.previous"]},
+        lost=[f"spark1: container {OLD0} is gone"],
+    ),
+}
+
+
+@pytest.mark.parametrize("undo", UNDOS.values(), ids=UNDOS)
+def test_the_way_back(undo: Undo) -> None:
+    before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
+    previous = launch_steps(PLAN, before)["previous"]
+    assert undo_steps(previous, {"spark1": undo.spark1, "spark2": undo.spark2}) == {
+        "remove": undo.remove,
+        "restore": undo.restore,
+        "lost": undo.lost,
+    }
+
+
+def test_the_way_back_to_nothing_removes_what_was_started() -> None:
+    steps = undo_steps({}, {"spark1": node(NEW0, foreign("registry")), "spark2": node()})
+    assert steps == {"remove": {"spark1": [HEAD], "spark2": []}, "restore": NOTHING, "lost": []}
+
+
+def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None:
+    before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
+    previous = launch_steps(PLAN, before)["previous"]
+    assert undo_steps(previous, {"spark1": node(ASIDE0)}) == {
+        "remove": {"spark1": []},
+        "restore": {"spark1": [f"{OLD0}.previous"]},
+        "lost": [],
+    }

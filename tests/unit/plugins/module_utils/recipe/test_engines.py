@@ -150,12 +150,14 @@ def test_a_server_that_only_listens_on_the_node_itself_is_refused(
 
 
 @pytest.mark.parametrize(("runtime", "command"), [("sglang", SGLANG), ("llama-cpp", LLAMA)])
-def test_launching_another_runtime_is_refused_by_name(
+def test_another_runtime_is_planned_like_any_other(
     recipe_of: Make, nodes: Nodes, runtime: str, command: str
 ) -> None:
     resolved = resolve(recipe_of(runtime=runtime, command=command), {}, nodes(1))
-    with pytest.raises(RecipeError, match=f"launching {runtime} is not supported yet"):
-        build_plan(resolved, Settings())
+    plan = build_plan(resolved, Settings())
+    (rank,) = plan["ranks"]
+    assert rank["argv"] == ["-c", resolved.ranks[0].text]
+    assert plan["ports"] == {"server": resolved.port}
 
 
 @pytest.mark.parametrize(("runtime", "command"), [("sglang", SGLANG), ("llama-cpp", LLAMA)])

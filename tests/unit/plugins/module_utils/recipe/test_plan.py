@@ -56,6 +56,7 @@ def test_the_plan_of_lab_tiny_is_the_recorded_one(nodes: Nodes) -> None:
     plan["hash"] = "<hash>"
     for rank in plan["ranks"]:
         rank["labels"]["dgxspark.suite/plan-hash"] = "<hash>"
+        rank["labels"]["dgxspark.suite/recipe-path"] = "<path>"
     assert plan["ranks"][0]["argv"][3] == pathlib.Path(ray_wait.__file__).read_text("utf-8")
     plan["ranks"][0]["argv"][3] = "<ray_wait.py>"
     plan["recipe_path"] = "<path>"

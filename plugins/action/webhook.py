@@ -1,0 +1,96 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tells receivers what has happened, without waiting for those that do not answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import selectors
+import subprocess
+import sys
+import time
+import urllib.parse
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+PROGRAM = Path(__file__).resolve().parents[1] / "plugin_utils" / "webhook.py"
+PATIENCE = 3  # seconds for the first attempts of all receivers together
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """A process for each receiver, which lives on by itself until it has delivered or given up."""
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        given = self._task.args
+        if not given.get("secret"):
+            display.warning(
+                "No webhook was sent: dgxspark_webhook_secret is empty, nothing signs it"
+            )
+            return {"changed": False, "deliveries": []}
+        # Plain data, without Ansible's own subclasses of str.
+        body = json.dumps(
+            {
+                "schema": 1,
+                "event": str(given["event"]),
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "swap": json.loads(json.dumps(given.get("swap") or {})),
+            },
+            sort_keys=True,
+        )
+        message = {
+            "event": str(given["event"]),
+            "delivery": secrets.token_hex(16),
+            "secret": str(given["secret"]),
+            "body": body,
+        }
+        senders = {str(url): _send({**message, "url": str(url)}) for url in given.get("urls") or []}
+        deadline = time.monotonic() + PATIENCE
+        deliveries = []
+        for url, sender in senders.items():
+            outcome = _first_outcome(sender, deadline - time.monotonic())
+            # Whatever stands in a URL besides its host may be a secret.
+            receiver = urllib.parse.urlsplit(url).hostname or "a URL without a host"
+            deliveries.append({"receiver": receiver, "outcome": outcome})
+            if outcome != "delivered":
+                display.warning(f"Webhook {given['event']} to {receiver}: {outcome}")
+        return {"changed": False, "deliveries": deliveries}
+
+
+def _send(message: dict[str, str]) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-I", str(PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # It outlives ansible-playbook, and Ctrl-C.
+        start_new_session=True,
+        cwd="/",
+    )
+    # One that could not even start is told by its silence.
+    with suppress(BrokenPipeError):
+        if process.stdin:
+            process.stdin.write(json.dumps(message))
+            process.stdin.close()
+    return process
+
+
+def _first_outcome(sender: subprocess.Popen[str], seconds: float) -> str:
+    """What became of the first attempt, as far as it is known within the time."""
+    if sender.stdout is None:
+        return ""
+    with sender.stdout, selectors.DefaultSelector() as selector:
+        selector.register(sender.stdout, selectors.EVENT_READ)
+        if not selector.select(max(0, seconds)):
+            return "no answer yet, tried on"
+        return sender.stdout.readline().strip() or "not sent: the sender has ended"

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter over module_utils/launch/steps.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: launch_undo
+author:
+  - dgxspark.suite contributors (@dgxspark)
+version_added: 0.1.0
+short_description: Tell the steps back from a launch that failed
+description:
+  - Compares what was served before with what M(dgxspark.suite.workload_info) sees on the nodes now,
+    and returns what M(dgxspark.suite.workload) has to do there.
+options:
+  _input:
+    description: What P(dgxspark.suite.launch_steps#filter) returned as C(previous).
+    type: dict
+    required: true
+  observed:
+    description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Decide how to get back
+  ansible.builtin.set_fact:
+    undo: "{{ launch_steps.previous | dgxspark.suite.launch_undo({'spark1': seen}) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The steps.
+  type: dict
+  contains:
+    remove:
+      description: For each node, the names of all other containers of this collection.
+      type: dict
+    restore:
+      description: For each node, the names of the containers that are to be started again. None
+        where all of them still run.
+      type: dict
+    lost:
+      description: What cannot be brought back, and why.
+      type: list
+      elements: str
+"""
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.steps import undo_steps
+
+
+class FilterModule:
+    """Registers the filter."""
+
+    def filters(self) -> dict[str, object]:
+        return {"launch_undo": undo_steps}

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter over module_utils/launch/status.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: workloads
+author:
+  - dgxspark.suite contributors (@dgxspark)
+version_added: 0.1.0
+short_description: Tell the workloads that run on the nodes
+description:
+  - Puts the containers that M(dgxspark.suite.workload_info) saw on several nodes together to the
+    workloads that they are the ranks of.
+options:
+  _input:
+    description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what runs
+  ansible.builtin.debug:
+    msg: "{{ {'spark1': seen} | dgxspark.suite.workloads }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The workloads; those set aside during a swap are the last.
+  type: list
+  elements: dict
+  sample:
+    - recipe: lab-tiny-solo
+      recipe_path: /etc/recipes/lab-tiny-solo.yaml
+      overrides: {}
+      plan_hash: 7d3d
+      served_model_name: lab-tiny-solo
+      url: http://192.0.2.11:8000
+      head: spark1
+      container: dgxspark-lab-tiny-solo-0
+      nodes: [spark1]
+      state: running
+      ranks:
+        - rank: 0
+          node: spark1
+          container: dgxspark-lab-tiny-solo-0
+          status: running
+          started: '2026-11-22T03:18:32.7Z'
+"""
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.status import workloads
+
+
+class FilterModule:
+    """Registers the filter."""
+
+    def filters(self) -> dict[str, object]:
+        return {"workloads": workloads}

@@ -1,0 +1,211 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One entry in the head's journal of swaps; it also sees that the lock is still held."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: swap_journal
+short_description: Note how far a swap is, and that its lock is still held
+version_added: 0.1.0
+description:
+  - Writes on the head, before each phase of a swap, which one comes, so that whoever finds the
+    cluster in the middle of a swap knows what it was.
+  - Fails, and writes nothing, where the lock under which the swap runs was taken over meanwhile.
+  - Ended swaps are kept, the last 100 of them.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+options:
+  swap:
+    description: The id of the swap.
+    type: str
+    required: true
+  phase:
+    description: The phase that begins.
+    type: str
+    default: ""
+  entry:
+    description: With the first phase, what the swap is, as C(recipe), C(plan_hash), C(nodes),
+      C(owner), C(previous).
+    type: dict
+    default: {}
+  result:
+    description: How the swap ended.
+    type: str
+    choices: ["", complete, failed, rolled_back]
+    default: ""
+  why:
+    description: With a failure, what it was.
+    type: str
+    default: ""
+  details:
+    description: What the phase that ends consisted of. It counts as one where nothing is given.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      phase:
+        description: Its name.
+        type: str
+        required: true
+      seconds:
+        description: How long it took.
+        type: float
+        required: true
+  since:
+    description: With the first phase, when what came before it began, in seconds since 1970.
+    type: float
+  token:
+    description: The token of the lock under which the swap runs.
+    type: str
+    required: true
+  run:
+    description: The launch within the reservation of O(token), where it is one.
+    type: str
+    default: ""
+  lock_seconds:
+    description: How long the lock is held from now on, in seconds, unless it is longer already.
+    type: int
+    default: 3600
+  release:
+    description: Whether to give the lock back.
+    type: bool
+    default: false
+  state_dir:
+    description: Folder of the files on the head.
+    type: path
+    default: /var/lib/dgxspark
+"""
+
+EXAMPLES = r"""
+- name: Note what is about to happen
+  dgxspark.suite.swap_journal:
+    swap: 6f1c
+    phase: stop
+    entry: {recipe: lab-tiny, plan_hash: 0a1b, nodes: [spark1], owner: Alice, previous: {}}
+    token: "{{ reservation.token }}"
+"""
+
+RETURN = r"""
+journal:
+  description: The entry as it is now.
+  returned: success
+  type: dict
+told:
+  description: Its phases and their durations, in one line.
+  returned: success
+  type: str
+  sample: lock 0.4 s, preflight 1.3 s, stop 2.0 s; together 3.7 s
+lost:
+  description: Set where the lock was taken over meanwhile.
+  returned: when that is so
+  type: bool
+interrupted:
+  description: The swap that had not ended when this one began, empty where there was none.
+  returned: success
+  type: dict
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import journal, lock, state
+
+KEPT = 100
+
+
+class LostLock(Exception):
+    """The lock is not ours any more."""
+
+
+def main() -> None:
+    detail = {
+        "phase": {"type": "str", "required": True},
+        "seconds": {"type": "float", "required": True},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "swap": {"type": "str", "required": True},
+            "phase": {"type": "str", "default": ""},
+            "entry": {"type": "dict", "default": {}},
+            "result": {
+                "type": "str",
+                "choices": ["", journal.COMPLETE, journal.FAILED, journal.ROLLED_BACK],
+                "default": "",
+            },
+            "why": {"type": "str", "default": ""},
+            "details": {"type": "list", "elements": "dict", "default": [], "options": detail},
+            "since": {"type": "float"},
+            "token": {"type": "str", "required": True, "no_log": False},
+            "run": {"type": "str", "default": ""},
+            "lock_seconds": {"type": "int", "default": 3600},
+            "release": {"type": "bool", "default": False},
+            "state_dir": {"type": "path", "default": state.FOLDER},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        if module.check_mode:
+            found = state.read(module.params["state_dir"], state.SWAP)
+            entry, cut = change(found, module.params, time.time())
+        else:
+            with state.exclusive(module.params["state_dir"]):
+                entry, cut = note(module.params, time.time())
+    except (OSError, Blocked, state.Broken) as error:
+        module.fail_json(msg="The journal of swaps cannot be written: %s" % error)
+    except LostLock as error:
+        module.fail_json(msg="%s. Nothing more is done" % error, lost=True)
+    module.exit_json(changed=True, journal=entry, told=journal.tell(entry), interrupted=cut)
+
+
+def note(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Change the files. Raises LostLock and what `state` does."""
+    folder = given["state_dir"]
+    request = lock.Request(given["token"], run=given["run"], seconds=given["lock_seconds"])
+    held = state.read(folder, state.LOCK)
+    verdict = lock.renew(held, request, now)
+    if verdict.refusal:
+        raise LostLock(verdict.refusal)
+    kept = lock.release(held, request).lock if given["release"] else verdict.lock
+    entry, cut = change(state.read(folder, state.SWAP), given, now)
+    for ended in (cut, entry):
+        if ended and ended["result"]:
+            state.append(folder, state.HISTORY, ended, KEPT)
+    state.write(folder, state.SWAP, entry)
+    if kept is None:
+        state.remove(folder, state.LOCK)
+    else:
+        state.write(folder, state.LOCK, kept)
+    return entry, cut
+
+
+def change(
+    found: dict[str, Any], given: dict[str, Any], now: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The entry as it becomes, and the one that it cuts off."""
+    details = given["details"]
+    if found.get("id") != given["swap"]:
+        before = 0.0 if given["since"] is None else now - given["since"]
+        return journal.begin(found, given["swap"], given["entry"], given["phase"], before, now)
+    if given["result"]:
+        return journal.finish(found, given["result"], given["why"], details, now), {}
+    return journal.advance(found, given["phase"], details, now), {}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Webhooks to real HTTP servers that take, refuse, stall or vanish."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+import types
+import typing as t
+import urllib.error
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.action import webhook
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.webhook import (
+    BACKOFF,
+    deliver,
+    post,
+)
+
+Reply = t.Callable[[BaseHTTPRequestHandler], None]
+Serve = t.Callable[[dict[str, Reply]], str]
+Seen = list[tuple[dict[str, str], bytes]]
+
+MESSAGE = {"url": "http://192.0.2.1/", "event": "e", "delivery": "d", "secret": "s", "body": "{}"}
+
+
+def answer(code: int, seen: Seen, pause: float = 0) -> Reply:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        seen.append((dict(handler.headers), body))
+        time.sleep(pause)
+        handler.send_response(code)
+        handler.send_header("Location", "http://192.0.2.1/elsewhere")
+        handler.end_headers()
+
+    return reply
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr(webhook, "display", types.SimpleNamespace(warning=told.append))
+    return told
+
+
+def act(**arguments: t.Any) -> dict[str, t.Any]:
+    task = types.SimpleNamespace(
+        args={"event": "swap_complete", **arguments},
+        async_val=0,
+        check_mode=False,
+        action="dgxspark.suite.webhook",
+    )
+    connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"))
+    result: dict[str, t.Any] = webhook.ActionModule(task, connection, None, None, None).run()
+    return result
+
+
+def test_a_receiver_can_prove_who_wrote_it(serve: Serve, warnings: list[str]) -> None:
+    seen: Seen = []
+    url = serve({"POST /hook": answer(204, seen)})
+    result = act(urls=[f"{url}/hook"], secret="s3cret", swap={"recipe": "lab-tiny"})
+    assert result["deliveries"] == [{"receiver": "127.0.0.1", "outcome": "delivered"}]
+    assert warnings == []
+    ((headers, body),) = seen
+    told = json.loads(body)
+    assert (told["event"], told["swap"]) == ("swap_complete", {"recipe": "lab-tiny"})
+    stamp = headers["X-Dgxspark-Timestamp"]
+    assert abs(int(stamp) - time.time()) < 60
+    expected = hmac.new(b"s3cret", stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert headers["X-Dgxspark-Signature"] == f"sha256={expected}"
+    assert b"s3cret" not in body
+
+
+def test_a_slow_receiver_does_not_hold_it_up(
+    serve: Serve, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PATIENCE", 2)
+    # Its answer is final, so that no sender is left after the test.
+    url = serve({"POST /slow?key=hidden": answer(400, [], pause=4)})
+    started = time.monotonic()
+    result = act(urls=[f"{url}/slow?key=hidden"], secret="s")
+    assert time.monotonic() - started < 4
+    assert result["deliveries"] == [{"receiver": "127.0.0.1", "outcome": "no answer yet, tried on"}]
+    assert warnings == ["Webhook swap_complete to 127.0.0.1: no answer yet, tried on"]
+
+
+def test_nothing_is_sent_unsigned(warnings: list[str]) -> None:
+    assert act(urls=["http://192.0.2.1/"], secret="")["deliveries"] == []
+    assert "dgxspark_webhook_secret is empty" in warnings[0]
+
+
+@pytest.mark.parametrize("code", [301, 400, 404])
+def test_what_a_receiver_refuses_is_not_sent_again(serve: Serve, code: int) -> None:
+    seen: Seen = []
+    url = serve({"POST /": answer(code, seen)})
+    told: list[str] = []
+    naps: list[float] = []
+    message = {**MESSAGE, "url": f"{url}/"}
+    assert deliver(message, told.append, naps.append) is False
+    assert (told, naps, len(seen)) == ([f"not delivered: it answers {code}"], [0], 1)
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 503])
+def test_what_may_change_is_not_final(serve: Serve, code: int) -> None:
+    url = serve({"POST /": answer(code, [])})
+    with pytest.raises(urllib.error.HTTPError, match=str(code)):
+        post(f"{url}/", b"{}", {})
+
+
+def test_it_is_tried_again_later_and_later_until_it_arrives() -> None:
+    naps: list[float] = []
+    told: list[str] = []
+    left = iter([OSError("refused"), OSError("refused"), None])
+
+    def attempt(_url: str, _body: bytes, _headers: t.Mapping[str, str]) -> None:
+        problem = next(left)
+        if problem:
+            raise problem
+
+    assert deliver(MESSAGE, told.append, naps.append, attempt) is True
+    assert naps == [0, *BACKOFF[:2]]
+    assert told == ["not delivered yet, tried again: refused"]
+
+
+def test_patience_ends() -> None:
+    naps: list[float] = []
+
+    def attempt(_url: str, _body: bytes, _headers: t.Mapping[str, str]) -> None:
+        raise OSError("refused")
+
+    assert deliver(MESSAGE, lambda _outcome: None, naps.append, attempt) is False
+    assert naps == [0, *BACKOFF]

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lock and the journal as files on a head."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.dgxspark.suite.plugins.modules import cluster_lock, swap_journal
+
+Result = dict[str, t.Any]
+Run = t.Callable[..., Result]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    def run(module: t.Any, **arguments: t.Any) -> Result:
+        given = {"state_dir": str(tmp_path / "state"), **arguments}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            module.main()
+        result: Result = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+def kept(tmp_path: Path, name: str) -> Result:
+    found: Result = json.loads((tmp_path / "state" / name).read_text(encoding="utf-8"))
+    return found
+
+
+def test_one_takes_it_another_is_refused_until_it_is_given_back(run: Run, tmp_path: Path) -> None:
+    first = run(cluster_lock, token="a", owner="Alice", reason="benchmarks")
+    assert (first["changed"], first["token"], first["run"]) == (True, "a", "")
+    assert first["lock"]["owner"] == "Alice"
+    assert (tmp_path / "state" / "lock.json").stat().st_mode & 0o777 == 0o600
+    refused = run(cluster_lock, token="b", owner="Bob")
+    assert refused["failed"] is True
+    assert "locked by Alice (benchmarks) until" in refused["msg"]
+    assert kept(tmp_path, "lock.json")["owner"] == "Alice"
+    assert run(cluster_lock, state="released", token="a")["lock"] == {}
+    assert run(cluster_lock, token="b", owner="Bob")["lock"]["owner"] == "Bob"
+
+
+def test_check_mode_refuses_the_same_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    free = run(cluster_lock, token="a", owner="Alice", _ansible_check_mode=True)
+    assert free["changed"] is True
+    assert not (tmp_path / "state").exists()
+    run(cluster_lock, token="a", owner="Alice")
+    assert run(cluster_lock, token="b", _ansible_check_mode=True)["failed"] is True
+    run(cluster_lock, state="absent", force=True, _ansible_check_mode=True)
+    assert kept(tmp_path, "lock.json")["owner"] == "Alice"
+
+
+def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from ansible.module_utils.testing import patch_module_args\n"
+        "from ansible_collections.dgxspark.suite.plugins.modules import cluster_lock\n"
+        "token, folder = sys.argv[1:]\n"
+        "with patch_module_args({'token': token, 'owner': token, 'state_dir': folder}):\n"
+        "    cluster_lock.main()\n"
+    )
+    codes: list[int] = []
+
+    def ask(number: int) -> None:
+        argv = [sys.executable, "-c", code, str(number), str(tmp_path)]
+        codes.append(subprocess.run(argv, capture_output=True, check=False).returncode)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [0, 1, 1, 1, 1, 1]
+
+
+def test_a_broken_file_is_named_and_not_overwritten(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    lock = tmp_path / "state" / "lock.json"
+    lock.write_text('{"token": ')
+    result = run(cluster_lock, token="a")
+    assert result["failed"] is True
+    assert str(lock) in result["msg"]
+    assert lock.read_text() == '{"token": '
+
+
+def test_every_key_that_is_returned_is_documented(run: Run) -> None:
+    documented = set(yaml.safe_load(cluster_lock.RETURN))
+    keys = set(run(cluster_lock, token="a", owner="Alice"))
+    keys |= set(run(cluster_lock, token="b", owner="Bob"))
+    assert keys - {"changed", "failed", "msg", "invocation"} == documented
+
+
+def test_a_swap_is_noted_and_ends_with_its_lock(run: Run, tmp_path: Path) -> None:
+    at = run(cluster_lock, token="a", owner="Alice")["at"]
+    swap = {"swap": "1", "token": "a"}
+    begun = run(swap_journal, phase="stop", since=at, entry={"recipe": "x"}, **swap)
+    assert begun["journal"]["phase"] == "stop"
+    assert begun["interrupted"] == {}
+    details = [{"phase": "stop old", "seconds": 2.0}]
+    assert run(swap_journal, phase="start", details=details, **swap)["journal"]["phase"] == "start"
+    ended = run(swap_journal, result="complete", release=True, **swap)
+    assert "stop old 2.0 s, start 0.0 s" in ended["told"]
+    assert not (tmp_path / "state" / "lock.json").exists()
+    assert kept(tmp_path, "swap.json")["result"] == "complete"
+    history = (tmp_path / "state" / "swaps.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in history] == ["1"]
+    documented = set(yaml.safe_load(swap_journal.RETURN)) - {"lost"}
+    assert set(ended) - {"changed", "invocation"} == documented
+
+
+def test_a_swap_whose_lock_was_taken_over_writes_nothing_more(run: Run, tmp_path: Path) -> None:
+    run(cluster_lock, token="a", owner="Alice")
+    run(swap_journal, swap="1", token="a", phase="stop", entry={"recipe": "x"})
+    run(cluster_lock, token="b", owner="Bob", force=True)
+    lost = run(swap_journal, swap="1", token="a", phase="start")
+    assert (lost["failed"], lost["lost"]) == (True, True)
+    assert "it is now that of Bob" in lost["msg"]
+    assert kept(tmp_path, "swap.json")["phase"] == "stop"
+
+
+def test_a_swap_that_was_cut_off_is_told_to_the_next_and_kept(run: Run, tmp_path: Path) -> None:
+    run(cluster_lock, token="a", owner="Alice")
+    run(swap_journal, swap="1", token="a", phase="stop", entry={"recipe": "x"})
+    second = run(swap_journal, swap="2", token="a", phase="stop", entry={"recipe": "y"})
+    assert (second["interrupted"]["recipe"], second["interrupted"]["result"]) == (
+        "x",
+        "interrupted",
+    )
+    history = (tmp_path / "state" / "swaps.jsonl").read_text().splitlines()
+    assert [json.loads(line)["result"] for line in history] == ["interrupted"]
