@@ -71,6 +71,10 @@ models:
       quants: []
       config_path: /ai/cache/huggingface/hub/models--Qwen--Qwen3-1.7B/snapshots/70d244cc/config.json
       links_to: ""
+      users:
+        - pid: 4711
+          process: vllm
+          serves: true
       revisions:
         - revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
           refs: [main]
@@ -106,7 +110,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, facts
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, facts, users
 
 
 def main() -> None:
@@ -124,9 +128,10 @@ def main() -> None:
         if not os.path.isabs(path):
             module.fail_json(msg="%s is not an absolute path" % path)
     found = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
+    running = users.processes()
     module.exit_json(
         changed=False,
-        models=[facts.model(one, module.params["files"]) for one in found.models],
+        models=[facts.model(one, running, module.params["files"]) for one in found.models],
         ignored=[{"path": path, "reason": reason} for path, reason in found.ignored],
         disks=facts.disks([home, *directories]),
         memory=facts.memory(),

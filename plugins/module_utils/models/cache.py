@@ -253,12 +253,12 @@ def _hub_revision(
     folder = os.path.join(model, "snapshots", revision)
     files, strays = [], []
     for path, entry in _walk(folder):
-        if not entry.is_symlink():
+        if not path.isprintable():
+            strays.append("%s has a name that no file of the hub has" % _printable(path))
+        elif not entry.is_symlink():
             with suppress(OSError):
                 files.append(File(path, entry.stat(follow_symlinks=False).st_size))
-            continue
-        blob = _blob_of(entry.path, model)
-        if blob is None:
+        elif (blob := _blob_of(entry.path, model)) is None:
             strays.append("%s is a link that leads out of the cache" % path)
         else:
             files.append(File(path, blobs.get(blob, MISSING), blob))
@@ -413,10 +413,14 @@ def _printable(text: str) -> str:
 
 def _directory_model(path: str, now: float) -> Model:
     linked = os.path.realpath(path) if os.path.islink(path) else ""
-    files = []
+    files: list[File] = []
+    strays: list[str] = []
     inodes: dict[int, int] = {}
     newest = 0.0
     for name, entry in _walk(path):
+        if not name.isprintable():
+            strays.append("%s has a name that no file of a model has" % _printable(name))
+            continue
         try:
             found = entry.stat()
         except OSError:
@@ -432,7 +436,7 @@ def _directory_model(path: str, now: float) -> Model:
     # `hf download --local-dir` keeps its unfinished files in .cache; rsync gives them a dot.
     partial = [one.path for one in files if one.path.endswith(INCOMPLETE)]
     model = [one for one in files if not one.path.startswith(".") and "/." not in one.path]
-    revision = _judged("", path, (), model, ())
+    revision = _judged("", path, (), model, strays)
     if partial:
         told = "%d of its files have not been downloaded to the end" % len(partial)
         revision = _with_problem(revision, told)

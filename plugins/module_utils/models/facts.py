@@ -10,10 +10,14 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import Model, Revision
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Process, users_of
 
 
-def model(found: Model, with_files: bool) -> dict[str, Any]:
-    """What the module model_info tells of one model; its top level is about what is served."""
+def model(found: Model, running: Sequence[Process], with_files: bool) -> dict[str, Any]:
+    """What the module model_info tells of one model; its top level is about what is served.
+
+    running: the processes among which its users are.
+    """
     current = found.current
     told: dict[str, Any] = {
         "name": found.name,
@@ -28,6 +32,10 @@ def model(found: Model, with_files: bool) -> dict[str, Any]:
         "quants": [asdict(one) for one in current.quants] if current else [],
         "config_path": _config_path(current),
         "links_to": found.links_to,
+        "users": [
+            {"pid": one.pid, "process": one.name, "serves": one.serves}
+            for one in users_of(running, found.name, [found.path])
+        ],
         "revisions": [_revision(one, with_files) for one in found.revisions],
     }
     if with_files:

@@ -181,6 +181,11 @@ def replace_the_folder_by_a_file(folder: Path) -> None:
     (folder / "snapshots").write_text("")
 
 
+def add_a_name_that_is_no_text(folder: Path) -> None:
+    name = os.fsencode(folder / "snapshots" / ("a" * 40)) + b"/\xff\n"
+    os.symlink(b"../../blobs/x", name)
+
+
 @pytest.mark.parametrize(
     ("harm", "problems"),
     [
@@ -189,6 +194,7 @@ def replace_the_folder_by_a_file(folder: Path) -> None:
         (lose_the_blobs, ["config.json is missing", "model.safetensors is missing"]),
         (lead_out, ["config.json is a link that leads out of the cache"]),
         (replace_the_folder_by_a_file, ["it has no files"]),
+        (add_a_name_that_is_no_text, ["\\udcff\\n has a name that no file of the hub has"]),
     ],
 )
 def test_a_half_deleted_model_says_what_it_lacks(
