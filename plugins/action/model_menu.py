@@ -40,6 +40,7 @@ class ActionModule(ActionBase):
                 "recipe_paths": {"type": "list", "elements": "path", "default": []},
                 "report_dir": {"type": "path", "default": ""},
                 "show": {"type": "bool", "default": True},
+                "tables": {"type": "dict", "default": {}},
             }
         )
         hosts = variables.get("ansible_play_hosts_all", [])
@@ -51,6 +52,7 @@ class ActionModule(ActionBase):
             recipes,
             {node: _why(told[node].get(DISKS)) for node in hosts if node not in nodes},
             datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+            options["tables"],
         )
         written: list[str] = []
         if options["report_dir"]:
@@ -80,7 +82,7 @@ def node_of(variables: Mapping[str, Any]) -> Node | None:
         return None
     workloads = variables.get(WORKLOADS)
     containers = workloads.get("containers") if isinstance(workloads, Mapping) else None
-    return Node(disks["models"], containers, disks["ignored"])
+    return Node(disks["models"], containers, disks["ignored"], int(disks.get("memory", 0)))
 
 
 def _why(disks: Any) -> str:

@@ -40,6 +40,11 @@ options:
     description: Tell every file and blob as well.
     type: bool
     default: false
+  configs:
+    description:
+      - Return C(config.json) and C(hf_quant_config.json) as well, from which the shape was read.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -69,7 +74,16 @@ models:
       revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
       format: safetensors
       quants: []
-      config_path: /ai/cache/huggingface/hub/models--Qwen--Qwen3-1.7B/snapshots/70d244cc/config.json
+      shape:
+        architecture: Qwen3ForCausalLM
+        model_type: qwen3
+        kind: text
+        dtype: bf16
+        quantisation: []
+        context: 40960
+        moe: false
+        vision: false
+      shape_problem: ""
       links_to: ""
       users:
         - pid: 4711
@@ -120,6 +134,7 @@ def main() -> None:
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
             "name": {"type": "str"},
             "files": {"type": "bool", "default": False},
+            "configs": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -128,10 +143,11 @@ def main() -> None:
         if not os.path.isabs(path):
             module.fail_json(msg="%s is not an absolute path" % path)
     found = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
-    running = users.processes()
+    running = users.Users(users.processes())
+    wanted = module.params["files"], module.params["configs"]
     module.exit_json(
         changed=False,
-        models=[facts.model(one, running, module.params["files"]) for one in found.models],
+        models=[facts.model(one, running, *wanted) for one in found.models],
         ignored=[{"path": path, "reason": reason} for path, reason in found.ignored],
         disks=facts.disks([home, *directories]),
         memory=facts.memory(),

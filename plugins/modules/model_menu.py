@@ -38,6 +38,12 @@ options:
     description: Print the table.
     type: bool
     default: true
+  tables:
+    description:
+      - Rules of inference that come before the bundled ones, by which it is told what fits.
+        C(docs/contracts/recipe.md) describes them.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -66,6 +72,16 @@ models:
       size: 4079409664
       format: safetensors
       quants: []
+      shape:
+        architecture: Qwen3ForCausalLM
+        model_type: qwen3
+        kind: text
+        dtype: bf16
+        quantisation: []
+        context: 40960
+        moe: false
+        vision: false
+      fits: solo
       nodes: [spark1, spark2]
       missing_on: []
       same_revision: true

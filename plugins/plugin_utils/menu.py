@@ -13,12 +13,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.shape import config_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.architecture import (
+    ArchitectureError,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import (
     places_of,
     recipes_in,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import (
+    Inference,
+    InferenceError,
+    infer,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import read
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory_fit import NodeMemory
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.rules import TableError
 from ansible_collections.dgxspark.suite.plugins.plugin_utils import page
 
 VERSION = 1
@@ -46,21 +57,29 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Node:
-    """What one node said: models of model_info, containers of workload_info, None if not known."""
+    """What one node said: models of model_info, containers of workload_info, None if not known.
+
+    memory: bytes, 0 where not known.
+    """
 
     models: Sequence[Mapping[str, Any]]
     containers: Sequence[Mapping[str, Any]] | None = None
     ignored: Sequence[Mapping[str, str]] = ()
+    memory: int = 0
 
 
 @dataclass(frozen=True)
 class Menu:
-    """nodes: those that answered. unknown: node -> why nothing is known of it."""
+    """nodes: those that answered. unknown: node -> why nothing is known of it.
+
+    tables: rules of inference that come before the bundled ones.
+    """
 
     nodes: Mapping[str, Node]
     recipes: Sequence[Recipe]
     unknown: Mapping[str, str] = field(default_factory=dict)
     generated: str = ""
+    tables: Mapping[str, Any] | None = None
 
     def rows(self) -> list[Row]:
         """A row for each model, by name; those of the cache first."""
@@ -83,6 +102,8 @@ class Menu:
             "size": first["size"],
             "format": first["format"],
             "quants": [one["name"] for one in first["quants"] if one["complete"]],
+            "shape": first["shape"],
+            "fits": self._fits(first),
             "nodes": whole,
             "missing_on": [node for node in self.nodes if node not in whole],
             "same_revision": len({_identity(on[node]) for node in whole}) < 2,
@@ -97,6 +118,29 @@ class Menu:
                 for node, model in on.items()
             },
         }
+
+    def _fits(self, model: Mapping[str, Any]) -> str:
+        if not model["complete"]:
+            return "unknown"
+        try:
+            inferred = self.inference(model)
+        except (InferenceError, ArchitectureError, TableError):
+            return "unknown"
+        if inferred.fit.fits is None:
+            return "unknown"
+        return ("solo" if inferred.nodes == 1 else "cluster") if inferred.fit.fits else "no"
+
+    def inference(self, model: Mapping[str, Any], **given: Any) -> Inference:
+        """The recipe that a model of model_info would get. given: further arguments of infer.
+
+        Raises InferenceError, ArchitectureError or TableError.
+        """
+        memory = [NodeMemory(node.memory, 0, name) for name, node in self.nodes.items()]
+        known = [one for one in memory if one.total_bytes]
+        name, weights = repository(model)
+        return infer(
+            config_of(model["configs"]), name, known, self.tables, weights_bytes=weights, **given
+        )
 
     def _serving(self, name: str, on: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
         by_name: dict[str, Recipe] = {}
@@ -116,10 +160,26 @@ class Menu:
                 yield {"node": node, "recipe": "", "process": process}
 
 
+def repository(model: Mapping[str, Any]) -> tuple[str, int | None]:
+    """What a recipe calls a model of model_info, and the bytes of its files where that is GGUF.
+
+    Of several quantisations it is the smallest: whether any fits is asked.
+    """
+    quants = [one for one in model["quants"] if one["complete"]]
+    if model["format"] != "gguf" or not quants:
+        return model["name"], None
+    least = min(quants, key=lambda one: (one["size"], one["name"]))
+    if model["kind"] == "hub":
+        return f"{model['name']}:{least['name']}", least["size"]
+    return os.path.join(model["path"], least["files"][0]), least["size"]
+
+
 def serves(model: str, name: str) -> bool:
     """Whether a recipe for model serves what is called name; repo:QUANT is in repo."""
     if name.startswith("/"):
-        return os.path.normpath(model) == name if model else False
+        # Of a folder with GGUF files, a recipe names one.
+        path = os.path.normpath(model) if model else ""
+        return path == name or (path.endswith(".gguf") and os.path.dirname(path) == name)
     return model.partition(":")[0] == name
 
 
@@ -168,28 +228,40 @@ def size(number: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
-HEADS = ("model", "size", "format", "on", "revision", "recipe", "served")
+HEADS = ("model", "size", "format", "context", "on", "revision", "fits", "recipe", "served")
 
 
 def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
     """One row in words, a cell for each of HEADS. nodes: those that answered."""
     where = "all" if len(row["nodes"]) == len(nodes) else ", ".join(row["nodes"])
     same = "same" if row["same_revision"] else "differs"
-    quants = ", ".join(row["quants"])
+    shape = row["shape"] or {}
     return tuple(
         map(
             shown,
             (
                 row["name"],
                 size(row["size"]),
-                f"{row['format']} {quants}" if quants else row["format"],
+                " ".join(_kind(row)),
+                f"{shape['context']}" if shape.get("context") else "-",
                 where,
                 same if len(row["nodes"]) > 1 else "-",
+                {"no": "not at all", "unknown": "?"}.get(row["fits"], row["fits"]),
                 ", ".join(row["recipes"]) or "needs setup",
                 ", ".join(_served(row)) or "-",
             ),
         )
     )
+
+
+def _kind(row: Row) -> list[str]:
+    """Format, number format, and what is special: safetensors fp8 moe vision."""
+    shape = row["shape"] or {}
+    kind = shape.get("kind", "text")
+    special = [name for name in ("moe", "vision") if shape.get(name)]
+    numbers = row["quants"] or shape.get("quantisation") or [shape.get("dtype", "")]
+    words = [row["format"], ", ".join(numbers), *special, "" if kind == "text" else kind]
+    return [word for word in words if word]
 
 
 def _served(row: Row) -> list[str]:

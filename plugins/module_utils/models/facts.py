@@ -10,15 +10,21 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import Model, Revision
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Process, users_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.shape import documents, shape
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Users
 
 
-def model(found: Model, running: Sequence[Process], with_files: bool) -> dict[str, Any]:
+def model(
+    found: Model, users: Users, with_files: bool = False, with_configs: bool = False
+) -> dict[str, Any]:
     """What the module model_info tells of one model; its top level is about what is served.
 
-    running: the processes among which its users are.
+    users: finds its users. with_files: every file and blob as well;
+    with_configs: the documents that its shape was read from.
     """
     current = found.current
+    read, unreadable = documents(current) if current else ({}, "")
+    told_shape, why = shape(read, {one.path for one in current.files} if current else ())
     told: dict[str, Any] = {
         "name": found.name,
         "kind": found.kind,
@@ -30,23 +36,21 @@ def model(found: Model, running: Sequence[Process], with_files: bool) -> dict[st
         "revision": current.revision if current else "",
         "format": current.format if current else "none",
         "quants": [asdict(one) for one in current.quants] if current else [],
-        "config_path": _config_path(current),
+        "shape": told_shape,
+        "shape_problem": unreadable or why,
         "links_to": found.links_to,
         "users": [
             {"pid": one.pid, "process": one.name, "serves": one.serves}
-            for one in users_of(running, found.name, [found.path])
+            for one in users.of(found.name, [found.path])
         ],
         "revisions": [_revision(one, with_files) for one in found.revisions],
     }
+    if with_configs:
+        told["configs"] = dict(read)
     if with_files:
         told["blobs"] = dict(found.blobs)
         told["unfinished"] = list(found.unfinished)
     return told
-
-
-def _config_path(revision: Revision | None) -> str:
-    names = {one.path for one in revision.files if one.size > 0} if revision else set()
-    return os.path.join(revision.path, "config.json") if revision and "config.json" in names else ""
 
 
 def _revision(one: Revision, with_files: bool) -> dict[str, Any]:

@@ -73,9 +73,32 @@ def _line_of(pid: int, proc: str) -> Iterator[int]:
             return
 
 
-def users_of(running: Sequence[Process], name: str, paths: Collection[str]) -> list[Process]:
-    """Those that name a model: its repository, also as repo:QUANT, or what is in one of paths."""
-    return [one for one in running if any(_means(word, name, paths) for word in _values(one.argv))]
+class Users:
+    """Finds a model's users among many processes, however many models are asked for."""
+
+    def __init__(self, running: Sequence[Process]) -> None:
+        self._by_name: dict[str, list[Process]] = {}
+        self._by_path: dict[str, list[Process]] = {}
+        for process in running:
+            for word in set(_values(process.argv)):
+                if word.startswith("/"):
+                    for path in _and_parents(os.path.normpath(word)):
+                        self._by_path.setdefault(path, []).append(process)
+                else:
+                    self._by_name.setdefault(word.partition(":")[0], []).append(process)
+
+    def of(self, name: str, paths: Collection[str]) -> list[Process]:
+        """Those that name it: its repository, also as repo:QUANT, or what is in one of paths."""
+        found = {one.pid: one for one in self._by_name.get(name, ())}
+        for path in paths:
+            found.update((one.pid, one) for one in self._by_path.get(path, ()))
+        return [found[pid] for pid in sorted(found)]
+
+
+def _and_parents(path: str) -> Iterator[str]:
+    while path != "/":
+        yield path
+        path = os.path.dirname(path)
 
 
 def _values(argv: Sequence[str]) -> Iterator[str]:
@@ -83,11 +106,3 @@ def _values(argv: Sequence[str]) -> Iterator[str]:
         yield word
         if word.startswith("-") and "=" in word:
             yield word.partition("=")[2]
-
-
-def _means(word: str, name: str, paths: Collection[str]) -> bool:
-    if word == name or word.partition(":")[0] == name:
-        return True
-    return word.startswith("/") and any(
-        word == path or word.startswith(path + "/") for path in paths
-    )

@@ -24,6 +24,8 @@ MODEL = {
     "format": "safetensors",
     "quants": [],
     "users": [],
+    "shape": None,
+    "configs": {},
 }
 DISKS = {"models": [MODEL], "ignored": []}
 
@@ -67,7 +69,10 @@ def test_nodes_recipes_and_what_is_not_known_come_together(tmp_path: Path) -> No
     )
     assert status == 0, said
     assert "ROWS 1" in said
-    assert "dgxspark/tiny-qwen3  5 B   safetensors  all  -         mine, lab-tiny" in said
+    assert (
+        "dgxspark/tiny-qwen3  5 B   safetensors  -        all  -         ?     mine, lab-tiny"
+        in said
+    )
     assert "spark2: no Python" in said
     assert "spark3: not reached" in said
     assert "broken.yaml" in said

@@ -15,6 +15,19 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import facts
 from ansible_collections.dgxspark.suite.plugins.modules import model_info
 
+CONFIG = json.dumps(
+    {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "vocab_size": 512,
+        "max_position_embeddings": 4096,
+    }
+)
+
 RunModule = t.Callable[..., dict[str, t.Any]]
 
 
@@ -25,7 +38,7 @@ def home(tmp_path: Path) -> Path:
     for part in (snapshot, folder / "blobs", folder / "refs"):
         part.mkdir(parents=True)
     (folder / "refs" / "main").write_text("a" * 40)
-    for name, data in (("config.json", "{}"), ("model.safetensors", "weights")):
+    for name, data in (("config.json", CONFIG), ("model.safetensors", "weights")):
         (folder / "blobs" / name.encode().hex()).write_text(data)
         (snapshot / name).symlink_to(f"../../blobs/{name.encode().hex()}")
     (tmp_path / "home" / "hub" / "models--bad name").mkdir()
@@ -52,12 +65,13 @@ def test_models_of_both_kinds_are_told(run_module: RunModule, home: Path, check_
     result = run_module(_ansible_check_mode=check_mode)
     assert result["changed"] is False
     assert [(one["name"], one["size"], one["complete"]) for one in result["models"]] == [
-        ("org/one", 9, True),
+        ("org/one", len(CONFIG) + 7, True),
         (f'{home}/own/it\'s a "tune"', 1, True),
     ]
     first, second = result["models"]
-    assert first["config_path"] == f"{first['path']}/snapshots/{'a' * 40}/config.json"
-    assert second["config_path"] == ""
+    assert first["shape"]["architecture"] == "LlamaForCausalLM"
+    assert first["shape"]["context"] == 4096
+    assert (second["shape"], second["shape_problem"]) == (None, "")
     assert [one["name"] for one in second["quants"]] == ["Q8_0"]
     assert [one["reason"] for one in result["ignored"]] == ["it has no repository's name"]
     assert result["disks"][0]["free"] > 0
@@ -70,6 +84,24 @@ def test_files_are_told_when_asked_for(run_module: RunModule) -> None:
     assert [one["path"] for one in revision["files"]] == ["config.json", "model.safetensors"]
     assert {one["blob"]: one["size"] for one in revision["files"]} == model["blobs"]
     assert model["unfinished"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "[" * 100_000, '{"architectures": 5}', '{"num_hidden_layers": "many"}', "null"],
+)
+def test_a_config_that_is_none_is_told_and_the_model_listed(
+    run_module: RunModule, home: Path, text: str
+) -> None:
+    (next(home.glob("home/hub/*/blobs")) / b"config.json".hex()).write_text(text)
+    (model,) = run_module(name="org/one")["models"]
+    assert model["shape"] is None
+    assert "config.json" in model["shape_problem"]
+
+
+def test_the_documents_are_returned_when_asked_for(run_module: RunModule) -> None:
+    (model,) = run_module(name="org/one", configs=True)["models"]
+    assert model["configs"] == {"config.json": json.loads(CONFIG)}
 
 
 @pytest.mark.parametrize("arguments", [{"hf_home": "hub"}, {"directories": ["models"]}])

@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
     Node,
     Recipe,
     all_recipes,
+    repository,
     serves,
     size,
     to_html,
@@ -28,6 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
     write,
 )
 
+ROOT = Path(__file__).resolve().parents[4]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = '/ai/models/<script>document.body.dataset.pwned = 1</script> & "it\'s"'
 
@@ -46,6 +48,8 @@ def model(name: str, **told: Any) -> dict[str, Any]:
         "format": "safetensors",
         "quants": [],
         "users": [],
+        "shape": {"context": 4096, "kind": "text", "dtype": "bf16", "quantisation": ["fp8"]},
+        "configs": {},
         **told,
     }
 
@@ -78,8 +82,8 @@ MENU = Menu(
                     "org/gguf",
                     format="gguf",
                     quants=[
-                        {"name": "Q4_K_M", "complete": True},
-                        {"name": "Q8_0", "complete": False},
+                        {"name": "Q4_K_M", "complete": True, "size": 5, "files": ["a.gguf"]},
+                        {"name": "Q8_0", "complete": False, "size": 0, "files": ["b.gguf"]},
                     ],
                 ),
                 model("org/none", users=[{"pid": 1, "process": "vllm", "serves": True}]),
@@ -155,6 +159,39 @@ def test_every_cell_of_a_row(name: str, expected: dict[str, Any]) -> None:
     assert {key: found[key] for key in expected} == expected
 
 
+CONFIG = ROOT / "tests" / "unit" / "fixtures" / "models"
+
+
+@pytest.mark.parametrize(
+    ("fixture", "nodes", "fits"),
+    [
+        ("qwen3-1.7b", 1, "solo"),
+        ("qwen3-1.7b", 2, "solo"),
+        ("llama-3.1-70b-fp8", 2, "solo"),
+        ("qwen3-235b-a22b-nvfp4", 1, "no"),
+        ("qwen3-235b-a22b-nvfp4", 2, "cluster"),
+    ],
+)
+def test_what_fits_follows_from_the_config_and_the_nodes(
+    fixture: str, nodes: int, fits: str
+) -> None:
+    configs = {path.name: json.loads(path.read_text()) for path in (CONFIG / fixture).iterdir()}
+    node = Node([model("org/x", configs=configs)], memory=130_000_000_000)
+    menu = Menu({f"spark{number}": node for number in range(nodes)}, [])
+    assert row("org/x", menu)["fits"] == fits
+
+
+def test_a_gguf_model_is_judged_by_its_smallest_quantisation() -> None:
+    quants = [
+        {"name": name, "complete": True, "size": size, "files": [f"a-{name}.gguf"]}
+        for name, size in (("Q8_0", 900 << 30), ("Q2_K", 1 << 30))
+    ]
+    told = model("org/a-GGUF", format="gguf", quants=quants)
+    assert repository(told) == ("org/a-GGUF:Q2_K", 1 << 30)
+    own = model("/m/a", format="gguf", quants=quants, path="/m/a")
+    assert repository(own) == ("/m/a/a-Q2_K.gguf", 1 << 30)
+
+
 def test_rows_come_by_name_those_of_the_cache_first() -> None:
     names = [one["name"] for one in MENU.rows()]
     assert names == [*sorted(names[:-1]), "/ai/models/tune"]
@@ -199,21 +236,33 @@ def test_sizes_as_people_read_them(number: int, text: str) -> None:
 
 def test_the_table_lists_what_is_whole_and_tells_the_rest_below() -> None:
     lines = to_text(MENU).splitlines()
-    assert lines[0].split() == ["MODEL", "SIZE", "FORMAT", "ON", "REVISION", "RECIPE", "SERVED"]
+    assert lines[0].split() == [
+        "MODEL",
+        "SIZE",
+        "FORMAT",
+        "CONTEXT",
+        "ON",
+        "REVISION",
+        "FITS",
+        "RECIPE",
+        "SERVED",
+    ]
     cells = [re.split(r" {2,}", line) for line in lines[1:6]]
     assert cells == [
-        ["org/gguf", "3.0 GiB", "gguf Q4_K_M", "spark2", "-", "gguf", "-"],
-        ["org/none", "3.0 GiB", "safetensors", "spark2", "-", "needs setup", "vllm on spark2"],
+        ["org/gguf", "3.0 GiB", "gguf Q4_K_M", "4096", "spark2", "-", "?", "gguf", "-"],
         [
-            "org/qwen",
-            "3.0 GiB",
-            "safetensors",
-            "all",
-            "differs",
+            *("org/none", "3.0 GiB", "safetensors fp8", "4096", "spark2", "-", "?"),
+            *("needs setup", "vllm on spark2"),
+        ],
+        [
+            *("org/qwen", "3.0 GiB", "safetensors fp8", "4096", "all", "differs", "?"),
             *("qwen, qwen-fast", "qwen on spark1"),
         ],
-        ["org/read", "3.0 GiB", "safetensors", "spark2", "-", "needs setup", "-"],
-        ["/ai/models/tune", "3.0 GiB", "safetensors", "spark1", "-", "tune", "-"],
+        [
+            *("org/read", "3.0 GiB", "safetensors fp8", "4096", "spark2", "-", "?"),
+            *("needs setup", "-"),
+        ],
+        ["/ai/models/tune", "3.0 GiB", "safetensors fp8", "4096", "spark1", "-", "?", "tune", "-"],
     ]
     assert lines[6:] == [
         "",

@@ -11,8 +11,8 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import (
     Process,
+    Users,
     processes,
-    users_of,
 )
 
 PATHS = ["/ai/hub/models--org--name", "/ai/models/it's mine"]
@@ -34,7 +34,7 @@ PATHS = ["/ai/hub/models--org--name", "/ai/models/it's mine"]
     ],
 )
 def test_who_names_a_model_uses_it(argv: list[str], uses: bool) -> None:
-    found = users_of([Process(1, "x", argv)], "org/name", PATHS)
+    found = Users([Process(1, "x", argv)]).of("org/name", PATHS)
     assert bool(found) == uses
 
 
@@ -55,7 +55,7 @@ def test_a_server_is_told_from_other_programs(argv: list[str], serves: bool) -> 
 def test_real_processes_are_seen_and_ones_own_are_not() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()", "org/name"], stdin=-1) as other:
         try:
-            (found,) = users_of(processes(), "org/name", [])
+            (found,) = Users(processes()).of("org/name", [])
             assert found.pid == other.pid
             assert os.getpid() not in {one.pid for one in processes()}
         finally:
