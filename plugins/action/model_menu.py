@@ -71,6 +71,9 @@ class ActionModule(ActionBase):
             "changed": False,
             "models": menu.rows(),
             "unknown": dict(menu.unknown),
+            "inferred": [
+                {"path": one.path, "model": one.inferred} for one in recipes if one.inferred
+            ],
             "warnings": [f"recipe passed over: {one}" for one in unusable],
         }
 

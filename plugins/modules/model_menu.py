@@ -99,6 +99,14 @@ models:
           problems: []
           revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
           size: 4079409664
+inferred:
+  description: The recipes that were inferred for a model; all others are a person's.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - path: /home/alice/recipes/qwen3-1.7b.yaml
+      model: Qwen/Qwen3-1.7B
 unknown:
   description: The nodes of which nothing is known, with the reason.
   returned: success

@@ -22,6 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery im
     recipes_in,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import (
+    INFERRED,
     Inference,
     InferenceError,
     infer,
@@ -47,12 +48,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as far as the menu needs it. label: what a person types to mean it."""
+    """A recipe as far as the menu needs it. label: what a person types to mean it.
+
+    inferred: the model for which it was inferred; empty for a person's own.
+    """
 
     name: str
     label: str
     path: str
     model: str
+    inferred: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,8 @@ def all_recipes(search_paths: Sequence[str]) -> tuple[list[Recipe], list[str]]:
                 continue
             hidden = any(one.name == recipe.name for one in recipes)
             label = found.label if hidden else recipe.name
-            recipes.append(Recipe(recipe.name, label, str(found.path), recipe.model))
+            inferred = str(recipe.metadata.get(INFERRED, ""))
+            recipes.append(Recipe(recipe.name, label, str(found.path), recipe.model, inferred))
     return recipes, unusable
 
 
