@@ -79,7 +79,7 @@ RETURN = r"""
 path:
   description: The file.
   returned: success
-  type: path
+  type: str
   sample: /home/alice/sparks/recipes/name.yaml
 written:
   description: Whether it was written now.
