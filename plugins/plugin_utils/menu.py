@@ -372,9 +372,7 @@ def to_html(menu: Menu) -> str:
 
 
 def _article(row: Row, menu: Menu) -> str:
-    told = [(head, text) for head, text in zip(HEADS, cells(row, list(menu.nodes)), strict=True)][
-        1:
-    ]
+    told = list(zip(HEADS, cells(row, list(menu.nodes)), strict=True))[1:]
     told += [
         (node, _why(one) if not one["complete"] else f"{one['path']} {one['revision']}".strip())
         for node, one in row["on"].items()
