@@ -11,6 +11,9 @@ author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
 short_description: Choose the node from which a model is copied to the others
+description:
+  - It is the first that has the model whole. Where nodes have different ones, a person has to say
+    which is right.
 options:
   _input:
     description: For each node by name, what M(dgxspark.suite.model_info) returned of the model.
