@@ -1,0 +1,75 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a model may not be deleted from a cluster."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: model_refusals
+author:
+  - dgxspark.suite contributors (@dgxspark)
+version_added: 0.1.0
+short_description: Tell why a model may not be deleted from any node
+description:
+  - A model goes from all nodes or from none. This joins what speaks against it on any of them.
+options:
+  _input:
+    description: For each node by name, what M(dgxspark.suite.model_delete) returned in check mode.
+    type: dict
+    required: true
+  menu:
+    description: What M(dgxspark.suite.model_menu) returned.
+    type: dict
+    required: true
+  nodes:
+    description: All nodes that should have been reached.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Refuse
+  ansible.builtin.assert:
+    that: plans | dgxspark.suite.model_refusals(menu, ansible_play_hosts_all) == []
+"""
+
+RETURN = r"""
+_value:
+  description: The reasons, each with its node. Empty when all is well.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def model_refusals(
+    plans: Mapping[str, Mapping[str, Any]], menu: Mapping[str, Any], nodes: Sequence[str]
+) -> list[str]:
+    """The reasons; see DOCUMENTATION."""
+    return list(dict.fromkeys(_refusals(plans, menu, nodes)))
+
+
+def _refusals(
+    plans: Mapping[str, Mapping[str, Any]], menu: Mapping[str, Any], nodes: Sequence[str]
+) -> Iterator[str]:
+    for node in nodes:
+        if node not in plans or "plan_id" not in plans[node]:
+            yield f"{node}: it was not reached, and would keep the model; --limit leaves it out"
+    for row in menu["models"]:
+        for one in row["serving"]:
+            by = f"recipe {one['recipe']}" if one["recipe"] else one["process"]
+            yield f"{one['node']}: it is being served by {by}; playbooks/stop.yml stops a recipe"
+    for node, plan in plans.items():
+        for refusal in plan.get("refusals", ()):
+            yield f"{node}: {refusal}"
+
+
+class FilterModule:
+    """Registers the filter."""
+
+    def filters(self) -> dict[str, object]:
+        return {"model_refusals": model_refusals}

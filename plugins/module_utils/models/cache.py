@@ -1,0 +1,505 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The models on the disks of a node: the Hugging Face cache, and folders of one's own.
+
+Reads names, sizes and small JSON files, never weights, and changes nothing. Whatever cannot be
+understood is told (problems, ignored) instead of raised.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import (
+    PREFIX,
+    folder_of,
+    repo_of,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.weights import (
+    INDEX_SUFFIXES,
+    MISSING,
+    NONE,
+    Index,
+    Quant,
+    judge,
+    parse_index,
+)
+
+HUB = "hub"
+DIRECTORY = "directory"
+
+INCOMPLETE = ".incomplete"
+# What our own delete moves aside, and our own sync has not yet put in place.
+TRASH = ".dgxspark-trash"
+STAGE = ".dgxspark-sync"
+
+# A download that has not written for so long, in seconds, has been given up.
+QUIET_SECONDS = 300
+
+# The largest index seen is 16 MB, the largest config.json 1 MB.
+_JSON_BYTES = 64 << 20
+_REF_BYTES = 200
+_DEPTH = 8
+_FILES = 100_000
+# Folders of one's own: family/model/variant.
+_DIRECTORY_DEPTH = 3
+_DIRECTORIES = 10_000
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a model. blob: its content's name in the cache, empty outside of one.
+
+    size: bytes, MISSING where the name leads nowhere.
+    """
+
+    path: str
+    size: int
+    blob: str = ""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state of a model. revision: the hub's commit, empty for a folder of one's own.
+
+    refs: the branches and tags that mean it here. size: bytes, each blob once.
+    """
+
+    revision: str
+    path: str
+    refs: Sequence[str]
+    size: int
+    format: str
+    problems: Sequence[str]
+    quants: Sequence[Quant]
+    files: Sequence[File]
+
+    @property
+    def complete(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Model:
+    """What lies on a disk under one name.
+
+    name: org/name, or the path of a folder of one's own. size: bytes on disk, each blob once, with
+    those of downloads that have not ended. blobs: name -> size of everything in the cache's blobs.
+    unfinished: the blobs that are still missing, by the files that a download leaves behind.
+    links_to: the folder that this one is only a link to.
+    """
+
+    name: str
+    kind: str
+    path: str
+    size: int
+    downloading: bool
+    revisions: Sequence[Revision]
+    blobs: Mapping[str, int] = field(default_factory=dict)
+    unfinished: Sequence[str] = ()
+    links_to: str = ""
+
+    @property
+    def current(self) -> Revision | None:
+        """What is served where no revision is named: main, or else the newest that is whole."""
+        for revision in self.revisions:
+            if "main" in revision.refs:
+                return revision
+        whole = [one for one in self.revisions if one.complete]
+        return next(iter(whole or self.revisions), None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything in some places. ignored: (path, why it is not listed)."""
+
+    models: Sequence[Model]
+    ignored: Sequence[tuple[str, str]]
+
+
+def scan(
+    hub: str,
+    directories: Sequence[str],
+    name: str | None = None,
+    now: float | None = None,
+    locks: Collection[tuple[int, int]] | None = None,
+) -> Found:
+    """Look at a hub cache and at folders of one's own; name: only the model called so.
+
+    now: seconds since the epoch. locks: (device, inode) of all files that are locked now.
+    """
+    now = time.time() if now is None else now
+    held = held_locks() if locks is None else locks
+    models: list[Model] = []
+    ignored: list[tuple[str, str]] = []
+    for entry in _entries(hub, ignored) if _wants_hub(name) else ():
+        if not entry.name.startswith(PREFIX):
+            continue
+        repo = repo_of(entry.name)
+        if repo is None:
+            ignored.append((_printable(entry.path), "it has no repository's name"))
+        elif not entry.is_dir():
+            ignored.append((_printable(entry.path), "it is not a folder"))
+        elif name in (None, repo):
+            models.append(hub_model(hub, repo, now, held))
+    seen: set[tuple[int, int]] = set()
+    for root in directories:
+        for path in _model_folders(root, seen, ignored):
+            if name in (None, path):
+                models.append(_directory_model(path, now))
+    return Found(tuple(sorted(models, key=lambda one: (one.kind != HUB, one.name))), tuple(ignored))
+
+
+def _wants_hub(name: str | None) -> bool:
+    return name is None or not name.startswith("/")
+
+
+def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]]) -> Model:
+    """One repository of the cache, in whatever state its folder is."""
+    path = os.path.join(hub, folder_of(repo))
+    blobs, partial, newest = _blobs(os.path.join(path, "blobs"))
+    unfinished = sorted({name for name in map(_etag, partial) if name not in blobs})
+    refs = _refs(os.path.join(path, "refs"))
+    revisions = [
+        _hub_revision(path, entry.name, refs.get(entry.name, ()), blobs)
+        for entry in _newest_first(os.path.join(path, "snapshots"))
+    ]
+    revisions.extend(
+        _absent(path, revision, names)
+        for revision, names in sorted(refs.items())
+        if revision not in {one.revision for one in revisions}
+    )
+    if unfinished and revisions:
+        # Which revision a blob belongs to is not written down: that of the last download it is.
+        number = next((n for n, one in enumerate(revisions) if "main" in one.refs), 0)
+        told = "%d of its files have not been downloaded to the end" % len(unfinished)
+        revisions[number] = _with_problem(revisions[number], told)
+    plain = sum(one.size for rev in revisions for one in rev.files if not one.blob and one.size > 0)
+    staged, _partial, _newest = _blobs(os.path.join(path, STAGE))
+    downloading = bool(unfinished) and (
+        now - newest < QUIET_SECONDS or _is_locked(hub, repo, locks)
+    )
+    return Model(
+        repo,
+        HUB,
+        path,
+        plain + sum(sum(sizes.values()) for sizes in (blobs, partial, staged)),
+        downloading,
+        tuple(revisions),
+        blobs,
+        tuple(unfinished),
+        os.path.realpath(path) if os.path.islink(path) else "",
+    )
+
+
+def _etag(name: str) -> str:
+    """The blob that an unfinished file is to become: <etag>.incomplete, <etag>.<any>.incomplete."""
+    return name.partition(".")[0]
+
+
+def _blobs(folder: str) -> tuple[dict[str, int], dict[str, int], float]:
+    """Blobs and unfinished ones, name -> bytes on disk; when the latter were last written."""
+    whole: dict[str, int] = {}
+    partial: dict[str, int] = {}
+    newest = 0.0
+    seen: set[int] = set()
+    for entry in _entries(folder):
+        try:
+            found = entry.stat()
+        except OSError:
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            continue
+        size = 0 if found.st_ino in seen else found.st_size
+        seen.add(found.st_ino)
+        if entry.name.endswith(INCOMPLETE):
+            # Space is set aside beforehand by some downloaders.
+            partial[entry.name] = min(size, found.st_blocks * 512)
+            newest = max(newest, found.st_mtime)
+        else:
+            whole[entry.name] = size
+    return whole, partial, newest
+
+
+def _refs(folder: str) -> dict[str, list[str]]:
+    """Revision -> the names that mean it."""
+    refs: dict[str, list[str]] = {}
+    for name, entry in _walk(folder):
+        text = read_bytes(entry.path, _REF_BYTES)
+        revision = text.decode("ascii", "replace").strip() if text is not None else ""
+        if revision and revision.isalnum():
+            refs.setdefault(revision, []).append(name)
+    return refs
+
+
+def _newest_first(folder: str) -> list[os.DirEntry[str]]:
+    dated = []
+    for entry in _entries(folder):
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                dated.append((-entry.stat(follow_symlinks=False).st_mtime, entry.name, entry))
+    return [entry for _when, _name, entry in sorted(dated, key=lambda one: one[:2])]
+
+
+def _hub_revision(
+    model: str, revision: str, refs: Sequence[str], blobs: Mapping[str, int]
+) -> Revision:
+    folder = os.path.join(model, "snapshots", revision)
+    files, strays = [], []
+    for path, entry in _walk(folder):
+        if not path.isprintable():
+            strays.append("%s has a name that no file of the hub has" % _printable(path))
+        elif not entry.is_symlink():
+            with suppress(OSError):
+                files.append(File(path, entry.stat(follow_symlinks=False).st_size))
+        elif (blob := _blob_of(entry.path, model)) is None:
+            strays.append("%s is a link that leads out of the cache" % path)
+        else:
+            files.append(File(path, blobs.get(blob, MISSING), blob))
+    return _judged(revision, folder, refs, files, strays)
+
+
+def _blob_of(link: str, model: str) -> str | None:
+    """The name of the blob that a snapshot's link means; None if it means anything else."""
+    try:
+        target = os.readlink(link)
+    except OSError:
+        return None
+    where, name = os.path.split(os.path.normpath(os.path.join(os.path.dirname(link), target)))
+    blobs = os.path.join(model, "blobs")
+    inside = where == blobs or os.path.realpath(where) == os.path.realpath(blobs)
+    return name if inside else None
+
+
+def _judged(
+    revision: str, folder: str, refs: Sequence[str], files: Sequence[File], strays: Sequence[str]
+) -> Revision:
+    files = sorted(files, key=lambda one: one.path)
+    sizes = {one.path: one.size for one in files}
+    indexes = {
+        path: _index(os.path.join(folder, path))
+        for path, size in sizes.items()
+        if path.endswith(INDEX_SUFFIXES) and size != MISSING
+    }
+    verdict = judge(sizes, indexes)
+    unique = {one.blob or one.path: max(one.size, 0) for one in files}
+    return Revision(
+        revision,
+        folder,
+        tuple(refs),
+        sum(unique.values()),
+        verdict.format,
+        (*strays, *verdict.problems),
+        tuple(verdict.quants),
+        tuple(files),
+    )
+
+
+def _absent(model: str, revision: str, refs: Sequence[str]) -> Revision:
+    folder = os.path.join(model, "snapshots", revision)
+    return Revision(revision, folder, tuple(refs), 0, NONE, ("it has no files",), (), ())
+
+
+def _with_problem(one: Revision, problem: str) -> Revision:
+    return Revision(
+        one.revision,
+        one.path,
+        one.refs,
+        one.size,
+        one.format,
+        (*one.problems, problem),
+        one.quants,
+        one.files,
+    )
+
+
+def _index(path: str) -> Index | str:
+    try:
+        return parse_index(read_json(path))
+    except ValueError as error:
+        return str(error)
+
+
+def read_json(path: str) -> object:
+    """A JSON file of any origin. Raises ValueError that says why it is none."""
+    text = read_bytes(path, _JSON_BYTES)
+    if text is None:
+        raise ValueError("it cannot be read, or is larger than %d MiB" % (_JSON_BYTES >> 20))
+    try:
+        return json.loads(text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError("it is no JSON: %s" % str(error)[:100]) from None
+
+
+def read_bytes(path: str, limit: int) -> bytes | None:
+    """A regular file of at most limit bytes; None for anything else. Never waits for a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+            return None
+        parts = []
+        while part := os.read(descriptor, limit):
+            parts.append(part)
+        return b"".join(parts)[:limit]
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _model_folders(
+    root: str, seen: set[tuple[int, int]], ignored: list[tuple[str, str]]
+) -> Iterator[str]:
+    """Folders below root that hold a model; what is below such a folder belongs to it."""
+    pending = [(os.path.normpath(root), 0)]
+    visited = 0
+    while pending:
+        folder, depth = pending.pop()
+        visited += 1
+        if visited > _DIRECTORIES:
+            ignored.append((root, "it has more than %d folders" % _DIRECTORIES))
+            return
+        with suppress(OSError):
+            found = os.stat(folder)
+            if (found.st_dev, found.st_ino) in seen:
+                continue
+            if not os.path.islink(folder):
+                seen.add((found.st_dev, found.st_ino))
+        entries = list(_entries(folder, ignored))
+        if _holds_model({entry.name for entry in entries}):
+            if folder.isprintable():
+                yield folder
+            else:
+                ignored.append((_printable(folder), "its name has characters that no name has"))
+            continue
+        if depth < _DIRECTORY_DEPTH:
+            pending.extend(
+                (entry.path, depth + 1)
+                for entry in sorted(entries, key=_name, reverse=True)
+                if not entry.name.startswith((".", PREFIX)) and _is_folder(entry)
+            )
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _holds_model(names: Collection[str]) -> bool:
+    return "config.json" in names or any(name.endswith(".gguf") for name in names)
+
+
+def _printable(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def _directory_model(path: str, now: float) -> Model:
+    linked = os.path.realpath(path) if os.path.islink(path) else ""
+    files: list[File] = []
+    strays: list[str] = []
+    inodes: dict[int, int] = {}
+    newest = 0.0
+    for name, entry in _walk(path):
+        if not name.isprintable():
+            strays.append("%s has a name that no file of a model has" % _printable(name))
+            continue
+        try:
+            found = entry.stat()
+        except OSError:
+            files.append(File(name, MISSING))
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            continue
+        files.append(File(name, found.st_size))
+        if name.endswith((INCOMPLETE, ".part", ".aria2", ".tmp")):
+            newest = max(newest, found.st_mtime)
+        if not entry.is_symlink() and not linked:
+            inodes[found.st_ino] = found.st_size
+    # `hf download --local-dir` keeps its unfinished files in .cache; rsync gives them a dot.
+    partial = [one.path for one in files if one.path.endswith(INCOMPLETE)]
+    model = [one for one in files if not one.path.startswith(".") and "/." not in one.path]
+    revision = _judged("", path, (), model, strays)
+    if partial:
+        told = "%d of its files have not been downloaded to the end" % len(partial)
+        revision = _with_problem(revision, told)
+    downloading = bool(partial) and now - newest < QUIET_SECONDS
+    size = sum(inodes.values())
+    return Model(path, DIRECTORY, path, size, downloading, (revision,), links_to=linked)
+
+
+def _entries(
+    folder: str, ignored: list[tuple[str, str]] | None = None
+) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder; nothing where there is none, or where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if ignored is not None:
+            ignored.append((_printable(folder), error.strerror or str(error)))
+
+
+def _walk(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that is no folder, at any depth, by its path below folder; links are not entered."""
+    pending = [(folder, "", 0)]
+    count = 0
+    while pending:
+        where, below, depth = pending.pop()
+        for entry in _entries(where):
+            count += 1
+            if count > _FILES:
+                return
+            name = below + entry.name
+            is_folder = False
+            with suppress(OSError):
+                is_folder = entry.is_dir(follow_symlinks=False)
+            if not is_folder:
+                yield name, entry
+            elif depth < _DEPTH:
+                pending.append((entry.path, name + "/", depth + 1))
+
+
+def held_locks(proc: str = "/proc") -> set[tuple[int, int]]:
+    """(device, inode) of every file that somebody has locked now."""
+    found: set[tuple[int, int]] = set()
+    try:
+        with open(os.path.join(proc, "locks"), encoding="ascii", errors="replace") as stream:
+            for line in stream:
+                words = line.split()
+                with suppress(ValueError):
+                    where = next((word for word in words if word.count(":") == 2), "")
+                    major, minor, inode = where.split(":")
+                    found.add((os.makedev(int(major, 16), int(minor, 16)), int(inode)))
+    except OSError:
+        pass
+    return found
+
+
+def _is_locked(hub: str, repo: str, locks: Collection[tuple[int, int]]) -> bool:
+    """Whether somebody holds one of the locks under which huggingface_hub writes a blob."""
+    for entry in _entries(os.path.join(hub, ".locks", folder_of(repo))):
+        with suppress(OSError):
+            found = entry.stat()
+            if (found.st_dev, found.st_ino) in locks:
+                return True
+    return False

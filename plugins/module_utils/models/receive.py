@@ -1,0 +1,225 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take a model from another node: into a folder beside, verified by content, then put in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
+    Entry,
+    Manifest,
+    differs,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import folder_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import (
+    MODULE,
+    RSYNC,
+    USER,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
+
+# A source that says nothing for so long is gone, in seconds.
+_QUIET_SECONDS = 120
+
+
+class ReceiveError(Exception):
+    """The copy did not end; nothing that was there has changed, and the next run goes on."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a model goes. root: its folder; stage: where files are until they are verified."""
+
+    root: str
+    stage: str
+    in_hub: bool
+
+    @classmethod
+    def of(cls, manifest: Manifest, hub: str) -> Target:
+        """Raises ValueError for a name that has no folder."""
+        if manifest.kind == HUB:
+            root = os.path.join(hub, folder_of(manifest.name))
+            return cls(root, os.path.join(root, STAGE), True)
+        parent, name = os.path.split(manifest.name)
+        return cls(manifest.name, os.path.join(parent, STAGE, name), False)
+
+    def staged(self, entry: Entry) -> str:
+        return os.path.join(self.stage, entry.blob if self.in_hub else entry.path)
+
+    def place(self, entry: Entry) -> str:
+        """Where the content goes in the end."""
+        if self.in_hub:
+            return os.path.join(self.root, "blobs", entry.blob)
+        return os.path.join(self.root, entry.path)
+
+    def link(self, manifest: Manifest, entry: Entry) -> tuple[str, str]:
+        """The link of a snapshot, and what it says."""
+        link = os.path.join(self.root, "snapshots", manifest.revision, entry.path)
+        up = [".."] * (2 + entry.path.count("/"))
+        return link, os.path.join(*up, "blobs", entry.blob)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done.
+
+    entries: what has to be copied, each content once. size: its bytes. staged: those of them that
+    an earlier run has brought. links: (path, target) to be made. refs: (path, revision) to be
+    written. refusal: why nothing is done.
+    """
+
+    entries: Sequence[Entry] = ()
+    size: int = 0
+    staged: int = 0
+    links: Sequence[tuple[str, str]] = ()
+    refs: Sequence[tuple[str, str]] = ()
+    refusal: str = ""
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.entries or self.links or self.refs)
+
+
+def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
+    """Compare what is there with what is to be. verify: read what is there, not only its size."""
+    unique = {target.place(one): one for one in manifest.entries}
+    missing = [one for path, one in sorted(unique.items()) if not _has(path, one, verify)]
+    size = sum(one.size for one in missing)
+    staged = sum(min(_size(target.staged(one)), one.size) for one in missing)
+    if not target.in_hub:
+        refusal = ""
+        if missing and os.path.lexists(target.root):
+            names = ", ".join(one.path for one in missing[:3])
+            refusal = "%s is there and differs (%s): a person's folder is not overwritten" % (
+                target.root,
+                names,
+            )
+        return Plan(missing, size, staged, refusal=refusal)
+    links = [target.link(manifest, one) for one in manifest.entries]
+    refs = [(os.path.join(target.root, "refs", one), manifest.revision) for one in manifest.refs]
+    return Plan(
+        missing,
+        size,
+        staged,
+        [one for one in links if _link(one[0]) != one[1]],
+        [one for one in refs if _text(one[0]) != one[1]],
+    )
+
+
+def _has(path: str, entry: Entry, verify: bool) -> bool:
+    if _size(path) != entry.size:
+        return False
+    return not verify or not differs(path, entry)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1 if not os.path.exists(path) else 0
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(200).strip()
+    except OSError:
+        return ""
+
+
+def lacks_space(what: Plan, target: Target) -> str:
+    """Why there is not room for the rest; empty if there is."""
+    where = target.root
+    while not os.path.isdir(where):
+        where = os.path.dirname(where)
+    found = os.statvfs(where)
+    free = found.f_bavail * found.f_frsize
+    need = what.size - max(what.staged, 0)
+    return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
+
+
+def fetch(
+    what: Plan, target: Target, owner: Owner, address: str, port: int, secret: str, seconds: int
+) -> None:
+    """Copy into the stage; interrupted, the next one goes on there. ReceiveError, OSError."""
+    owner.make_folders(target.stage)
+    names = [one.blob if target.in_hub else one.path for one in what.entries]
+    host = "[%s]" % address if ":" in address else address
+    argv = (
+        *(RSYNC, "--files-from=-", "--from0", "--copy-links", "--inplace", "--partial"),
+        *("--timeout=%d" % _QUIET_SECONDS, "--contimeout=20", "--chmod=D0755,F0644"),
+        "rsync://%s@%s:%d/%s/" % (USER, host, port, MODULE),
+        target.stage + "/",
+    )
+    result = command.run(
+        owner.command(argv),
+        seconds,
+        stdin="".join("%s\0" % name for name in names),
+        env={"RSYNC_PASSWORD": secret},
+    )
+    if not result.ok:
+        # Its first words say what went wrong, the last only where in rsync.
+        first = next(iter(result.stderr.split("\n")), "").strip()[:300]
+        raise ReceiveError("rsync from %s: %s (%s)" % (address, result.describe(), first))
+
+
+def check(what: Plan, target: Target) -> None:
+    """Verify the stage by content; what is wrong is removed. Raises ReceiveError, OSError."""
+    for entry in what.entries:
+        path = target.staged(entry)
+        wrong = differs(path, entry)
+        if wrong:
+            os.unlink(path)
+            raise ReceiveError(
+                "%s arrived damaged, or is damaged at its source: %s" % (entry.path, wrong)
+            )
+
+
+def place(what: Plan, target: Target, owner: Owner) -> None:
+    """Put in place what has been verified; the links of a snapshot last. Raises OSError."""
+    if not target.in_hub:
+        if what.entries:
+            owner.make_folders(os.path.dirname(target.root))
+            os.rename(target.stage, target.root)
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(target.stage))
+        return
+    for entry in what.entries:
+        owner.make_folders(os.path.dirname(target.place(entry)))
+        os.replace(target.staged(entry), target.place(entry))
+    for path, text in what.links:
+        owner.make_folders(os.path.dirname(path))
+        _replace(path, text, os.symlink, owner)
+    for path, text in what.refs:
+        owner.make_folders(os.path.dirname(path))
+        _replace(path, text, _write, owner)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(target.stage)
+
+
+def _replace(path: str, text: str, make: Callable[[str, str], None], owner: Owner) -> None:
+    new = "%s.dgxspark-%d" % (path, os.getpid())
+    with suppress(FileNotFoundError):
+        os.unlink(new)
+    make(text, new)
+    owner.give(new)
+    os.replace(new, path)
+
+
+def _write(text: str, path: str) -> None:
+    with open(path, "x", encoding="utf-8") as stream:
+        stream.write(text)

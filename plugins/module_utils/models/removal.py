@@ -1,0 +1,227 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes from a node when a model is deleted there, why it may not, and its removal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
+    HUB,
+    TRASH,
+    Model,
+    Revision,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import folder_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Process
+
+_LINKS_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a plan is made from. leftovers: what an interrupted delete moved aside.
+
+    links: links from elsewhere that lead into the model. opened: processes that have files of it
+    open. locked: another run of ours works on it. writable: whether this user could remove it.
+    """
+
+    model: Model | None
+    leftovers: Sequence[str] = ()
+    users: Sequence[Process] = ()
+    links: Sequence[str] = ()
+    opened: Sequence[Process] = ()
+    locked: bool = False
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """folders, files: what goes, absolute. freed: bytes. refusals: why nothing may go."""
+
+    folders: Sequence[str] = ()
+    files: Sequence[str] = ()
+    freed: int = 0
+    refusals: Sequence[str] = ()
+
+    @property
+    def paths(self) -> list[str]:
+        return [*self.folders, *self.files]
+
+    @property
+    def id(self) -> str:
+        """Tells whether two plans remove the same."""
+        text = json.dumps([sorted(self.folders), sorted(self.files), self.freed])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan(seen: Seen, revision: str = "") -> Plan:
+    """Decide. revision: only this one goes, with the blobs that no other uses."""
+    model = seen.model
+    if model is None:
+        return Plan(tuple(seen.leftovers), refusals=() if seen.writable else (_NOT_WRITABLE,))
+    refusals = list(_refusals(seen, model))
+    chosen = [one for one in model.revisions if one.revision == revision] if revision else []
+    if revision and model.kind != HUB:
+        refusals.append("a folder of one's own has no revisions")
+    elif revision and not chosen:
+        there = ", ".join(one.revision for one in model.revisions) or "none"
+        refusals.append("there is no revision %s, there is: %s" % (revision, there))
+    if chosen and len(model.revisions) > 1:
+        folders, files, freed = _of_revision(model, chosen[0])
+    else:
+        folders, files, freed = [model.path], [], model.size
+    found = [*folders, *seen.leftovers]
+    return Plan(tuple(found), tuple(files), freed, tuple(refusals))
+
+
+_NOT_WRITABLE = "this user may not write there, or the file system is read-only"
+
+
+def _refusals(seen: Seen, model: Model) -> Iterator[str]:
+    if model.links_to:
+        yield "%s is only a link to %s" % (model.path, model.links_to)
+    if model.downloading:
+        yield "it is being downloaded"
+    if seen.locked:
+        yield "another run works on it"
+    for word, processes in (("is used by", seen.users), ("has files open in", seen.opened)):
+        for one in processes:
+            yield "it %s %s (pid %d)" % (word, one.name, one.pid)
+    if seen.links:
+        rest = len(seen.links) - _LINKS_TOLD
+        more = " and %d more" % rest if rest > 0 else ""
+        yield "links lead into it: %s%s" % (", ".join(seen.links[:_LINKS_TOLD]), more)
+    if not seen.writable:
+        yield _NOT_WRITABLE
+
+
+def _of_revision(model: Model, revision: Revision) -> tuple[list[str], list[str], int]:
+    others = {
+        file.blob for one in model.revisions if one is not revision for file in one.files
+    }  # fmt: skip
+    blobs = sorted({file.blob for file in revision.files} - others - {""})
+    blobs = [name for name in blobs if name in model.blobs]
+    files = [os.path.join(model.path, "refs", name) for name in revision.refs]
+    files += [os.path.join(model.path, "blobs", name) for name in blobs]
+    own = sum(file.size for file in revision.files if not file.blob and file.size > 0)
+    folder = revision.path
+    return (
+        [folder] if os.path.lexists(folder) else [],
+        files,
+        own + sum(model.blobs[name] for name in blobs),
+    )
+
+
+def observe(
+    hub: str,
+    directories: Sequence[str],
+    name: str,
+    running: Sequence[Process],
+    used: Sequence[Process],
+) -> Seen:
+    """Look at one model. running: all processes; used: those whose command line names it."""
+    held = cache.held_locks()
+    found = cache.scan(hub, directories, name, locks=held).models
+    model = found[0] if found else None
+    path = model.path if model else place(hub, name)
+    trash = os.path.join(os.path.dirname(path), TRASH)
+    leftovers = sorted(
+        os.path.join(trash, entry)
+        for entry in _listed(trash)
+        if entry.rpartition(".")[0] == os.path.basename(path)
+    )
+    if model is None:
+        return Seen(None, leftovers, writable=not leftovers or os.access(trash, os.W_OK))
+    return Seen(
+        model,
+        leftovers,
+        used,
+        sorted(_links_into(path, hub, directories)),
+        [one for one in running if one not in used and _has_open(one.pid, path)],
+        _inode(path) in held,
+        os.access(os.path.dirname(path), os.W_OK | os.X_OK) and os.access(path, os.W_OK | os.X_OK),
+    )
+
+
+def place(hub: str, name: str) -> str:
+    """Where a model of that name lies, or would."""
+    return os.path.normpath(name) if name.startswith("/") else os.path.join(hub, folder_of(name))
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _inode(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _links_into(path: str, hub: str, directories: Collection[str]) -> Iterator[str]:
+    """Links in the cache and in folders of one's own, outside of path, that lead into it."""
+    real = os.path.realpath(path)
+    for root in (hub, *directories):
+        for parent, folders, names in os.walk(root):
+            # What is in the model may lead where it likes.
+            folders[:] = [one for one in folders if os.path.join(parent, one) != path]
+            for name in (*folders, *names):
+                link = os.path.join(parent, name)
+                if os.path.islink(link):
+                    target = os.path.realpath(link)
+                    if target == real or target.startswith(real + os.sep):
+                        yield link
+
+
+def _has_open(pid: int, path: str) -> bool:
+    """Whether a process has a file below path open, as far as this user may see."""
+    folder = "/proc/%d/fd" % pid
+    for name in _listed(folder):
+        with suppress(OSError):
+            if os.readlink(os.path.join(folder, name)).startswith(path + os.sep):
+                return True
+    return False
+
+
+def apply(what: Plan) -> None:
+    """Remove exactly what is planned. Raises OSError; run again, it goes on where it stopped.
+
+    A folder is first moved aside in one step, so that it is there whole or not at all.
+    """
+    for file in what.files:
+        if os.path.basename(os.path.dirname(file)) != "blobs":
+            _unlink(file)
+    for folder in what.folders:
+        _remove_folder(folder)
+    # Last, so that no link of a revision that is still there leads nowhere.
+    for file in what.files:
+        _unlink(file)
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _remove_folder(path: str) -> None:
+    parent, name = os.path.split(path)
+    if os.path.basename(parent) != TRASH:
+        trash = os.path.join(parent, TRASH)
+        os.makedirs(trash, mode=0o700, exist_ok=True)
+        aside = os.path.join(trash, "%s.%d" % (name, os.getpid()))
+        os.rename(path, aside)
+        path, parent = aside, trash
+    shutil.rmtree(path)
+    # Not empty: that of another run.
+    with suppress(OSError):
+        os.rmdir(parent)

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which processes of a node use a model, by what stands on their command lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+# A program that serves, by one of the first words of its command line.
+_SERVERS = ("vllm", "sglang", "llama-server", "trtllm-serve", "text-generation-launcher", "ollama")
+_FIRST_WORDS = 4
+_ARGV_BYTES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Process:
+    """pid and name of a process, and the words of its command line."""
+
+    pid: int
+    name: str
+    argv: Sequence[str]
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is a server of models, and not just a program that was given its name."""
+        return any(
+            os.path.basename(word).partition(".")[0] in _SERVERS
+            for word in self.argv[:_FIRST_WORDS]
+        )
+
+
+def processes(proc: str = "/proc") -> list[Process]:
+    """All processes but this one, those that started it, and Ansible's own."""
+    own = set(_line_of(os.getpid(), proc))
+    found = []
+    for entry in sorted(filter(str.isdigit, _names(proc)), key=int):
+        if int(entry) in own:
+            continue
+        with suppress(OSError):
+            argv = _read(os.path.join(proc, entry, "cmdline")).split("\0")[:-1]
+            name = _read(os.path.join(proc, entry, "comm")).strip()
+            if argv and not any(
+                os.path.basename(word).startswith("ansible") for word in argv[:_FIRST_WORDS]
+            ):
+                found.append(Process(int(entry), name, argv))
+    return found
+
+
+def _read(path: str) -> str:
+    with open(path, "rb") as stream:
+        return stream.read(_ARGV_BYTES).decode("utf-8", "replace")
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _line_of(pid: int, proc: str) -> Iterator[int]:
+    """A process and those that started it."""
+    while pid > 0:
+        yield pid
+        try:
+            with open(os.path.join(proc, str(pid), "stat"), "rb") as stream:
+                # The name, in parentheses, may hold anything.
+                pid = int(stream.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
+
+
+class Users:
+    """Finds a model's users among many processes, however many models are asked for."""
+
+    def __init__(self, running: Sequence[Process]) -> None:
+        self._by_name: dict[str, list[Process]] = {}
+        self._by_path: dict[str, list[Process]] = {}
+        for process in running:
+            for word in set(_values(process.argv)):
+                if word.startswith("/"):
+                    for path in _and_parents(os.path.normpath(word)):
+                        self._by_path.setdefault(path, []).append(process)
+                else:
+                    self._by_name.setdefault(word.partition(":")[0], []).append(process)
+
+    def of(self, name: str, paths: Collection[str]) -> list[Process]:
+        """Those that name it: its repository, also as repo:QUANT, or what is in one of paths."""
+        found = {one.pid: one for one in self._by_name.get(name, ())}
+        for path in paths:
+            found.update((one.pid, one) for one in self._by_path.get(path, ()))
+        return [found[pid] for pid in sorted(found)]
+
+
+def _and_parents(path: str) -> Iterator[str]:
+    while path != "/":
+        yield path
+        path = os.path.dirname(path)
+
+
+def _values(argv: Sequence[str]) -> Iterator[str]:
+    for word in argv:
+        yield word
+        if word.startswith("-") and "=" in word:
+            yield word.partition("=")[2]

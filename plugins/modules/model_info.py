@@ -1,0 +1,158 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The models on the disks of a node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: model_info
+short_description: Report the models on the disks of a node
+version_added: 0.1.0
+description:
+  - Lists what is in the Hugging Face cache and in folders of one's own, GGUF files included, and
+    tells of each whether it is whole.
+  - It reads names, sizes and small JSON files, never weights, needs no privileges, and changes
+    nothing. What another user's permissions hide is listed in RV(ignored).
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.info_module
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+options:
+  hf_home:
+    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    type: path
+    default: /ai/cache/huggingface
+  directories:
+    description:
+      - Folders of one's own that are searched for models, three levels deep.
+      - A folder with a C(config.json) or with GGUF files is a model.
+    type: list
+    elements: path
+    default: [/ai/models]
+  name:
+    description: Only the model of this name, the repository or the absolute path of a folder.
+    type: str
+  files:
+    description: Tell every file and blob as well.
+    type: bool
+    default: false
+  configs:
+    description:
+      - Return C(config.json) and C(hf_quant_config.json) as well, from which the shape was read.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Look at the disks
+  dgxspark.suite.model_info:
+  register: disks
+
+- name: Name the models that are whole
+  ansible.builtin.debug:
+    msg: "{{ disks.models | selectattr('complete') | map(attribute='name') }}"
+"""
+
+RETURN = r"""
+models:
+  description: Every model, those of the cache first. C(docs/contracts/model_info.md) describes it.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: Qwen/Qwen3-1.7B
+      kind: hub
+      path: /ai/cache/huggingface/hub/models--Qwen--Qwen3-1.7B
+      size: 4079409664
+      complete: true
+      problems: []
+      downloading: false
+      revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
+      format: safetensors
+      quants: []
+      shape:
+        architecture: Qwen3ForCausalLM
+        model_type: qwen3
+        kind: text
+        dtype: bf16
+        quantisation: []
+        context: 40960
+        moe: false
+        vision: false
+      shape_problem: ""
+      links_to: ""
+      users:
+        - pid: 4711
+          process: vllm
+          serves: true
+      revisions:
+        - revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
+          refs: [main]
+          size: 4079409664
+          complete: true
+          problems: []
+          format: safetensors
+ignored:
+  description: What lies where models lie and is not listed, with the reason.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - path: /ai/cache/huggingface/hub/models--..--etc
+      reason: it has no repository's name
+disks:
+  description: The file system of the cache and of each folder that exists, in bytes.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - path: /ai/cache/huggingface
+      total: 3840000000000
+      free: 2100000000000
+memory:
+  description: The node's memory in bytes, V(0) where it cannot be told.
+  returned: success
+  type: int
+  sample: 130659057664
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, facts, users
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
+            "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
+            "name": {"type": "str"},
+            "files": {"type": "bool", "default": False},
+            "configs": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    home, directories = module.params["hf_home"], module.params["directories"]
+    for path in (home, *directories):
+        if not os.path.isabs(path):
+            module.fail_json(msg="%s is not an absolute path" % path)
+    found = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
+    running = users.Users(users.processes())
+    wanted = module.params["files"], module.params["configs"]
+    module.exit_json(
+        changed=False,
+        models=[facts.model(one, running, *wanted) for one in found.models],
+        ignored=[{"path": path, "reason": reason} for path, reason in found.ignored],
+        disks=facts.disks([home, *directories]),
+        memory=facts.memory(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take a model from another node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: model_receive
+short_description: Take a model from another node
+version_added: 0.1.0
+description:
+  - Copies by rsync what M(dgxspark.suite.model_share) offers and this node lacks. Files arrive in a
+    folder beside, are verified by their content, and only then put in place, so that a model is
+    never there by half. A copy that was interrupted goes on where it stopped.
+  - Blobs that the hub names by their checksum are verified by that name; files of a folder by the
+    checksums that the other node has computed.
+  - What is there already and has the right size is taken for right, unless O(verify) is set. A
+    folder of one's own that differs is not overwritten.
+  - What it makes belongs to the owner of the cache, also where root acts.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  manifest:
+    description: What is offered, as M(dgxspark.suite.model_share) returned it.
+    type: dict
+    required: true
+  address:
+    description: The address of the other node.
+    type: str
+    required: true
+  port:
+    description: The port of its daemon.
+    type: int
+    required: true
+  secret:
+    description: The secret of the offer.
+    type: str
+    required: true
+  verify:
+    description: Read and verify what is there already as well.
+    type: bool
+    default: false
+  seconds:
+    description: How long the copy may take.
+    type: int
+    default: 86400
+  hf_home:
+    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    type: path
+    default: /ai/cache/huggingface
+  directories:
+    description: Folders of one's own with models; a folder is received only below one of them.
+    type: list
+    elements: path
+    default: [/ai/models]
+seealso:
+  - module: dgxspark.suite.model_share
+"""
+
+EXAMPLES = r"""
+- name: Take it
+  dgxspark.suite.model_receive:
+    manifest: "{{ offer.manifest }}"
+    address: "{{ hostvars['spark1']['dgxspark_fabric_address'] }}"
+    port: "{{ offer.port }}"
+    secret: "{{ copy_secret }}"
+"""
+
+RETURN = r"""
+files:
+  description: How many files were copied, or would be, each content once.
+  returned: always
+  type: int
+  sample: 4
+bytes:
+  description: Their size in bytes.
+  returned: always
+  type: int
+  sample: 4079409664
+resumed:
+  description: How many of these bytes an earlier, interrupted run had brought.
+  returned: always
+  type: int
+  sample: 0
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import receive
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
+    Manifest,
+    ManifestError,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "manifest": {"type": "dict", "required": True},
+            "address": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            "secret": {"type": "str", "required": True, "no_log": True},
+            "verify": {"type": "bool", "default": False},
+            "seconds": {"type": "int", "default": 86400},
+            "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
+            "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    told = {"files": 0, "bytes": 0, "resumed": 0}
+    try:
+        manifest = Manifest.from_dict(given["manifest"])
+        target = receive.Target.of(manifest, os.path.join(given["hf_home"], "hub"))
+    except (ManifestError, ValueError) as error:
+        module.fail_json(msg="What is offered cannot be taken: %s" % error, **told)
+    roots = [os.path.normpath(path) + os.sep for path in given["directories"]]
+    plain = os.path.normpath(manifest.name) == manifest.name
+    if manifest.kind != HUB and not (plain and manifest.name.startswith(tuple(roots))):
+        places = ", ".join(given["directories"])
+        module.fail_json(msg="%s is in none of %s" % (manifest.name, places), **told)
+    try:
+        owner = Owner.of(target.root)
+        plan = receive.plan(manifest, target, given["verify"])
+        told = {
+            "files": len(plan.entries),
+            "bytes": plan.size,
+            "resumed": min(max(plan.staged, 0), plan.size),
+        }
+        refusal = plan.refusal or receive.lacks_space(plan, target)
+        if refusal:
+            module.fail_json(msg="%s is not copied: %s" % (manifest.name, refusal), **told)
+        if module.check_mode or not plan.changed:
+            module.exit_json(changed=plan.changed, **told)
+        guarded = target.root if target.in_hub else target.stage
+        owner.make_folders(guarded)
+        with locked(guarded, 0):
+            if plan.entries:
+                offer = given["address"], given["port"], given["secret"], given["seconds"]
+                receive.fetch(plan, target, owner, *offer)
+                receive.check(plan, target)
+            receive.place(plan, target, owner)
+    except (receive.ReceiveError, Blocked, OSError) as error:
+        again = "%s is not wholly copied: %s. Run again; what has arrived is kept"
+        module.fail_json(msg=again % (manifest.name, error), **told)
+    module.exit_json(changed=True, **told)
+
+
+if __name__ == "__main__":
+    main()

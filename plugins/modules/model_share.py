@@ -1,0 +1,179 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Offer a model to other nodes for the time of a copy."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: model_share
+short_description: Offer a model to other nodes for the time of a copy
+version_added: 0.1.0
+description:
+  - Starts a daemon of rsync on this node that offers one model, read-only, on one address, to the
+    named clients alone, by a secret of that run. It ends by itself after O(seconds), if
+    O(state=stopped) has not ended it before.
+  - As root, it reads as the owner of the model.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: partial
+    details: Each O(state=started) starts a daemon of its own.
+options:
+  state:
+    description: Start or end the offer.
+    type: str
+    choices: [started, stopped]
+    default: started
+  name:
+    description: The model, as M(dgxspark.suite.model_info) lists it.
+    type: str
+    required: true
+  quant:
+    description: Only this quantisation of a GGUF model, with what is no weight.
+    type: str
+    default: ""
+  address:
+    description: The address of this node on which the other nodes reach it.
+    type: str
+  clients:
+    description: The addresses from which they come.
+    type: list
+    elements: str
+  secret:
+    description: What they have to know; new for each copy.
+    type: str
+  seconds:
+    description: When the daemon ends by itself, in seconds.
+    type: int
+    default: 86400
+  id:
+    description: RV(id) of the offer that is to be stopped.
+    type: str
+  hf_home:
+    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    type: path
+    default: /ai/cache/huggingface
+  directories:
+    description: Folders of one's own with models.
+    type: list
+    elements: path
+    default: [/ai/models]
+seealso:
+  - module: dgxspark.suite.model_receive
+"""
+
+EXAMPLES = r"""
+- name: Offer it
+  dgxspark.suite.model_share:
+    name: org/name
+    address: "{{ dgxspark_fabric_address }}"
+    clients: ["{{ hostvars['spark2']['dgxspark_fabric_address'] }}"]
+    secret: "{{ copy_secret }}"
+  register: offer
+
+- name: End it
+  dgxspark.suite.model_share:
+    name: org/name
+    state: stopped
+    id: "{{ offer.id }}"
+"""
+
+RETURN = r"""
+manifest:
+  description: What is offered, for O(dgxspark.suite.model_receive#module:manifest).
+  returned: with O(state=started)
+  type: dict
+  sample:
+    name: org/name
+    kind: hub
+    revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
+    refs: [main]
+    entries: []
+port:
+  description: Where the daemon listens; V(0) in check mode.
+  returned: with O(state=started)
+  type: int
+  sample: 40873
+id:
+  description: What O(state=stopped) takes; empty in check mode.
+  returned: with O(state=started)
+  type: str
+  sample: /tmp/dgxspark-share-k2x9
+"""
+
+import os
+from dataclasses import replace
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, manifest, share
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "name": {"type": "str", "required": True},
+            "quant": {"type": "str", "default": ""},
+            "address": {"type": "str"},
+            "clients": {"type": "list", "elements": "str"},
+            "secret": {"type": "str", "no_log": True},
+            "seconds": {"type": "int", "default": 86400},
+            "id": {"type": "str"},
+            "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
+            "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
+        },
+        required_if=[
+            ("state", "started", ["address", "clients", "secret"]),
+            ("state", "stopped", ["id"]),
+        ],
+        supports_check_mode=True,
+    )
+    given = module.params
+    if given["state"] == "stopped":
+        try:
+            module.exit_json(changed=not module.check_mode and share.stop(given["id"]))
+        except (share.ShareError, OSError) as error:
+            module.fail_json(msg="The offer of %s is not ended: %s" % (given["name"], error))
+    hub = os.path.join(given["hf_home"], "hub")
+    found = cache.scan(hub, given["directories"], given["name"]).models
+    revision = found[0].current if found else None
+    try:
+        if revision is None:
+            raise manifest.ManifestError("it is not on this node")
+        model = found[0]
+        offered = manifest.manifest_of(model, revision, given["quant"])
+        if model.kind != cache.HUB:
+            offered = replace(offered, entries=_hashed(model.path, offered))
+        if module.check_mode:
+            module.exit_json(changed=False, manifest=offered.to_dict(), port=0, id="")
+        folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
+        scratch, port = share.start(
+            folder, given["address"], given["clients"], given["secret"], given["seconds"]
+        )
+    except (manifest.ManifestError, share.ShareError, OSError) as error:
+        module.fail_json(msg="%s cannot be offered: %s" % (given["name"], error))
+    # What the daemon does is no change of the node.
+    module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)
+
+
+def _hashed(folder: str, offered: manifest.Manifest) -> tuple[manifest.Entry, ...]:
+    """A folder of one's own has no checksums, so its files are read."""
+    return tuple(
+        replace(one, sha256=manifest.sha256_of(os.path.join(folder, one.path)))
+        for one in offered.entries
+    )
+
+
+if __name__ == "__main__":
+    main()

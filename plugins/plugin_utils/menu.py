@@ -1,0 +1,390 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The menu: what lies on the disks of all nodes, joined with the recipes that serve it.
+
+docs/contracts/models.md describes its rows, which are plain data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.shape import config_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.architecture import (
+    ArchitectureError,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import (
+    places_of,
+    recipes_in,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import (
+    INFERRED,
+    Inference,
+    InferenceError,
+    infer,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import read
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory_fit import NodeMemory
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.rules import TableError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils import page
+
+VERSION = 1
+
+# A row has the first of these that applies.
+SERVED = "served"
+READY = "ready"
+NEEDS_SETUP = "needs setup"
+DOWNLOADING = "downloading"
+NOT_WHOLE = "not whole"
+STATUSES = (SERVED, READY, NEEDS_SETUP, DOWNLOADING, NOT_WHOLE)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as far as the menu needs it. label: what a person types to mean it.
+
+    inferred: the model for which it was inferred; empty for a person's own.
+    """
+
+    name: str
+    label: str
+    path: str
+    model: str
+    inferred: str = ""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one node said: models of model_info, containers of workload_info, None if not known.
+
+    memory: bytes, 0 where not known.
+    """
+
+    models: Sequence[Mapping[str, Any]]
+    containers: Sequence[Mapping[str, Any]] | None = None
+    ignored: Sequence[Mapping[str, str]] = ()
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Menu:
+    """nodes: those that answered. unknown: node -> why nothing is known of it.
+
+    tables: rules of inference that come before the bundled ones.
+    """
+
+    nodes: Mapping[str, Node]
+    recipes: Sequence[Recipe]
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    generated: str = ""
+    tables: Mapping[str, Any] | None = None
+
+    def rows(self) -> list[Row]:
+        """A row for each model, by name; those of the cache first."""
+        lying: dict[tuple[bool, str], dict[str, Mapping[str, Any]]] = {}
+        for node, told in self.nodes.items():
+            for model in told.models:
+                where = (model["kind"] != "hub", model["name"])
+                lying.setdefault(where, {})[node] = model
+        return [self._row(name, on) for (_own, name), on in sorted(lying.items())]
+
+    def _row(self, name: str, on: Mapping[str, Mapping[str, Any]]) -> Row:
+        whole = [node for node, model in on.items() if model["complete"]]
+        first = on[whole[0]] if whole else next(iter(on.values()))
+        recipes = [one.label for one in self.recipes if serves(one.model, name)]
+        serving = list(self._serving(name, on))
+        return {
+            "name": name,
+            "kind": first["kind"],
+            "status": _status(on, bool(whole), bool(recipes), bool(serving)),
+            "size": first["size"],
+            "format": first["format"],
+            "quants": [one["name"] for one in first["quants"] if one["complete"]],
+            "shape": first["shape"],
+            "fits": self._fits(first),
+            "nodes": whole,
+            "missing_on": [node for node in self.nodes if node not in whole],
+            "same_revision": len({_identity(on[node]) for node in whole}) < 2,
+            "recipes": recipes,
+            "needs_setup": bool(whole) and not recipes,
+            "serving": serving,
+            "on": {
+                node: {
+                    key: model[key]
+                    for key in ("complete", "downloading", "path", "problems", "revision", "size")
+                }
+                for node, model in on.items()
+            },
+        }
+
+    def _fits(self, model: Mapping[str, Any]) -> str:
+        if not model["complete"]:
+            return "unknown"
+        try:
+            inferred = self.inference(model)
+        except (InferenceError, ArchitectureError, TableError):
+            return "unknown"
+        if inferred.fit.fits is None:
+            return "unknown"
+        return ("solo" if inferred.nodes == 1 else "cluster") if inferred.fit.fits else "no"
+
+    def inference(self, model: Mapping[str, Any], **given: Any) -> Inference:
+        """The recipe that a model of model_info would get. given: further arguments of infer.
+
+        Raises InferenceError, ArchitectureError or TableError.
+        """
+        memory = [NodeMemory(node.memory, 0, name) for name, node in self.nodes.items()]
+        known = [one for one in memory if one.total_bytes]
+        name, weights = repository(model)
+        return infer(
+            config_of(model["configs"]), name, known, self.tables, weights_bytes=weights, **given
+        )
+
+    def _serving(self, name: str, on: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+        by_name: dict[str, Recipe] = {}
+        for one in self.recipes:
+            by_name.setdefault(one.name, one)
+        for node, told in self.nodes.items():
+            launched = [
+                one["recipe"]
+                for one in told.containers or ()
+                if one["ours"] and one["status"] == "running"
+                and one["recipe"] in by_name and serves(by_name[one["recipe"]].model, name)
+            ]  # fmt: skip
+            for recipe in dict.fromkeys(launched):
+                yield {"node": node, "recipe": recipe, "process": ""}
+            users = on[node]["users"] if node in on and not launched else ()
+            for process in dict.fromkeys(one["process"] for one in users if one["serves"]):
+                yield {"node": node, "recipe": "", "process": process}
+
+
+def repository(model: Mapping[str, Any]) -> tuple[str, int | None]:
+    """What a recipe calls a model of model_info, and the bytes of its files where that is GGUF.
+
+    Of several quantisations it is the smallest: whether any fits is asked.
+    """
+    quants = [one for one in model["quants"] if one["complete"]]
+    if model["format"] != "gguf" or not quants:
+        return model["name"], None
+    least = min(quants, key=lambda one: (one["size"], one["name"]))
+    if model["kind"] == "hub":
+        return f"{model['name']}:{least['name']}", least["size"]
+    return os.path.join(model["path"], least["files"][0]), least["size"]
+
+
+def serves(model: str, name: str) -> bool:
+    """Whether a recipe for model serves what is called name; repo:QUANT is in repo."""
+    if name.startswith("/"):
+        # Of a folder with GGUF files, a recipe names one.
+        path = os.path.normpath(model) if model else ""
+        return path == name or (path.endswith(".gguf") and os.path.dirname(path) == name)
+    return model.partition(":")[0] == name
+
+
+def _identity(model: Mapping[str, Any]) -> tuple[str, int]:
+    """What is the same where two nodes have the same; folders have no revision but a size."""
+    return (model["revision"], 0 if model["revision"] else model["size"])
+
+
+def _status(on: Mapping[str, Mapping[str, Any]], whole: bool, recipes: bool, serving: bool) -> str:
+    if serving:
+        return SERVED
+    if whole:
+        return READY if recipes else NEEDS_SETUP
+    return DOWNLOADING if any(model["downloading"] for model in on.values()) else NOT_WHOLE
+
+
+def all_recipes(search_paths: Sequence[str]) -> tuple[list[Recipe], list[str]]:
+    """Every recipe that can be read, in the order of the search; and why others cannot."""
+    recipes: list[Recipe] = []
+    unusable: list[str] = []
+    for place in places_of(search_paths):
+        for found in recipes_in(place):
+            try:
+                recipe = read(found.path)
+            except RecipeError as error:
+                unusable.append(f"{found.path}: {error}".splitlines()[0])
+                continue
+            hidden = any(one.name == recipe.name for one in recipes)
+            label = found.label if hidden else recipe.name
+            inferred = str(recipe.metadata.get(INFERRED, ""))
+            recipes.append(Recipe(recipe.name, label, str(found.path), recipe.model, inferred))
+    return recipes, unusable
+
+
+def shown(text: str) -> str:
+    """Text that cannot move the cursor of a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def size(number: int) -> str:
+    """Bytes as people read them: 1.5 GiB."""
+    value, unit = float(number), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+HEADS = ("model", "size", "format", "context", "on", "revision", "fits", "recipe", "served")
+
+
+def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
+    """One row in words, a cell for each of HEADS. nodes: those that answered."""
+    where = "all" if len(row["nodes"]) == len(nodes) else ", ".join(row["nodes"])
+    same = "same" if row["same_revision"] else "differs"
+    shape = row["shape"] or {}
+    return tuple(
+        map(
+            shown,
+            (
+                row["name"],
+                size(row["size"]),
+                " ".join(_kind(row)),
+                f"{shape['context']}" if shape.get("context") else "-",
+                where,
+                same if len(row["nodes"]) > 1 else "-",
+                {"no": "not at all", "unknown": "?"}.get(row["fits"], row["fits"]),
+                ", ".join(row["recipes"]) or "needs setup",
+                ", ".join(_served(row)) or "-",
+            ),
+        )
+    )
+
+
+def _kind(row: Row) -> list[str]:
+    """Format, number format, and what is special: safetensors fp8 moe vision."""
+    shape = row["shape"] or {}
+    kind = shape.get("kind", "text")
+    special = [name for name in ("moe", "vision") if shape.get(name)]
+    numbers = row["quants"] or shape.get("quantisation") or [shape.get("dtype", "")]
+    words = [row["format"], ", ".join(numbers), *special, "" if kind == "text" else kind]
+    return [word for word in words if word]
+
+
+def _served(row: Row) -> list[str]:
+    by = [f"{one['recipe'] or one['process']} on {one['node']}" for one in row["serving"]]
+    return list(dict.fromkeys(by))
+
+
+def to_text(menu: Menu) -> str:
+    """The menu as a table for a terminal; what is not whole, or not known, comes below it."""
+    rows = menu.rows()
+    table = [cells(row, list(menu.nodes)) for row in rows if row["nodes"]]
+    lines = []
+    if table:
+        widths = [max(map(len, column)) for column in zip(HEADS, *table, strict=True)]
+        for line in (tuple(map(str.upper, HEADS)), *table):
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            lines.append("  ".join(padded).rstrip())
+    else:
+        lines.append("No whole model on " + (", ".join(menu.nodes) or "any node"))
+    lines += list(_below(menu, rows))
+    return "\n".join(lines)
+
+
+def _below(menu: Menu, rows: Sequence[Row]) -> Iterator[str]:
+    incomplete = [
+        f"  {shown(row['name'])} on {node}: {shown(_why(one))}"
+        for row in rows
+        for node, one in row["on"].items()
+        if not one["complete"]
+    ]
+    ignored = [
+        f"  {node}: {shown(one['path'])}: {shown(one['reason'])}"
+        for node, told in menu.nodes.items()
+        for one in told.ignored
+    ]
+    blind = [node for node, told in menu.nodes.items() if told.containers is None]
+    lost = [f"  {node}: {shown(why)}" for node, why in sorted(menu.unknown.items())]
+    if blind:
+        lost.append(f"  what {', '.join(blind)} serve in containers: Docker did not answer")
+    for title, told in (
+        ("Not whole:", incomplete),
+        ("Passed over:", ignored),
+        ("Not known:", lost),
+    ):
+        if told:
+            yield from ("", title, *told)
+
+
+def _why(one: Mapping[str, Any]) -> str:
+    told = "; ".join(one["problems"])
+    return f"downloading; {told}" if one["downloading"] else told
+
+
+def to_json(menu: Menu) -> str:
+    """docs/contracts/models.md describes it."""
+    document = {
+        "version": VERSION,
+        "generated": menu.generated,
+        "nodes": list(menu.nodes),
+        "unknown": dict(sorted(menu.unknown.items())),
+        "ignored": {node: list(told.ignored) for node, told in menu.nodes.items() if told.ignored},
+        "models": menu.rows(),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+_STYLE = """
+.served { color: var(--ok); } .ready { color: var(--fixed); }
+.needs-setup, .downloading { color: var(--drift); } .not-whole { color: var(--blocked); }
+"""
+
+
+def to_html(menu: Menu) -> str:
+    """The menu as one page that needs nothing else."""
+    rows = menu.rows()
+    numbers = {
+        status: number
+        for status in STATUSES
+        if (number := sum(row["status"] == status for row in rows))
+    }
+    every = [("", "all")]
+    lost = "".join(
+        f'<p class="run">{page.escape(f"{node} is not known: {why}")}</p>'
+        for node, why in sorted(menu.unknown.items())
+    )
+    top = "\n".join(
+        (
+            f'<p class="run">{page.escape(", ".join(menu.nodes))} &middot; '
+            f"{page.escape(menu.generated)}</p>",
+            lost,
+            page.counts(numbers),
+            page.form(
+                {
+                    "node": every + [(node, node) for node in menu.nodes],
+                    "status": every + [(status, status) for status in numbers],
+                },
+                "search",
+            ),
+        )
+    )
+    return page.page("Models", _STYLE, top, "".join(_article(row, menu) for row in rows))
+
+
+def _article(row: Row, menu: Menu) -> str:
+    told = list(zip(HEADS, cells(row, list(menu.nodes)), strict=True))[1:]
+    told += [
+        (node, _why(one) if not one["complete"] else f"{one['path']} {one['revision']}".strip())
+        for node, one in row["on"].items()
+    ]
+    data = {"node": "|".join(row["on"]), "status": row["status"]}
+    return page.article(
+        data, False, shown(row["name"]), row["status"], size(row["size"]), page.facts(told)
+    )
+
+
+def write(menu: Menu, folder: str) -> list[str]:
+    """Write models.json and models.html into a folder, each in one step. Raises OSError."""
+    os.makedirs(folder, exist_ok=True)
+    texts = {"models.json": to_json(menu), "models.html": to_html(menu)}
+    return [page.replace(os.path.join(folder, name), text) for name, text in texts.items()]

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.filter.model_refusals import FilterModule
+
+FREE: dict[str, Any] = {"plan_id": "1", "refusals": []}
+SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
+
+
+@pytest.mark.parametrize(
+    ("plans", "serving", "expected"),
+    [
+        ({"spark1": FREE, "spark2": FREE}, [], []),
+        (
+            {"spark1": FREE},
+            [],
+            ["spark2: it was not reached, and would keep the model; --limit leaves it out"],
+        ),
+        (
+            {"spark1": FREE, "spark2": {"failed": True, "msg": "x"}},
+            [],
+            ["spark2: it was not reached, and would keep the model; --limit leaves it out"],
+        ),
+        (
+            {"spark1": FREE, "spark2": {**FREE, "refusals": ["it is being downloaded"]}},
+            SERVED,
+            [
+                "spark1: it is being served by recipe tiny; playbooks/stop.yml stops a recipe",
+                "spark2: it is being downloaded",
+            ],
+        ),
+    ],
+)
+def test_what_speaks_against_it_anywhere(
+    plans: dict[str, Any], serving: list[dict[str, str]], expected: list[str]
+) -> None:
+    filters: Any = FilterModule().filters()
+    menu = {"models": [{"serving": serving}]}
+    assert filters["model_refusals"](plans, menu, ["spark1", "spark2"]) == expected

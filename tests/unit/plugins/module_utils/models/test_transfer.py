@@ -1,0 +1,303 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model goes from one cache to another, by a real rsync on the loopback; and what goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
+    manifest,
+    owner,
+    receive,
+    share,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import scan
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
+    Manifest,
+    ManifestError,
+    manifest_of,
+)
+
+SECRET = "s3cret" * 5
+NAME = "org/one"
+FILES = {"config.json": b"{}", "a/model.safetensors": b"w" * 300_000, "same.txt": b"{}"}
+
+
+def sent(hub: t.Any, quant: str = "") -> Manifest:
+    (model,) = scan(str(hub.path), [], NAME).models
+    assert model.current is not None
+    return manifest_of(model, model.current, quant)
+
+
+def target(found: Manifest, tmp_path: Path) -> receive.Target:
+    return receive.Target.of(found, str(tmp_path / "there" / "hub"))
+
+
+def me(tmp_path: Path) -> owner.Owner:
+    return replace(owner.Owner.of(str(tmp_path)), root_acts=False)
+
+
+@pytest.fixture
+def offer(hub: t.Any) -> t.Iterator[t.Callable[..., tuple[str, int]]]:
+    """Start a real daemon; it is stopped when the test ends."""
+    scratches: list[str] = []
+
+    def start(folder: Path, secret: str = SECRET, seconds: int = 60) -> tuple[str, int]:
+        scratch, port = share.start(str(folder), "127.0.0.1", ["127.0.0.1"], secret, seconds)
+        scratches.append(scratch)
+        return scratch, port
+
+    yield start
+    for scratch in scratches:
+        share.stop(scratch)
+
+
+needs_rsync = pytest.mark.skipif(
+    not os.access(share.RSYNC, os.X_OK), reason="no rsync here: install rsync"
+)
+
+
+def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> receive.Plan:
+    to = target(found, tmp_path)
+    plan = receive.plan(found, to)
+    if plan.entries:
+        receive.fetch(plan, to, me(tmp_path), "127.0.0.1", port, secret, 60)
+        receive.check(plan, to)
+    receive.place(plan, to, me(tmp_path))
+    return plan
+
+
+@needs_rsync
+def test_a_model_arrives_as_it_was_and_the_second_time_nothing_is_done(
+    hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
+) -> None:
+    hub.add(NAME, FILES)
+    found = Manifest.from_dict(sent(hub).to_dict())
+    _scratch, port = offer(hub.folder(NAME) / "blobs")
+    (tmp_path / "there").mkdir()
+    plan = take(found, tmp_path, port)
+    assert (len(plan.entries), plan.size) == (2, 300_002)
+    (here,) = scan(str(hub.path), []).models
+    (there,) = scan(str(tmp_path / "there" / "hub"), []).models
+    assert there.blobs == here.blobs
+    assert [replace(one, path="") for one in there.revisions] == [
+        replace(one, path="") for one in here.revisions
+    ]
+    assert {path.name for path in Path(there.path).iterdir()} == {"blobs", "refs", "snapshots"}
+    assert not receive.plan(found, target(found, tmp_path)).changed
+
+
+@needs_rsync
+def test_an_interrupted_copy_goes_on(
+    hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
+) -> None:
+    hub.add(NAME, FILES)
+    found = sent(hub)
+    to = target(found, tmp_path)
+    staged = Path(to.stage) / hashlib.sha256(FILES["a/model.safetensors"]).hexdigest()
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(FILES["a/model.safetensors"][:100_000])
+    # Not on the menu before it is whole.
+    assert [one.revisions for one in scan(str(tmp_path / "there" / "hub"), []).models] == [()]
+    assert receive.plan(found, to).staged == 100_000 - 1
+    _scratch, port = offer(hub.folder(NAME) / "blobs")
+    take(found, tmp_path, port)
+    (there,) = scan(str(tmp_path / "there" / "hub"), []).models
+    assert there.current is not None
+    assert there.current.complete
+
+
+@needs_rsync
+def test_what_is_damaged_is_never_put_in_place(
+    hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
+) -> None:
+    snapshot = hub.add(NAME, FILES)
+    found = sent(hub)
+    (snapshot / "a" / "model.safetensors").resolve().write_bytes(b"x" * 300_000)
+    _scratch, port = offer(hub.folder(NAME) / "blobs")
+    for _time in range(2):
+        with pytest.raises(receive.ReceiveError, match=r"model\.safetensors arrived damaged"):
+            take(found, tmp_path, port)
+    assert [one.revisions for one in scan(str(tmp_path / "there" / "hub"), []).models] == [()]
+
+
+@needs_rsync
+def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
+    hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
+) -> None:
+    hub.add(NAME, FILES)
+    found = sent(hub)
+    scratch, port = offer(hub.folder(NAME) / "blobs")
+    with pytest.raises(receive.ReceiveError, match="auth failed"):
+        take(found, tmp_path, port, "wrong")
+    assert share.stop(scratch) is True
+    assert share.stop(scratch) is False
+    assert not os.path.exists(scratch)
+    with pytest.raises(receive.ReceiveError, match=r"rsync from 127\.0\.0\.1: exit status"):
+        take(found, tmp_path, port)
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), 1)
+
+
+@needs_rsync
+def test_a_folder_of_ones_own_arrives(
+    hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
+) -> None:
+    own = tmp_path / "own" / 'it\'s "mine"'
+    (own / "sub").mkdir(parents=True)
+    for name, data in (("config.json", b"{}"), ("sub/model.safetensors", b"w" * 50)):
+        (own / name).write_bytes(data)
+    (model,) = scan(str(hub.path), [str(tmp_path / "own")]).models
+    assert model.current is not None
+    found = manifest_of(model, model.current)
+    hashed = [replace(one, sha256=manifest.sha256_of(str(own / one.path))) for one in found.entries]
+    there = replace(found, name=str(tmp_path / "there" / own.name), entries=tuple(hashed))
+    _scratch, port = offer(own)
+    take(there, tmp_path, port)
+    copied = tmp_path / "there" / own.name
+    assert (copied / "sub" / "model.safetensors").read_bytes() == b"w" * 50
+    assert [path.name for path in (tmp_path / "there").iterdir()] == [own.name]
+    (copied / "config.json").write_text("{ }")
+    assert "is not overwritten" in receive.plan(there, target(there, tmp_path)).refusal
+
+
+def test_only_the_quantisation_that_is_asked_for(hub: t.Any) -> None:
+    files = {
+        "README.md": b"r",
+        "a-Q4_K_M.gguf": b"4",
+        "a-Q8_0.gguf": b"88",
+        "mmproj-F16.gguf": b"m",
+    }
+    hub.add(NAME, files)
+    assert {one.path for one in sent(hub, "Q8_0").entries} == {*files} - {"a-Q4_K_M.gguf"}
+    assert {one.path for one in sent(hub).entries} == {*files}
+    with pytest.raises(ManifestError, match="no whole Q2_K; it has: Q4_K_M, Q8_0"):
+        sent(hub, "Q2_K")
+
+
+def test_what_is_not_whole_is_not_sent(hub: t.Any) -> None:
+    hub.add(NAME, {"config.json": b"{}"})
+    with pytest.raises(ManifestError, match="there are no weights"):
+        sent(hub)
+
+
+GOOD = {"path": "a", "size": 1, "blob": "b" * 64, "sha256": ""}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": None, "entries": [{}]},
+        {"refs": ["../../x"]},
+        {"revision": "../x"},
+        {"entries": [{**GOOD, "path": "../../etc/passwd"}]},
+        {"entries": [{**GOOD, "path": "/etc/passwd"}]},
+        {"entries": [{**GOOD, "path": "a\nb"}]},
+        {"entries": [{**GOOD, "path": ""}]},
+        {"entries": [{**GOOD, "blob": "../x"}]},
+        {"entries": [{**GOOD, "blob": ""}]},
+        {"entries": [{**GOOD, "size": -1}]},
+        {"entries": [{**GOOD, "size": "many"}]},
+        {"entries": None},
+    ],
+)
+def test_a_hostile_manifest_is_refused(change: dict[str, t.Any]) -> None:
+    good = {"name": NAME, "kind": "hub", "revision": "a" * 40, "refs": ["main"], "entries": [GOOD]}
+    Manifest.from_dict(good)
+    with pytest.raises(ManifestError):
+        Manifest.from_dict({**good, **change})
+
+
+def test_a_name_that_has_no_folder_has_no_target(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not the name of a repository"):
+        target(Manifest("../x", "hub", "a", (), ()), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "same"),
+    [
+        (hashlib.sha256(b"abc").hexdigest(), b"abc", True),
+        (hashlib.sha256(b"abc").hexdigest(), b"abd", False),
+        (hashlib.sha1(b"blob 3\0abc").hexdigest(), b"abc", True),
+        (hashlib.sha1(b"blob 3\0abc").hexdigest(), b"abd", False),
+        ("an-etag", b"abd", True),
+        ("an-etag", b"abcd", False),
+    ],
+)
+def test_content_is_verified_by_its_name(
+    tmp_path: Path, name: str, data: bytes, same: bool
+) -> None:
+    (tmp_path / "x").write_bytes(data)
+    assert bool(manifest.differs(str(tmp_path / "x"), manifest.Entry("x", 3, name))) is not same
+
+
+def test_damage_that_is_there_is_found_when_asked_for(hub: t.Any) -> None:
+    snapshot = hub.add(NAME, FILES)
+    found = sent(hub)
+    to = receive.Target.of(found, str(hub.path))
+    assert not receive.plan(found, to, verify=True).changed
+    (snapshot / "config.json").resolve().write_bytes(b"[]")
+    assert not receive.plan(found, to).changed
+    assert [one.path for one in receive.plan(found, to, verify=True).entries] == ["same.txt"]
+
+
+def test_a_full_disk_is_told_before_anything_is_copied(
+    hub: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(NAME, FILES)
+    found = sent(hub)
+    to = target(found, tmp_path)
+    plan = receive.plan(found, to)
+    assert receive.lacks_space(plan, to) == ""
+    real = os.statvfs(tmp_path)
+
+    class Full:
+        f_bavail = 1
+        f_frsize = real.f_frsize
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Full)
+    assert receive.lacks_space(plan, to).startswith("300002 bytes are needed")
+
+
+def test_a_daemon_that_cannot_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path for path in os.listdir("/tmp") if path.startswith(share.PREFIX)}
+    monkeypatch.setattr(share, "RSYNC", shutil.which("false") or "")
+    with pytest.raises(share.ShareError, match="does not listen"):
+        share.start(str(tmp_path), "127.0.0.1", [], SECRET, 5)
+    assert {path for path in os.listdir("/tmp") if path.startswith(share.PREFIX)} == before
+    monkeypatch.setattr(share, "RSYNC", "/nowhere/rsync")
+    with pytest.raises(share.ShareError, match="is missing"):
+        share.start(str(tmp_path), "127.0.0.1", [], SECRET, 5)
+
+
+@pytest.mark.parametrize("folder", ["/a%HOME%", "/a\nb", "/a "])
+def test_a_folder_that_the_daemon_would_misread_is_not_offered(folder: str) -> None:
+    with pytest.raises(share.ShareError, match="cannot be offered"):
+        share.configuration(folder, "/x", "::1", 1, [], owner.Owner(1, 1, False))
+
+
+@pytest.mark.parametrize("scratch", ["/etc", "/tmp/x", "/tmp/dgxspark-share-1/../../etc"])
+def test_no_other_folder_is_stopped(scratch: str) -> None:
+    with pytest.raises(share.ShareError, match="no folder of ours"):
+        share.stop(scratch)
+
+
+def test_whoever_owns_the_cache_runs_what_root_starts() -> None:
+    argv = ["/usr/bin/rsync", "x"]
+    assert owner.Owner(1000, 1001, False).command(argv) == argv
+    assert owner.Owner(0, 0, True).command(argv) == argv
+    assert owner.Owner(1000, 1001, True).command(argv) == [
+        *("/usr/bin/setpriv", "--reuid=1000", "--regid=1001", "--clear-groups", "--"),
+        *argv,
+    ]

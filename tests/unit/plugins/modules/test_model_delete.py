@@ -1,0 +1,126 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module itself, on a cache in a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import removal
+from ansible_collections.dgxspark.suite.plugins.modules import model_delete
+
+RunModule = t.Callable[..., dict[str, t.Any]]
+NAME = "org/one"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "hub" / "models--org--one"
+    (folder / "snapshots" / "a").mkdir(parents=True)
+    (folder / "snapshots" / "a" / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path) -> RunModule:
+    def run(**arguments: t.Any) -> dict[str, t.Any]:
+        given = {"hf_home": str(tmp_path), "directories": [], "name": NAME, **arguments}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            model_delete.main()
+        result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+def test_check_then_remove_then_nothing(run_module: RunModule, folder: Path) -> None:
+    checked = run_module(_ansible_check_mode=True)
+    assert (checked["changed"], checked["paths"], checked["freed"]) == (True, [str(folder)], 2)
+    assert folder.exists()
+    removed = run_module(confirm=NAME, expect=checked["plan_id"])
+    assert (removed["changed"], removed["paths"]) == (True, [str(folder)])
+    assert list(folder.parent.iterdir()) == []
+    again = run_module(confirm=NAME)
+    assert (again["changed"], again["paths"]) == (False, [])
+
+
+@pytest.mark.parametrize("confirm", ["", "yes", "org/two"])
+def test_nothing_goes_unconfirmed(run_module: RunModule, folder: Path, confirm: str) -> None:
+    result = run_module(confirm=confirm)
+    assert result["failed"] is True
+    assert "Confirm it: confirm=org/one" in result["msg"]
+    assert folder.exists()
+
+
+def test_nothing_goes_that_was_not_shown(run_module: RunModule, folder: Path) -> None:
+    shown = run_module(_ansible_check_mode=True)["plan_id"]
+    (folder / "snapshots" / "a" / "more").write_text("more")
+    result = run_module(confirm=NAME, expect=shown)
+    assert "has changed since it was shown" in result["msg"]
+    assert folder.exists()
+
+
+def test_what_is_used_is_refused_and_check_mode_only_tells(
+    run_module: RunModule, folder: Path
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()", "--model=org/one"], stdin=-1) as user:
+        try:
+            told = run_module(_ansible_check_mode=True)
+            refused = run_module(confirm=NAME)
+        finally:
+            user.terminate()
+    assert told["changed"] is False
+    assert f"(pid {user.pid})" in told["refusals"][0]
+    assert refused["failed"] is True
+    assert refused["msg"].startswith("org/one is not removed: it is used by")
+    assert folder.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a b/c", "org/one\n", "", "/ai/../etc", "/ai/models/", "o'rg/x", "models--x"]
+)
+def test_a_name_that_is_none_is_refused(run_module: RunModule, folder: Path, name: str) -> None:
+    result = run_module(name=name, confirm=name)
+    assert result["failed"] is True
+    assert folder.exists()
+
+
+def test_a_folder_that_is_no_model_is_not_there(run_module: RunModule, tmp_path: Path) -> None:
+    name = str(tmp_path / "hub")
+    result = run_module(name=name, confirm=name, directories=[str(tmp_path)])
+    assert (result["changed"], result["paths"]) == (False, [])
+
+
+def test_the_folder_of_all_models_stays(run_module: RunModule, tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_text("g")
+    name = str(tmp_path)
+    result = run_module(name=name, confirm=name, directories=[name + "/"])
+    assert result["failed"] is True
+    assert (tmp_path / "a.gguf").exists()
+
+
+def test_a_disk_that_refuses_is_told(
+    run_module: RunModule, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(plan: removal.Plan) -> t.NoReturn:
+        raise OSError(30, "Read-only file system", plan.paths[0])
+
+    monkeypatch.setattr(removal, "apply", refuse)
+    result = run_module(confirm=NAME)
+    assert result["failed"] is True
+    assert f"{folder}: Read-only file system" in result["msg"]
+
+
+def test_every_key_that_is_returned_is_documented(run_module: RunModule) -> None:
+    result = run_module(_ansible_check_mode=True)
+    assert set(result) - {"changed", "invocation", "diff"} == set(
+        yaml.safe_load(model_delete.RETURN)
+    )
