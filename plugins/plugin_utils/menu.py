@@ -27,7 +27,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import
     InferenceError,
     infer,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import read
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load_found
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory_fit import NodeMemory
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.rules import TableError
@@ -208,7 +208,7 @@ def all_recipes(search_paths: Sequence[str]) -> tuple[list[Recipe], list[str]]:
     for place in places_of(search_paths):
         for found in recipes_in(place):
             try:
-                recipe = read(found.path)
+                recipe = load_found(found, search_paths)
             except RecipeError as error:
                 unusable.append(f"{found.path}: {error}".splitlines()[0])
                 continue

@@ -19,7 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import
     Inference,
     InferenceError,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import read
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.rules import TableError
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import errors, validate
@@ -93,7 +93,7 @@ def _must_be_valid(inference: Inference, text: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, f"{inference.name}.yaml")
         path.write_text(text, encoding="utf-8")
-        wrong = errors(validate(read(path)))
+        wrong = errors(validate(load(str(path))))
     if wrong:
         told = "; ".join(map(str, wrong))
         raise SetupError(f"the recipe inferred for {inference.name} is not valid: {told}")
@@ -105,7 +105,7 @@ def _differs(path: str, text: str, inference: Inference) -> bool:
         return True
     model = inference.recipe["metadata"][INFERRED]
     try:
-        owner = read(Path(path)).metadata.get(INFERRED)
+        owner = load(path).metadata.get(INFERRED)
     except RecipeError:
         owner = None
     if owner != model:
