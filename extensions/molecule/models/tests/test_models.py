@@ -40,6 +40,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
             *("ready", both, "safetensors", "solo"),
             ["lab-tiny-solo", "lab-tiny"],
         ),
+        "dgxspark/tiny-qwen3-deep": ("ready", both, "safetensors", "solo", ["lab-tiny-2"]),
         "lab/half": ("not whole", [], "safetensors", "unknown", []),
         "lab/only-here": ("needs setup", ["spark2"], "safetensors", "solo", []),
         "lab/sharded": ("needs setup", both, "safetensors", "solo", []),
