@@ -42,7 +42,7 @@ for version in "${controllers[@]}"; do
         echo "matrix: skipped: controller with Python $version, not found on this machine"
         continue
     fi
-    environment "$version" "$interpreter" -c constraints.txt ansible-core "${pytest[@]}"
+    environment "$version" "$interpreter" -c constraints.txt ansible-core jsonschema "${pytest[@]}"
     echo "matrix: controller with Python $version," \
         "$("$cache/$version/bin/python" -c 'import ansible.release as r; print("ansible-core", r.__version__)')"
     unit "$version"

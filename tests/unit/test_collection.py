@@ -135,6 +135,14 @@ def test_an_ensure_module_has_its_contract_written_down(name: str) -> None:
     assert f"dgxspark.suite.{name}" in contract or f"# `{name}`" in contract
 
 
+def test_contracts_are_made_of_the_documentation_as_it_is() -> None:
+    script = ROOT / "tests" / "tools" / "contracts.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 def test_a_roles_options_are_its_defaults(role: Path) -> None:
     optional = {

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -110,7 +111,8 @@ def test_a_swap_is_noted_and_ends_with_its_lock(run: Run, tmp_path: Path) -> Non
     details = [{"phase": "stop old", "seconds": 2.0}]
     assert run(swap_journal, phase="start", details=details, **swap)["journal"]["phase"] == "start"
     ended = run(swap_journal, result="complete", release=True, **swap)
-    assert "stop old 2.0 s, start 0.0 s" in ended["told"]
+    # The last phase took as long as it took.
+    assert re.search(r"stop old 2\.0 s, start \d+\.\d s", ended["told"])
     assert not (tmp_path / "state" / "lock.json").exists()
     assert kept(tmp_path, "swap.json")["result"] == "complete"
     history = (tmp_path / "state" / "swaps.jsonl").read_text().splitlines()
