@@ -12,13 +12,13 @@ from lab import INVENTORY, module, on_node, run, site
 
 NODE = "spark1"
 HOG = "held = []\nwhile True: held.append(bytearray(16 << 20))"
-# As much as stands between the threshold and what is available now, and twice that again.
+# What stands between the threshold and what is available, also where others have let some go since.
 STEPS = """
 import time
 held = []
-for _ in range(40):
+for _ in range(120):
     held.append(bytearray(b'x') * (32 << 20))
-    time.sleep(0.1)
+    time.sleep(0.05)
 """
 
 
