@@ -39,11 +39,11 @@ lab: venv ## build the lab and start its nodes, nothing more
 ## Test it
 
 .PHONY: test test-fast unit test-matrix lint sanity build molecule
-test: venv-dev ## everything, in about twenty minutes; needs no step before
+test: venv-dev ## everything, in some forty minutes; needs no step before
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lint build sanity test-matrix demo molecule unit
 
-test-fast: venv-dev ## what to run while editing: no containers, below a minute
+test-fast: venv-dev ## what to run while editing: no containers, three minutes
 	@ruff check --output-format concise
 	@$(tools)/mypy.sh
 	@yamllint --strict .
