@@ -41,7 +41,7 @@ lab: venv ## build the lab and start its nodes, nothing more
 .PHONY: test test-fast unit test-matrix lint sanity build molecule
 test: venv-dev ## everything, in some forty minutes; needs no step before
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lint build sanity test-matrix demo molecule unit
+	@$(tools)/phases.sh lint build sanity+test-matrix demo molecule unit
 
 test-fast: venv-dev ## what to run while editing: no containers, three minutes
 	@ruff check --output-format concise

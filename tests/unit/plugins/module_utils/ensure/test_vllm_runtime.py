@@ -258,7 +258,7 @@ BREAKS = {
         "import",
         "died by signal 6 (SIGABRT)",
     ),
-    "vLLM hangs": ({"vllm": "import time; time.sleep(60)"}, "import", "did not end within 2 s"),
+    "vLLM hangs": ({"vllm": "import time; time.sleep(60)"}, "import", "did not end within 6 s"),
     "what vLLM has compiled cannot be loaded": (
         {
             "custom_ops": "import logging\nlogging.getLogger('vllm.platforms').warning("
@@ -272,7 +272,7 @@ BREAKS = {
         "import",
         "libcudart.so.13",
     ),
-    "the help hangs": ({"program": "#!/bin/sh\nsleep 60\n"}, "serve", "did not end within 2 s"),
+    "the help hangs": ({"program": "#!/bin/sh\nsleep 60\n"}, "serve", "did not end within 6 s"),
     "the help is none": ({"program": "#!/bin/sh\necho hello\n"}, "serve", "it tells no usage"),
     "the help fails in bytes that are no text": (
         {"program": "#!/bin/sh\nprintf '\\377\\376 oops\\n' >&2\nexit 3\n"},
@@ -291,7 +291,8 @@ BREAKS = {
 def test_what_breaks_is_blocked_with_the_reason(
     tmp_path: Path, broken: dict[str, str], check: str, why: str
 ) -> None:
-    found = asked(replace(venv(tmp_path, **broken), timeout=2))
+    # Long enough for what does not hang, on a machine with much else to do.
+    found = asked(replace(venv(tmp_path, **broken), timeout=6))
     assert found[check].status == "blocked"
     assert why in found[check].actual
     other = "serve" if check == "import" else "import"
