@@ -12,13 +12,17 @@ from lab import INVENTORY, module, on_node, run, site
 
 NODE = "spark1"
 HOG = "held = []\nwhile True: held.append(bytearray(16 << 20))"
-# What stands between the threshold and what is available, also where others have let some go since.
-STEPS = """
-import time
-held = []
-for _ in range(120):
+# Goes below the threshold, whatever others take and let go meanwhile, and deeper only slowly; gives up
+# after 40 s or 12 GiB. argv: the threshold in MiB.
+HUNGRY = """
+import sys, time
+held, end = [], time.monotonic() + 40
+while time.monotonic() < end and len(held) < 384:
+    with open('/proc/meminfo') as lines:
+        free = next(int(line.split()[1]) for line in lines if line.startswith('MemAvailable:'))
+    time.sleep(0.02 if free // 1024 > int(sys.argv[1]) else 0.25)
     held.append(bytearray(b'x') * (32 << 20))
-    time.sleep(0.05)
+print('survived, with', len(held) * 32, 'MiB held and', free // 1024, 'available')
 """
 
 
@@ -45,22 +49,21 @@ def test_a_container_that_exhausts_its_memory_dies_alone() -> None:
 
 
 @pytest.fixture
-def low_threshold() -> Iterator[None]:
-    """earlyoom of the role, set to act 400 MiB below what is available now."""
+def low_threshold() -> Iterator[int]:
+    """earlyoom of the role, set to act 400 MiB below what is available now; in MiB."""
     term = available_mib() - 400
-    module(NODE, "ensure_oom_protection", {"term_mib": term, "kill_mib": term - 400})
-    yield
+    module(NODE, "ensure_oom_protection", {"term_mib": term, "kill_mib": term // 2})
+    yield term
     assert site(NODE, "oom_protection").having("blocked") == set()
 
 
-@pytest.mark.usefixtures("low_threshold")
-def test_the_watcher_ends_the_workload_and_the_node_stays_in_reach() -> None:
+def test_the_watcher_ends_the_workload_and_the_node_stays_in_reach(low_threshold: int) -> None:
     # Beside it something larger that is none: the name decides, not the size alone.
     said = on_node(
         NODE,
         "cp -L /usr/bin/python3 /tmp/ray::hog; cp -L /usr/bin/python3 /tmp/other;"
-        " /tmp/other -c 'held = bytearray(b\"x\") * (64 << 20); import time; time.sleep(30)' &"
-        f' other=$!; /tmp/ray::hog -c "{STEPS}" && echo survived || echo ended $?;'
+        " /tmp/other -c 'held = bytearray(b\"x\") * (64 << 20); import time; time.sleep(50)' &"
+        f' other=$!; /tmp/ray::hog -c "{HUNGRY}" {low_threshold} || echo ended $?;'
         " kill -0 $other && echo other lives; kill $other; rm /tmp/ray::hog /tmp/other",
     )
     assert said.splitlines() == ["ended 143", "other lives"]
