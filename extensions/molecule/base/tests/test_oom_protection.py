@@ -12,8 +12,8 @@ from lab import INVENTORY, module, on_node, run, site
 
 NODE = "spark1"
 HOG = "held = []\nwhile True: held.append(bytearray(16 << 20))"
-# Goes below the threshold, whatever others take and let go meanwhile, and deeper only slowly; gives up
-# after 40 s or 12 GiB. argv: the threshold in MiB.
+# Goes below the threshold, whatever others take and let go meanwhile, and deeper only slowly; gives
+# up after 40 s or 12 GiB. argv: the threshold in MiB.
 HUNGRY = """
 import sys, time
 held, end = [], time.monotonic() + 40
