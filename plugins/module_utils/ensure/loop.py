@@ -58,11 +58,6 @@ Observed = TypeVar("Observed")
 _Edit = tuple[str, str, str]
 
 
-def own_parameters(module: AnsibleModule) -> dict[str, Any]:
-    """A module's parameters without those of ARGUMENTS."""
-    return {name: value for name, value in module.params.items() if name not in ARGUMENTS}
-
-
 def ensure(
     module: AnsibleModule,
     spec: str,

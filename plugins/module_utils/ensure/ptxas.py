@@ -32,6 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
@@ -502,3 +503,23 @@ def _gist(error: str) -> str:
     lines = [line.strip() for line in error.splitlines()]
     kept = [line for line in lines if line and not line.startswith("Repro command")]
     return "; ".join(kept)[:400] or "no error told"
+
+
+SPEC = Spec(
+    name="ptxas",
+    options={
+        "venv": {"type": "path"},
+        "image": {"type": "str"},
+        "arch": {"type": "str", "default": "sm_121"},
+        "cuda_home": {"type": "path"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "timeout": {"type": "int", "default": 60},
+        "docker_bin": {"type": "path"},
+        "image_python": {"type": "str", "default": "python3"},
+        "manage_ptxas_bin": {"type": "bool", "default": True},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+    either=("venv", "image"),
+)

@@ -25,6 +25,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import PINS
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import vllm
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import gpu_evidence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import capability
@@ -37,7 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target impor
     find_docker,
 )
 
-SPEC = "vllm_runtime"
+_NAME = "vllm_runtime"
 _PROBE = (*TRITON_PROBE, vllm.__name__)
 
 _TARGET = "runtime_target"
@@ -120,11 +121,11 @@ def observe(wanted: Wanted) -> Observed:
     except Blocked:
         values = {}  # what is wrong with the file, ensure_ptxas tells
     gpu = gpu_evidence()
-    target: Target = Venv(wanted.target, SPEC)
+    target: Target = Venv(wanted.target, _NAME)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
-        target = Image(wanted.image, docker, wanted.image_python, SPEC, gpus)
+        target = Image(wanted.image, docker, wanted.image_python, _NAME, gpus)
     pins = {key: values[key] for key in PINS if key in values}
     request = {
         "arch": wanted.arch,
@@ -290,3 +291,23 @@ class _Case:
             return self._finding(_SERVE, "%s answers" % serve["path"])
         hint = _PACKAGES[bool(self.wanted.image)]
         return self._finding(_SERVE, serve["said"], BLOCKED, hint)
+
+
+SPEC = Spec(
+    name=_NAME,
+    options={
+        "venv": {"type": "path"},
+        "image": {"type": "str"},
+        "arch": {"type": "str", "default": "sm_121"},
+        "gpu_name": {"type": "str", "default": "GB10"},
+        "gpus": {"type": "str", "default": "all"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "timeout": {"type": "int", "default": 180},
+        "docker_bin": {"type": "path"},
+        "image_python": {"type": "str", "default": "python3"},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+    either=("venv", "image"),
+)
