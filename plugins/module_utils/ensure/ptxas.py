@@ -522,4 +522,5 @@ SPEC = Spec(
     observe=observe,
     plan=plan,
     either=("venv", "image"),
+    costly=True,
 )

@@ -23,7 +23,8 @@ class Spec:
     name is the module's without ensure_, options its argument spec without ARGUMENTS, of which
     exactly one of either is required. wanted makes of the options what observe and plan are given,
     and raises ValueError, naming the option, for what cannot be meant; where it is aware it is told
-    as well which checks are exempt, and whether what drifts is going to be repaired (act).
+    as well which checks are exempt, and whether what drifts is going to be repaired (act). What is
+    costly takes seconds of processor time and much memory.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Spec:
     plan: Callable[[Any, Any], Plan]
     either: tuple[str, ...] = ()
     aware: bool = False
+    costly: bool = False
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -310,4 +310,5 @@ SPEC = Spec(
     observe=observe,
     plan=plan,
     either=("venv", "image"),
+    costly=True,
 )
