@@ -56,7 +56,9 @@ class ActionModule(ActionBase):
             if not task.evaluate_tags(play.only_tags, play.skip_tags, all_vars=known):
                 continue
             if action in DYNAMIC:
-                raise AnsibleError(f"{role}: the audit cannot see what {action} brings in", obj=task)
+                raise AnsibleError(
+                    f"{role}: the audit cannot see what {action} brings in", obj=task
+                )
             spec = action.removeprefix(ENSURE)
             options = self._options(task, known)
             asked += [{"spec": spec, "options": one} for one in options]

@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
 notes:
   - This is an action plugin. It obeys C(--tags) and C(--skip-tags) as the role does, so the task is
-    to be tagged V(always).
+    to be tagged V(always); the task and not its play, whose tags all tasks of the role would have.
   - The role has to bring its tasks in by M(ansible.builtin.import_role) and
     M(ansible.builtin.import_tasks); what is included only while a play runs is refused by name.
 options:
