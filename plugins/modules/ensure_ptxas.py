@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.costly
   - dgxspark.suite.ensure.paths_file
 options:
   venv:

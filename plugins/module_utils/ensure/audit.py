@@ -45,7 +45,7 @@ class Job:
         validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
         if validated.error_messages:
             raise ValueError("; ".join(validated.error_messages))
-        observe, plan = self.spec.functions(validated.validated_parameters, act=False)
+        observe, plan, _keep = self.spec.functions(validated.validated_parameters, act=False)
         result, _complaint = converge(observe, plan, act=False)
         kept = ("changed", "findings", "paths", "parity", "seconds", "diff")
         return {"spec": self.spec.name, **{key: result[key] for key in kept}}
@@ -185,7 +185,7 @@ def _next(
     """Those that may begin now."""
     room = width - len(running)
     costly = any(one.job.spec.costly for one in running)
-    chosen = []
+    chosen: list[tuple[int, Job]] = []
     for number, job in waiting:
         if len(chosen) >= room or (job.spec.costly and costly):
             continue

@@ -13,7 +13,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import OK, SKIPPED, Plan
+
+_WELL = frozenset((OK, SKIPPED))
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Spec:
     exactly one of either is required. wanted makes of the options what observe and plan are given,
     and raises ValueError, naming the option, for what cannot be meant; where it is aware it is told
     as well which checks are exempt, and whether what drifts is going to be repaired (act). What is
-    costly takes seconds of processor time and much memory.
+    costly takes seconds of processor time and much memory; keep has what was observed believed by
+    the next one.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Spec:
     either: tuple[str, ...] = ()
     aware: bool = False
     costly: bool = False
+    keep: Callable[[Any], Any] | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -48,8 +52,11 @@ class Spec:
 
     def functions(
         self, parameters: Mapping[str, Any], act: bool
-    ) -> tuple[Callable[[], Any], Callable[[Any], Plan]]:
-        """What the loop runs: observe(), and plan(observed). Raises ValueError as wanted does."""
+    ) -> tuple[Callable[[], Any], Callable[[Any], Plan], Callable[[Any], None]]:
+        """What the loop runs: observe(), plan(observed), and keep(observed) at the end of a run.
+
+        Raises ValueError as wanted does.
+        """
         exempt = Exemptions.given(parameters["skip"], parameters["accepted"])
         own = {name: parameters[name] for name in self.options}
         circumstances = {"exempt": exempt.checks, "act": act} if self.aware else {}
@@ -58,14 +65,20 @@ class Spec:
         def plan(observed: Any) -> Plan:
             return exempt.applied(self.plan(observed, wanted))
 
-        return partial(self.observe, wanted), plan
+        def keep(observed: Any) -> None:
+            """Only of what is well: whatever is wrong is looked at again each time."""
+            well = {finding.status for finding in self.plan(observed, wanted).findings} <= _WELL
+            if self.keep and well:
+                self.keep(observed)
+
+        return partial(self.observe, wanted), plan, keep
 
 
 def run(spec: Spec) -> None:
     """The whole of an ensure module."""
     module = AnsibleModule(**spec.arguments, supports_check_mode=True)
     try:
-        observe, plan = spec.functions(module.params, act=not module.check_mode)
+        functions = spec.functions(module.params, act=not module.check_mode)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    ensure(module, spec.name, observe, plan)
+    ensure(module, spec.name, *functions)

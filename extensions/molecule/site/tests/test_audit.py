@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit says what site.yml --check says, on converged nodes and on broken ones, and writes nothing."""
+"""The audit says what site.yml --check says, of whole nodes and of broken ones; writes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOVED = (
 
 
 def report(folder: Path, name: str, *options: str, **environment: str) -> dict[str, Any]:
-    """What a playbook's report says, apart from the run and from how much room there is just now."""
+    """What a playbook's report says, apart from the run, and from how much room there is now."""
     argv = ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *options]
     done = run(*argv, "--extra-vars", f"dgxspark_report_dir={folder}", **environment)
     path = folder / "drift.json"
@@ -91,10 +91,8 @@ def test_tags_choose_the_same_specs(tmp_path: Path) -> None:
 
 def test_what_hangs_on_a_node_costs_its_own_finding(tmp_path: Path) -> None:
     python = f"{VENV}/bin/python3"
-    on_node(
-        NODE,
-        f"mv {python} {python}.away; printf '#!/bin/sh\\nsleep 600\\n' >{python}; chmod 0755 {python}",
-    )
+    hanging = "#!/bin/sh\\nsleep 600\\n"
+    on_node(NODE, f"mv {python} {python}.away; printf '{hanging}' >{python}; chmod 0755 {python}")
     try:
         options = ("--tags", "kernel,ptxas", "--limit", NODE)
         told = report(tmp_path, "audit", *options, "-e", "dgxspark_audit_probe_timeout=5")
