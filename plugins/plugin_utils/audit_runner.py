@@ -4,8 +4,8 @@
 
     audit_runner.py CONFIG
 
-It needs nothing but Python and webhook.py beside it, and is installed by the role audit_timer, which
-describes CONFIG. What was told last is in a file; it is written before anything is sent, so that a
+It needs nothing but Python and webhook.py beside it. The role audit_timer installs both, and writes
+CONFIG. What was told last is in a file; it is written before anything is sent, so that a
 run that is killed neither forgets nor repeats what it has to tell.
 """
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kept answers: believed while nothing has changed, by state and not by age, and written by runs."""
+"""Kept answers: believed while nothing has changed, by state and not by age; runs write them."""
 
 from __future__ import annotations
 
