@@ -4,8 +4,8 @@
 
 On the lab's nodes, which have to be converged, and on light ones that this makes and removes. There
 nothing is installed, so that what takes long is left out (--tags quick) of all that is compared.
-audit.yml, site.yml --check and site.yml stand against the same probes by ssh alone (the limit), much
-the same as one stock task each, and a ping, which is what Ansible itself costs.
+audit.yml, site.yml --check and site.yml stand against the same probes by ssh alone (the limit),
+much the same as one stock task each, and a ping, which is what Ansible itself costs.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -73,8 +74,10 @@ def venv_state(path: str) -> str:
         return ""
     python = os.path.realpath(os.path.join(real, "bin", "python"))
     library = os.path.join(os.path.dirname(os.path.dirname(python)), "lib")
-    version = next(iter(sorted(os.listdir(os.path.join(real, "lib")))), "")
-    standard = os.path.join(library, version)
+    versions = [os.path.basename(os.path.dirname(site)) for site in _sites(real)]
+    if len(versions) != 1:
+        return ""
+    standard = os.path.join(library, versions[0])
     # Not the packages of the system: those the environment does not see.
     own = [one for one in sorted(os.listdir(standard)) if one not in ("site-packages", _BYTECODE)]
     states = [real, tree_state(real), file_state(python)]
@@ -88,10 +91,13 @@ def venv_state(path: str) -> str:
     return hashlib.sha256("\n".join(states).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def _sites(venv: str) -> list[str]:
+    """Where its packages are; lib may hold libraries as well."""
+    return glob.glob(os.path.join(glob.escape(venv), "lib", "python*", "site-packages"))
+
+
 def _leads_elsewhere(venv: str) -> bool:
-    library = os.path.join(venv, "lib")
-    for version in os.listdir(library):
-        site = os.path.join(library, version, "site-packages")
+    for site in _sites(venv):
         for name in os.listdir(site):
             if not name.endswith(".pth"):
                 continue

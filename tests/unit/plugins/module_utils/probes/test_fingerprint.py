@@ -30,6 +30,7 @@ def venv(tmp_path: Path) -> Path:
     (site / "yaml" / "__pycache__").mkdir(parents=True)
     (site / "yaml" / "loader.py").write_text("loader")
     (site / "tidy.pth").write_text("import os; pass\n")
+    (root / "lib" / "libiomp5.so").touch()
     (root / "bin").mkdir()
     (root / "bin" / "python").symlink_to(base / "bin" / "python3.12")
     (root / "pyvenv.cfg").write_text(f"home = {base}/bin\ninclude-system-site-packages = false\n")
