@@ -57,6 +57,8 @@ def asked(inventory: str, path: Path, options: list[str]) -> None:
                         continue
                     entry = {"spec": one["spec"], "options": one["invocation"]["module_args"]}
                     nodes.setdefault(node, _reached(variables[node]))["specs"].append(entry)
+    if not nodes:
+        sys.exit(f"bench: nobody answers in {inventory}: `make lab` starts the lab's nodes")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(nodes), encoding="utf-8")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterator
 
 # Written by Python itself whenever something is imported for the first time.
 _BYTECODE = "__pycache__"
@@ -38,27 +37,27 @@ def tree_state(path: str) -> str:
     Raises OSError where something cannot be looked at.
     """
     digest = hashlib.sha256()
-    for line in _entries(path):
-        digest.update(line)
+    folders = [path]
+    for folder in folders:
+        seen = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name == _BYTECODE:
+                    continue
+                if entry.is_symlink():
+                    seen.append((name, file_state(entry.path)))
+                elif entry.is_dir():
+                    # What is in it counts; bytecode that comes or goes changes the folder itself.
+                    seen.append((name, ""))
+                    folders.append(entry.path)
+                else:
+                    now = entry.stat(follow_symlinks=False)
+                    own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+                    seen.append((name, repr(own)))
+        seen.sort()
+        digest.update(repr((folder, seen)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _entries(folder: str) -> Iterator[bytes]:
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.name == _BYTECODE:
-            continue
-        if entry.is_symlink():
-            yield os.fsencode(file_state(entry.path))
-        elif entry.is_dir():
-            # What is in it counts; bytecode that comes or goes changes the folder itself.
-            yield os.fsencode(entry.path)
-            yield from _entries(entry.path)
-        else:
-            seen = entry.stat(follow_symlinks=False)
-            told = (seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-            yield os.fsencode("%s %s" % (entry.path, told))
 
 
 def venv_state(path: str) -> str:
