@@ -16,7 +16,8 @@ description:
     found, and what is done about it.
   - A spec whose task was skipped is C(not assessed), and a node that could not be reached is
     C(unreachable); neither is ever counted as V(ok).
-  - A run without ensure modules prints nothing.
+  - What M(dgxspark.suite.audit) has found is told like what the ensure modules themselves found.
+  - A run without any of them prints nothing.
   - With a folder for reports it also writes C(drift.json), C(drift.xml) for JUnit and
     C(drift.html), one page that needs nothing else. They say what the screen says, in a stable
     order, so that two reports can be compared.
@@ -70,6 +71,7 @@ COLOURS = {
 BRIEF = ("accepted", "skipped")
 OURS = "dgxspark.suite."
 ENSURE = f"{OURS}ensure_"
+AUDIT = f"{OURS}audit"
 
 
 def _worst(statuses: Sequence[str]) -> str:
@@ -89,6 +91,7 @@ class CallbackModule(CallbackBase):
         self.status: dict[tuple[str, str], str] = {}  # (node, spec) -> the worst seen
         self.findings: list[tuple[str, str, dict[str, Any]]] = []
         self.unreachable: dict[str, str] = {}
+        self.audited: set[str] = set()  # nodes whose audit came to its end
         self.messages: dict[tuple[str, str], str] = {}  # of specs that failed without findings
         self.playbook = ""
         self.check_mode = False
@@ -141,9 +144,14 @@ class CallbackModule(CallbackBase):
         outcomes = self._outcomes(result)
         if not action.startswith(OURS):
             return
-        if not action.startswith(ENSURE) and not any(one.get("findings") for one in outcomes):
+        asked = action.startswith(ENSURE) or action == AUDIT
+        if not asked and not any(one.get("findings") for one in outcomes):
             return
         node = result.host.get_name()
+        if action == AUDIT and "results" in result.result:
+            # It speaks for the specs; a column of its own it has only where it failed somewhere.
+            self.audited.add(node)
+            outcomes = result.result["results"]
         for outcome in outcomes:
             spec = outcome.get("spec", action.removeprefix(ENSURE).removeprefix(OURS))
             found = outcome.get("findings", [])
@@ -212,11 +220,10 @@ class CallbackModule(CallbackBase):
         self._display.display("Reports: " + ", ".join(written))
 
     def _cell(self, node: str, spec: str) -> str:
-        return (
-            "unreachable"
-            if node in self.unreachable
-            else self.status.get((node, spec), "not assessed")
-        )
+        if node in self.unreachable:
+            return "unreachable"
+        done = node in self.audited and f"{OURS}{spec}" == AUDIT
+        return self.status.get((node, spec), "ok" if done else "not assessed")
 
     def _together(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
         """What is not ok, (spec, finding) -> nodes: nodes that drift alike are told of once."""

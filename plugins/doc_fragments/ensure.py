@@ -73,3 +73,23 @@ options:
     type: path
     default: /etc/dgxspark/paths.env
 """
+
+    COSTLY = r"""
+options:
+  costly:
+    description:
+      - V(kept) believes what an earlier run has found, as long as nothing that it depends on has
+        changed since. That is the files of the environment, or the id of the image; the pins, and
+        the files that they name; the packages of the system, the kernel, the driver, and what
+        C(nvidia-smi) says just now.
+      - V(fresh) looks in any case.
+      - V(quick) never does what takes long. Where nothing was kept that still holds, the findings
+        are V(skipped), with that as the reason.
+    type: str
+    choices: [kept, fresh, quick]
+    default: kept
+  kept_folder:
+    description: Where runs keep what they have found if all was well. Checks never write there.
+    type: path
+    default: /var/lib/dgxspark/kept
+"""

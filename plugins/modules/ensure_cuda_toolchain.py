@@ -184,41 +184,12 @@ nccl_version:
   sample: 2.29.3
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import cuda_toolchain
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.cuda_toolchain import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "driver": {"type": "str", "default": ">=580,<590"},
-            "cuda": {"type": "str", "default": ""},
-            "cudnn": {"type": "str", "default": ""},
-            "nccl": {"type": "str", "default": ""},
-            "arch": {"type": "str", "default": "sm_121"},
-            "link": {"type": "path", "default": "/usr/local/cuda"},
-            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
-            "profile_file": {"type": "path", "default": "/etc/profile.d/dgxspark-cuda.sh"},
-            "environment_file": {"type": "path", "default": "/etc/dgxspark/cuda.env"},
-            "timeout": {"type": "int", "default": 20},
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = cuda_toolchain.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    observe = partial(cuda_toolchain.observe, wanted)
-    ensure(module, "cuda_toolchain", observe, partial(cuda_toolchain.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

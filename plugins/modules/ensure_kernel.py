@@ -135,33 +135,12 @@ reboot_packages:
   sample: [linux-image-6.17.0-1032-nvidia]
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import kernel
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "kernel": {"type": "str", "default": ""},
-            "swap": {"type": "str", "choices": ["any", "off", "present"], "default": "any"},
-            "sysctls": {"type": "dict", "default": {}},
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = kernel.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    ensure(module, "kernel", partial(kernel.observe, wanted), partial(kernel.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

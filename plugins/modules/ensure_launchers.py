@@ -162,45 +162,12 @@ workloads:
   sample: /etc/dgxspark/workloads
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import launchers
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launchers import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "folder": {"type": "path", "default": "/opt/dgxspark/bin"},
-            "unit_folder": {"type": "path", "default": "/etc/systemd/system"},
-            "workloads": {"type": "path", "default": "/etc/dgxspark/workloads"},
-            "ray_file": {"type": "path", "default": "/etc/dgxspark/ray.env"},
-            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
-            "user": {"type": "str", "default": "root"},
-            "starts": {"type": "int", "default": 3},
-            "interval": {"type": "int", "default": 3600},
-            "ray_head_address": {"type": "str", "default": ""},
-            "ray_node_address": {"type": "str", "default": ""},
-            "ray_port": {"type": "int", "default": 6379},
-            "ray_object_store_bytes": {"type": "int", "default": 0},
-            "limits": {"type": "dict", "default": {"MEMLOCK": "infinity", "NOFILE": 1048576}},
-            "enabled": {"type": "list", "elements": "str", "default": []},
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = launchers.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    observe = partial(launchers.observe, wanted)
-    ensure(module, "launchers", observe, partial(launchers.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

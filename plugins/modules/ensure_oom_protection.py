@@ -177,65 +177,12 @@ scores:
   sample: {ssh.service: -1000, docker.service: -500}
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import oom_protection
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
-
-PROTECTED = [
-    {"unit": "ssh.service", "score": -900, "memory_mib": 512},
-    {"unit": "docker.service", "score": -500, "memory_mib": 512},
-    {"unit": "containerd.service", "score": -999, "memory_mib": 256},
-]
-WORKLOADS = r"^(VLLM::.*|ray::.*|raylet|vllm|sglang.*|llama-server|python[0-9.]*)$"
-SPARED = r"^(systemd.*|sshd|dockerd|containerd.*|dbus-daemon|NetworkManager)$"
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.oom_protection import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "daemon": {
-                "type": "str",
-                "choices": ["earlyoom", "systemd-oomd", "none"],
-                "default": "earlyoom",
-            },
-            "term_mib": {"type": "int", "default": 4096},
-            "kill_mib": {"type": "int", "default": 2048},
-            "prefer": {"type": "str", "default": WORKLOADS},
-            "avoid": {"type": "str", "default": SPARED},
-            "pressure_percent": {"type": "int", "default": 60},
-            "pressure_seconds": {"type": "int", "default": 20},
-            "protected": {
-                "type": "list",
-                "elements": "dict",
-                "default": PROTECTED,
-                "options": {
-                    "unit": {"type": "str", "required": True},
-                    "score": {"type": "int"},
-                    "memory_mib": {"type": "int"},
-                },
-            },
-            "release_page_cache": {"type": "bool", "default": True},
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = oom_protection.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    ensure(
-        module,
-        "oom_protection",
-        partial(oom_protection.observe, wanted),
-        partial(oom_protection.plan, wanted=wanted),
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":

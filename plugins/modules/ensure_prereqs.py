@@ -272,60 +272,12 @@ driver:
   sample: 580.159.03
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    PACKAGES,
-    TIME_PACKAGES,
-    Wanted,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.spec import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    names = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
-        argument_spec={
-            "packages": {"type": "list", "elements": "str", "default": list(PACKAGES)},
-            "extra_packages": names,
-            "lock_timeout": {"type": "int", "default": 120},
-            "dgx_os": {"type": "str", "default": ">=7,<8"},
-            "time_package": {
-                "type": "str",
-                "choices": ["", *TIME_PACKAGES],
-                "default": "systemd-timesyncd",
-            },
-            "clock_timeout": {"type": "int", "default": 60},
-            "memlock": {"type": "str", "default": "unlimited"},
-            "nofile": {"type": "str", "default": "1048576"},
-            "keep_ipc": {"type": "bool", "default": True},
-            "linger_users": names,
-            "docker_packages": names,
-            "docker_users": names,
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        exempt = Exemptions.given(module.params["skip"], module.params["accepted"])
-        wanted = Wanted(**own_parameters(module), exempt=exempt.checks)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    patience = 0.0 if module.check_mode else wanted.lock_timeout
-    ensure(
-        module,
-        "prereqs",
-        partial(spec.observe, wanted, patience),
-        partial(spec.plan, wanted=wanted),
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.costly
   - dgxspark.suite.ensure.paths_file
 options:
   venv:
@@ -250,41 +251,12 @@ pins:
     TRITON_PTXAS_PATH: /usr/local/cuda-13.0/bin/ptxas
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import ptxas
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "venv": {"type": "path"},
-            "image": {"type": "str"},
-            "arch": {"type": "str", "default": "sm_121"},
-            "cuda_home": {"type": "path"},
-            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
-            "timeout": {"type": "int", "default": 60},
-            "docker_bin": {"type": "path"},
-            "image_python": {"type": "str", "default": "python3"},
-            "manage_ptxas_bin": {"type": "bool", "default": True},
-            **ARGUMENTS,
-        },
-        mutually_exclusive=[("venv", "image")],
-        required_one_of=[("venv", "image")],
-        supports_check_mode=True,
-    )
-    try:
-        wanted = ptxas.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    ensure(module, "ptxas", partial(ptxas.observe, wanted), partial(ptxas.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

@@ -167,64 +167,12 @@ free_gib:
   sample: {/ai/models: 812.4}
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import storage
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
-
-DIRECTORIES = [
-    {"path": "/ai/models", "mode": "0755", "free_gib": 50},
-    {"path": "/ai/data", "mode": "0755"},
-    {"path": "/ai/cache", "mode": "0755"},
-]
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.storage import SPEC
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "directories": {
-                "type": "list",
-                "elements": "dict",
-                "default": DIRECTORIES,
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "owner": {"type": "str", "default": ""},
-                    "group": {"type": "str", "default": ""},
-                    "mode": {"type": "str", "default": ""},
-                    "free_gib": {"type": "float", "default": 0},
-                },
-            },
-            "owner": {"type": "str", "default": ""},
-            "group": {"type": "str", "default": ""},
-            "hf_home": {"type": "str", "default": "/ai/cache/huggingface"},
-            "profile_file": {"type": "path", "default": "/etc/profile.d/dgxspark-storage.sh"},
-            "environment_file": {"type": "path", "default": "/etc/dgxspark/storage.env"},
-            "datasets": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "properties": {"type": "dict", "default": {}},
-                },
-            },
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = storage.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    ensure(
-        module, "storage", partial(storage.observe, wanted), partial(storage.plan, wanted=wanted)
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.costly
 options:
   venv:
     description:
@@ -157,42 +158,12 @@ devices:
     - {name: NVIDIA GB10, capability: "12.1", bytes: 128526000128}
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import vllm_runtime
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_runtime import SPEC
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "venv": {"type": "path"},
-            "image": {"type": "str"},
-            "arch": {"type": "str", "default": "sm_121"},
-            "gpu_name": {"type": "str", "default": "GB10"},
-            "gpus": {"type": "str", "default": "all"},
-            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
-            "timeout": {"type": "int", "default": 180},
-            "docker_bin": {"type": "path"},
-            "image_python": {"type": "str", "default": "python3"},
-            **ARGUMENTS,
-        },
-        mutually_exclusive=[("venv", "image")],
-        required_one_of=[("venv", "image")],
-        supports_check_mode=True,
-    )
-    try:
-        wanted = vllm_runtime.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    observe = partial(vllm_runtime.observe, wanted)
-    ensure(module, vllm_runtime.SPEC, observe, partial(vllm_runtime.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

@@ -163,41 +163,12 @@ fingerprint:
   sample: 1f0c5a9d77e2
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import vllm_venv
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_venv import SPEC
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "default": "/opt/ai-tools/vllm-env"},
-            "python": {"type": "path", "default": "/usr/bin/python3"},
-            "requirements": {"type": "str", "default": ""},
-            "wheelhouse": {"type": "path"},
-            "installer": {"type": "str", "choices": ["auto", "uv", "pip"], "default": "auto"},
-            "exact": {"type": "bool", "default": False},
-            "free_gib": {"type": "float", "default": 12},
-            "log_file": {"type": "path", "default": "/var/log/dgxspark/vllm_venv.log"},
-            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
-            "timeout": {"type": "int", "default": 3600},
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = vllm_venv.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    observe = partial(vllm_venv.observe, wanted)
-    ensure(module, "vllm_venv", observe, partial(vllm_venv.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     CUDNN_PACKAGES,
     DRIVER_FILE,
@@ -480,3 +481,23 @@ def _own_file(check: str, file: OwnFile | Blocked, text: str) -> _Judged:
         hint = "%s. %s" % (file.obstacle, file.obstacle.hint)
         return replace(finding, status=BLOCKED, fix="", hint=hint), ()
     return finding, (FileWrite(file, text, 0o644, (check,)),)
+
+
+SPEC = Spec(
+    name="cuda_toolchain",
+    options={
+        "driver": {"type": "str", "default": ">=580,<590"},
+        "cuda": {"type": "str", "default": ""},
+        "cudnn": {"type": "str", "default": ""},
+        "nccl": {"type": "str", "default": ""},
+        "arch": {"type": "str", "default": "sm_121"},
+        "link": {"type": "path", "default": "/usr/local/cuda"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "profile_file": {"type": "path", "default": "/etc/profile.d/dgxspark-cuda.sh"},
+        "environment_file": {"type": "path", "default": "/etc/dgxspark/cuda.env"},
+        "timeout": {"type": "int", "default": 20},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+)

@@ -38,6 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
     fstab_swaps,
@@ -395,3 +396,16 @@ def _sysctl_values(observed: Observed, wanted: Wanted) -> Judged:
     before = "".join("%s = %s\n" % (key, one.value) for key, one in wrong.items())
     after = "".join("%s = %s\n" % (key, wants[key]) for key in wrong)
     return finding, (Command("sysctl", argv, before, after, ("sysctl_values",)),)
+
+
+SPEC = Spec(
+    name="kernel",
+    options={
+        "kernel": {"type": "str", "default": ""},
+        "swap": {"type": "str", "choices": ["any", "off", "present"], "default": "any"},
+        "sysctls": {"type": "dict", "default": {}},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+)

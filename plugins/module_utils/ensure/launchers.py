@@ -31,6 +31,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
     ask,
     judge_loaded,
@@ -184,3 +185,27 @@ def _enabled(observed: Observed, wanted: Wanted) -> Judged:
     argv = (observed.systemctl, "enable", *missing)
     after = "".join("%s enabled\n" % name for name in missing)
     return finding, (Command("systemd", argv, "", after, ("units_enabled",)),)
+
+
+SPEC = Spec(
+    name="launchers",
+    options={
+        "folder": {"type": "path", "default": "/opt/dgxspark/bin"},
+        "unit_folder": {"type": "path", "default": "/etc/systemd/system"},
+        "workloads": {"type": "path", "default": "/etc/dgxspark/workloads"},
+        "ray_file": {"type": "path", "default": "/etc/dgxspark/ray.env"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "user": {"type": "str", "default": "root"},
+        "starts": {"type": "int", "default": 3},
+        "interval": {"type": "int", "default": 3600},
+        "ray_head_address": {"type": "str", "default": ""},
+        "ray_node_address": {"type": "str", "default": ""},
+        "ray_port": {"type": "int", "default": 6379},
+        "ray_object_store_bytes": {"type": "int", "default": 0},
+        "limits": {"type": "dict", "default": {"MEMLOCK": "infinity", "NOFILE": 1048576}},
+        "enabled": {"type": "list", "elements": "str", "default": []},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+)

@@ -58,16 +58,12 @@ Observed = TypeVar("Observed")
 _Edit = tuple[str, str, str]
 
 
-def own_parameters(module: AnsibleModule) -> dict[str, Any]:
-    """A module's parameters without those of ARGUMENTS."""
-    return {name: value for name, value in module.params.items() if name not in ARGUMENTS}
-
-
 def ensure(
     module: AnsibleModule,
     spec: str,
     observe: Callable[[], Observed],
     plan: Callable[[Observed], Plan],
+    keep: Callable[[Observed], object] | None = None,
 ) -> None:
     """Run the loop and end the module with the envelope; spec is its name without ensure_.
 
@@ -84,7 +80,7 @@ def ensure(
         return exempt.applied(plan(observed))
 
     with _ending_in_order(), _alone(module, act):
-        result, complaint = converge(observe, judged, act)
+        result, complaint = converge(observe, judged, act, keep)
     result["spec"] = spec
     if complaint and parameters["fail"]:
         module.fail_json(msg="%s is not as it should be.\n%s" % (spec, complaint), **result)
@@ -130,22 +126,32 @@ def _ending_in_order() -> Iterator[None]:
 
 
 def converge(
-    observe: Callable[[], Observed], plan: Callable[[Observed], Plan], act: bool
+    observe: Callable[[], Observed],
+    plan: Callable[[Observed], Plan],
+    act: bool,
+    keep: Callable[[Observed], object] | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """The loop itself: (envelope, complaint). Without act there is never a complaint."""
-    planned = plan(observe())
+    """The loop itself: (envelope, complaint). Without act there is never a complaint.
+
+    keep is given what was observed at the end of a run.
+    """
+    observed = observe()
+    planned = plan(observed)
     # Taken before anything is done, since an action may look at what it is about to change.
     edits = [(action.subject, action.before, action.after) for action in planned.actions]
     if not act:
         return _envelope(planned, planned.findings, edits), ""
     done, failures = _apply(planned.actions)
     # Where nothing was done, there is nothing new to see.
-    seen = plan(observe()) if done else planned
+    observed = observe() if done else observed
+    seen = plan(observed) if done else planned
     before = {finding.check: finding for finding in planned.findings}
     findings = [
         _verdict(before.get(now.check), now, failures.get(now.check)) for now in seen.findings
     ]
     made = [edit for edit, action in zip(edits, planned.actions) if action in done]
+    if keep:
+        keep(observed)
     return _envelope(seen, findings, made), _complaint(findings)
 
 

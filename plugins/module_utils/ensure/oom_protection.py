@@ -14,7 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.apt_install import AptInstall
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.apt_install import (
+    SIMULATE_SECONDS,
+    Installation,
+    objection,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
     Command,
     find_tool,
@@ -38,11 +42,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
     ask,
     judge_loaded,
     quoted,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit, list_units
 
@@ -68,6 +74,8 @@ _WORKLOAD_SCORE = 500  # what the launchers' units ask for
 _LOWER_THEMSELVES = ("ssh.service", "sshd.service")
 _CAP_SYS_RESOURCE = 24
 _SECONDS = 60.0
+# Another apt-get, the dashboard's updates perhaps, may be at work.
+_LOCK_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -247,7 +255,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. memory_min is in bytes, None where the kernel tells none."""
+    """Everything the plan depends on. memory_min is in bytes, None where the kernel tells none.
+
+    simulation is what apt would do about a daemon that is missing.
+    """
 
     places: Places
     files: Mapping[str, OwnFile | Blocked]
@@ -258,6 +269,7 @@ class Observed:
     may_lower: bool = True
     pressure: bool = True
     meminfo: Mapping[str, int] = field(default_factory=dict)
+    simulation: Simulation | None = None
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -286,7 +298,14 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         os.path.exists(at.proc + "/pressure/memory")
         and os.path.exists(at.cgroups + "/cgroup.controllers"),
         parse_meminfo(text_of(at.proc + "/meminfo") or ""),
+        _simulation(at, wanted),
     )
+
+
+def _simulation(at: Places, wanted: Wanted) -> Simulation | None:
+    if wanted.daemon == NONE or _binary(at, wanted) or not at.apt_get:
+        return None
+    return simulate(at.apt_get, (wanted.daemon,), SIMULATE_SECONDS)
 
 
 def _running(at: Places, pid: int) -> Running:
@@ -321,7 +340,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *files,
         installed,
         loaded,
-        _daemon(observed, wanted),
+        _daemon(observed, wanted, installed[0]),
         _scores(observed, wanted),
         _memory(observed, wanted),
         _workloads(observed),
@@ -357,8 +376,8 @@ def _files(observed: Observed, wanted: Wanted) -> list[Judged]:
     return judged
 
 
-def _binary(observed: Observed, wanted: Wanted) -> str:
-    found = observed.places.earlyoom if wanted.daemon == EARLYOOM else observed.places.oomd
+def _binary(at: Places, wanted: Wanted) -> str:
+    found = at.earlyoom if wanted.daemon == EARLYOOM else at.oomd
     return found or ""
 
 
@@ -366,7 +385,7 @@ def _installed(observed: Observed, wanted: Wanted) -> Judged:
     expected = "%s is installed" % wanted.daemon
     if wanted.daemon == NONE:
         return Finding("oom_daemon_installed", SKIPPED, "no daemon", "none is wanted"), ()
-    binary = _binary(observed, wanted)
+    binary = _binary(observed.places, wanted)
     finding = Finding("oom_daemon_installed", OK, expected, binary)
     if binary:
         return finding, ()
@@ -376,8 +395,14 @@ def _installed(observed: Observed, wanted: Wanted) -> Judged:
         return blocked_by(finding, _NO_PRESSURE), ()
     if not observed.places.apt_get:
         return blocked_by(finding, Blocked("there is no apt-get here", "Install it by hand.")), ()
+    planned, names = observed.simulation or Simulation(), (wanted.daemon,)
+    refresh = bool(planned.unknown)
+    against = None if refresh else objection(planned, names)
+    if against:
+        return blocked_by(finding, against), ()
     repairs = ("oom_daemon_installed", "oom_daemon")
-    return finding, (AptInstall(observed.places.apt_get, wanted.daemon, repairs),)
+    apt_get = observed.places.apt_get
+    return finding, (Installation(apt_get, names, refresh, _LOCK_SECONDS, repairs),)
 
 
 _NO_PRESSURE = Blocked(
@@ -386,7 +411,7 @@ _NO_PRESSURE = Blocked(
 )
 
 
-def _daemon(observed: Observed, wanted: Wanted) -> Judged:
+def _daemon(observed: Observed, wanted: Wanted, installed: Finding) -> Judged:
     """Whether the daemon runs, as wanted, and will at the next boot."""
     if wanted.daemon == NONE:
         return Finding("oom_daemon", SKIPPED, "no daemon", "none is wanted"), ()
@@ -399,7 +424,7 @@ def _daemon(observed: Observed, wanted: Wanted) -> Judged:
     if unit.active != "active" or not running:
         wrong.append("it is %s" % unit.active)
     elif wanted.daemon == EARLYOOM:
-        binary = _binary(observed, wanted)
+        binary = _binary(observed.places, wanted)
         if running.argv != wanted.command(binary):
             wrong.append("it runs as: %s" % " ".join(running.argv))
     if not unit.enabled:
@@ -415,8 +440,7 @@ def _daemon(observed: Observed, wanted: Wanted) -> Judged:
         return finding, ()
     fix = "enable %s and start it anew" % name
     finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="; ".join(wrong), fix=fix)
-    no_package = not _binary(observed, wanted) and not observed.places.apt_get
-    if no_package:
+    if installed.status == BLOCKED:
         obstacle = Blocked("%s is not installed" % wanted.daemon, "See oom_daemon_installed.")
         return blocked_by(finding, obstacle), ()
     systemctl = observed.places.systemctl or ""
@@ -524,3 +548,43 @@ def _workloads(observed: Observed) -> Judged:
         return finding, ()
     hint = "Bring its unit up to date (--tags launchers), then stop it and serve it again."
     return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
+
+
+PROTECTED = [
+    {"unit": "ssh.service", "score": -900, "memory_mib": 512},
+    {"unit": "docker.service", "score": -500, "memory_mib": 512},
+    {"unit": "containerd.service", "score": -999, "memory_mib": 256},
+]
+WORKLOADS = r"^(VLLM::.*|ray::.*|raylet|vllm|sglang.*|llama-server|python[0-9.]*)$"
+SPARED = r"^(systemd.*|sshd|dockerd|containerd.*|dbus-daemon|NetworkManager)$"
+
+SPEC = Spec(
+    name="oom_protection",
+    options={
+        "daemon": {
+            "type": "str",
+            "choices": ["earlyoom", "systemd-oomd", "none"],
+            "default": "earlyoom",
+        },
+        "term_mib": {"type": "int", "default": 4096},
+        "kill_mib": {"type": "int", "default": 2048},
+        "prefer": {"type": "str", "default": WORKLOADS},
+        "avoid": {"type": "str", "default": SPARED},
+        "pressure_percent": {"type": "int", "default": 60},
+        "pressure_seconds": {"type": "int", "default": 20},
+        "protected": {
+            "type": "list",
+            "elements": "dict",
+            "default": PROTECTED,
+            "options": {
+                "unit": {"type": "str", "required": True},
+                "score": {"type": "int"},
+                "memory_mib": {"type": "int"},
+            },
+        },
+        "release_page_cache": {"type": "bool", "default": True},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+)

@@ -20,6 +20,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile impo
     EnvEdit,
     EnvFile,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kept import (
+    FOLDER,
+    KEPT,
+    OPTIONS,
+    Keeper,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     BLOCKED,
     CRITICAL,
@@ -32,6 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
@@ -45,7 +52,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target impor
     Image,
     Problem,
     Report,
-    Target,
     Trial,
     Venv,
     ask,
@@ -86,6 +92,8 @@ class Wanted:
     docker_bin: str | None
     image_python: str
     manage_ptxas_bin: bool
+    costly: str = KEPT
+    kept_folder: str = FOLDER
 
     @property
     def target(self) -> str:
@@ -102,7 +110,7 @@ class Wanted:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "cuda_home", "paths_file", "docker_bin"):
+        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "kept_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -126,7 +134,7 @@ class Observed:
     file is the environment file, or why it cannot be used. entries are the binaries that its KEYS
     name, system those of the node's CUDA toolkits, best first. report is the target's answer in
     the launchers' environment and without its pins; retrials are with a pin to a toolkit's binary,
-    made only where none of those worked.
+    made only where none of those worked. keeper has the answers, to be kept where all is well.
     """
 
     file: EnvFile | Blocked
@@ -134,6 +142,7 @@ class Observed:
     system: tuple[Binary, ...]
     report: Report | Problem
     retrials: tuple[Trial, ...] = ()
+    keeper: Keeper | None = None
 
     @property
     def values(self) -> dict[str, str]:
@@ -156,10 +165,11 @@ def observe(wanted: Wanted) -> Observed:
 
     system = tuple(look(path, "system") for path in cuda_ptxas(wanted.cuda_home))
     entries = {key: look(values[key], "pinned") for key in KEYS if key in values}
-    target: Target = Venv(wanted.target)
+    reached: Venv | Image = Venv(wanted.target)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
-        target = Image(wanted.image, docker, wanted.image_python)
+        reached = Image(wanted.image, docker, wanted.image_python)
+    target = Keeper(reached, wanted.kept_folder, wanted.costly)
     env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
     pins = [key for key in PINS if key in values]
     lent = [values[key] for key in pins]
@@ -168,17 +178,17 @@ def observe(wanted: Wanted) -> Observed:
         changes.append(Change(dict.fromkeys(pins)))
     report = ask(target, wanted.arch, env, changes, wanted.timeout, lent=lent)
     if isinstance(report, Problem) or any(trial.works for trial in report.trials):
-        return Observed(file, entries, system, report)
+        return Observed(file, entries, system, report, keeper=target)
     named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
     working = [os.path.realpath(binary.path) for binary in (*named, *system) if binary.works]
     candidates = list(dict.fromkeys(working))
     changes = [Change({key: path}, path) for path in candidates for key in PINS]
     if not changes:
-        return Observed(file, entries, system, report)
+        return Observed(file, entries, system, report, keeper=target)
     again = ask(target, wanted.arch, env, changes, wanted.timeout, True, [*lent, *candidates])
     if isinstance(again, Problem):
         return Observed(file, entries, system, again)
-    return Observed(file, entries, system, report, again.trials)
+    return Observed(file, entries, system, report, again.trials, target)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -304,6 +314,8 @@ def _out_of_reach(finding: Finding, obstacle: Blocked) -> Finding:
 def _target(report: Report | Problem, wanted: Wanted) -> Finding:
     expected = "Triton with its NVIDIA backend in %s" % wanted.target
     if isinstance(report, Problem):
+        if report.left_out:
+            return Finding("ptxas_target", SKIPPED, expected, "not assessed: " + report.actual)
         hint = report.hint
         return Finding("ptxas_target", BLOCKED, expected, report.actual, CRITICAL, hint=hint)
     actual = "Triton %s, Python %s" % (report.version, report.python)
@@ -502,3 +514,26 @@ def _gist(error: str) -> str:
     lines = [line.strip() for line in error.splitlines()]
     kept = [line for line in lines if line and not line.startswith("Repro command")]
     return "; ".join(kept)[:400] or "no error told"
+
+
+SPEC = Spec(
+    name="ptxas",
+    options={
+        "venv": {"type": "path"},
+        "image": {"type": "str"},
+        "arch": {"type": "str", "default": "sm_121"},
+        "cuda_home": {"type": "path"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "timeout": {"type": "int", "default": 60},
+        "docker_bin": {"type": "path"},
+        "image_python": {"type": "str", "default": "python3"},
+        "manage_ptxas_bin": {"type": "bool", "default": True},
+        **OPTIONS,
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+    either=("venv", "image"),
+    costly=True,
+    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+)

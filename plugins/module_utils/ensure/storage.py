@@ -41,6 +41,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
     FIXED_PROPERTIES,
@@ -501,3 +502,45 @@ def _dataset(observed: Observed, dataset: Dataset) -> Judged:
 
 def _option(name: str, value: str) -> tuple[str, str]:
     return "-o", "%s=%s" % (name, value)
+
+
+DIRECTORIES = [
+    {"path": "/ai/models", "mode": "0755", "free_gib": 50},
+    {"path": "/ai/data", "mode": "0755"},
+    {"path": "/ai/cache", "mode": "0755"},
+]
+
+SPEC = Spec(
+    name="storage",
+    options={
+        "directories": {
+            "type": "list",
+            "elements": "dict",
+            "default": DIRECTORIES,
+            "options": {
+                "path": {"type": "path", "required": True},
+                "owner": {"type": "str", "default": ""},
+                "group": {"type": "str", "default": ""},
+                "mode": {"type": "str", "default": ""},
+                "free_gib": {"type": "float", "default": 0},
+            },
+        },
+        "owner": {"type": "str", "default": ""},
+        "group": {"type": "str", "default": ""},
+        "hf_home": {"type": "str", "default": "/ai/cache/huggingface"},
+        "profile_file": {"type": "path", "default": "/etc/profile.d/dgxspark-storage.sh"},
+        "environment_file": {"type": "path", "default": "/etc/dgxspark/storage.env"},
+        "datasets": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "name": {"type": "str", "required": True},
+                "properties": {"type": "dict", "default": {}},
+            },
+        },
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+)

@@ -15,6 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kept import (
+    FOLDER,
+    KEPT,
+    OPTIONS,
+    Keeper,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     BLOCKED,
     CRITICAL,
@@ -25,6 +31,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import PINS
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import vllm
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import gpu_evidence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import capability
@@ -32,12 +39,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target impor
     TRITON_PROBE,
     Image,
     Problem,
-    Target,
     Venv,
     find_docker,
 )
 
-SPEC = "vllm_runtime"
+_NAME = "vllm_runtime"
 _PROBE = (*TRITON_PROBE, vllm.__name__)
 
 _TARGET = "runtime_target"
@@ -69,6 +75,8 @@ class Wanted:
     timeout: float
     docker_bin: str | None
     image_python: str
+    costly: str = KEPT
+    kept_folder: str = FOLDER
 
     @property
     def target(self) -> str:
@@ -95,7 +103,7 @@ class Wanted:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "paths_file", "docker_bin"):
+        for name in ("venv", "paths_file", "docker_bin", "kept_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -106,11 +114,12 @@ class Observed:
     """Everything the plan depends on.
 
     gpu is what tells of a GPU of this node, empty if nothing does. told is what probes.vllm replied
-    in the launchers' environment, or why it could not be asked.
+    in the launchers' environment, or why it could not be asked; keeper has that answer.
     """
 
     gpu: str
     told: Mapping[str, Any] | Problem
+    keeper: Keeper | None = None
 
 
 def observe(wanted: Wanted) -> Observed:
@@ -120,11 +129,12 @@ def observe(wanted: Wanted) -> Observed:
     except Blocked:
         values = {}  # what is wrong with the file, ensure_ptxas tells
     gpu = gpu_evidence()
-    target: Target = Venv(wanted.target, SPEC)
+    reached: Venv | Image = Venv(wanted.target, _NAME)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
-        target = Image(wanted.image, docker, wanted.image_python, SPEC, gpus)
+        reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus)
+    target = Keeper(reached, wanted.kept_folder, wanted.costly)
     pins = {key: values[key] for key in PINS if key in values}
     request = {
         "arch": wanted.arch,
@@ -137,7 +147,7 @@ def observe(wanted: Wanted) -> Observed:
         told = target.put(_PROBE, request, 2 * wanted.timeout)
     except OSError as error:
         told = Problem("no room to work in: %s" % error, "See that /tmp can be written.")
-    return Observed(gpu, told)
+    return Observed(gpu, told, target)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -146,6 +156,8 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     if isinstance(told, Problem):
         expected = _expected(wanted)
         why = Finding(_TARGET, BLOCKED, expected[_TARGET], told.actual, CRITICAL, hint=told.hint)
+        if told.left_out:
+            why = Finding(_TARGET, SKIPPED, expected[_TARGET], "not assessed: " + told.actual)
         others = [
             Finding(check, SKIPPED, expected[check], "not assessed: see %s" % _TARGET)
             for check in (*_STEPS.values(), _SERVE)
@@ -290,3 +302,26 @@ class _Case:
             return self._finding(_SERVE, "%s answers" % serve["path"])
         hint = _PACKAGES[bool(self.wanted.image)]
         return self._finding(_SERVE, serve["said"], BLOCKED, hint)
+
+
+SPEC = Spec(
+    name=_NAME,
+    options={
+        "venv": {"type": "path"},
+        "image": {"type": "str"},
+        "arch": {"type": "str", "default": "sm_121"},
+        "gpu_name": {"type": "str", "default": "GB10"},
+        "gpus": {"type": "str", "default": "all"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "timeout": {"type": "int", "default": 180},
+        "docker_bin": {"type": "path"},
+        "image_python": {"type": "str", "default": "python3"},
+        **OPTIONS,
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+    either=("venv", "image"),
+    costly=True,
+    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+)

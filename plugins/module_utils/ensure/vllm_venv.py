@@ -37,6 +37,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
@@ -668,3 +669,23 @@ class Installer:
         home = os.path.expanduser("~")
         temporary = {"TMPDIR": scratch} if scratch else {}
         return {**passed, "HOME": home, "PYTHONDONTWRITEBYTECODE": "", **temporary}
+
+
+SPEC = Spec(
+    name="vllm_venv",
+    options={
+        "path": {"type": "path", "default": "/opt/ai-tools/vllm-env"},
+        "python": {"type": "path", "default": "/usr/bin/python3"},
+        "requirements": {"type": "str", "default": ""},
+        "wheelhouse": {"type": "path"},
+        "installer": {"type": "str", "choices": ["auto", "uv", "pip"], "default": "auto"},
+        "exact": {"type": "bool", "default": False},
+        "free_gib": {"type": "float", "default": 12},
+        "log_file": {"type": "path", "default": "/var/log/dgxspark/vllm_venv.log"},
+        "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+        "timeout": {"type": "int", "default": 3600},
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+)

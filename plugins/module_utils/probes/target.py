@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Protocol
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
@@ -22,6 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     ptxas,
     triton,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fingerprint import venv_state
 
 # What the other interpreter is given; each finds its imports among those before it.
 TRITON_PROBE = tuple(module.__name__ for module in (command, ptxas, interpreter, triton))
@@ -38,10 +39,11 @@ _CONTAINER_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a target cannot be asked, and what a person can do about it."""
+    """Why a target cannot be asked, and what a person can do about it; left_out: nobody tried."""
 
     actual: str
     hint: str
+    left_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ class Venv:
 
     isolated = False
 
+    def state(self) -> str:
+        """What changes with any file of it; empty where that cannot be told, or raises OSError."""
+        return venv_state(self.path)
+
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
     ) -> dict[str, Any] | Problem:
@@ -141,6 +147,16 @@ class Image:
 
     isolated = True
 
+    def state(self) -> str:
+        """The id of the image, which is made of its content, and how it is started."""
+        inspected = self._inspect()
+        ours = (inspected.stdout.strip(), self.python, self.gpus)
+        return " ".join(ours) if inspected.ok else ""
+
+    def _inspect(self) -> command.Result:
+        argv = [self.docker, "image", "inspect", "--format", "{{.Id}}", self.name]
+        return command.run(argv, _CONTAINER_SECONDS)
+
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
     ) -> dict[str, Any] | Problem:
@@ -148,8 +164,7 @@ class Image:
 
         The request's mounted are the files of the node that the container gets to see.
         """
-        argv = [self.docker, "image", "inspect", "--format", "{{.Id}}", self.name]
-        inspected = command.run(argv, _CONTAINER_SECONDS)
+        inspected = self._inspect()
         if not inspected.ok:
             return self._why_absent(inspected)
         mounts = {path: os.path.realpath(path) for path in request["mounted"]}
@@ -207,7 +222,15 @@ def _why_unmountable(path: str, source: str) -> Problem:
     )
 
 
-Target = Union[Venv, Image]
+class Target(Protocol):
+    """A Venv, an Image, or who stands before one."""
+
+    @property
+    def isolated(self) -> bool: ...
+
+    def put(
+        self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
+    ) -> dict[str, Any] | Problem: ...
 
 
 def find_docker(named: str = "") -> str:

@@ -55,7 +55,8 @@ class Wanted:
     """The module's parameters.
 
     lock_timeout and clock_timeout are in seconds. exempt are the checks for which the inventory
-    wants nothing repaired: what they alone need is not installed along with the rest.
+    wants nothing repaired: what they alone need is not installed along with the rest. act: what
+    drifts is going to be repaired.
     """
 
     packages: Sequence[str]
@@ -71,6 +72,7 @@ class Wanted:
     docker_packages: Sequence[str]
     docker_users: Sequence[str]
     exempt: frozenset[str] = frozenset()
+    act: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the parameter, for what cannot be meant."""

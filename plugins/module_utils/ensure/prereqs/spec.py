@@ -13,6 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.apt_install import (
+    SIMULATE_SECONDS,
+    Installation,
+    objection,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Action, Plan
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import (
@@ -26,11 +31,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs impo
     timekeeping,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
+    PACKAGES,
+    TIME_PACKAGES,
     Judged,
     Places,
     Wanted,
     stopped,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.addresses import ask_addresses
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import kernel_clock
@@ -60,15 +68,15 @@ class Observed:
     simulation: Simulation | None = None
 
 
-def observe(wanted: Wanted, patience: float = 0.0, places: Places | None = None) -> Observed:
-    """Read the node; wait up to patience seconds for whoever is at work with dpkg."""
+def observe(wanted: Wanted, places: Places | None = None) -> Observed:
+    """Read the node; a run waits for whoever is at work with dpkg, for lock_timeout."""
     at = places or Places()
     root = at.root
     tools = {name: find_tool(name, at.tools) for name in _TOOLS}
     units = ask_units(
         tools["systemctl"], (*timekeeping.UNITS, sessions.LOGIND, docker.UNIT), _SECONDS
     )
-    dpkg = packages.look(at, tools["apt-get"], patience)
+    dpkg = packages.look(at, tools["apt-get"], wanted.lock_timeout if wanted.act else 0.0)
     observed = Observed(
         release.look(at),
         dpkg,
@@ -84,7 +92,7 @@ def observe(wanted: Wanted, patience: float = 0.0, places: Places | None = None)
     names = _needed(_judged(observed, wanted), wanted)
     if not names or install.obstacle(dpkg, root, names):
         return observed
-    planned = simulate(tools["apt-get"], names, install.SIMULATE_SECONDS)
+    planned = simulate(tools["apt-get"], names, SIMULATE_SECONDS)
     return replace(observed, simulation=planned)
 
 
@@ -114,7 +122,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     planned = observed.simulation or Simulation()
     refresh = bool(planned.unknown) and install.may_refresh(observed.packages)
     if not against and not refresh:
-        against = install.objection(planned, names)
+        against = objection(planned, names)
     if against:
         judged = [stopped(one.finding, against) if one.packages else one for one in judged]
     needing = [one for one in judged if one.packages]
@@ -122,7 +130,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     def installation(some: Sequence[Judged], wants: tuple[str, ...]) -> Action:
         checks = tuple(one.finding.check for one in some)
         apt_get = observed.packages.apt_get
-        return install.Installation(apt_get, wants, refresh, wanted.lock_timeout, checks)
+        return Installation(apt_get, wants, refresh, wanted.lock_timeout, checks)
 
     # What is exempt is announced like everything else; the loop then leaves its action out.
     exempt = [one for one in needing if one.finding.check in wanted.exempt]
@@ -164,3 +172,32 @@ def _facts(observed: Observed) -> dict[str, Any]:
 def _parity(observed: Observed) -> dict[str, str]:
     told = {**release.parity(observed.release), "docker": observed.docker.engine.version}
     return {name: value for name, value in told.items() if value}
+
+
+_NAMES = {"type": "list", "elements": "str", "default": []}
+
+SPEC = Spec(
+    name="prereqs",
+    options={
+        "packages": {"type": "list", "elements": "str", "default": list(PACKAGES)},
+        "extra_packages": _NAMES,
+        "lock_timeout": {"type": "int", "default": 120},
+        "dgx_os": {"type": "str", "default": ">=7,<8"},
+        "time_package": {
+            "type": "str",
+            "choices": ["", *TIME_PACKAGES],
+            "default": "systemd-timesyncd",
+        },
+        "clock_timeout": {"type": "int", "default": 60},
+        "memlock": {"type": "str", "default": "unlimited"},
+        "nofile": {"type": "str", "default": "1048576"},
+        "keep_ipc": {"type": "bool", "default": True},
+        "linger_users": _NAMES,
+        "docker_packages": _NAMES,
+        "docker_users": _NAMES,
+    },
+    wanted=Wanted,
+    observe=observe,
+    plan=plan,
+    aware=True,
+)

@@ -18,6 +18,7 @@ from ansible import constants
 from ansible_collections.dgxspark.suite.plugins.callback.drift import COLOURS, ORDER, CallbackModule
 
 ENSURE_PTXAS = "dgxspark.suite.ensure_ptxas"
+AUDIT = "dgxspark.suite.audit"
 
 
 class Screen:
@@ -333,3 +334,41 @@ def test_a_real_check_ends_with_the_report(tmp_path: Path) -> None:
     summary = report[-1] if report[-1] else report[-2]
     assert summary.startswith("Checks: 1 unreachable, 1 blocked, 1 not assessed, ")
     assert not (tmp_path / "paths.env").exists()
+
+
+def _audited(*specs: tuple[str, str]) -> dict[str, Any]:
+    """What the audit returns: (spec, status of its only check)."""
+    told = {"severity": "info", "expected": "e", "actual": "a", "fix": "", "hint": ""}
+    findings = {spec: [{"check": f"{spec}_x", "status": status, **told}] for spec, status in specs}
+    return {"results": [{"spec": spec, "findings": found} for spec, found in findings.items()]}
+
+
+def test_an_audit_is_told_like_the_modules_that_it_stands_for() -> None:
+    run = Run()
+    run.tell("ok", "spark1", _audited(("kernel", "ok"), ("ptxas", "drift")), AUDIT)
+    run.tell("ok", "spark2", _audited(("kernel", "ok"), ("ptxas", "blocked")), AUDIT)
+    assert [words for _colour, words in run.table()] == [
+        ["node", "kernel", "ptxas"],
+        ["spark1", "ok", "drift"],
+        ["spark2", "ok", "blocked"],
+    ]
+
+
+def test_an_audit_that_fails_on_one_node_is_told_of_that_node_alone() -> None:
+    run = Run()
+    run.tell("ok", "spark1", _audited(("kernel", "ok")), AUDIT)
+    run.tell("failed", "spark2", {"msg": "it answered garbage"}, AUDIT)
+    run.tell("unreachable", "spark3", {"msg": "no route", "unreachable": True}, AUDIT)
+    assert [words for _colour, words in run.table()] == [
+        ["node", "audit", "kernel"],
+        ["spark1", "ok", "ok"],
+        ["spark2", "failed", "not-assessed"],
+        ["spark3", "unreachable", "unreachable"],
+    ]
+    assert run.callback.messages == {("spark2", "audit"): "it answered garbage"}
+
+
+def test_an_audit_of_nothing_is_no_finding() -> None:
+    run = Run()
+    run.tell("ok", "spark1", {"results": []}, AUDIT)
+    assert run.report() == []

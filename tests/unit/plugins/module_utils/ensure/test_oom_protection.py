@@ -61,10 +61,15 @@ elif verb == "set-property":
     (root / "cgroups" / words[1] / "memory.min").write_text(words[2].partition("=")[2])
 """
 APT_GET = """#!/bin/sh
+case "$*" in
+    --simulate*)
+       [ -e {root}/lists ] || {{ echo "E: Unable to locate package $6" >&2; exit 100; }}
+       exit ;;
+esac
 echo apt-get "$@" >> {root}/calls
 case "$*" in
-    *" update") touch {root}/lists ;;
-    *) [ -e {root}/lists ] || exit 100
+    *" update "*) touch {root}/lists ;;
+    *--no-download*)
        printf '#!/bin/sh\\n' > {root}/earlyoom; chmod 0755 {root}/earlyoom
        cd {root}/units
        printf 'LoadState=loaded\\nActiveState=inactive\\nMainPID=0\\n' > earlyoom.service
@@ -216,9 +221,9 @@ def test_a_package_that_is_missing_is_installed_after_its_settings_are_there(nod
     assert node.calls == []
     done, _complaint = node.run(True)
     assert {*MAIN} <= having(done, "fixed")
-    # The first try found no lists; then they were fetched.
-    verbs = [call.split()[-2:] for call in node.calls if call.startswith("apt-get")]
-    assert verbs == [["install", "earlyoom"], ["--quiet", "update"], ["install", "earlyoom"]]
+    # apt knew no such name; so lists were fetched first, then all that is needed, then dpkg began.
+    verbs = [call.split()[3] for call in node.calls if call.startswith("apt-get")]
+    assert verbs == ["update", "install", "install"]
     assert node.calls.index("daemon-reload") < node.calls.index("restart earlyoom.service")
 
 
@@ -227,6 +232,21 @@ def test_a_package_that_cannot_be_had_is_told_of_and_the_rest_is_done(node: Node
     result, complaint = node.run(True)
     assert having(result, "blocked") == {"oom_daemon_installed", "oom_daemon"}
     assert "Unable to locate package" in complaint
+    checked, _complaint = node.run(False)
+    assert "oom_daemon_installed" in having(checked, "drift")
+
+
+def test_a_package_that_apt_would_not_install_alone_is_blocked_at_once(node: Node) -> None:
+    simulated = "echo 'Inst earlyoom (1.7)'; echo 'Inst libc6 [2.36] (2.37)'"
+    node.program("apt-get", f"#!/bin/sh\n{simulated}\n")
+    result, _complaint = node.run(False)
+    assert having(result, "blocked") == {"oom_daemon_installed", "oom_daemon"}
+    assert "apt would also upgrade libc6" in finding(result, "oom_daemon_installed")["hint"]
+
+
+def test_what_does_not_need_a_package_is_done_where_there_is_none(node: Node) -> None:
+    node.program("apt-get", "#!/bin/sh\necho E: Unable to locate package earlyoom >&2\nexit 100\n")
+    result, _complaint = node.run(True)
     assert {"oom_unit_ssh", "oom_slice", "oom_memory_min"} <= having(result, "fixed")
 
 

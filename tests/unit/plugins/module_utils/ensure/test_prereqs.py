@@ -187,7 +187,7 @@ class Node:
             **{
                 "packages": PACKAGES,
                 "extra_packages": [],
-                "lock_timeout": 1,
+                "lock_timeout": patience or 1,
                 "dgx_os": ">=7,<8",
                 "time_package": "chrony",
                 "clock_timeout": 0,
@@ -198,9 +198,10 @@ class Node:
                 "docker_packages": [],
                 "docker_users": ["alice"],
                 **parameters,
+                "act": bool(patience),
             }
         )
-        observe = partial(spec.observe, wanted, patience, self.places)
+        observe = partial(spec.observe, wanted, self.places)
         return converge(observe, partial(spec.plan, wanted=wanted), act)
 
     def repaired(self, *checks: str, **parameters: Any) -> dict[str, Any]:

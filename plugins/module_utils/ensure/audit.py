@@ -1,0 +1,198 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many specs' checks at once, each in a process of its own: what ails one spoils no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, NoReturn
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    Finding,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
+
+# A process that was asked to end removes what it has made: scratch files, probe containers.
+_GRACE = 5.0
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """A spec, and the options of one task that asks for it."""
+
+    spec: Spec
+    options: Mapping[str, Any]
+
+    def check(self) -> dict[str, Any]:
+        """The envelope that the spec's module would return in check mode, without its own facts.
+
+        Raises ValueError, naming the option, for what cannot be meant.
+        """
+        validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
+        if validated.error_messages:
+            raise ValueError("; ".join(validated.error_messages))
+        observe, plan, _keep = self.spec.functions(validated.validated_parameters, act=False)
+        result, _complaint = converge(observe, plan, act=False)
+        kept = ("changed", "findings", "paths", "parity", "seconds", "diff")
+        return {"spec": self.spec.name, **{key: result[key] for key in kept}}
+
+    def unassessed(self, why: str, hint: str) -> dict[str, Any]:
+        """The envelope where the check came to no end."""
+        name = self.spec.name
+        expected = "the checks of %s come to their end" % name
+        finding = Finding(
+            "%s_assessed" % name, BLOCKED, expected, "not assessed: %s" % why, CRITICAL, hint=hint
+        )
+        return {"spec": name, "changed": False, "findings": [asdict(finding)], "parity": {}}
+
+
+class _Running:
+    """A job's process."""
+
+    def __init__(self, number: int, job: Job, deadline: float, work: Callable[[Job], Any]) -> None:
+        self.number, self.job, self.deadline = number, job, deadline
+        self.told = bytearray()
+        self.ended_by = ""  # which limit it was told to end by
+        self.source, sink = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(self.source)
+            _child(sink, job, work)
+        os.close(sink)
+
+    def stop(self, why: str) -> None:
+        """Ask it to end, or end it where it was asked before."""
+        number = signal.SIGKILL if self.ended_by else signal.SIGTERM
+        self.ended_by = self.ended_by or why
+        self.deadline = time.monotonic() + _GRACE
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def outcome(self) -> dict[str, Any]:
+        """What it said; it has ended, or has closed its end of the pipe to do so."""
+        os.close(self.source)
+        _pid, status = os.waitpid(self.pid, 0)
+        if self.ended_by:
+            hint = "Run it by itself to see where it hangs: site.yml --check --tags %s."
+            return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
+        try:
+            result, error = json.loads(bytes(self.told).decode())
+        except ValueError:
+            result, error = None, _how_it_ended(status)
+        if result is None:
+            hint = "If the options are as they should be, this is a fault of ours: report it."
+            return self.job.unassessed(error, hint)
+        return dict(result)
+
+
+def _how_it_ended(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return "its process died by signal %d" % os.WTERMSIG(status)
+    return "its process ended with status %d, and without an answer" % os.WEXITSTATUS(status)
+
+
+def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
+    """Do the work, tell [result, error] as JSON, and end without coming back."""
+
+    def leave(_number: int, _frame: object) -> None:
+        raise SystemExit(1)
+
+    status = 1
+    try:
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGHUP, leave)
+        try:
+            told = [work(job), ""]
+        except ValueError as error:
+            told = [None, str(error)]
+        except Exception:  # a fault of one spec is told of, and concerns no other
+            lines = traceback.format_exc().strip().splitlines()
+            told = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else "")]
+        rest = memoryview(json.dumps(told).encode())
+        while rest:
+            rest = rest[os.write(sink, rest) :]
+        status = 0
+    finally:
+        os._exit(status)  # no handler of the parent's, no buffer of the parent's
+
+
+def side_by_side(
+    jobs: Sequence[Job],
+    width: int,
+    probe_seconds: float,
+    node_seconds: float,
+    work: Callable[[Job], Any] = Job.check,
+) -> list[dict[str, Any]]:
+    """The envelopes of all jobs, in their order, at most width at a time.
+
+    A costly job holds gigabytes, so there is never more than one of those. What has not ended
+    after probe_seconds, or after node_seconds for all together, is not assessed.
+    """
+    end = time.monotonic() + node_seconds
+    # What takes longest begins first.
+    waiting = sorted(enumerate(jobs), key=lambda one: not one[1].spec.costly)
+    outcomes: dict[int, dict[str, Any]] = {}
+    running: list[_Running] = []
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or running:
+                now = time.monotonic()
+                if now >= end:
+                    for number, job in waiting:
+                        why = "the node's %g s were over before its turn" % node_seconds
+                        outcomes[number] = job.unassessed(why, "See what takes so long here.")
+                    waiting = []
+                for number, job in _next(waiting, running, width):
+                    waiting.remove((number, job))
+                    one = _Running(number, job, min(end, now + probe_seconds), work)
+                    selector.register(one.source, selectors.EVENT_READ, one)
+                    running.append(one)
+                for key, _events in selector.select(_until(running, now)):
+                    one = key.data
+                    data = os.read(one.source, _CHUNK)
+                    one.told += data
+                    if not data:
+                        selector.unregister(one.source)
+                        running.remove(one)
+                        outcomes[one.number] = one.outcome()
+                for one in running:
+                    if time.monotonic() >= one.deadline:
+                        one.stop("it had not ended after %g s" % min(probe_seconds, node_seconds))
+        finally:
+            for one in running:
+                with suppress(ProcessLookupError):
+                    os.kill(one.pid, signal.SIGTERM)
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def _next(
+    waiting: Sequence[tuple[int, Job]], running: Sequence[_Running], width: int
+) -> list[tuple[int, Job]]:
+    """Those that may begin now."""
+    room = width - len(running)
+    costly = any(one.job.spec.costly for one in running)
+    chosen: list[tuple[int, Job]] = []
+    for number, job in waiting:
+        if len(chosen) >= room or (job.spec.costly and costly):
+            continue
+        costly = costly or job.spec.costly
+        chosen.append((number, job))
+    return chosen
+
+
+def _until(running: Sequence[_Running], now: float) -> float:
+    return max(0.0, min((one.deadline for one in running), default=now) - now)

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tells that files are still the very ones, without reading them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+
+# Written by Python itself whenever something is imported for the first time.
+_BYTECODE = "__pycache__"
+# Of a .pth file: what leads out of the environment, or runs whatever it likes.
+_EDITABLE = "__editable__"
+
+
+def file_state(path: str) -> str:
+    """A line that changes whenever a file, or what a link leads to, is written or replaced.
+
+    The time of the last change of the inode is in it, which nobody can set.
+    """
+    try:
+        real = os.path.realpath(path)
+        return "%s -> %s %s" % (path, real, _state(os.stat(real)))
+    except OSError as error:
+        return "%s: %s" % (path, error.strerror)
+
+
+def _state(seen: os.stat_result) -> str:
+    kept = (seen.st_dev, seen.st_ino, seen.st_mode, seen.st_uid)
+    return "%s %d %d %d" % (kept, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+def tree_state(path: str) -> str:
+    """A digest over the state of everything below a folder but Python's own bytecode.
+
+    Raises OSError where something cannot be looked at.
+    """
+    digest = hashlib.sha256()
+    folders = [path]
+    for folder in folders:
+        seen = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name == _BYTECODE:
+                    continue
+                if entry.is_symlink():
+                    seen.append((name, file_state(entry.path)))
+                elif entry.is_dir():
+                    # What is in it counts; bytecode that comes or goes changes the folder itself.
+                    seen.append((name, ""))
+                    folders.append(entry.path)
+                else:
+                    now = entry.stat(follow_symlinks=False)
+                    own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+                    seen.append((name, repr(own)))
+        seen.sort()
+        digest.update(repr((folder, seen)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def venv_state(path: str) -> str:
+    """What tells that a virtual environment and its Python are unchanged.
+
+    Empty where that cannot be told, since it also uses what lies elsewhere. Raises OSError where
+    something cannot be looked at.
+    """
+    real = os.path.realpath(path)
+    with open(os.path.join(real, "pyvenv.cfg"), encoding="utf-8") as stream:
+        settings = stream.read().lower().replace(" ", "")
+    if "include-system-site-packages=true" in settings or _leads_elsewhere(real):
+        return ""
+    python = os.path.realpath(os.path.join(real, "bin", "python"))
+    library = os.path.join(os.path.dirname(os.path.dirname(python)), "lib")
+    versions = [os.path.basename(os.path.dirname(site)) for site in _sites(real)]
+    if len(versions) != 1:
+        return ""
+    standard = os.path.join(library, versions[0])
+    # Not the packages of the system: those the environment does not see.
+    own = [one for one in sorted(os.listdir(standard)) if one not in ("site-packages", _BYTECODE)]
+    states = [real, tree_state(real), file_state(python)]
+    for name in own:
+        entry = os.path.join(standard, name)
+        states.append(
+            tree_state(entry)
+            if os.path.isdir(entry) and name != "dist-packages"
+            else file_state(entry)
+        )
+    return hashlib.sha256("\n".join(states).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sites(venv: str) -> list[str]:
+    """Where its packages are; lib may hold libraries as well."""
+    return glob.glob(os.path.join(glob.escape(venv), "lib", "python*", "site-packages"))
+
+
+def _leads_elsewhere(venv: str) -> bool:
+    for site in _sites(venv):
+        for name in os.listdir(site):
+            if not name.endswith(".pth"):
+                continue
+            with open(os.path.join(site, name), encoding="utf-8", errors="replace") as stream:
+                lines = [line.strip() for line in stream if line.strip()]
+            paths = [line for line in lines if not line.startswith(("import", "#"))]
+            inside = all(
+                os.path.isdir(os.path.join(site, one)) and ".." not in one for one in paths
+            )
+            if _EDITABLE in name or not inside or any(os.path.isabs(one) for one in paths):
+                return True
+    return False

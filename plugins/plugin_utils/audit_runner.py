@@ -1,0 +1,293 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One audit as a timer starts it: a report is kept, and what has changed is told once.
+
+    audit_runner.py CONFIG
+
+It needs nothing but Python and webhook.py beside it. The role audit_timer installs both, and writes
+CONFIG. What was told last is in a file; it is written before anything is sent, so that a
+run that is killed neither forgets nor repeats what it has to tell.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+WEBHOOK = Path(__file__).resolve().with_name("webhook.py")
+
+APPEARED, GONE = "drift_appeared", "drift_gone"
+_WRONG = ("blocked", "drift")
+# What of a finding is told.
+_TOLD = ("node", "spec", "check", "status", "severity", "expected", "actual", "fix", "hint")
+_STAMP = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+# How often a message that does not arrive is taken up again, by later runs.
+_ATTEMPTS = 24
+
+Wrong = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What one audit says, by node, spec and check.
+
+    wrong: what is not as it should be. Of what is in doubt nobody knows; whoever knew that it is
+    wrong goes on to think so. An entry is "node/spec/check", or a prefix of that.
+    """
+
+    wrong: Wrong
+    doubt: frozenset[str] = frozenset()
+
+
+def read(report: Mapping[str, Any]) -> Audit:
+    """What a report says; see docs/contracts/drift_report.md."""
+    wrong: Wrong = {}
+    doubt: set[str] = set()
+    for finding in report["findings"]:
+        place = f"{finding['node']}/{finding['spec']}"
+        key = f"{place}/{finding['check']}"
+        if finding["status"] in _WRONG:
+            wrong.setdefault(key, {name: finding[name] for name in _TOLD})
+            if finding["check"] == f"{finding['spec']}_assessed":
+                doubt.add(f"{place}/")
+        elif finding["status"] == "skipped" and finding["actual"].startswith("not assessed"):
+            doubt.add(key)
+    for cell in report["table"]:
+        place = f"{cell['node']}/{cell['spec']}"
+        if cell["status"] == "failed":
+            actual = cell.get("message", "")
+            wrong[f"{place}/failed"] = _entry(cell["node"], cell["spec"], "failed", actual)
+        if cell["status"] in ("failed", "not assessed"):
+            doubt.add(f"{place}/")
+        if cell["spec"] == "audit" and cell["status"] == "failed":
+            doubt.add(f"{cell['node']}/")
+    for node, why in report["unreachable"].items():
+        wrong[f"{node}//unreachable"] = _entry(node, "", "unreachable", why)
+        doubt.add(f"{node}/")
+    return Audit(wrong, frozenset(doubt))
+
+
+def without_report(why: str) -> Audit:
+    """An audit that came to no end: that is wrong, and everything else is in doubt."""
+    return Audit({"//audit_ran": _entry("", "", "audit_ran", why)}, frozenset([""]))
+
+
+def _entry(node: str, spec: str, check: str, actual: str) -> dict[str, Any]:
+    told = {"node": node, "spec": spec, "check": check, "actual": actual}
+    return {**dict.fromkeys(_TOLD, ""), **told, "status": "failed", "severity": "critical"}
+
+
+def compare(known: Wrong, audit: Audit) -> tuple[Wrong, Wrong, Wrong]:
+    """(what has appeared, what is gone, what is known to be wrong from now on)."""
+
+    def in_doubt(key: str) -> bool:
+        return key not in audit.wrong and any(
+            key == one or ((one.endswith("/") or not one) and key.startswith(one))
+            for one in audit.doubt
+        )
+
+    # That it could not be asked is known of a node, a spec or an audit itself, without doubt.
+    own = ("unreachable", "failed", "audit_ran")
+    kept = {
+        key: entry
+        for key, entry in known.items()
+        if key not in audit.wrong and in_doubt(key) and entry["check"] not in own
+    }
+    appeared = {key: entry for key, entry in audit.wrong.items() if key not in known}
+    gone = {
+        key: entry for key, entry in known.items() if key not in audit.wrong and key not in kept
+    }
+    return appeared, gone, {**kept, **audit.wrong}
+
+
+@dataclass
+class State:
+    """What was wrong at the last audit, and what is still to be sent."""
+
+    path: Path
+    wrong: Wrong = field(default_factory=dict)
+    pending: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """Raises ValueError where the file is none of ours: to begin anew would repeat it all."""
+        if not path.exists():
+            return cls(path)
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return cls(path, dict(kept["wrong"]), list(kept["pending"]))
+
+    def save(self) -> None:
+        text = json.dumps({"wrong": self.wrong, "pending": self.pending}, indent=1)
+        temporary = self.path.with_suffix(".new")
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self.path)
+
+
+def messages(
+    urls: list[str], appeared: Wrong, gone: Wrong, wrong: int, now: str
+) -> Iterator[dict[str, Any]]:
+    """One for each event and receiver; an event is one delivery, whoever gets it."""
+    for event, entries in ((APPEARED, appeared), (GONE, gone)):
+        if not entries:
+            continue
+        told = {"findings": [entries[key] for key in sorted(entries)], "wrong": wrong}
+        body = {"schema": 1, "event": event, "time": now, "drift": told}
+        delivery = secrets.token_hex(16)
+        for url in urls:
+            yield {
+                "url": url,
+                "event": event,
+                "delivery": delivery,
+                "body": json.dumps(body, sort_keys=True),
+                "attempts": 0,
+            }
+
+
+def send(pending: list[dict[str, Any]], secret: str) -> list[dict[str, Any]]:
+    """Try to deliver; what has not arrived. Receivers do not wait for each other."""
+    senders = []
+    for message in pending:
+        sender = subprocess.Popen(
+            [sys.executable, "-I", str(WEBHOOK)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        with suppress(BrokenPipeError):
+            if sender.stdin:
+                sender.stdin.write(json.dumps({**message, "secret": secret}))
+                sender.stdin.close()
+        senders.append(sender)
+    left = []
+    for message, sender in zip(pending, senders, strict=True):
+        if sender.wait() and message["attempts"] + 1 < _ATTEMPTS:
+            left.append({**message, "attempts": message["attempts"] + 1})
+    return left
+
+
+def rotate(reports: Path, keep: int) -> None:
+    """Remove the oldest reports, and what a killed run has left."""
+    for path in reports.iterdir():
+        if path.name.startswith(".") and _STAMP.fullmatch(path.name[1:]):
+            shutil.rmtree(path, ignore_errors=True)
+    kept = sorted(path for path in reports.iterdir() if _STAMP.fullmatch(path.name))
+    for path in kept[: max(0, len(kept) - keep)]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether no other run is at work here."""
+    with (folder / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def ask(config: Mapping[str, Any], work: Path) -> Audit:
+    """Run the playbook; its output and its reports are in work then."""
+    argv = [config["program"], *("-i", config["inventory"]), config["playbook"]]
+    argv += [*config["options"], "--extra-vars", json.dumps({"dgxspark_report_dir": str(work)})]
+    environment = {**os.environ, "ANSIBLE_CALLBACKS_ENABLED": "dgxspark.suite.drift"}
+    environment["ANSIBLE_NOCOLOR"] = "1"
+    if config["ansible_config"]:
+        environment["ANSIBLE_CONFIG"] = config["ansible_config"]
+    log = work / "output.txt"
+    try:
+        with log.open("w", encoding="utf-8") as stream:
+            done = subprocess.run(
+                argv,
+                cwd=config["directory"] or "/",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=config["timeout"],
+                check=False,
+            )
+        ended = f"it ended with status {done.returncode}"
+    except subprocess.TimeoutExpired:
+        ended = f"it had not ended after {config['timeout']} s"
+    except OSError as error:
+        ended = f"it could not be started: {error}"
+    with suppress(OSError, ValueError, KeyError):
+        return read(json.loads((work / "drift.json").read_text(encoding="utf-8")))
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    return without_report(f"{config['program']} left no report: {ended}: {''.join(last)[:300]}")
+
+
+def run(config: Mapping[str, Any]) -> int:
+    """One audit; 0 where it came to its end, whatever it has found."""
+    folder = Path(config["folder"])
+    reports = folder / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    with alone(folder) as mine:
+        if not mine:
+            print("audit: another one is at work; it tells what there is to tell")
+            return 0
+        state = State.load(folder / "state.json")
+        rotate(reports, config["keep"])
+        stamp = _unused(reports)
+        work = reports / f".{stamp}"
+        work.mkdir()
+        audit = ask(config, work)
+        work.rename(reports / stamp)
+        latest = folder / "latest.new"
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(Path("reports") / stamp)
+        latest.replace(folder / "latest")
+        appeared, gone, state.wrong = compare(state.wrong, audit)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if config["secret"]:
+            new = messages(config["urls"], appeared, gone, len(state.wrong), now)
+            state.pending += new
+        state.save()
+        rotate(reports, config["keep"])
+        for word, entries in (("appeared", appeared), ("gone", gone)):
+            for key in sorted(entries):
+                print(f"audit: {word}: {key}: {entries[key]['actual'][:200]}")
+        print(f"audit: {len(appeared)} appeared, {len(gone)} gone, {len(state.wrong)} wrong now")
+        sys.stdout.flush()
+        if state.pending:
+            state.pending = send(state.pending, config["secret"])
+            state.save()
+    return int("//audit_ran" in audit.wrong)
+
+
+def _unused(reports: Path) -> str:
+    """The time as a name that no report has yet, even of two in one second."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number = 1
+    name = stamp
+    while (reports / name).exists():
+        number += 1
+        name = f"{stamp}-{number}"
+    return name
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        sys.exit("usage: audit_runner.py CONFIG")
+    return run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

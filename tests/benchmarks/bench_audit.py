@@ -1,0 +1,141 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the whole drift answer costs, and how that grows with the nodes.
+
+On the lab's nodes, which have to be converged, and on light ones that this makes and removes. There
+nothing is installed, so that what takes long is left out (--tags quick) of all that is compared.
+audit.yml, site.yml --check and site.yml stand against the same probes by ssh alone (the limit),
+much the same as one stock task each, and a ping, which is what Ansible itself costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fleet import fleet
+from measure import ROOT, Cost, cost_of, in_turn, save, table
+
+# A check that finds drift, or a node without what a stock task needs, is no failure here.
+ANY = (0, 2, 4)
+LIMIT = "the same probes by ssh alone"
+
+
+def asked(inventory: str, path: Path, options: list[str]) -> None:
+    """Write what by_hand.py wants to know: found out by Ansible, before anything is measured."""
+    listing = subprocess.run(
+        ["ansible-inventory", "--inventory", inventory, "--list"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    variables = json.loads(listing.stdout)["_meta"]["hostvars"]
+    checked = subprocess.run(
+        ["ansible-playbook", "--inventory", inventory, "playbooks/site.yml", "--check", *options],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**_environment(), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+    )
+    start = checked.stdout.index("{")
+    document, _end = json.JSONDecoder().raw_decode(checked.stdout[start:])
+    nodes: dict[str, dict[str, Any]] = {}
+    for play in document["plays"]:
+        for task in play["tasks"]:
+            for node, result in task["hosts"].items():
+                for one in result.get("results", [result]):
+                    if one.get("spec") in (None, "parity") or "invocation" not in one:
+                        continue
+                    entry = {"spec": one["spec"], "options": one["invocation"]["module_args"]}
+                    nodes.setdefault(node, _reached(variables[node]))["specs"].append(entry)
+    if not nodes:
+        sys.exit(f"bench: nobody answers in {inventory}: `make lab` starts the lab's nodes")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(nodes), encoding="utf-8")
+
+
+def _reached(of: dict[str, Any]) -> dict[str, Any]:
+    state = ROOT / ".cache" / "lab"
+    common = str(of["ansible_ssh_common_args"]).replace("{{ lab_state }}", str(state))
+    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=5m"]
+    ssh += ["-o", f"ControlPath={state}/bench-%C", "-i", str(state / "id_ed25519")]
+    ssh += [*common.split(), f"{of['ansible_user']}@{of['ansible_host']}"]
+    root = of["ansible_user"] == "root"
+    return {"ssh": ssh, "become": [] if root else ["sudo", "-n"], "specs": []}
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+
+
+def commands(
+    inventory: str, path: Path, chosen: set[str], options: list[str]
+) -> dict[str, Callable[[], Cost]]:
+    play = ["ansible-playbook", "--inventory", inventory]
+    here = "tests/benchmarks"
+    known: dict[str, tuple[str, list[str]]] = {
+        LIMIT: ("hand", [sys.executable, f"{here}/by_hand.py", str(path)]),
+        "a ping by Ansible": (
+            "ping",
+            ["ansible", "--inventory", inventory, "all", "-m", "ansible.builtin.ping"],
+        ),
+        "audit.yml": ("audit", [*play, "playbooks/audit.yml", *options]),
+        "site.yml --check": ("check", [*play, "playbooks/site.yml", "--check", *options]),
+        "site.yml": ("site", [*play, "playbooks/site.yml"]),
+        "stock tasks, --check": ("stock", [*play, f"{here}/stock.yml", "--check"]),
+    }
+    return {
+        name: partial(cost_of, argv, ANY) for name, (key, argv) in known.items() if key in chosen
+    }
+
+
+def measured(
+    inventory: str, title: str, runs: int, chosen: set[str], *options: str
+) -> dict[str, object]:
+    path = ROOT / ".cache" / "bench" / "asked.json"
+    asked(inventory, path, list(options))
+    running = commands(inventory, path, chosen, list(options))
+    # Connections are open then, as they are for whoever asks twice in five minutes.
+    for run in running.values():
+        run()
+
+    def note(text: str) -> None:
+        print(f"bench: {title}: {text}", file=sys.stderr)
+
+    return table(in_turn(running, runs, note), LIMIT, title)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--inventory", default="inventories/lab", help="converged nodes of the lab")
+    parser.add_argument("--light", default="8,32", help="numbers of light nodes; empty for none")
+    parser.add_argument("--json", type=Path, default=ROOT / ".cache/bench/audit.json")
+    given = parser.parse_args()
+    told: dict[str, object] = {}
+    every = {"hand", "ping", "audit", "check", "stock"}
+    if given.inventory:
+        title = f"nodes of {given.inventory}"
+        told["lab"] = measured(given.inventory, title, given.runs, {*every, "site"})
+        save(given.json, told)
+    for number in [int(word) for word in given.light.split(",") if word]:
+        # One stock task after another takes minutes there.
+        chosen = every - {"stock"} if number > 8 else every
+        with fleet(number) as inventory:
+            title = f"{number} light nodes"
+            quick = ("--tags", "quick")
+            told[title] = measured(str(inventory), title, given.runs, chosen, *quick)
+        save(given.json, told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the audit asks of a node is what the roles' tasks say, under the variables of that node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[4]
+
+PLAY = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  vars:
+    dgxspark_kernel_swap: "off"
+    dgxspark_paths_file: "{{ folder }}/paths.env"
+    dgxspark_ptxas_targets: [{venv: "{{ folder }}/a"}, {venv: "{{ folder }}/b"}]
+    dgxspark_vllm_runtime_targets: []
+    dgxspark_skip: {swap_now: not here}
+  tasks:
+    - dgxspark.suite.audit:
+        role: %s
+        width: 1
+      tags: [always]
+      register: audited
+      ignore_errors: true
+    - ansible.builtin.copy:
+        content: "{{ audited | to_json }}"
+        dest: "{{ folder }}/result"
+      tags: [always]
+"""
+
+
+def audited(tmp_path: Path, *options: str, role: str = "dgxspark.suite.serving_node") -> Any:
+    """What the audit returns of a node that is this machine."""
+    play = tmp_path / "play.yml"
+    play.write_text(PLAY % role)
+    program = Path(sys.executable).with_name("ansible-playbook")
+    subprocess.run(
+        [str(program), "-i", "node,", "-e", f"folder={tmp_path}", *options, str(play)],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+        capture_output=True,
+        check=True,
+    )
+    return json.loads((tmp_path / "result").read_text())
+
+
+def specs(result: Any) -> list[str]:
+    return [one["spec"] for one in result["results"]]
+
+
+def test_the_roles_tasks_say_what_is_asked_with_tags_loops_and_variables(tmp_path: Path) -> None:
+    result = audited(tmp_path, "--tags", "kernel,ptxas,vllm_runtime")
+    # Two targets of one, none of the other.
+    assert specs(result) == ["kernel", "ptxas", "ptxas"]
+    found = {one["check"]: one for one in result["results"][0]["findings"]}
+    assert found["swap_now"]["actual"] == "not applicable: not here"
+    targets = [one["findings"][0]["expected"] for one in result["results"][1:]]
+    assert [f"{tmp_path}/{name}" in told for name, told in zip("ab", targets, strict=True)] == [
+        True,
+        True,
+    ]
+    # Whoever imports a role says more of it than its defaults do.
+    assert "ptxas_bin" not in {one["check"] for one in result["results"][1]["findings"]}
+    assert "invocation" not in result
+
+
+def test_tags_that_nothing_has_ask_for_nothing(tmp_path: Path) -> None:
+    result = audited(tmp_path, "--tags", "nothing_of_the_kind")
+    assert (result["results"], result["changed"]) == ([], False)
+
+
+def test_what_is_included_while_a_play_runs_is_refused_by_name(tmp_path: Path) -> None:
+    role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
+    role.parent.mkdir(parents=True)
+    role.write_text("- ansible.builtin.include_role: {name: dgxspark.suite.kernel}\n")
+    result = audited(tmp_path, role="mine")
+    assert result["failed"] is True
+    assert "the audit cannot see what ansible.builtin.include_role brings in" in result["msg"]
+
+
+def test_a_condition_leaves_out_what_it_leaves_out_in_the_role(tmp_path: Path) -> None:
+    role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
+    role.parent.mkdir(parents=True)
+    role.write_text(
+        "- dgxspark.suite.ensure_kernel:\n"
+        "    {swap: '{{ item }}', kernel: '{{ missing | default(omit) }}'}\n"
+        "  loop: [any, 'off']\n"
+        "  when: item != 'any'\n"
+    )
+    result = audited(tmp_path, role="mine")
+    assert specs(result) == ["kernel"]
