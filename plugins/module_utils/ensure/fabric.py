@@ -37,7 +37,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import who_has
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import (
     Port,
     cages,
@@ -132,8 +131,7 @@ class Observed:
     """Everything the plan depends on.
 
     foreign are other people's netplan files, name -> text, or why they cannot be read; after is
-    what netplan makes of those and ours as wanted, present what it has handed over by now. owners:
-    wanted address -> MACs of others that answer for it.
+    what netplan makes of those and ours as wanted, present what it has handed over by now.
     """
 
     ports: tuple[Port, ...] = ()
@@ -144,7 +142,6 @@ class Observed:
     foreign: Mapping[str, str] | str = field(default_factory=dict)
     after: Generated = field(default_factory=Generated)
     present: Mapping[str, str] = field(default_factory=dict)
-    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts_file: OwnFile | Blocked = field(default_factory=lambda: OwnFile(""))
     tools: fabric_change.Tools = field(default_factory=lambda: fabric_change.Tools(*[""] * 6))
     root: bool = False
@@ -176,7 +173,6 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
         foreign=foreign,
         after=after,
         present=handed_over(),
-        owners=_owners(seen, joined) if seen.root else {},
     )
 
 
@@ -191,21 +187,6 @@ def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
     except OSError as error:
         return "%s cannot be read: %s" % (error.filename, error.strerror)
     return found
-
-
-def _owners(seen: Observed, joined: Sequence[Joined]) -> dict[str, tuple[str, ...]]:
-    own = {link.mac for link in seen.links.values()}
-    asked = [
-        (one.interface, seen.links[one.interface].mac, one.address)
-        for one in joined
-        if seen.links[one.interface].carrier
-    ]
-    answers = who_has(asked) if asked else {}
-    return {
-        address: others
-        for (_interface, address), macs in answers.items()
-        if (others := tuple(mac for mac in macs if mac not in own))
-    }
 
 
 def all_cages(seen: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
@@ -505,14 +486,6 @@ def _obstacle(
     missing = seen.tools.missing(setting.renderer if setting else NETWORKD)
     if missing:
         return Blocked("there is no %s here" % " and no ".join(missing), "Install what is missing.")
-    for address, macs in seen.owners.items():
-        told = "%s is used by somebody else already: %s answers for it" % (
-            address,
-            " and ".join(macs),
-        )
-        return Blocked(
-            told, "Give this node another number (dgxspark_fabric_numbers), or find that one."
-        )
     names = [seen.links[one.interface] for one in joined]
     for path in sorted({*seen.after.files, *seen.present}):
         ours = any("netplan-%s." % link.name in path for link in names)
