@@ -13,6 +13,7 @@ to cage 1 of the next; more are on a switch, which is two bridges in this contai
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -69,13 +70,27 @@ def plug(near: End, far: End) -> None:
         return
     for end in ends:
         remove(*end)
-    run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far")
-    for name, (_node, interface), pid in zip(("near", "far"), ends, processes):
-        run("ip", "link", "set", name, "netns", pid, "name", interface)
-    if not far[0]:
+    # Each in its place and by its name from the start, as whatever waits for it there expects.
+    make = [
+        "nsenter",
+        "-t",
+        processes[0],
+        "-n",
+        "ip",
+        "link",
+        "add",
+        near[1],
+        "type",
+        "veth",
+        "peer",
+    ]
+    if far[0]:
+        run(*make, "name", far[1], "netns", processes[1])
+    else:
         # It goes by itself when its node does.
         port = f"{far[1]}-{processes[0]}"
-        run("ip", "link", "set", "far", "name", port, "mtu", "9000", "master", far[1], "up")
+        run(*make, "name", port, "netns", str(os.getpid()))
+        run("ip", "link", "set", port, "mtu", "9000", "master", far[1], "up")
 
 
 def main() -> None:
