@@ -58,6 +58,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
 )
 
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
+# How our own file names an interface.
+_NAMED = re.compile(r"^    (\S+):$", re.MULTILINE)
 # The comment by which a later run knows whom a link reached.
 _REACHES = re.compile(r"^# (\S+) reaches .*\((\d+\.\d+\.\d+\.\d+)\)$", re.MULTILINE)
 
@@ -286,14 +288,18 @@ class Apply:
 
     @property
     def after(self) -> str:
-        return self.text + "".join(
+        shown = self.text + "".join(
             "# %s: mtu %d, %s\n" % (one.interface, self.wanted.mtu, one.with_prefix)
             for one in self.joined
         )
+        for name in dropped(self.seen, self.joined):
+            shown += "# %s: mtu %d, no address\n" % (name, self.seen.links[name].mtu)
+        return shown
 
     @property
     def _links(self) -> list[Link]:
-        return [self.seen.links[one.interface] for one in self.joined]
+        names = [one.interface for one in self.joined] + dropped(self.seen, self.joined)
+        return [self.seen.links[name] for name in names]
 
     def apply(self) -> None:
         """Raises Blocked, and then the old network is back."""
@@ -310,9 +316,17 @@ class Apply:
             self.text,
             self._links,
             {one.interface: (one.with_prefix, self.wanted.mtu) for one in self.joined},
+            dropped(self.seen, self.joined),
             lambda: sorted({name for name, _peer in reached(asked)} & touched),
             self.wanted.confirm_seconds,
         )
+
+
+def dropped(seen: Observed, joined: Sequence[Joined]) -> list[str]:
+    """The interfaces that our file has, and the plan no longer. Pure."""
+    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
+    wanted = [one.interface for one in joined]
+    return [name for name in _NAMED.findall(text) if name in seen.links and name not in wanted]
 
 
 def _addresses(link: Link) -> str:
@@ -486,10 +500,11 @@ def _obstacle(
     missing = seen.tools.missing(setting.renderer if setting else NETWORKD)
     if missing:
         return Blocked("there is no %s here" % " and no ".join(missing), "Install what is missing.")
-    names = [seen.links[one.interface] for one in joined]
+    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
+    ours = {*(one.interface for one in joined), *_NAMED.findall(text)}
     for path in sorted({*seen.after.files, *seen.present}):
-        ours = any("netplan-%s." % link.name in path for link in names)
-        if not ours and seen.after.files.get(path) != seen.present.get(path):
+        of_ours = any("netplan-%s." % name in path for name in ours)
+        if not of_ours and seen.after.files.get(path) != seen.present.get(path):
             told = "netplan has not handed over /run/%s as its files say" % path
             hint = "Somebody edited a file and did not apply it. Apply it, or take the edit back."
             return Blocked(told, hint)
@@ -508,11 +523,8 @@ def _guard(seen: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
         if seen.session and seen.session in [a.partition("/")[0] for a in link.addresses]
     ]
     reasons = {**routes, **dict.fromkeys(session, "this SSH session")}
-    hit = [
-        "%s carries %s" % (one.interface, reasons[one.interface])
-        for one in joined
-        if one.interface in reasons
-    ]
+    touched = [one.interface for one in joined] + dropped(seen, joined)
+    hit = ["%s carries %s" % (name, reasons[name]) for name in touched if name in reasons]
     if not hit:
         return finding
     actual = "; ".join(hit)

@@ -150,13 +150,15 @@ def change(
     text: str,
     before: Sequence[Link],
     wanted: Mapping[str, tuple[str, int]],
+    dropped: Sequence[str],
     carried: Callable[[], Sequence[str]],
     seconds: int,
     folder: str = FOLDER,
 ) -> None:
     """Write the netplan file and apply it to its links, with a timer that undoes it.
 
-    wanted is interface -> (address with prefix, MTU). Raises Blocked where it does not come to
+    wanted is interface -> (address with prefix, MTU), dropped are those that are no longer in the
+    file, before is what all of them are now. Raises Blocked where it does not come to
     that, and then the old network is back.
     """
     _begin(
@@ -164,7 +166,8 @@ def change(
     )
     try:
         replace_file(file, text.encode(), 0o600, rightful_owner(0))
-        for argv in apply_commands(tools, renderer, list(wanted)):
+        release = [[tools.ip, "address", "flush", "dev", name] for name in dropped]
+        for argv in apply_commands(tools, renderer, list(wanted)) + release:
             done = run(argv, _SECONDS)
             # What NetworkManager does not know it need not let go of.
             if not done.ok and argv[1:3] != ["device", "set"]:
