@@ -47,7 +47,9 @@ class Port:
 
     def gid_of(self, address: str) -> Gid | None:
         """The RoCE v2 entry of an IPv4 address; there is one once the interface has the address."""
-        mapped = ipaddress.IPv6Address("::ffff:" + address).exploded
+        # As a kernel writes it, and not as some Python would.
+        high, low = divmod(int(ipaddress.IPv4Address(address)), 1 << 16)
+        mapped = "0000:0000:0000:0000:0000:ffff:%04x:%04x" % (high, low)
         for gid in self.gids:
             if gid.gid == mapped and gid.kind == "RoCE v2":
                 return gid
