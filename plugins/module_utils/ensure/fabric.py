@@ -17,10 +17,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric_peers
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
     COMMENT,
     MARK,
+    FileWrite,
     OwnFile,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
-    Judged,
     blocked_by,
     judge_file,
     own_file,
@@ -312,7 +312,7 @@ class Apply:
         fabric_change.change(
             self.seen.tools,
             self.renderer,
-            self.wanted.netplan_file,
+            [self.wanted.netplan_file, self.wanted.facts_file],
             self.text,
             self._links,
             {one.interface: (one.with_prefix, self.wanted.mtu) for one in self.joined},
@@ -362,10 +362,11 @@ def plan(seen: Observed, wanted: Wanted) -> Plan:
     actions: list[Action] = []
     if repairs:
         actions.append(Apply(wanted, joined, seen, renderer, text, repairs))
-    told, some = _facts_file(seen, wanted, joined)
+    told, some = _facts_file(seen, wanted, joined, bool(obstacle))
     return Plan(
         (*findings, told),
-        (*actions, *some),
+        # Where the change fails, nobody is told of it either.
+        (*actions, *(replace(action, repairs=(*repairs, *action.repairs)) for action in some)),
         facts={
             "links": [_told(seen, wanted, one) for one in joined],
             "ports": [_port(port) for port in seen.ports],
@@ -672,11 +673,13 @@ def _rdma(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
     return replace(finding, status=BLOCKED, severity=WARNING, actual="; ".join(wrong), hint=hint)
 
 
-def _facts_file(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Judged:
+def _facts_file(
+    seen: Observed, wanted: Wanted, joined: Sequence[Joined], hindered: bool
+) -> tuple[Finding, tuple[FileWrite, ...]]:
     """What a launch learns with the node's other facts."""
     expected = "%s tells launches of the links" % wanted.facts_file
-    if not joined:
-        why = "there is no address plan to apply"
+    if not joined or hindered:
+        why = "the links are not as planned" if joined else "there is no address plan to apply"
         return Finding("fabric_facts", SKIPPED, expected, why), ()
     links = []
     for one in joined:
@@ -694,4 +697,5 @@ def _facts_file(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Jud
         "links": links,
     }
     text = json.dumps(said, indent=2) + "\n"
-    return judge_file("fabric_facts", seen.facts_file, wanted.facts_file, text)
+    finding, actions = judge_file("fabric_facts", seen.facts_file, wanted.facts_file, text)
+    return finding, tuple(action for action in actions if isinstance(action, FileWrite))

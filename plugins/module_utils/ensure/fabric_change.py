@@ -42,11 +42,10 @@ _UNDO = """#!/bin/sh
 # Managed by dgxspark.suite: puts back the network that was, where nobody confirms a change of it.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mv {folder} {folder}.undoing || exit 0
-if [ -e {folder}.undoing/netplan.yaml ]; then
-    mv {folder}.undoing/netplan.yaml {file}
-else
-    rm -f {file}
-fi
+put_back() {{ # FILE COPY
+    if [ -e "$2" ]; then mv "$2" "$1"; else rm -f "$1"; fi
+}}
+{files}
 {apply}
 restore() {{ # INTERFACE MTU up|down ADDRESS...
     device=$1 mtu=$2 state=$3
@@ -128,8 +127,14 @@ def apply_commands(tools: Tools, renderer: str, interfaces: Sequence[str]) -> li
     return commands
 
 
-def undo_script(tools: Tools, renderer: str, folder: str, file: str, links: Sequence[Link]) -> str:
-    """The script that puts back the netplan file and what the links were. Pure."""
+def undo_script(
+    tools: Tools, renderer: str, folder: str, files: Sequence[str], links: Sequence[Link]
+) -> str:
+    """The script that puts back files and what the links were. Pure."""
+    copies = [
+        ["put_back", file, os.path.join(folder + ".undoing", str(number))]
+        for number, file in enumerate(files)
+    ]
     names = [link.name for link in links]
     restore = [
         ["restore", link.name, str(link.mtu), "up" if link.up else "down", *link.addresses]
@@ -137,7 +142,7 @@ def undo_script(tools: Tools, renderer: str, folder: str, file: str, links: Sequ
     ]
     return _UNDO.format(
         folder=shlex.quote(folder),
-        file=shlex.quote(file),
+        files="\n".join(shlex.join(words) for words in copies),
         apply="\n".join(shlex.join(argv) for argv in apply_commands(tools, renderer, names)),
         restore="\n".join(shlex.join(words) for words in restore),
     )
@@ -146,7 +151,7 @@ def undo_script(tools: Tools, renderer: str, folder: str, file: str, links: Sequ
 def change(
     tools: Tools,
     renderer: str,
-    file: str,
+    files: Sequence[str],
     text: str,
     before: Sequence[Link],
     wanted: Mapping[str, tuple[str, int]],
@@ -157,15 +162,16 @@ def change(
 ) -> None:
     """Write the netplan file and apply it to its links, with a timer that undoes it.
 
+    The netplan file is the first of files; the others are what is to be put back with it.
+
     wanted is interface -> (address with prefix, MTU), dropped are those that are no longer in the
     file, before is what all of them are now. Raises Blocked where it does not come to
     that, and then the old network is back.
     """
-    _begin(
-        tools, undo_script(tools, renderer, folder, file, before), file, carried, seconds, folder
-    )
+    script = undo_script(tools, renderer, folder, files, before)
+    _begin(tools, script, files, carried, seconds, folder)
     try:
-        replace_file(file, text.encode(), 0o600, rightful_owner(0))
+        replace_file(files[0], text.encode(), 0o600, rightful_owner(0))
         release = [[tools.ip, "address", "flush", "dev", name] for name in dropped]
         for argv in apply_commands(tools, renderer, list(wanted)) + release:
             done = run(argv, _SECONDS)
@@ -181,7 +187,7 @@ def change(
 def _begin(
     tools: Tools,
     script: str,
-    file: str,
+    files: Sequence[str],
     carried: Callable[[], Sequence[str]],
     seconds: int,
     folder: str,
@@ -196,8 +202,9 @@ def _begin(
     earlier = open_change(folder)
     if earlier is None:
         scratch = tempfile.mkdtemp(prefix=".fabric-change.", dir=os.path.dirname(folder))
-        if os.path.exists(file):
-            shutil.copy2(file, os.path.join(scratch, "netplan.yaml"))
+        for number, file in enumerate(files):
+            if os.path.exists(file):
+                shutil.copy2(file, os.path.join(scratch, str(number)))
         _write(os.path.join(scratch, _SCRIPT), script)
         _write(os.path.join(scratch, _NOTES), json.dumps(notes))
         os.replace(scratch, folder)
