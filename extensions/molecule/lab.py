@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,20 +56,29 @@ class Verdict:
 
 def site(node: str, tags: str, *options: str) -> Verdict:
     """site.yml on one node, for the specs of these tags."""
+    return told("playbooks/site.yml", [node], tags, "--tags", tags, *options)[node]
+
+
+def told(path: str, nodes: Sequence[str], specs: str, *options: str) -> dict[str, Verdict]:
+    """What a playbook says of each of these nodes, at once, for these specs."""
     done = run(
-        *("ansible-playbook", *INVENTORY, "playbooks/site.yml", "--diff", "--limit", node),
-        *("--tags", tags, *options),
+        *("ansible-playbook", *INVENTORY, path, "--diff", "--limit", ",".join(nodes), *options),
         ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
     )
     document, _report = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
-    tasks = [task["hosts"].get(node, {}) for play in document["plays"] for task in play["tasks"]]
+    tasks = [task["hosts"] for play in document["plays"] for task in play["tasks"]]
+    verdicts = {node: _verdict([hosts.get(node, {}) for hosts in tasks], specs) for node in nodes}
+    assert all(verdict.findings for verdict in verdicts.values()), done.stdout + done.stderr
+    return verdicts
+
+
+def _verdict(tasks: Sequence[dict[str, Any]], specs: str) -> Verdict:
     results = [result for task in tasks for result in task.get("results", [task])]
-    told = [result for result in results if result.get("spec") in tags.split(",")]
-    assert told, done.stdout + done.stderr
+    spoken = [result for result in results if result.get("spec") in specs.split(",")]
     return Verdict(
-        [finding for result in told for finding in result["findings"]],
-        any(result["changed"] for result in told),
-        [result["diff"] for result in told if result["changed"]],
+        [finding for result in spoken for finding in result["findings"]],
+        any(result["changed"] for result in spoken),
+        [result["diff"] for result in spoken if result["changed"]],
     )
 
 

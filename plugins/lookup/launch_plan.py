@@ -27,8 +27,10 @@ options:
         variables and facts.
       - The C(address) is C(dgxspark_address), else C(ansible_host) if that is an IP address, else
         the address of the default route.
-      - The C(fabric_address) is C(dgxspark_fabric_address); without one the ranks talk over the
-        C(address). The C(fabric_interface) is the one that carries it.
+      - The C(fabric_address) is C(dgxspark_fabric_address), else the one that
+        M(dgxspark.suite.ensure_fabric) left in the node's local facts, if the node still has it;
+        without one the ranks talk over the C(address). The C(fabric_interface) is the one that
+        carries it.
     type: list
     elements: raw
     required: true

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nodes: containers `spark1` … `sparkN` on a management and a fabric network."""
+"""The nodes: containers `spark1` … `sparkN` on a management and a fabric network, and cables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 
+from cables import PLUGGED
 from images import LABEL, MACHINE_OPTIONS, NAME, SERVING_IMAGE, WHEELS, in_volume, volume
-from shell import docker, fail, output, run, say
+from shell import docker, fail, output, run, say, wait_for
 
 # The SSH key and the known hosts of this checkout.
 STATE = Path(__file__).resolve().parents[2] / ".cache" / "lab"
@@ -48,6 +49,7 @@ def ensure(count: int, image: str, golden: str, fresh: bool) -> list[str]:
         if name not in names():
             say(f"{name}: creating it")
             create(number, name, image, golden)
+    connect(wanted, image)
     admit(wanted)
     for name in wanted:
         place_model(name)
@@ -97,6 +99,21 @@ def create(number: int, name: str, image: str, golden: str) -> None:
     docker("create", *named, *network, *MACHINE_OPTIONS, stop, data, wheels, image)
     docker("network", "connect", fixed_address(FABRIC, number), FABRIC, name)
     docker("start", name)
+
+
+def connect(wanted: Sequence[str], image: str) -> None:
+    """Plug the cables between the nodes, and have them plugged again whenever one starts."""
+    name = f"{NAME}-cables"
+    docker("rm", "--force", name)
+    named = ["--detach", f"--name={name}", f"--label={LABEL}=cables", "--restart=unless-stopped"]
+    # It waits all the time, for what may as well never come.
+    named += ["--stop-signal=SIGKILL"]
+    sees = ["--pid=host", "--network=none", "--volume=/var/run/docker.sock:/var/run/docker.sock"]
+    script = f"--volume={Path(__file__).parent / 'cables.py'}:/cables.py:ro"
+    started = ["python3", "-u", "/cables.py", *wanted]
+    docker("run", *named, *sees, *MACHINE_OPTIONS, script, image, *started)
+    if not wait_for(60, "sh", "-c", f"docker logs {name} | grep --quiet '^{PLUGGED}$'"):
+        fail(f"the cables between the nodes are not plugged:\n{docker('logs', name)}")
 
 
 def public_key(key: Path) -> str:

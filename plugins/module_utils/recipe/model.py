@@ -164,12 +164,14 @@ class Node:
     address: IP at which people and clients reach it (management network).
     fabric_address: IP of the link between the nodes; None where there is none.
     fabric_interface: the node's own name of the interface that carries `link_address`.
+    hcas: the RoCE devices of the links between the nodes; none where nobody has told of them.
     """
 
     name: str
     address: str
     fabric_address: str | None = None
     fabric_interface: str | None = None
+    hcas: tuple[str, ...] = ()
 
     @property
     def link_address(self) -> str:

@@ -222,6 +222,8 @@ def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environ
                 "TP_SOCKET_IFNAME": interface,
                 # Without it a worker offers the address of its default route.
                 "VLLM_HOST_IP": rank.node.link_address,
+                # Both twins; NCCL finds them as well, and with them what is no link to a node.
+                **({"NCCL_IB_HCA": ",".join(rank.node.hcas)} if rank.node.hcas else {}),
             }
     warnings = []
     given = {**resolved.inventory_env, **resolved.env}
@@ -306,7 +308,13 @@ def _ray_node(node: Node, settings: Settings) -> str:
 def _ray_head(rank: Rank, ranks: t.Sequence[Rank], settings: Settings) -> str:
     # vLLM copies the head's environment to all Ray workers, except what this file names.
     own = json.dumps(
-        ["GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "VLLM_HOST_IP"]
+        [
+            "GLOO_SOCKET_IFNAME",
+            *(["NCCL_IB_HCA"] if any(other.node.hcas for other in ranks) else []),
+            "NCCL_SOCKET_IFNAME",
+            "TP_SOCKET_IFNAME",
+            "VLLM_HOST_IP",
+        ]
     )
     waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
     return f"""\

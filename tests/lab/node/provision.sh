@@ -37,8 +37,8 @@ printf 'spark ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/spark
 chmod 0440 /etc/sudoers.d/spark
 usermod -aG docker spark
 
-# A container has no consoles, no devices to probe, and no disk of its own for a journal.
-systemctl mask getty.target console-getty.service systemd-udevd.service \
+# A container has no consoles, no devices to probe, no disk of its own for a journal, and is online from the start.
+systemctl mask getty.target console-getty.service systemd-udevd.service systemd-networkd-wait-online.service \
     systemd-modules-load.service sys-kernel-debug.mount sys-kernel-tracing.mount \
     apt-daily.timer apt-daily-upgrade.timer
 mkdir -p /etc/systemd/journald.conf.d

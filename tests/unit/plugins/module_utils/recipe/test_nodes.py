@@ -45,6 +45,16 @@ def test_the_interface_is_the_one_that_carries_the_address(
     assert interface_of(address, FACTS) == expected
 
 
+# The second link has gone since.
+TOLD = {
+    "dgxspark_fabric": {
+        "address": "198.51.100.1",
+        "links": [
+            {"interface": "enp1s0f0np0", "address": "198.51.100.1", "hca": "rocep1s0f0"},
+            {"interface": "enP2p1s0f0np0", "address": "198.51.100.129", "hca": "roceP2p1s0f0"},
+        ],
+    }
+}
 HOST = {
     "ansible_host": "192.0.2.1",
     "dgxspark_fabric_address": "198.51.100.1",
@@ -73,6 +83,16 @@ HOST = {
             Node("spark1", "192.0.2.1", None, "enP7s7"),
         ),
         ("spark1", {"ansible_host": "192.0.2.1"}, Node("spark1", "192.0.2.1", None, None)),
+        (
+            "spark1",
+            {"ansible_host": "192.0.2.1", "ansible_facts": {**FACTS, "ansible_local": TOLD}},
+            Node("spark1", "192.0.2.1", "198.51.100.1", "enp1s0f0np0", ("rocep1s0f0",)),
+        ),
+        (
+            "spark1",
+            {**HOST, "ansible_facts": {**FACTS, "ansible_local": {"dgxspark_fabric": "garbage"}}},
+            Node("spark1", "192.0.2.1", "198.51.100.1", "enp1s0f0np0"),
+        ),
     ],
 )
 def test_a_node_comes_from_what_is_given_then_variables_then_facts(

@@ -413,6 +413,16 @@ def test_without_a_fabric_the_ranks_talk_over_the_management_network(nodes: Node
     assert [rank["env"]["VLLM_HOST_IP"] for rank in plan["ranks"]] == ["192.0.2.1", "192.0.2.2"]
 
 
+def test_nccl_is_told_each_nodes_own_devices_where_they_are_known(nodes: Nodes) -> None:
+    one, two = nodes(2)
+    plan = lab_tiny([dataclasses.replace(one, hcas=("rocep1s0f0", "roceP2p1s0f0")), two])
+    assert plan["env"]["per_node"]["spark1"]["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
+    assert "NCCL_IB_HCA" not in plan["env"]["per_node"]["spark2"]
+    # Ray is not to carry the head's over.
+    assert '"NCCL_IB_HCA"' in plan["ranks"][0]["argv"][1]
+    assert "NCCL_IB_HCA" not in lab_tiny(nodes(2))["ranks"][0]["argv"][1]
+
+
 def test_an_ipv6_address_is_put_into_brackets(recipe_of: RecipeOf) -> None:
     plan = plan_of(recipe_of(), [Node("spark1", "2001:db8::1")])
     assert plan["url"] == "http://[2001:db8::1]:8000"

@@ -1,0 +1,701 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The links between nodes: ports found, twins told apart, addresses and MTU by netplan."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric_peers import reached
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+    COMMENT,
+    MARK,
+    FileWrite,
+    OwnFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+    blocked_by,
+    judge_file,
+    own_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    DRIFT,
+    OK,
+    SKIPPED,
+    WARNING,
+    Action,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import (
+    Port,
+    cages,
+    find_ports,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import (
+    Link,
+    ask_default_routes,
+    ask_links,
+    session_address,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
+    NETWORKD,
+    Generated,
+    Setting,
+    generate,
+    handed_over,
+    settings,
+)
+
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
+# How our own file names an interface.
+_NAMED = re.compile(r"^    (\S+):$", re.MULTILINE)
+# The comment by which a later run knows whom a link reached.
+_REACHES = re.compile(r"^# (\S+) reaches .*\((\d+\.\d+\.\d+\.\d+)\)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters; see its documentation."""
+
+    topology: str
+    links: Sequence[Mapping[str, Any]]
+    cages: Sequence[Sequence[str]]
+    cage: int | None
+    mtu: int
+    renderer: str
+    netplan_file: str
+    facts_file: str
+    confirm_seconds: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        networks: dict[str, ipaddress.IPv4Network] = {}
+        for one in self.links:
+            said = one["address"]
+            try:
+                address = ipaddress.IPv4Interface("%s/%s" % (said, one["prefix"]))
+                peers = [ipaddress.IPv4Address(peer["address"]) for peer in one["peers"]]
+            except ValueError as error:
+                raise ValueError("links: %s: %s" % (said, error)) from None
+            for other, network in networks.items():
+                if network.overlaps(address.network):
+                    told = "links: %s and %s are in one subnet, %s: each twin needs its own"
+                    raise ValueError(told % (other, said, network))
+            networks[said] = address.network
+            for peer in peers:
+                if peer == address.ip:
+                    raise ValueError("links: %s is used twice, here and by a peer" % said)
+                if peer not in address.network:
+                    told = "links: %s is not in the subnet of %s"
+                    raise ValueError(told % (peer, address))
+            if len(set(peers)) != len(peers):
+                raise ValueError("links: two peers of %s have one address" % said)
+        for name in (name for cage in self.cages for name in cage):
+            if not _INTERFACE.fullmatch(name):
+                raise ValueError("cages: expected the name of an interface, found %r" % name)
+        if not 1280 <= self.mtu <= 9978:
+            raise ValueError("mtu: expected 1280 to 9978, found %d" % self.mtu)
+        if not 10 <= self.confirm_seconds <= 3600:
+            raise ValueError("confirm_seconds: expected 10 to 3600")
+        if not re.fullmatch(r"/[A-Za-z0-9._/-]+\.yaml", self.netplan_file):
+            raise ValueError("netplan_file: expected an absolute path that ends in .yaml")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A wanted link on the interface that is to carry it."""
+
+    interface: str
+    cage: int
+    twin: int
+    address: str
+    prefix: int
+    peers: tuple[tuple[str, str], ...]  # name, address
+
+    @property
+    def with_prefix(self) -> str:
+        return "%s/%d" % (self.address, self.prefix)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the plan depends on.
+
+    foreign are other people's netplan files, name -> text, or why they cannot be read; after is
+    what netplan makes of those and ours as wanted, present what it has handed over by now.
+    """
+
+    ports: tuple[Port, ...] = ()
+    links: Mapping[str, Link] = field(default_factory=dict)
+    default_routes: tuple[str, ...] = ()
+    session: str = ""
+    own: OwnFile | Blocked = field(default_factory=lambda: OwnFile(""))
+    foreign: Mapping[str, str] | str = field(default_factory=dict)
+    after: Generated = field(default_factory=Generated)
+    present: Mapping[str, str] = field(default_factory=dict)
+    facts_file: OwnFile | Blocked = field(default_factory=lambda: OwnFile(""))
+    tools: fabric_change.Tools = field(default_factory=lambda: fabric_change.Tools(*[""] * 6))
+    root: bool = False
+
+
+def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
+    """Read the node. Changes nothing."""
+    tools = fabric_change.Tools.found()
+    seen = Observed(
+        find_ports(sysfs),
+        ask_links(tools.ip),
+        ask_default_routes(tools.ip),
+        session_address(os.environ),
+        own_file(wanted.netplan_file),
+        facts_file=own_file(wanted.facts_file),
+        tools=tools,
+        root=os.geteuid() == 0,
+    )
+    joined, _problem = join(seen, wanted)
+    if not joined:
+        return seen
+    folder, own_name = os.path.split(wanted.netplan_file)
+    foreign = _foreign(folder, own_name)
+    after = Generated()
+    if tools.netplan and not isinstance(foreign, str):
+        after = generate(tools.netplan, {**foreign, own_name: netplan_text(joined, wanted)})
+    return replace(
+        seen,
+        foreign=foreign,
+        after=after,
+        present=handed_over(),
+    )
+
+
+def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
+    found = {}
+    try:
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            if name.endswith(".yaml") and name != own_name:
+                path = os.path.join(folder, name)
+                with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+                    found[name] = stream.read()
+    except OSError as error:
+        return "%s cannot be read: %s" % (error.filename, error.strerror)
+    return found
+
+
+def all_cages(seen: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
+    """The interfaces of each cage: as the inventory says, else as the card does."""
+    return tuple(tuple(cage) for cage in wanted.cages) or cages(seen.ports)
+
+
+def join(seen: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
+    """The wanted links on their interfaces; or none, and why. Pure."""
+    known = all_cages(seen, wanted)
+    joined = []
+    for one in wanted.links:
+        cage, problem = one.get("cage"), ""
+        if cage is None:
+            cage, problem = _choose(seen, wanted, known)
+        if problem or cage is None:
+            return (), problem
+        names = known[cage] if cage < len(known) else ()
+        name = names[one["twin"]] if one["twin"] < len(names) else ""
+        if not name or name not in seen.links:
+            told = "cage %d has no twin %d here%s"
+            return (), told % (cage, one["twin"], " (%s)" % name if name else "")
+        peers = tuple((peer["name"], peer["address"]) for peer in one["peers"])
+        joined.append(Joined(name, cage, one["twin"], one["address"], one["prefix"], peers))
+    return tuple(joined), ""
+
+
+def _choose(
+    seen: Observed, wanted: Wanted, known: Sequence[Sequence[str]]
+) -> tuple[int | None, str]:
+    """The cage of a link that does not say which: the only one, or the one with the cable."""
+    if wanted.cage is not None:
+        return wanted.cage, ""
+    there = [n for n, names in enumerate(known) if any(name in seen.links for name in names)]
+    cabled = [n for n in there if any(_carrier(seen, name) for name in known[n])]
+    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
+    before = [n for n in there if any("    %s:\n" % name in text for name in known[n])]
+    for some in (there, cabled, before):
+        if len(some) == 1:
+            return some[0], ""
+    if not there:
+        return None, "no ConnectX-7 is seen, as where no cable is plugged"
+    told = "%s cages have a cable" if cabled else "no cage of %s is seen to have a cable"
+    return None, told % (len(cabled) or len(there))
+
+
+def _carrier(seen: Observed, name: str) -> bool:
+    return name in seen.links and bool(seen.links[name].carrier)
+
+
+def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
+    """The netplan file. Pure."""
+    lines = [COMMENT.rstrip("\n")]
+    for one in joined:
+        lines += ["# %s reaches %s (%s)" % (one.interface, *peer) for peer in one.peers]
+    lines += ["network:", "  version: 2", "  ethernets:"]
+    for one in joined:
+        lines.append("    %s:" % one.interface)
+        if wanted.renderer:
+            lines.append("      renderer: %s" % wanted.renderer)
+        lines += [
+            "      dhcp4: false",
+            "      dhcp6: false",
+            "      accept-ra: false",
+            "      link-local: []",
+            # The addresses are there before the peer is, and the node starts without it.
+            "      ignore-carrier: true",
+            "      optional: true",
+            "      mtu: %d" % wanted.mtu,
+            "      addresses: [%s]" % one.with_prefix,
+        ]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Write our netplan file and have its links, and no others, follow it; see fabric_change."""
+
+    wanted: Wanted
+    joined: tuple[Joined, ...]
+    seen: Observed
+    renderer: str
+    text: str
+    repairs: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.wanted.netplan_file
+
+    @property
+    def before(self) -> str:
+        own = self.seen.own
+        text = own.text or "" if isinstance(own, OwnFile) else ""
+        return text + "".join(
+            "# %s: mtu %d, %s\n" % (link.name, link.mtu, _addresses(link)) for link in self._links
+        )
+
+    @property
+    def after(self) -> str:
+        shown = self.text + "".join(
+            "# %s: mtu %d, %s\n" % (one.interface, self.wanted.mtu, one.with_prefix)
+            for one in self.joined
+        )
+        for name in dropped(self.seen, self.joined):
+            shown += "# %s: mtu %d, no address\n" % (name, self.seen.links[name].mtu)
+        return shown
+
+    @property
+    def _links(self) -> list[Link]:
+        names = [one.interface for one in self.joined] + dropped(self.seen, self.joined)
+        return [self.seen.links[name] for name in names]
+
+    def apply(self) -> None:
+        """Raises Blocked, and then the old network is back."""
+        own = self.seen.own
+        text = own.text or "" if isinstance(own, OwnFile) else ""
+        # Whom the links reached by the plan that was, and whom they would by this one.
+        asked = _REACHES.findall(text)
+        asked += [(one.interface, peer[1]) for one in self.joined for peer in one.peers]
+        touched = {one.interface for one in self.joined}
+        fabric_change.change(
+            self.seen.tools,
+            self.renderer,
+            [self.wanted.netplan_file, self.wanted.facts_file],
+            self.text,
+            self._links,
+            {one.interface: (one.with_prefix, self.wanted.mtu) for one in self.joined},
+            dropped(self.seen, self.joined),
+            lambda: sorted({name for name, _peer in reached(asked)} & touched),
+            self.wanted.confirm_seconds,
+        )
+
+
+def dropped(seen: Observed, joined: Sequence[Joined]) -> list[str]:
+    """The interfaces that our file has, and the plan no longer. Pure."""
+    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
+    wanted = [one.interface for one in joined]
+    return [name for name in _NAMED.findall(text) if name in seen.links and name not in wanted]
+
+
+def _addresses(link: Link) -> str:
+    return " ".join(link.addresses) or "no address"
+
+
+def plan(seen: Observed, wanted: Wanted) -> Plan:
+    """What to say, and what to do, about one observation. Pure."""
+    joined, problem = join(seen, wanted)
+    drifts = _drifts(seen, wanted, joined)
+    setting, conflict = _conflict(seen, wanted, joined)
+    guarded = _guard(seen, joined, bool(drifts))
+    obstacle = _obstacle(seen, joined, setting, bool(drifts)) or conflict
+    if guarded.status == BLOCKED:
+        obstacle = Blocked(guarded.actual, guarded.hint)
+    findings = [
+        _ports(seen, wanted, problem),
+        _subnets(seen, wanted, joined, drifts),
+        guarded,
+        _netplan(seen, wanted, joined, drifts, conflict),
+        _runtime("fabric_addresses", seen, wanted, joined, drifts),
+        _runtime("fabric_mtu", seen, wanted, joined, drifts),
+        _rdma(seen, wanted, joined),
+    ]
+    if obstacle:
+        findings = [
+            blocked_by(finding, obstacle) if finding.status == DRIFT else finding
+            for finding in findings
+        ]
+    repairs = tuple(finding.check for finding in findings if finding.status == DRIFT)
+    renderer = setting.renderer if setting else NETWORKD
+    text = netplan_text(joined, wanted) if joined else ""
+    actions: list[Action] = []
+    if repairs:
+        actions.append(Apply(wanted, joined, seen, renderer, text, repairs))
+    told, some = _facts_file(seen, wanted, joined, bool(obstacle))
+    return Plan(
+        (*findings, told),
+        # Where the change fails, nobody is told of it either.
+        (*actions, *(replace(action, repairs=(*repairs, *action.repairs)) for action in some)),
+        facts={
+            "links": [_told(seen, wanted, one) for one in joined],
+            "ports": [_port(port) for port in seen.ports],
+            "management_interface": next(iter(seen.default_routes), ""),
+            "address": _launch_address(wanted, joined),
+        },
+    )
+
+
+def _told(seen: Observed, wanted: Wanted, one: Joined) -> dict[str, Any]:
+    port = _port_of(seen, one.interface)
+    gid = port.gid_of(one.address) if port else None
+    return {
+        "interface": one.interface,
+        "cage": one.cage,
+        "twin": one.twin,
+        "address": one.address,
+        "prefix": one.prefix,
+        "mtu": wanted.mtu,
+        "hca": port.hca if port else "",
+        "gid": gid.gid if gid else "",
+        "gid_index": gid.index if gid else None,
+        "peers": [{"name": name, "address": address} for name, address in one.peers],
+        "others": [
+            name
+            for number, names in enumerate(all_cages(seen, wanted))
+            for name in names
+            if number != one.cage
+        ],
+    }
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {
+        "interface": port.interface,
+        "pci": port.pci,
+        "cage": port.cage,
+        "carrier": port.carrier,
+        "hca": port.hca,
+    }
+
+
+def _port_of(seen: Observed, interface: str) -> Port | None:
+    return next((port for port in seen.ports if port.interface == interface), None)
+
+
+def _launch_address(wanted: Wanted, joined: Sequence[Joined]) -> str:
+    # In a ring no address of a node is on a subnet of all others.
+    return joined[0].address if joined and wanted.topology != "ring" else ""
+
+
+def _drifts(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dict[str, str]:
+    """Check -> what is not as the plan has it."""
+    found = {}
+    if joined and isinstance(seen.own, OwnFile):
+        differs = seen.own.differs(netplan_text(joined, wanted), 0o600)
+        if differs:
+            found["fabric_netplan"] = differs
+    links = [(one, seen.links[one.interface]) for one in joined]
+    wrong = [
+        "%s has %s%s" % (link.name, _addresses(link), "" if link.up else " and is down")
+        for one, link in links
+        if link.addresses != (one.with_prefix,) or not link.up
+    ]
+    if wrong:
+        found["fabric_addresses"] = "; ".join(wrong)
+    small = ["%s has %d" % (link.name, link.mtu) for _one, link in links if link.mtu != wanted.mtu]
+    if small:
+        found["fabric_mtu"] = "; ".join(small)
+    return found
+
+
+def _conflict(
+    seen: Observed, wanted: Wanted, joined: Sequence[Joined]
+) -> tuple[Setting | None, Blocked | None]:
+    """What netplan would set on the first link; and why that is not what is wanted, if so."""
+    if not joined or isinstance(seen.foreign, str) or not seen.root:
+        return None, None
+    if not seen.tools.netplan:
+        return None, Blocked("there is no netplan here", "Install netplan.io.")
+    if isinstance(seen.own, Blocked):
+        return None, seen.own
+    if seen.after.error:
+        told = "netplan refuses its files: %s" % seen.after.error
+        return None, Blocked(told, "See netplan generate, and mend the file that it names.")
+    first = None
+    for one in joined:
+        link = seen.links[one.interface]
+        some = [a for a in settings(seen.after.files) if a.concerns(link.name, link.mac)]
+        wrong = _wrong(some, one, wanted.mtu)
+        if wrong:
+            told = "%s sets %s on %s" % (_blame(seen.foreign, link), wrong, link.name)
+            hint = "Take that out of the file, or give dgxspark_fabric_networks that agree with it."
+            return None, Blocked(told, hint)
+        first = first or some[0]
+    return first, None
+
+
+def _wrong(some: Sequence[Setting], one: Joined, mtu: int) -> str:
+    """What netplan would set besides, or instead of, what is wanted."""
+    if not some:
+        return "nothing"
+    if len(some) > 1:
+        return "a second configuration, %s," % " and ".join(os.path.basename(a.path) for a in some)
+    wrong = ["address %s" % a for a in some[0].addresses if a != one.with_prefix]
+    if some[0].dhcp:
+        wrong.append("DHCP")
+    if some[0].mtu != mtu:
+        wrong.append("MTU %d" % some[0].mtu)
+    return ", ".join(wrong)
+
+
+def _blame(foreign: Mapping[str, str], link: Link) -> str:
+    speaks = [
+        name
+        for name, text in foreign.items()
+        if link.name in text or (link.mac and link.mac in text.lower())
+    ]
+    return " and ".join(speaks or foreign) or "netplan"
+
+
+def _obstacle(
+    seen: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
+) -> Blocked | None:
+    """Why nothing may be applied, other than what netplan makes of the files."""
+    if not joined or not drifts:
+        return None
+    if not seen.root:
+        return Blocked("this user may not", "Run as root (become).")
+    if isinstance(seen.foreign, str):
+        return Blocked(seen.foreign, "Make it readable for root.")
+    missing = seen.tools.missing(setting.renderer if setting else NETWORKD)
+    if missing:
+        return Blocked("there is no %s here" % " and no ".join(missing), "Install what is missing.")
+    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
+    ours = {*(one.interface for one in joined), *_NAMED.findall(text)}
+    for path in sorted({*seen.after.files, *seen.present}):
+        of_ours = any("netplan-%s." % name in path for name in ours)
+        if not of_ours and seen.after.files.get(path) != seen.present.get(path):
+            told = "netplan has not handed over /run/%s as its files say" % path
+            hint = "Somebody edited a file and did not apply it. Apply it, or take the edit back."
+            return Blocked(told, hint)
+    return None
+
+
+def _guard(seen: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
+    """Whether the plan leaves alone what the node is reached by."""
+    finding = Finding("fabric_session", OK, "no link that this node is reached by", "so")
+    if not joined:
+        return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
+    routes = dict.fromkeys(seen.default_routes, "the default route")
+    session = [
+        name
+        for name, link in seen.links.items()
+        if seen.session and seen.session in [a.partition("/")[0] for a in link.addresses]
+    ]
+    reasons = {**routes, **dict.fromkeys(session, "this SSH session")}
+    touched = [one.interface for one in joined] + dropped(seen, joined)
+    hit = ["%s carries %s" % (name, reasons[name]) for name in touched if name in reasons]
+    if not hit:
+        return finding
+    actual = "; ".join(hit)
+    if not drifts:
+        return replace(finding, actual="%s; nothing is to be changed on it" % actual)
+    hint = "Log in by another interface, or take this one out of the plan (dgxspark_fabric_links)."
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
+
+
+def _ports(seen: Observed, wanted: Wanted, problem: str) -> Finding:
+    known = all_cages(seen, wanted)
+    told = []
+    for number, names in enumerate(known):
+        there = [name for name in names if name in seen.links]
+        if there:
+            told.append(
+                "cage %d: %s"
+                % (number, ", ".join("%s (%s)" % (name, _state(seen, name)) for name in there))
+            )
+    finding = Finding(
+        "fabric_ports",
+        OK,
+        "the ports of the links between nodes",
+        "; ".join(told) or "none is seen",
+    )
+    if not wanted.links:
+        if told:
+            return finding
+        actual = "no ConnectX-7 is seen, as where no cable is plugged; no address plan needs one"
+        return replace(finding, status=SKIPPED, actual=actual)
+    if not problem:
+        return finding
+    hint = (
+        "Plug the cable, see that lspci lists the card, or say which cage has it: "
+        "dgxspark_fabric_cage, dgxspark_fabric_links."
+    )
+    actual = "%s. %s" % (problem, "; ".join(told)) if told else problem
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
+
+
+def _state(seen: Observed, name: str) -> str:
+    carrier = seen.links[name].carrier
+    return "down" if carrier is None else "cabled" if carrier else "no cable"
+
+
+def _subnets(
+    seen: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
+) -> Finding:
+    """Whether two ports are in one subnet, as some set-up scripts have them."""
+    names = {name for cage in all_cages(seen, wanted) for name in cage}
+    found = [
+        (link.name, ipaddress.IPv4Interface(address).network)
+        for link in seen.links.values()
+        if link.name in names
+        for address in link.addresses
+    ]
+    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "so")
+    if not found:
+        return replace(finding, status=SKIPPED, actual="no port has an address")
+    for at, (name, network) in enumerate(found):
+        for other, another in found[:at]:
+            if other != name and network.overlaps(another):
+                actual = "%s and %s are both in %s" % (other, name, another)
+                finding = replace(finding, severity=CRITICAL, actual=actual)
+                ours = {one.interface for one in joined}
+                if "fabric_addresses" in drifts and {name, other} <= ours:
+                    return replace(finding, status=DRIFT, fix="give them the addresses of the plan")
+                hint = (
+                    "One twin sends for the other. Give an address plan: dgxspark_fabric_topology."
+                )
+                return replace(finding, status=BLOCKED, hint=hint)
+    return finding
+
+
+def _netplan(
+    seen: Observed,
+    wanted: Wanted,
+    joined: Sequence[Joined],
+    drifts: Mapping[str, str],
+    conflict: Blocked | None,
+) -> Finding:
+    finding = Finding(
+        "fabric_netplan",
+        OK,
+        "%s as the address plan has it, and no other file that disagrees" % wanted.netplan_file,
+        "so",
+    )
+    if not joined:
+        why = "see fabric_ports" if wanted.links else "no address plan (dgxspark_fabric_topology)"
+        return replace(finding, status=SKIPPED, actual=why)
+    if not seen.root and (isinstance(seen.foreign, str) or isinstance(seen.own, Blocked)):
+        return replace(finding, status=SKIPPED, actual="only root may read netplan's files")
+    actual = drifts.get("fabric_netplan", "")
+    if conflict:
+        finding = replace(finding, severity=CRITICAL, actual=str(conflict))
+        return blocked_by(finding, conflict)
+    if not actual:
+        return finding
+    fix = "write it, apply it to its links alone, and undo it unless it is confirmed"
+    return replace(finding, status=DRIFT, severity=CRITICAL, actual=actual, fix=fix)
+
+
+def _runtime(
+    check: str, seen: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
+) -> Finding:
+    wants = {
+        "fabric_addresses": ["%s has %s" % (one.interface, one.with_prefix) for one in joined],
+        "fabric_mtu": ["%s has %d" % (one.interface, wanted.mtu) for one in joined],
+    }
+    default = "addresses of the plan" if check == "fabric_addresses" else "MTU %d" % wanted.mtu
+    finding = Finding(check, OK, "; ".join(wants[check]) or default, "so")
+    if not joined:
+        return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
+    if check not in drifts:
+        return finding
+    fix = "apply %s to its links" % wanted.netplan_file
+    return replace(finding, status=DRIFT, severity=CRITICAL, actual=drifts[check], fix=fix)
+
+
+def _rdma(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
+    finding = Finding(
+        "fabric_rdma", OK, "a RoCE device, and a RoCE v2 GID for its address, per link", ""
+    )
+    ports = {one.interface: _port_of(seen, one.interface) for one in joined}
+    if not any(ports.values()):
+        why = "the links are no ConnectX-7 ports" if joined else "there is no address plan to apply"
+        return replace(finding, status=SKIPPED, actual=why)
+    told, wrong = [], []
+    for one in joined:
+        port = ports[one.interface]
+        if not port:
+            continue
+        gid = port.gid_of(one.address)
+        if not port.hca:
+            wrong.append("%s has no RoCE device" % port.interface)
+        elif not gid and seen.links[one.interface].addresses == (one.with_prefix,):
+            wrong.append("%s has no RoCE v2 GID for %s" % (port.hca, one.address))
+        else:
+            told.append(
+                "%s is %s%s" % (port.interface, port.hca, ", GID %d" % gid.index if gid else "")
+            )
+    if not wrong:
+        return replace(finding, actual="; ".join(told))
+    hint = "Install rdma-core, load mlx5_ib (see rdma link), set the interface down and up."
+    return replace(finding, status=BLOCKED, severity=WARNING, actual="; ".join(wrong), hint=hint)
+
+
+def _facts_file(
+    seen: Observed, wanted: Wanted, joined: Sequence[Joined], hindered: bool
+) -> tuple[Finding, tuple[FileWrite, ...]]:
+    """What a launch learns with the node's other facts."""
+    expected = "%s tells launches of the links" % wanted.facts_file
+    if not joined or hindered:
+        why = "the links are not as planned" if joined else "there is no address plan to apply"
+        return Finding("fabric_facts", SKIPPED, expected, why), ()
+    links = []
+    for one in joined:
+        port = _port_of(seen, one.interface)
+        entry = {
+            "interface": one.interface,
+            "address": one.address,
+            "hca": port.hca if port else "",
+        }
+        links.append(entry)
+    said = {
+        "_": "%s: changes made here are overwritten." % MARK,
+        "topology": wanted.topology,
+        "address": _launch_address(wanted, joined),
+        "links": links,
+    }
+    text = json.dumps(said, indent=2) + "\n"
+    finding, actions = judge_file("fabric_facts", seen.facts_file, wanted.facts_file, text)
+    return finding, tuple(action for action in actions if isinstance(action, FileWrite))

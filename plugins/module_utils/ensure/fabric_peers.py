@@ -1,0 +1,324 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the links between nodes carry: whether each peer answers on its own link, at full size.
+
+A change of the links that is open is confirmed by that, or undone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    CRITICAL,
+    OK,
+    SKIPPED,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import who_has
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
+
+# What IP and ICMP take of a packet.
+_HEADERS = 28
+_SMALL = 56
+# How long a peer that is being set up at this moment is waited for.
+_PATIENCE = 10.0
+
+# interface, address of a peer
+Way = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom a link is to reach."""
+
+    interface: str
+    own: str
+    name: str
+    address: str
+
+    @property
+    def way(self) -> Way:
+        return self.interface, self.address
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters; see its documentation."""
+
+    links: Sequence[Mapping[str, Any]]
+    mtu: int
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        return tuple(
+            Peer(link["interface"], link["address"], peer["name"], peer["address"])
+            for link in self.links
+            for peer in link["peers"]
+        )
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything the judgement depends on.
+
+    small and full are the ways on which a peer answers, to a packet of the usual size and of the
+    full one. heard: (interface, address) -> MACs that answer ARP there for an address that does not
+    answer to a packet. owners: own address -> MACs of others that answer for it. settled is what
+    became of a change that was open.
+    """
+
+    links: Mapping[str, Link] = field(default_factory=dict)
+    small: frozenset[Way] = frozenset()
+    full: frozenset[Way] = frozenset()
+    heard: Mapping[Way, tuple[str, ...]] = field(default_factory=dict)
+    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    open: fabric_change.Open | None = None
+    settled: str = ""
+    undone: str = ""
+    root: bool = False
+
+
+def reached(asked: Iterable[Way], size: int = _SMALL, ping: str | None = None) -> set[Way]:
+    """The ways on which an answer comes back to a packet with that many bytes, in one piece."""
+    ways = list(dict.fromkeys(asked))
+    ping = find_tool("ping") if ping is None else ping
+    if not ways or not ping:
+        return set()
+
+    def answers(way: Way) -> bool:
+        interface, address = way
+        argv = [ping, "-n", "-q", "-c", "1", "-W", "1", "-M", "do", "-s", str(size)]
+        # Bound to the interface: by another one it would prove nothing.
+        return any(run([*argv, "-I", interface, address], 5).ok for _attempt in range(2))
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return {way for way, answer in zip(ways, pool.map(answers, ways)) if answer}
+
+
+def observe(wanted: Wanted) -> Observed:
+    """Ask the peers. Changes nothing."""
+    tools = fabric_change.Tools.found()
+    is_open = fabric_change.open_change()
+    deadline = time.monotonic() + (_PATIENCE if is_open else 0)
+    full: set[Way] = set()
+    while True:
+        links = ask_links(tools.ip)
+        asked = [peer for peer in wanted.peers if _has(links, peer)]
+        full |= reached([p.way for p in asked if p.way not in full], wanted.mtu - _HEADERS)
+        missing = [peer for peer in wanted.peers if peer.way not in full]
+        if not missing or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    small = full | reached([peer.way for peer in asked if peer.way not in full])
+    root = os.geteuid() == 0
+    own = {link.mac for link in links.values()}
+    interfaces = {link["interface"]: link["address"] for link in wanted.links}
+    arp = list(interfaces.items())
+    lost = {peer.address for peer in asked if peer.way not in small}
+    arp += [(name, address) for name in interfaces for address in sorted(lost)]
+    answers = {}
+    if root:
+        with suppress(PermissionError):  # root in a container may lack the right
+            ready = [(name, links[name].mac, to) for name, to in arp if _up(links, name)]
+            answers = {
+                way: tuple(mac for mac in macs if mac not in own)
+                for way, macs in (who_has(ready) if ready else {}).items()
+            }
+    return Observed(
+        links,
+        frozenset(small),
+        frozenset(full),
+        {way: macs for way, macs in answers.items() if macs and way[1] in lost},
+        {to: answers[name, to] for name, to in interfaces.items() if answers.get((name, to))},
+        is_open,
+        root=root,
+    )
+
+
+def _up(links: Mapping[str, Link], name: str) -> bool:
+    return name in links and bool(links[name].carrier)
+
+
+def _has(links: Mapping[str, Link], peer: Peer) -> bool:
+    """Whether the link has its own address, without which nothing can be asked by it."""
+    there = links.get(peer.interface)
+    return there is not None and peer.own in [one.partition("/")[0] for one in there.addresses]
+
+
+def settle(seen: Observed, wanted: Wanted) -> Observed:
+    """Confirm the change that is open, or undo it where it lost what there was."""
+    if seen.open is None:
+        return seen
+    tools = fabric_change.Tools.found()
+    lost = lost_by_change(seen, wanted)
+    if lost:
+        fabric_change.undo(tools)
+        return replace(seen, undone=lost)
+    if not fabric_change.confirm(tools):
+        return replace(seen, undone="it was not confirmed in time")
+    return replace(seen, settled="confirmed just now")
+
+
+def lost_by_change(seen: Observed, wanted: Wanted) -> str:
+    """What an open change has taken away; empty for nothing. Pure."""
+    for address, macs in seen.owners.items():
+        return "%s is used by somebody else as well: %s answers for it" % (
+            address,
+            " and ".join(macs),
+        )
+    for peer in wanted.peers:
+        if not _has(seen.links, peer):
+            return "%s does not have %s" % (peer.interface, peer.own)
+    carried = seen.open.carried if seen.open else ()
+    carries = {interface for interface, _address in seen.full}
+    lost = [name for name in carried if name not in carries]
+    return "%s reached a peer before, and reaches none now" % " and ".join(lost) if lost else ""
+
+
+def plan(seen: Observed, wanted: Wanted) -> Plan:
+    """What to say about one observation. Pure; there is nothing to do."""
+    return Plan(
+        (
+            _change(seen),
+            _cable(seen, wanted),
+            _duplicates(seen, wanted),
+            _peers(seen, wanted),
+            _path_mtu(seen, wanted),
+        ),
+        facts={"reached": [list(way) for way in sorted(seen.full)], "undone": seen.undone},
+    )
+
+
+def _change(seen: Observed) -> Finding:
+    finding = Finding(
+        "fabric_change", OK, "no change of the links waits to be confirmed", seen.settled or "none"
+    )
+    if seen.undone:
+        hint = "Mend what the other checks tell of, or the address plan, and run again."
+        actual = "the change was undone, the old network is back: %s" % seen.undone
+        return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
+    if seen.open and not seen.settled:
+        hint = "A run confirms it, or undoes it: site.yml --tags fabric."
+        return replace(finding, status=BLOCKED, severity=CRITICAL, actual="one does", hint=hint)
+    return finding
+
+
+def _cable(seen: Observed, wanted: Wanted) -> Finding:
+    finding = Finding("fabric_cable", OK, "every link of the plan has its cable", "so")
+    names = [link["interface"] for link in wanted.links]
+    if not names:
+        return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
+    known = [name for name in names if name in seen.links and seen.links[name].carrier is not None]
+    if not known:
+        return replace(finding, status=SKIPPED, actual="the links are down: see fabric_addresses")
+    bare = [name for name in known if not seen.links[name].carrier]
+    if not bare:
+        return finding
+    others = [
+        name
+        for link in wanted.links
+        for name in link.get("others") or ()
+        if _up(seen.links, name) and name not in names
+    ]
+    actual = "no carrier on %s" % " and ".join(bare)
+    hint = "Plug the cable; its other end must be in a node that runs."
+    if others:
+        actual += "; %s has one" % " and ".join(dict.fromkeys(others))
+        hint = "The cable is in the other port: move it, or set dgxspark_fabric_cage."
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
+
+
+def _duplicates(seen: Observed, wanted: Wanted) -> Finding:
+    finding = Finding("fabric_duplicates", OK, "nobody else has this node's addresses", "so")
+    if not wanted.links:
+        return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
+    if not seen.root:
+        return replace(finding, status=SKIPPED, actual="only root may ask")
+    if not any(_up(seen.links, link["interface"]) for link in wanted.links):
+        return replace(finding, status=SKIPPED, actual="no link has a carrier")
+    if not seen.owners:
+        return finding
+    told = ["%s answers for %s" % (" and ".join(macs), to) for to, macs in seen.owners.items()]
+    hint = "Find that one, or give this node another number (dgxspark_fabric_numbers)."
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(told), hint=hint)
+
+
+def _peers(seen: Observed, wanted: Wanted) -> Finding:
+    told = ["%s (%s) on %s" % (peer.name, peer.address, peer.interface) for peer in wanted.peers]
+    finding = Finding(
+        "fabric_peers", OK, "answers from %s" % (", ".join(told) or "every peer"), "so"
+    )
+    if not wanted.peers:
+        return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
+    asked = [peer for peer in wanted.peers if _has(seen.links, peer)]
+    if not asked:
+        actual = "no link has its address yet: see fabric_addresses"
+        return replace(finding, status=SKIPPED, actual=actual)
+    silent = [_silence(seen, peer) for peer in asked if peer.way not in seen.small]
+    if not silent:
+        return finding
+    hint = (
+        "See that the other node runs and has its address (site.yml --tags fabric on both), and "
+        "that both ends of the cable are where the plan has them."
+    )
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(silent), hint=hint)
+
+
+def _silence(seen: Observed, peer: Peer) -> str:
+    who = "%s (%s)" % (peer.name, peer.address)
+    elsewhere = sorted(
+        interface
+        for interface, address in seen.heard
+        if address == peer.address and interface != peer.interface
+    )
+    if peer.way in seen.heard:
+        # A node answers ARP for all its addresses by any interface, ping by the right one alone.
+        return (
+            "%s is heard on %s, but does not answer there: a cable or a twin is on the wrong port"
+            % (
+                who,
+                peer.interface,
+            )
+        )
+    if elsewhere:
+        told = "%s is silent on %s, and heard on %s: the cable is on the wrong port"
+        return told % (who, peer.interface, " and ".join(elsewhere))
+    return "%s is silent on %s" % (who, peer.interface)
+
+
+def _path_mtu(seen: Observed, wanted: Wanted) -> Finding:
+    finding = Finding(
+        "fabric_path_mtu", OK, "packets of %d bytes pass in one piece" % wanted.mtu, "so"
+    )
+    asked = [peer for peer in wanted.peers if peer.way in seen.small]
+    if not asked:
+        return replace(finding, status=SKIPPED, actual="no peer answers at all")
+    short = [
+        "%s (%s) on %s" % (peer.name, peer.address, peer.interface)
+        for peer in asked
+        if peer.way not in seen.full
+    ]
+    if not short:
+        return finding
+    small = [
+        "%s has MTU %d" % (name, seen.links[name].mtu)
+        for name in sorted({peer.interface for peer in asked})
+        if seen.links[name].mtu != wanted.mtu
+    ]
+    actual = "they do not reach %s, small ones do" % ", ".join(short)
+    if small:
+        actual += "; %s" % ", ".join(small)
+    hint = "Set the MTU of the other side, and of a switch between, to the same."
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)

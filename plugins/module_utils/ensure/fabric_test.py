@@ -1,0 +1,243 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast the links between nodes are, measured, and whether that is what is to be expected."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+    BLOCKED,
+    OK,
+    SKIPPED,
+    WARNING,
+    Blocked,
+    Finding,
+    Plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.bandwidth import (
+    parse_iperf,
+    parse_nccl,
+    parse_ping,
+    parse_write_bw,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+
+_UNIT = "dgxspark-fabric-test-"
+# A server that nobody stops ends by itself.
+_SERVER_SECONDS = 600
+_START_SECONDS = 20.0
+_PINGS = 50
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's parameters but its state; see its documentation."""
+
+    node: str
+    members: Sequence[str]
+    links: Sequence[Mapping[str, Any]]
+    seconds: int
+    streams: int
+    port: int
+    rdma_port: int
+    min_gbits: float
+    max_ms: float
+    min_rdma_gbits: float
+    nccl_command: Sequence[str]
+    min_nccl_gbytes: float
+
+    def rdma_port_of(self, link: Mapping[str, Any]) -> int:
+        """One that both ends find, and no other link of a node has: by the link's subnet."""
+        prefix = int(link["prefix"])
+        own = ipaddress.IPv4Interface("%s/%d" % (link["address"], prefix))
+        return self.rdma_port + (int(own.network.network_address) >> (32 - prefix)) % 1000
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The links that are measured from here: each once, from the node that comes first."""
+        at = self.members.index(self.node) if self.node in self.members else 0
+        return tuple(
+            Way(
+                link["interface"],
+                link["address"],
+                peer["name"],
+                peer["address"],
+                link["hca"],
+                self.rdma_port_of(link),
+            )
+            for link in self.links
+            for peer in link["peers"]
+            if peer["name"] in self.members[at + 1 :]
+        )
+
+
+@dataclass(frozen=True)
+class Way:
+    """One link to one peer."""
+
+    interface: str
+    own: str
+    name: str
+    address: str
+    hca: str
+    rdma_port: int
+
+    def __str__(self) -> str:
+        return "%s to %s" % (self.interface, self.name)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure, or why there is none."""
+
+    way: str
+    value: float = 0.0
+    unit: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return "%s: %s" % (self.way, self.problem or "%.4g %s" % (self.value, self.unit))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Check -> its figures; a check without any says why in skipped."""
+
+    figures: Mapping[str, Sequence[Measured]]
+    skipped: Mapping[str, str]
+
+
+def serve(wanted: Wanted) -> None:
+    """Start what answers on each link, as transient units. Raises Blocked."""
+    iperf, write_bw, starter = (find_tool(n) for n in ("iperf3", "ib_write_bw", "systemd-run"))
+    if not iperf or not starter:
+        missing = "iperf3" if not iperf else "systemd-run"
+        raise Blocked("there is no %s here" % missing, "Install it.")
+    stop(wanted)
+    for link in wanted.links:
+        bound = ["--bind", link["address"], "--port", str(wanted.port)]
+        commands = {"tcp": [iperf, "--server", *bound]}
+        if write_bw and link["hca"]:
+            options = _write_options(wanted, link["hca"], wanted.rdma_port_of(link))
+            commands["rdma"] = [write_bw, *options]
+        for kind, argv in commands.items():
+            options = ["--quiet", "--collect", "--unit=" + _unit(kind, link)]
+            options.append("--property=RuntimeMaxSec=%d" % _SERVER_SECONDS)
+            started = run([starter, *options, *argv], _START_SECONDS)
+            if not started.ok:
+                raise Blocked("%s: %s" % (argv[0], started.describe()), "See what it says.")
+
+
+def stop(wanted: Wanted) -> None:
+    """End what serve has started."""
+    units = [_unit(kind, link) + ".service" for link in wanted.links for kind in ("tcp", "rdma")]
+    if units:
+        run([find_tool("systemctl"), "stop", *units], _START_SECONDS)
+
+
+def _unit(kind: str, link: Mapping[str, Any]) -> str:
+    return "%s%s-%s" % (_UNIT, kind, link["interface"])
+
+
+def _write_options(wanted: Wanted, hca: str, port: int) -> list[str]:
+    same = ["-i", "1", "-F", "--report_gbits", "-q", "4"]
+    return ["-d", hca, *same, "-p", str(port), "-D", str(wanted.seconds)]
+
+
+def observe(wanted: Wanted, act: bool) -> Observed:
+    """Measure, one link after another. Without act nothing is sent."""
+    figures: dict[str, list[Measured]] = {}
+    skipped: dict[str, str] = {}
+    ways = wanted.ways
+    checks = ("bandwidth", "latency", "rdma", "nccl")
+    if not act or not ways:
+        why = "check mode measures nothing" if not act else "measured from the other end"
+        if not wanted.links:
+            why = "there is no link of the address plan here"
+        return Observed({}, dict.fromkeys(checks, why))
+    figures["bandwidth"] = [_iperf(wanted, way) for way in ways]
+    figures["latency"] = [_ping(way) for way in ways]
+    write_bw = find_tool("ib_write_bw")
+    devices = [way for way in ways if way.hca]
+    if not devices:
+        skipped["rdma"] = skipped["nccl"] = "the links have no RoCE device"
+        return Observed(figures, skipped)
+    if write_bw:
+        figures["rdma"] = [_write(wanted, way, write_bw) for way in devices]
+    else:
+        skipped["rdma"] = "there is no ib_write_bw here: install perftest"
+    if wanted.nccl_command:
+        told = run(list(wanted.nccl_command), 600)
+        value = parse_nccl(told.stdout)
+        problem = "" if value is not None else told.describe()
+        figures["nccl"] = [Measured("all nodes", value or 0.0, "GB/s", problem)]
+    else:
+        skipped["nccl"] = "no command is given (dgxspark_fabric_test_nccl_command)"
+    return Observed(figures, skipped)
+
+
+def _iperf(wanted: Wanted, way: Way) -> Measured:
+    argv = [find_tool("iperf3"), "--client", way.address, "--bind", way.own, "--json"]
+    argv += ["--port", str(wanted.port), "--time", str(wanted.seconds)]
+    told = run([*argv, "--parallel", str(wanted.streams)], wanted.seconds + 30)
+    value, problem = parse_iperf(told.stdout)
+    return Measured(str(way), value, "Gbit/s", problem)
+
+
+def _ping(way: Way) -> Measured:
+    argv = [find_tool("ping"), "-n", "-q", "-c", str(_PINGS), "-i", "0.02", "-I", way.interface]
+    told = run([*argv, way.address], 30)
+    value = parse_ping(told.stdout)
+    return Measured(str(way), value or 0.0, "ms", "" if value is not None else "no answer")
+
+
+def _write(wanted: Wanted, way: Way, write_bw: str) -> Measured:
+    options = _write_options(wanted, way.hca, way.rdma_port)
+    told = run([write_bw, *options, way.address], wanted.seconds + 30)
+    value = parse_write_bw(told.stdout)
+    return Measured(str(way), value or 0.0, "Gbit/s", "" if value is not None else told.describe())
+
+
+def plan(seen: Observed, wanted: Wanted) -> Plan:
+    """What to say about the figures. Pure; there is nothing to do."""
+    least = "at least %g Gbit/s by TCP with %d streams" % (wanted.min_gbits, wanted.streams)
+    expected = {
+        "bandwidth": (least, wanted.min_gbits),
+        "latency": ("a round trip of at most %g ms" % wanted.max_ms, -wanted.max_ms),
+        "rdma": ("at least %g Gbit/s by RDMA" % wanted.min_rdma_gbits, wanted.min_rdma_gbits),
+        "nccl": ("at least %g GB/s by NCCL" % wanted.min_nccl_gbytes, wanted.min_nccl_gbytes),
+    }
+    return Plan(
+        tuple(_judge(seen, check, *wants) for check, wants in expected.items()),
+        facts={
+            "figures": [
+                {"check": check, "way": one.way, "value": round(one.value, 4), "unit": one.unit}
+                for check, some in seen.figures.items()
+                for one in some
+                if not one.problem
+            ]
+        },
+    )
+
+
+def _judge(seen: Observed, check: str, expected: str, limit: float) -> Finding:
+    """A limit below zero is the most that is allowed, with its sign turned."""
+    finding = Finding("fabric_test_%s" % check, OK, expected, "")
+    if check not in seen.figures:
+        return replace(finding, status=SKIPPED, actual=seen.skipped.get(check, "not measured"))
+    figures = seen.figures[check]
+    finding = replace(finding, actual="; ".join(str(one) for one in figures))
+    if all(
+        not one.problem and (one.value if limit >= 0 else -one.value) >= limit for one in figures
+    ):
+        return finding
+    hint = (
+        "See site.yml --check --tags fabric first. A link that is slow though it is sound: see the "
+        "cable, the firmware, the power supply, and what else the node does."
+    )
+    return replace(finding, status=BLOCKED, severity=WARNING, hint=hint)

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What programs that measure links print: iperf3, ping, ib_write_bw and NCCL's tests."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_RTT = re.compile(r"^(?:rtt|round-trip) min/avg/max/\w+ = [\d.]+/([\d.]+)/", re.MULTILINE)
+# bytes, iterations, BW peak, BW average, message rate; of several sizes the last counts.
+_WRITE = re.compile(r"^\s*\d+\s+\d+\s+([\d.]+)\s+([\d.]+)\s+[\d.]+\s*$", re.MULTILINE)
+_BUS = re.compile(r"^#\s*Avg bus bandwidth\s*:\s*([\d.]+)", re.MULTILINE)
+
+
+def parse_iperf(text: str) -> tuple[float, str]:
+    """(Gbit/s that were received, why there is no such number) of `iperf3 --json`."""
+    try:
+        said = json.loads(text)
+        if said.get("error"):
+            return 0.0, str(said["error"])
+        return float(said["end"]["sum_received"]["bits_per_second"]) / 1e9, ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0.0, "iperf3 printed no result"
+
+
+def parse_ping(text: str) -> float | None:
+    """The mean round trip in milliseconds of `ping -q`."""
+    found = _RTT.search(text)
+    return float(found[1]) if found else None
+
+
+def parse_write_bw(text: str) -> float | None:
+    """The average in Gbit/s of `ib_write_bw --report_gbits`."""
+    found = _WRITE.findall(text)
+    return float(found[-1][1]) if found else None
+
+
+def parse_nccl(text: str) -> float | None:
+    """The average bus bandwidth in GB/s of one of NCCL's tests."""
+    found = _BUS.search(text)
+    return float(found[1]) if found else None

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ConnectX-7 ports of a node, their RoCE devices and GIDs, as sysfs has them.
+
+A Spark's network card shows each of its two cages (QSFP sockets) as two PCI functions, the twins,
+in two PCI domains: 0000:01:00.0 and 0002:01:00.0 are cage 0, 0000:01:00.1 and 0002:01:00.1 cage 1.
+A card without a cable may leave PCI altogether, so that nothing is found here is no fault.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MELLANOX = "0x15b3"
+_CONNECTX_7 = "0x1021"
+_PCI = re.compile(r"([0-9a-f]{4}):[0-9a-f]{2}:[0-9a-f]{2}\.([0-7])")
+# A GID table has 256 entries, of which the first few are used.
+_GIDS = 32
+
+
+@dataclass(frozen=True)
+class Gid:
+    """One entry of a RoCE device's table: kind is as sysfs says, "RoCE v2" or "IB/RoCE v1"."""
+
+    index: int
+    gid: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Port:
+    """One PCI function of the card. carrier is None where the interface is down: nobody knows."""
+
+    interface: str
+    pci: str
+    carrier: bool | None = None
+    hca: str = ""
+    gids: tuple[Gid, ...] = ()
+
+    @property
+    def cage(self) -> int:
+        return int(self.pci.rpartition(".")[2])
+
+    def gid_of(self, address: str) -> Gid | None:
+        """The RoCE v2 entry of an IPv4 address; there is one once the interface has the address."""
+        # As a kernel writes it, and not as some Python would.
+        high, low = divmod(int(ipaddress.IPv4Address(address)), 1 << 16)
+        mapped = "0000:0000:0000:0000:0000:ffff:%04x:%04x" % (high, low)
+        for gid in self.gids:
+            if gid.gid == mapped and gid.kind == "RoCE v2":
+                return gid
+        return None
+
+
+def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
+    """All ports, twins in the order of their PCI domains. Changes nothing, needs no rights."""
+    found = []
+    for interface in _listed(os.path.join(sysfs, "class", "net")):
+        device = os.path.join(sysfs, "class", "net", interface, "device")
+        pci = os.path.basename(os.path.realpath(device))
+        ids = [_text(os.path.join(device, name)) for name in ("vendor", "device")]
+        if ids != [_MELLANOX, _CONNECTX_7] or not _PCI.fullmatch(pci):
+            continue
+        carrier = _text(os.path.join(sysfs, "class", "net", interface, "carrier"))
+        hca = next(iter(_listed(os.path.join(device, "infiniband"))), "")
+        table = os.path.join(sysfs, "class", "infiniband", hca, "ports", "1") if hca else ""
+        gids = _gids(table, interface) if table else ()
+        known = carrier == "1" if carrier in ("0", "1") else None
+        found.append(Port(interface, pci, known, hca, gids))
+    return tuple(sorted(found, key=lambda port: port.pci))
+
+
+def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
+    """The interfaces of each cage, by its number; empty for one of which nothing is seen."""
+    last = max((port.cage for port in ports), default=-1)
+    return tuple(
+        tuple(port.interface for port in ports if port.cage == number) for number in range(last + 1)
+    )
+
+
+def _gids(table: str, interface: str) -> tuple[Gid, ...]:
+    found = []
+    for index in range(_GIDS):
+        owner = _text(os.path.join(table, "gid_attrs", "ndevs", str(index)))
+        gid = _text(os.path.join(table, "gids", str(index)))
+        if owner == interface and gid:
+            kind = _text(os.path.join(table, "gid_attrs", "types", str(index)))
+            found.append(Gid(index, gid, kind))
+    return tuple(found)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _text(path: str) -> str:
+    # The carrier of an interface that is down, and an unused entry of a table, cannot be read.
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""

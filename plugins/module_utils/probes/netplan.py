@@ -1,0 +1,159 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What netplan makes of its files: netplan itself is asked, in a scratch folder.
+
+No YAML is parsed here. A node's modules have none to parse it with, and what counts is what netplan
+hands to systemd-networkd and NetworkManager.
+"""
+
+from __future__ import annotations
+
+import configparser
+import fnmatch
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+
+_SECONDS = 20.0
+NETWORKD, NETWORK_MANAGER = "networkd", "NetworkManager"
+# Below /run: what is handed to whom.
+_FOLDERS = {
+    NETWORKD: os.path.join("systemd", "network"),
+    NETWORK_MANAGER: os.path.join("NetworkManager", "system-connections"),
+}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Path below /run -> text of what netplan hands over; or why it does not."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing."""
+
+    path: str
+    renderer: str
+    names: tuple[str, ...] = ()
+    macs: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    mtu: int = 0
+    dhcp: bool = False
+
+    def concerns(self, name: str, mac: str) -> bool:
+        """Whether it is for this interface in particular; one for any interface is not."""
+        named = any(fnmatch.fnmatchcase(name, pattern) for pattern in self.names if pattern != "*")
+        return named or mac.lower() in self.macs
+
+
+def generate(netplan: str, files: Mapping[str, str]) -> Generated:
+    """What `netplan generate` makes of files, name -> text. Nothing of it remains."""
+    with tempfile.TemporaryDirectory(prefix="dgxspark-netplan-") as root:
+        folder = os.path.join(root, "etc", "netplan")
+        os.makedirs(folder)
+        for name, text in files.items():
+            path = os.path.join(folder, name)
+            with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
+                stream.write(text)
+            os.chmod(path, 0o600)
+        told = run([netplan, "generate", "--root-dir", root], _SECONDS)
+        if not told.ok:
+            return Generated(error=told.describe().replace(root, ""))
+        return Generated(handed_over(os.path.join(root, "run")))
+
+
+def handed_over(run_folder: str = "/run") -> dict[str, str]:
+    """Path below /run -> text of all that netplan has handed over."""
+    found = {}
+    for below in _FOLDERS.values():
+        folder = os.path.join(run_folder, below)
+        for name in _listed(folder):
+            if "netplan-" in name:
+                text = _text(os.path.join(folder, name))
+                if text is not None:
+                    found[os.path.join(below, name)] = text
+    return found
+
+
+def settings(files: Mapping[str, str]) -> tuple[Setting, ...]:
+    """What those files set; .link files set nothing that lasts."""
+    found = []
+    for path, text in sorted(files.items()):
+        if path.endswith(".network"):
+            found.append(parse_network(path, text))
+        elif path.endswith(".nmconnection"):
+            found.append(parse_connection(path, text))
+    return tuple(found)
+
+
+def parse_network(path: str, text: str) -> Setting:
+    """A .network file of systemd-networkd; keys may come more than once."""
+    said: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith(("#", ";")):
+            said.setdefault(key.strip(), []).append(value.strip())
+    macs = " ".join(said.get("MACAddress", []) + said.get("PermanentMACAddress", [])).lower()
+    mtu = said.get("MTUBytes", ["0"])[-1]
+    return Setting(
+        path,
+        NETWORKD,
+        tuple(" ".join(said.get("Name", [])).split()),
+        tuple(macs.split()),
+        tuple(said.get("Address", [])),
+        int(mtu) if mtu.isdigit() else 0,
+        said.get("DHCP", ["no"])[-1] not in ("no", "false"),
+    )
+
+
+def parse_connection(path: str, text: str) -> Setting:
+    """A keyfile of NetworkManager."""
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return Setting(path, NETWORK_MANAGER)
+
+    def said(section: str, key: str) -> str:
+        return parser.get(section, key, fallback="")
+
+    addresses = [
+        value.split(",")[0]
+        for key, value in (parser.items("ipv4") if parser.has_section("ipv4") else [])
+        if key.startswith("address")
+    ]
+    name, mac, mtu = (
+        said("connection", "interface-name"),
+        said("ethernet", "mac-address"),
+        said("ethernet", "mtu"),
+    )
+    return Setting(
+        path,
+        NETWORK_MANAGER,
+        (name,) if name else (),
+        (mac.lower(),) if mac else (),
+        tuple(addresses),
+        int(mtu) if mtu.isdigit() else 0,
+        said("ipv4", "method") == "auto",
+    )
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except OSError:
+        return None

@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prove the links between nodes, and let a change of them stay; see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fabric_confirm
+short_description: Prove the links between nodes, and let a change of them stay or undo it
+version_added: 0.1.0
+description:
+  - Asks every peer on its own link, with packets of the full MTU that may not be fragmented, and
+    tells a peer that is down from a cable on the wrong port, from an MTU that is too small on one
+    side, and from an address that somebody else has as well.
+  - Where M(dgxspark.suite.ensure_fabric) has changed the links, that this module runs at all shows
+    that the controller still reaches the node. The change then stays, if each link has its address
+    and one that reached a peer before still reaches one. Otherwise it is undone at once.
+  - A peer that did not answer before either is reported, and undoes nothing.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+  - dgxspark.suite.ensure
+options:
+  links:
+    description: The links, as RV(dgxspark.suite.ensure_fabric#module:links).
+    type: list
+    elements: dict
+    default: []
+  mtu:
+    description: The MTU that has to pass from end to end.
+    type: int
+    default: 9000
+"""
+
+EXAMPLES = r"""
+---
+- name: Let the change stay, if the links carry
+  dgxspark.suite.fabric_confirm:
+    links: "{{ fabric.links }}"
+  become: true
+"""
+
+RETURN = r"""
+spec:
+  description: Name of the spec, for reports; that of M(dgxspark.suite.ensure_fabric).
+  returned: always
+  type: str
+  sample: fabric
+findings:
+  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: fabric_path_mtu
+      status: blocked
+      severity: critical
+      expected: packets of 9000 bytes pass in one piece
+      actual: they do not reach spark2 (198.51.100.12) on enp1s0f0np0, small ones do
+      fix: ""
+      hint: Set the MTU of the other side, and of a switch between, to the same.
+paths:
+  description: Always empty, this module names no binaries.
+  returned: always
+  type: dict
+  sample: {}
+parity:
+  description: What should be the same on every node, by name; nothing is.
+  returned: always
+  type: dict
+  sample: {}
+seconds:
+  description: What a costly check took, in seconds, by check id; none is.
+  returned: always
+  type: dict
+  sample: {}
+diff:
+  description: Always empty; what was changed is told by M(dgxspark.suite.ensure_fabric).
+  returned: always
+  type: dict
+  sample:
+    before: ""
+    after: ""
+    before_header: ""
+    after_header: ""
+reached:
+  description: Interface and address of each peer that answers to packets of the full MTU.
+  returned: always
+  type: list
+  elements: list
+  sample: [[enp1s0f0np0, 198.51.100.12]]
+undone:
+  description: Why a change was undone; empty where none was.
+  returned: always
+  type: str
+  sample: ""
+"""
+
+from functools import partial
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_peers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    ARGUMENTS,
+    ensure,
+    own_parameters,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "links": {"type": "list", "elements": "dict", "default": []},
+            "mtu": {"type": "int", "default": 9000},
+            **ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    wanted = fabric_peers.Wanted(**own_parameters(module))
+    seen = fabric_peers.observe(wanted)
+    if not module.check_mode:
+        # First of all, as the timer runs; the loop has nothing left to do then.
+        seen = fabric_peers.settle(seen, wanted)
+    ensure(module, "fabric", lambda: seen, partial(fabric_peers.plan, wanted=wanted))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure the links between nodes; see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fabric_test
+short_description: Measure the links between nodes
+version_added: 0.1.0
+description:
+  - Measures bandwidth and latency of each link, by C(iperf3) and C(ping) anywhere, by
+    C(ib_write_bw) and NCCL's tests where there are RoCE devices, and compares them with what is to
+    be expected.
+  - Each link is measured once, from the node that comes first among O(members). The others answer,
+    with O(state=serving), by transient units of systemd that end by themselves after ten minutes.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+  - dgxspark.suite.ensure
+options:
+  state:
+    description:
+      - V(serving) starts what answers on the links of this node, V(stopped) ends it, V(measured)
+        measures.
+    type: str
+    choices: [serving, measured, stopped]
+    default: measured
+  node:
+    description: Name of this node.
+    type: str
+    required: true
+  members:
+    description: The names of all nodes, in order.
+    type: list
+    elements: str
+    required: true
+  links:
+    description: The links of this node, as RV(dgxspark.suite.ensure_fabric#module:links).
+    type: list
+    elements: dict
+    required: true
+  seconds:
+    description: How long each bandwidth is measured.
+    type: int
+    default: 3
+  streams:
+    description: How many TCP streams C(iperf3) uses at once.
+    type: int
+    default: 4
+  port:
+    description: TCP port of C(iperf3).
+    type: int
+    default: 5301
+  rdma_port:
+    description: First of the TCP ports of C(ib_write_bw), one for each link.
+    type: int
+    default: 12000
+  min_gbits:
+    description:
+      - What is to be expected by TCP, in Gbit/s.
+      - By default what the management port of a Spark has; less is a link that is not worth it.
+    type: float
+    default: 10
+  max_ms:
+    description: The mean round trip that is to be expected at most, in milliseconds.
+    type: float
+    default: 1
+  min_rdma_gbits:
+    description: What is to be expected of one twin by C(ib_write_bw), in Gbit/s.
+    type: float
+    default: 90
+  nccl_command:
+    description:
+      - A command that runs C(all_gather_perf) of NCCL's tests over all nodes, as words; the first
+        is an absolute path. It needs what MPI needs, such as SSH between the nodes.
+    type: list
+    elements: str
+    default: []
+  min_nccl_gbytes:
+    description:
+      - The average bus bandwidth that is to be expected of it, in GB/s. NVIDIA's own threshold for
+        two Sparks; a ring has 10.
+    type: float
+    default: 21.875
+"""
+
+EXAMPLES = r"""
+---
+- name: Answer
+  dgxspark.suite.fabric_test:
+    state: serving
+    node: "{{ inventory_hostname }}"
+    members: "{{ ansible_play_hosts }}"
+    links: "{{ fabric.links }}"
+  become: true
+
+- name: Measure, one node after another
+  dgxspark.suite.fabric_test:
+    node: "{{ inventory_hostname }}"
+    members: "{{ ansible_play_hosts }}"
+    links: "{{ fabric.links }}"
+  become: true
+  throttle: 1
+"""
+
+RETURN = r"""
+spec:
+  description: Name of the spec, for reports.
+  returned: when O(state=measured)
+  type: str
+  sample: fabric_test
+findings:
+  description: What was measured; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  returned: when O(state=measured)
+  type: list
+  elements: dict
+  sample:
+    - check: fabric_test_bandwidth
+      status: ok
+      severity: info
+      expected: at least 10 Gbit/s by TCP with 4 streams
+      actual: "enp1s0f0np0 to spark2: 24.8 Gbit/s"
+      fix: ""
+      hint: ""
+paths:
+  description: Always empty, this module names no binaries.
+  returned: when O(state=measured)
+  type: dict
+  sample: {}
+parity:
+  description: What should be the same on every node, by name; nothing is.
+  returned: when O(state=measured)
+  type: dict
+  sample: {}
+seconds:
+  description: What a costly check took, in seconds, by check id; none is.
+  returned: when O(state=measured)
+  type: dict
+  sample: {}
+diff:
+  description: Always empty; nothing is changed.
+  returned: when O(state=measured)
+  type: dict
+  sample:
+    before: ""
+    after: ""
+    before_header: ""
+    after_header: ""
+figures:
+  description: The figures, one by one.
+  returned: when O(state=measured)
+  type: list
+  elements: dict
+  sample:
+    - {check: bandwidth, way: enp1s0f0np0 to spark2, value: 24.8, unit: Gbit/s}
+"""
+
+from functools import partial
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_test
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
+    ARGUMENTS,
+    ensure,
+    own_parameters,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {
+                "type": "str",
+                "default": "measured",
+                "choices": ["serving", "measured", "stopped"],
+            },
+            "node": {"type": "str", "required": True},
+            "members": {"type": "list", "elements": "str", "required": True},
+            "links": {"type": "list", "elements": "dict", "required": True},
+            "seconds": {"type": "int", "default": 3},
+            "streams": {"type": "int", "default": 4},
+            "port": {"type": "int", "default": 5301},
+            "rdma_port": {"type": "int", "default": 12000},
+            "min_gbits": {"type": "float", "default": 10},
+            "max_ms": {"type": "float", "default": 1},
+            "min_rdma_gbits": {"type": "float", "default": 90},
+            "nccl_command": {"type": "list", "elements": "str", "default": []},
+            "min_nccl_gbytes": {"type": "float", "default": 21.875},
+            **ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    parameters = own_parameters(module)
+    state = parameters.pop("state")
+    wanted = fabric_test.Wanted(**parameters)
+    act = not module.check_mode
+    if state == "measured":
+        seen = fabric_test.observe(wanted, act)
+        ensure(module, "fabric_test", lambda: seen, partial(fabric_test.plan, wanted=wanted))
+    if act:
+        try:
+            (fabric_test.serve if state == "serving" else fabric_test.stop)(wanted)
+        except Blocked as blocked:
+            module.fail_json(msg="%s. %s" % (blocked, blocked.hint))
+    # Nothing of it lasts.
+    module.exit_json(changed=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,369 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is planned for links that were observed; nothing here touches a network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import (
+    Observed,
+    Wanted,
+    join,
+    netplan_text,
+    observe,
+    plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked, Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import Gid, Port
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import Generated
+
+A, B, OTHER = "enp1s0f0np0", "enP2p1s0f0np0", "enp1s0f1np1"
+FIRST, SECOND = "198.51.100.11/25", "198.51.100.139/25"
+FILE = "/etc/netplan/60-dgxspark-fabric.yaml"
+TOOLS = fabric_change.Tools(
+    "/sbin/ip",
+    "/usr/sbin/netplan",
+    "/bin/systemctl",
+    "/bin/systemd-run",
+    "/bin/networkctl",
+    "/bin/nmcli",
+)
+LINKS: list[dict[str, Any]] = [
+    {
+        "cage": None,
+        "twin": twin,
+        "address": address,
+        "prefix": 25,
+        "peers": [{"name": "spark2", "address": peer}],
+    }
+    for twin, address, peer in (
+        (0, "198.51.100.11", "198.51.100.12"),
+        (1, "198.51.100.139", "198.51.100.140"),
+    )
+]
+
+
+def wanted(**given: Any) -> Wanted:
+    defaults: dict[str, Any] = {
+        "topology": "pair",
+        "links": LINKS,
+        "cages": [],
+        "cage": None,
+        "mtu": 9000,
+        "renderer": "",
+        "netplan_file": FILE,
+        "facts_file": "/etc/ansible/facts.d/dgxspark_fabric.fact",
+        "confirm_seconds": 120,
+    }
+    return Wanted(**{**defaults, **given})
+
+
+def link(name: str, *addresses: str, mtu: int = 9000, up: bool = True) -> Link:
+    return Link(name, "02::1", mtu, up, up or None, addresses)
+
+
+def network(name: str, *addresses: str, mtu: int = 9000, more: str = "") -> str:
+    lines = [f"[Match]\nName={name}\n[Link]\nMTUBytes={mtu}\n[Network]"]
+    return "\n".join([*lines, *(f"Address={one}" for one in addresses), more]) + "\n"
+
+
+def handed(files: Mapping[str, str]) -> Generated:
+    return Generated({f"systemd/network/10-netplan-{name}.network": t for name, t in files.items()})
+
+
+FRESH = Observed(
+    ports=(
+        Port(A, "0000:01:00.0", True, "rocep1s0f0"),
+        Port(B, "0002:01:00.0", True, "roceP2p1s0f0"),
+    ),
+    links={
+        A: link(A, mtu=1500, up=False),
+        B: link(B, mtu=1500, up=False),
+        "enP7s7": link("enP7s7", "203.0.113.1/24", mtu=1500),
+    },
+    default_routes=("enP7s7",),
+    session="203.0.113.1",
+    own=OwnFile(FILE),
+    after=handed({A: network(A, FIRST), B: network(B, SECOND)}),
+    facts_file=OwnFile("/etc/ansible/facts.d/dgxspark_fabric.fact"),
+    tools=TOOLS,
+    root=True,
+)
+
+
+def converged() -> Observed:
+    joined, _problem = join(FRESH, wanted())
+    facts = plan(FRESH, wanted()).actions[1].after
+    return replace(
+        FRESH,
+        links={**FRESH.links, A: link(A, FIRST), B: link(B, SECOND)},
+        own=OwnFile(FILE, netplan_text(joined, wanted()), 0o600),
+        present=FRESH.after.files,
+        facts_file=OwnFile(wanted().facts_file, facts, 0o644),
+    )
+
+
+def having(made: Plan, status: str) -> set[str]:
+    return {found.check for found in made.findings if found.status == status}
+
+
+def said(made: Plan, check: str) -> str:
+    (found,) = [found for found in made.findings if found.check == check]
+    return f"{found.actual}. {found.hint}"
+
+
+def test_links_are_set_up_from_nothing() -> None:
+    made = plan(FRESH, wanted())
+    assert having(made, "drift") == {
+        "fabric_netplan",
+        "fabric_addresses",
+        "fabric_mtu",
+        "fabric_facts",
+    }
+    assert having(made, "blocked") == set()
+    change, facts = made.actions
+    assert f"    {A}:\n" in change.after
+    assert "      mtu: 9000\n      addresses: [198.51.100.11/25]\n" in change.after
+    assert f"# {A}: mtu 1500, no address" in change.before
+    told = json.loads(facts.after)
+    assert told["address"] == "198.51.100.11"
+    assert [one["hca"] for one in told["links"]] == ["rocep1s0f0", "roceP2p1s0f0"]
+    assert made.facts["management_interface"] == "enP7s7"
+
+
+def test_what_is_as_planned_is_left_alone() -> None:
+    made = plan(converged(), wanted())
+    assert made.actions == ()
+    # The GIDs of addresses that are there are expected.
+    assert having(made, "blocked") == {"fabric_rdma"}
+    assert "no RoCE v2 GID for 198.51.100.11" in said(made, "fabric_rdma")
+
+
+def test_launches_are_told_device_and_gid() -> None:
+    gid = Gid(3, "0000:0000:0000:0000:0000:ffff:c633:640b", "RoCE v2")
+    ports = (replace(FRESH.ports[0], gids=(gid,)),)
+    seen = replace(converged(), ports=ports, links=converged().links)
+    one = {**LINKS[0], "cage": 0}
+    made = plan(seen, wanted(links=[one]))
+    (told,) = made.facts["links"]
+    assert (told["interface"], told["hca"], told["gid_index"]) == (A, "rocep1s0f0", 3)
+    assert "GID 3" in said(made, "fabric_rdma")
+
+
+def test_in_a_ring_no_address_is_for_all() -> None:
+    assert plan(FRESH, wanted(topology="ring")).facts["address"] == ""
+
+
+def test_without_a_plan_it_only_looks() -> None:
+    made = plan(FRESH, wanted(topology="", links=[]))
+    assert made.actions == ()
+    assert having(made, "ok") == {"fabric_ports"}
+    gone = plan(replace(FRESH, ports=()), wanted(topology="", links=[]))
+    assert "as where no cable is plugged" in said(gone, "fabric_ports")
+    assert having(gone, "skipped") >= {"fabric_ports", "fabric_netplan"}
+
+
+def test_a_plan_needs_its_ports() -> None:
+    made = plan(replace(FRESH, ports=()), wanted())
+    assert having(made, "blocked") == {"fabric_ports"}
+    assert made.actions == ()
+    missing = plan(FRESH, wanted(cage=1))
+    assert "cage 1 has no twin 0 here" in said(missing, "fabric_ports")
+
+
+def both_cages(carrier: bool) -> Observed:
+    port = Port(OTHER, "0000:01:00.1", carrier)
+    twin = Port("enP2p1s0f1np1", "0002:01:00.1", carrier)
+    links = {name: link(name) for name in (OTHER, twin.interface)}
+    if not carrier:
+        links = {name: replace(one, carrier=False) for name, one in links.items()}
+    return replace(FRESH, ports=(*FRESH.ports, port, twin), links={**FRESH.links, **links})
+
+
+def test_of_two_cages_the_one_with_the_cable_is_meant() -> None:
+    joined, _problem = join(both_cages(carrier=True), wanted())
+    assert [one.cage for one in joined] == [1, 1]
+    seen = both_cages(carrier=False)
+    _none, problem = join(seen, wanted())
+    assert problem == "no cage of 2 is seen to have a cable"
+    # With the cable pulled out, it stays where it was.
+    before = replace(seen, own=converged().own)
+    assert [one.interface for one in join(before, wanted())[0]] == [A, B]
+    assert [one.interface for one in join(seen, wanted(cage=0))[0]] == [A, B]
+    up = {name: link(name) for name in (A, B)}
+    _none, problem = join(replace(seen, links={**seen.links, **up, OTHER: up[A]}), wanted())
+    assert problem == "2 cages have a cable"
+
+
+def test_the_inventory_may_name_the_links() -> None:
+    joined, _problem = join(replace(FRESH, ports=()), wanted(cages=[[B, A], ["gone0", "gone1"]]))
+    assert [one.interface for one in joined] == [B, A]
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (replace(FRESH, session="198.51.100.200"), ""),
+        (
+            replace(
+                FRESH, links={**FRESH.links, A: link(A, "203.0.113.9/24")}, session="203.0.113.9"
+            ),
+            f"{A} carries this SSH session",
+        ),
+        (replace(FRESH, default_routes=(B,)), f"{B} carries the default route"),
+    ],
+)
+def test_what_the_node_is_reached_by_is_never_touched(seen: Observed, told: str) -> None:
+    made = plan(seen, wanted())
+    blocked = {"fabric_session", "fabric_netplan", "fabric_addresses", "fabric_mtu"}
+    assert having(made, "blocked") == (blocked if told else set())
+    if told:
+        assert told in said(made, "fabric_session")
+        assert made.actions == ()
+
+
+def test_a_session_over_the_links_is_fine_where_nothing_changes() -> None:
+    made = plan(replace(converged(), session="198.51.100.11"), wanted())
+    assert "nothing is to be changed on it" in said(made, "fabric_session")
+    assert "fabric_session" in having(made, "ok")
+
+
+THEIRS = {"40-cx7.yaml": f"... {A} ...", "50-cloud-init.yaml": "..."}
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        # Netplan merges what agrees.
+        ({A: network(A, FIRST), B: network(B, SECOND)}, ""),
+        (
+            {A: network(A, FIRST, "198.51.100.13/25"), B: network(B, SECOND)},
+            f"40-cx7.yaml sets address 198.51.100.13/25 on {A}",
+        ),
+        (
+            {A: network(A, FIRST, more="DHCP=ipv4"), B: network(B, SECOND)},
+            f"40-cx7.yaml sets DHCP on {A}",
+        ),
+        (
+            {A: network(A, FIRST, mtu=1500), B: network(B, SECOND)},
+            f"40-cx7.yaml sets MTU 1500 on {A}",
+        ),
+        (
+            {A: network(A, FIRST), "x": network("enp1s0f0*"), B: network(B, SECOND)},
+            "a second configuration",
+        ),
+    ],
+)
+def test_somebody_elses_file_is_merged_or_named(files: dict[str, str], told: str) -> None:
+    made = plan(replace(FRESH, foreign=THEIRS, after=handed(files)), wanted())
+    if not told:
+        assert having(made, "blocked") == set()
+        return
+    assert told in said(made, "fabric_netplan")
+    assert "fabric_addresses" in having(made, "blocked")
+    assert FILE not in [action.subject for action in made.actions]
+
+
+def test_an_edit_that_nobody_applied_is_not_applied_by_the_way() -> None:
+    after = Generated({**FRESH.after.files, "systemd/network/10-netplan-enP7s7.network": "new"})
+    seen = replace(FRESH, after=after, present={"systemd/network/10-netplan-enP7s7.network": "old"})
+    told = plan(seen, wanted())
+    assert "10-netplan-enP7s7.network as its files say" in said(told, "fabric_netplan")
+
+
+def test_links_of_an_earlier_plan_of_ours_are_let_go() -> None:
+    earlier = OwnFile(FILE, f"# Managed by dgxspark.suite\n    {OTHER}:\n", 0o600)
+    links = {**FRESH.links, OTHER: link(OTHER, "198.51.100.77/27")}
+    stale = {f"systemd/network/10-netplan-{OTHER}.network": network(OTHER)}
+    made = plan(replace(FRESH, own=earlier, links=links, present=stale), wanted())
+    assert having(made, "blocked") == set()
+    assert f"# {OTHER}: mtu 9000, 198.51.100.77/27" in made.actions[0].before
+    assert f"# {OTHER}: mtu 9000, no address" in made.actions[0].after
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"root": False}, "Run as root (become)"),
+        ({"tools": replace(TOOLS, netplan="")}, "there is no netplan here"),
+        ({"tools": replace(TOOLS, networkctl="", systemd_run="")}, "systemd-run and no networkctl"),
+        ({"own": Blocked("it was written by somebody else", "Look.")}, "written by somebody else"),
+        ({"after": Generated(error="a.yaml:3:1: Error")}, "netplan refuses its files: a.yaml:3:1"),
+        ({"foreign": "/etc/netplan cannot be read: why"}, "/etc/netplan cannot be read"),
+    ],
+)
+def test_what_stands_in_the_way_is_told(changes: dict[str, Any], told: str) -> None:
+    made = plan(replace(FRESH, **changes), wanted())
+    assert {"fabric_addresses", "fabric_mtu"} <= having(made, "blocked")
+    assert told in said(made, "fabric_addresses")
+    assert made.actions == ()
+
+
+def test_twins_in_one_subnet_are_found_with_and_without_a_plan() -> None:
+    both = {A: link(A, "192.0.2.1/24"), B: link(B, "192.0.2.3/24")}
+    seen = replace(FRESH, links={**FRESH.links, **both})
+    told = plan(seen, wanted())
+    assert "fabric_subnets" in having(told, "drift")
+    assert "fabric_subnets" in told.actions[0].repairs
+    told = plan(seen, wanted(topology="", links=[]))
+    assert having(told, "blocked") == {"fabric_subnets"}
+    assert f"{A} and {B} are both in 192.0.2.0/24" in said(told, "fabric_subnets")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"links": [LINKS[0], {**LINKS[1], "address": "198.51.100.13"}]}, "are in one subnet"),
+        ({"links": [{**LINKS[0], "address": "198.51.100.12"}]}, "is used twice"),
+        ({"links": [{**LINKS[0], "address": "198.51.100.300"}]}, "198.51.100.300"),
+        ({"links": [{**LINKS[0], "prefix": 31}]}, "is not in the subnet"),
+        ({"links": [{**LINKS[0], "peers": LINKS[0]["peers"] * 2}]}, "two peers"),
+        ({"cages": [["eth0; reboot"]]}, "expected the name of an interface"),
+        ({"mtu": 68}, "mtu: expected"),
+        ({"confirm_seconds": 1}, "confirm_seconds: expected"),
+        ({"netplan_file": "/etc/../x.yml"}, "netplan_file: expected"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        wanted(**given)
+
+
+def test_for_networkmanager_its_own_client_is_used() -> None:
+    commands = fabric_change.apply_commands(TOOLS, "NetworkManager", [A])
+    assert [argv[1:] for argv in commands] == [
+        ["generate"],
+        ["connection", "reload"],
+        ["connection", "up", f"netplan-{A}", "ifname", A],
+    ]
+    assert "renderer: NetworkManager" in netplan_text(
+        join(FRESH, wanted())[0], wanted(renderer="NetworkManager")
+    )
+
+
+def test_networkd_reconfigures_the_links_alone() -> None:
+    commands = fabric_change.apply_commands(replace(TOOLS, nmcli=""), "networkd", [A, B])
+    assert [argv[1:] for argv in commands] == [
+        ["generate"],
+        ["start", "systemd-networkd.service"],
+        ["reload"],
+        ["reconfigure", A, B],
+    ]
+
+
+def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
+    seen = observe(wanted(netplan_file=str(tmp_path / "a.yaml")), sysfs=str(tmp_path))
+    assert seen.ports == ()
+    assert seen.root == (os.geteuid() == 0)
+    assert list(tmp_path.iterdir()) == []
