@@ -18,7 +18,8 @@ description:
     and ours together, the file is named and nothing is done.
   - It refuses to touch an interface that carries the SSH session or the default route.
   - A change undoes itself by a timer of systemd on the node, unless
-    M(dgxspark.suite.fabric_confirm) confirms it in time. Call that next.
+    M(dgxspark.suite.fabric_confirm) confirms it in time. Call that next. In check mode there is
+    nothing to confirm, and what that would ask the peers is asked here.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -214,57 +215,12 @@ address:
   sample: 198.51.100.11
 """
 
-from functools import partial
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import SPEC
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:
-    peer = {
-        "name": {"type": "str", "required": True},
-        "address": {"type": "str", "required": True},
-    }
-    link = {
-        "cage": {"type": "int"},
-        "twin": {"type": "int", "required": True},
-        "address": {"type": "str", "required": True},
-        "prefix": {"type": "int", "default": 24},
-        "peers": {"type": "list", "elements": "dict", "default": [], "options": peer},
-    }
-    module = AnsibleModule(
-        argument_spec={
-            "topology": {"type": "str", "default": "", "choices": ["", "pair", "ring", "switch"]},
-            "links": {"type": "list", "elements": "dict", "default": [], "options": link},
-            "cages": {"type": "list", "elements": "list", "default": []},
-            "cage": {"type": "int"},
-            "mtu": {"type": "int", "default": 9000},
-            "renderer": {
-                "type": "str",
-                "default": "",
-                "choices": ["", "networkd", "NetworkManager"],
-            },
-            "netplan_file": {"type": "path", "default": "/etc/netplan/60-dgxspark-fabric.yaml"},
-            "facts_file": {
-                "type": "path",
-                "default": "/etc/ansible/facts.d/dgxspark_fabric.fact",
-            },
-            "confirm_seconds": {"type": "int", "default": 120},
-            **ARGUMENTS,
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = fabric.Wanted(**own_parameters(module))
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    ensure(module, "fabric", partial(fabric.observe, wanted), partial(fabric.plan, wanted=wanted))
+    run(SPEC)
 
 
 if __name__ == "__main__":

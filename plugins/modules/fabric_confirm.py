@@ -105,11 +105,7 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_peers
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
 
 
 def main() -> None:
@@ -121,7 +117,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    wanted = fabric_peers.Wanted(**own_parameters(module))
+    wanted = fabric_peers.Wanted(module.params["links"], module.params["mtu"])
     seen = fabric_peers.observe(wanted)
     if not module.check_mode:
         # First of all, as the timer runs; the loop has nothing left to do then.

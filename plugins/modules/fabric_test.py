@@ -165,11 +165,7 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_test
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import (
-    ARGUMENTS,
-    ensure,
-    own_parameters,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
 
 
@@ -197,7 +193,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    parameters = own_parameters(module)
+    parameters = {name: value for name, value in module.params.items() if name not in ARGUMENTS}
     state = parameters.pop("state")
     wanted = fabric_test.Wanted(**parameters)
     act = not module.check_mode

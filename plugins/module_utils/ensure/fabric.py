@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric_peers import reached
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import (
+    fabric_change,
+    fabric_peers,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
     COMMENT,
     MARK,
@@ -37,6 +39,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import (
     Port,
     cages,
@@ -77,6 +80,8 @@ class Wanted:
     netplan_file: str
     facts_file: str
     confirm_seconds: int
+    # Whether what drifts is going to be repaired. Then fabric_confirm asks the peers, afterwards.
+    act: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the parameter, for what cannot be meant."""
@@ -133,7 +138,8 @@ class Observed:
     """Everything the plan depends on.
 
     foreign are other people's netplan files, name -> text, or why they cannot be read; after is
-    what netplan makes of those and ours as wanted, present what it has handed over by now.
+    what netplan makes of those and ours as wanted, present what it has handed over by now; peers
+    what they answer, None where fabric_confirm is to ask them.
     """
 
     ports: tuple[Port, ...] = ()
@@ -147,6 +153,7 @@ class Observed:
     facts_file: OwnFile | Blocked = field(default_factory=lambda: OwnFile(""))
     tools: fabric_change.Tools = field(default_factory=lambda: fabric_change.Tools(*[""] * 6))
     root: bool = False
+    peers: fabric_peers.Observed | None = None
 
 
 def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
@@ -163,6 +170,8 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
         root=os.geteuid() == 0,
     )
     joined, _problem = join(seen, wanted)
+    if not wanted.act:
+        seen = replace(seen, peers=fabric_peers.observe(_asked(seen, wanted, joined)))
     if not joined:
         return seen
     folder, own_name = os.path.split(wanted.netplan_file)
@@ -176,6 +185,11 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
         after=after,
         present=handed_over(),
     )
+
+
+def _asked(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> fabric_peers.Wanted:
+    """What fabric_confirm is asked for."""
+    return fabric_peers.Wanted([_told(seen, wanted, one) for one in joined], wanted.mtu)
 
 
 def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
@@ -317,7 +331,7 @@ class Apply:
             self._links,
             {one.interface: (one.with_prefix, self.wanted.mtu) for one in self.joined},
             dropped(self.seen, self.joined),
-            lambda: sorted({name for name, _peer in reached(asked)} & touched),
+            lambda: sorted({name for name, _peer in fabric_peers.reached(asked)} & touched),
             self.wanted.confirm_seconds,
         )
 
@@ -363,8 +377,11 @@ def plan(seen: Observed, wanted: Wanted) -> Plan:
     if repairs:
         actions.append(Apply(wanted, joined, seen, renderer, text, repairs))
     told, some = _facts_file(seen, wanted, joined, bool(obstacle))
+    carried = (
+        fabric_peers.plan(seen.peers, _asked(seen, wanted, joined)).findings if seen.peers else ()
+    )
     return Plan(
-        (*findings, told),
+        (*findings, told, *carried),
         # Where the change fails, nobody is told of it either.
         (*actions, *(replace(action, repairs=(*repairs, *action.repairs)) for action in some)),
         facts={
@@ -699,3 +716,39 @@ def _facts_file(
     text = json.dumps(said, indent=2) + "\n"
     finding, actions = judge_file("fabric_facts", seen.facts_file, wanted.facts_file, text)
     return finding, tuple(action for action in actions if isinstance(action, FileWrite))
+
+
+def _wanted(exempt: object, **options: Any) -> Wanted:
+    return Wanted(**options)
+
+
+_PEER = {
+    "name": {"type": "str", "required": True},
+    "address": {"type": "str", "required": True},
+}
+_LINK = {
+    "cage": {"type": "int"},
+    "twin": {"type": "int", "required": True},
+    "address": {"type": "str", "required": True},
+    "prefix": {"type": "int", "default": 24},
+    "peers": {"type": "list", "elements": "dict", "default": [], "options": _PEER},
+}
+
+SPEC = Spec(
+    name="fabric",
+    options={
+        "topology": {"type": "str", "default": "", "choices": ["", "pair", "ring", "switch"]},
+        "links": {"type": "list", "elements": "dict", "default": [], "options": _LINK},
+        "cages": {"type": "list", "elements": "list", "default": []},
+        "cage": {"type": "int"},
+        "mtu": {"type": "int", "default": 9000},
+        "renderer": {"type": "str", "default": "", "choices": ["", "networkd", "NetworkManager"]},
+        "netplan_file": {"type": "path", "default": "/etc/netplan/60-dgxspark-fabric.yaml"},
+        "facts_file": {"type": "path", "default": "/etc/ansible/facts.d/dgxspark_fabric.fact"},
+        "confirm_seconds": {"type": "int", "default": 120},
+    },
+    wanted=_wanted,
+    observe=observe,
+    plan=plan,
+    aware=True,
+)

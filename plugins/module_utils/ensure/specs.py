@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import (
     cuda_toolchain,
+    fabric,
     kernel,
     launchers,
     oom_protection,
@@ -20,6 +21,7 @@ SPECS = {
     one.SPEC.name: one.SPEC
     for one in (
         cuda_toolchain,
+        fabric,
         kernel,
         launchers,
         oom_protection,

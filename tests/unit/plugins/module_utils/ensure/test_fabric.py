@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import (
+    fabric_change,
+    fabric_peers,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import (
     Observed,
     Wanted,
@@ -367,3 +370,12 @@ def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
     assert seen.ports == ()
     assert seen.root == (os.geteuid() == 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_tells_what_the_peers_answer_and_a_run_leaves_that_to_fabric_confirm() -> None:
+    ways = frozenset({(A, "198.51.100.12"), (B, "198.51.100.140")})
+    links = {A: link(A, FIRST), B: link(B, SECOND)}
+    seen = replace(FRESH, links=links, peers=fabric_peers.Observed(links, ways, ways))
+    told = {found.check: found.status for found in plan(seen, wanted()).findings}
+    assert (told["fabric_peers"], told["fabric_path_mtu"]) == ("ok", "ok")
+    assert "fabric_peers" not in {found.check for found in plan(FRESH, wanted()).findings}
