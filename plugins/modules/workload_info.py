@@ -80,6 +80,39 @@ swap:
   description: The last swap, as far as it came, empty where there was none or another node knows.
   returned: success
   type: dict
+units:
+  description: The units of this collection that keep containers of the node over a reboot.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    container:
+      description: The container's name, which is the unit's as well.
+      type: str
+    recipe:
+      description: What the container was launched from.
+      type: str
+    plan:
+      description: The hash of its plan.
+      type: str
+    state:
+      description: As systemd has it, V(active) or V(failed).
+      type: str
+    enabled:
+      description: Whether it starts with the node.
+      type: bool
+    pid:
+      description: Its process, V(0) for none.
+      type: int
+    restarts:
+      description: How often systemd has started it again.
+      type: int
+    told:
+      description: What it does, in words.
+      type: str
+    down:
+      description: When and why the workload went down last, V(null) where it never did.
+      type: dict
 memory_available_bytes:
   description: C(MemAvailable) of the node.
   returned: success
@@ -111,7 +144,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state, units
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
 
 LOG_LINES = 40
@@ -145,6 +178,7 @@ def main() -> None:
         image_id=image_id,
         lock=held,
         swap=swap,
+        units=[asdict(unit) for unit in units.found()],
         memory_available_bytes=hold.available(),
         **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
         containers=[
