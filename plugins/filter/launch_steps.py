@@ -78,7 +78,7 @@ _value:
       description: For each node, the names of the containers that go once the model has answered.
       type: dict
     keep:
-      description: For each node, its containers whose units are missing, with what those have to be.
+      description: For each node, its containers that lack their unit, with what that has to be.
       type: dict
     start:
       description: For each node that has to start one, its rank of the plan.

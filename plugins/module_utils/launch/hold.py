@@ -19,7 +19,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     Container,
     EngineError,
     ask,
-    containers,
 )
 
 _ASK_SECONDS = 120

@@ -35,6 +35,7 @@ STOP = 30  # seconds that a container has for its own end
 HALT = 180.0  # seconds that a peer has to stop its container and to see its memory come free
 LONGEST = 1 << 16  # bytes of a message
 
+PAUSE = 2.0  # seconds between two tries
 LOST, GIVEN_UP = 1, 78  # exit statuses; after the latter systemd does not try again
 
 
@@ -249,7 +250,7 @@ class Keeper:
             if "no such container" in said.lower():
                 raise Down("container %s is gone; launch it again" % name, GIVEN_UP)
             self._tell("waits for the Docker engine: %s" % said[:200])
-            time.sleep(2)
+            time.sleep(PAUSE)
 
     def _runs(self) -> bool:
         return self._look() in ("running", "paused", "restarting")
@@ -312,7 +313,7 @@ class Keeper:
                 # After a boot the fabric may come up late.
                 listener.close()
                 self._tell("waits for %s port %d: %s" % (own, self.workload.port, error.strerror))
-                time.sleep(2)
+                time.sleep(PAUSE)
 
     def _gather(self, others: int, running: bool) -> None:
         """Until every rank has said hello."""
@@ -367,7 +368,7 @@ class Keeper:
                 self._tell("waits for the keeper of %s: %s" % (head[0], error.strerror or error))
             if running and time.monotonic() - started > ADOPT:
                 raise Down("no keeper of %s, while this rank ran" % head[0])
-            time.sleep(2)
+            time.sleep(PAUSE)
 
     def _count(self) -> None:
         """Note this start, or give up where there were too many."""
@@ -472,6 +473,7 @@ class Keeper:
             hello.get("say") != "hello"
             or hello.get("version") != VERSION
             or hello.get("plan") != self.workload.plan
+            or not isinstance(rank, int)
             or rank not in range(1, len(self.workload.members))
         ):
             line.close()
@@ -479,7 +481,7 @@ class Keeper:
         if any(known.rank == rank for known in self.lines):
             line.close()
             raise Down("rank %d has come a second time: its first line is dead" % rank)
-        line.rank, line.running = t.cast(int, rank), hello.get("running") is True
+        line.rank, line.running = rank, hello.get("running") is True
         self.lines.append(line)
 
 

@@ -55,7 +55,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "park": _by_node(observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]),
         "remove": going,
         "start": {rank["node"]: rank for rank in starting},
-        "keep": _to_keep(plan, observed),
+        "keep": _to_keep(plan, observed, running),
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
         "pull": [rank["node"] for rank in starting if not observed[rank["node"]]["image_id"]],
     }
@@ -157,11 +157,14 @@ def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
                 yield node, unit["container"]
 
 
-def _to_keep(plan: Mapping[str, Any], observed: Observed) -> dict[str, dict[str, Any]]:
+def _to_keep(
+    plan: Mapping[str, Any], observed: Observed, running: bool
+) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {node: {} for node in observed}
     for rank in plan["ranks"]:
         spec = spec_of(rank["labels"])
-        kept = any(
+        # What is replaced takes its units with it.
+        kept = running and any(
             unit["container"] == rank["name"]
             and unit["plan"] == plan["hash"]
             and unit["enabled"]

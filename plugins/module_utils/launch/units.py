@@ -138,7 +138,7 @@ def path_of(name: str) -> str:
     return os.path.join(FOLDER, own_name(name) + ".service")
 
 
-def found(systemctl: str = SYSTEMCTL) -> list[Unit]:
+def found() -> list[Unit]:
     """The units of ours on this node. Those of others, whatever their names, are passed over."""
     ours: dict[str, keeper.Workload] = {}
     for path in sorted(glob.glob(os.path.join(FOLDER, "dgxspark-*.service"))):
@@ -149,7 +149,7 @@ def found(systemctl: str = SYSTEMCTL) -> list[Unit]:
     if not ours:
         return []
     asked = ["%s.service" % name for name in ours]
-    told = command.run([systemctl, "show", "--property", _PROPERTIES, *asked], _SECONDS)
+    told = command.run([SYSTEMCTL, "show", "--property", _PROPERTIES, *asked], _SECONDS)
     said = parse_show(told.stdout)
     return [
         _unit(name, workload, said.get("%s.service" % name, {})) for name, workload in ours.items()

@@ -350,6 +350,8 @@ until timeout 2 bash -c {probe} 2> /dev/null; do
   fi
   sleep 1
 done
+# It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
+export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
 exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
 
 
