@@ -117,6 +117,17 @@ memory_available_bytes:
   description: C(MemAvailable) of the node.
   returned: success
   type: int
+memory_total_bytes:
+  description: C(MemTotal) of the node.
+  returned: success
+  type: int
+ray:
+  description:
+    - The addresses that are connected to the Ray head in a container, by its name; that of the head
+      itself is among them.
+  returned: success
+  type: dict
+  sample: {dgxspark-lab-tiny-0: [192.0.2.1, 192.0.2.2]}
 listening:
   description:
     - The TCP ports that somebody listens on.
@@ -145,6 +156,7 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
 
 LOG_LINES = 40
@@ -179,7 +191,14 @@ def main() -> None:
         lock=held,
         swap=swap,
         units=[asdict(unit) for unit in units.found()],
+        ray={
+            container.name: sockets.peers(int(port))
+            for container in found
+            for port in [container.labels.get(LABEL + "ray-port", "")]
+            if container.ours and container.status == "running" and port.isdigit()
+        },
         memory_available_bytes=hold.available(),
+        memory_total_bytes=hold.total(),
         **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
         containers=[
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}

@@ -115,18 +115,23 @@ def carry_out(docker: str, planned: Sequence[Step], stop_seconds: int) -> None:
             ask(docker, step.argv, stop_seconds + _ASK_SECONDS)
 
 
-def parse_available(meminfo: str) -> int:
-    """MemAvailable of a /proc/meminfo, in bytes; 0 where it is not told."""
+def parse_memory(meminfo: str, wanted: str) -> int:
+    """MemAvailable, or another line, of a /proc/meminfo, in bytes; 0 where it is not told."""
     for line in meminfo.splitlines():
         key, _colon, rest = line.partition(":")
-        if key == "MemAvailable":
+        if key == wanted:
             return int(rest.split()[0]) * 1024
     return 0
 
 
 def available() -> int:
     """Memory that can be had now, in bytes. On a GB10 what the GPU holds counts as taken."""
-    return parse_available(Path("/proc/meminfo").read_text("ascii"))
+    return parse_memory(Path("/proc/meminfo").read_text("ascii"), "MemAvailable")
+
+
+def total() -> int:
+    """All memory of the node, in bytes."""
+    return parse_memory(Path("/proc/meminfo").read_text("ascii"), "MemTotal")
 
 
 def settle(

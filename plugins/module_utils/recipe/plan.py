@@ -117,6 +117,7 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
         "keep": json.dumps(plan["keep"], sort_keys=True) if plan["keep"] else "",
         "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
         "plan-hash": plan["hash"],
+        "ray-port": str(plan["ports"].get("ray", "")),
         "ranks": str(len(plan["ranks"])),
         "recipe-path": resolved.recipe.path,
         "served-model-name": plan["served_model_name"],
