@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = ("spark1", "spark2")
-INVENTORY = ["--inventory", "inventories/lab"]
+# The first two nodes of the lab, or others: LAB_TEST_NODES="spark3 spark4".
+NODES = tuple(os.environ.get("LAB_TEST_NODES", "spark1 spark2").split())
+PLACE = os.environ.get("LAB_TEST_INVENTORY", "inventories/lab")
+INVENTORY = ["--inventory", PLACE]
 
 
 def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
