@@ -29,6 +29,14 @@ options:
   log_of:
     description: A container whose last 40 lines of log are wanted as well.
     type: str
+  ask:
+    description: Ask each server whose first rank runs on this node for a completion of one token.
+    type: bool
+    default: false
+  completion_timeout:
+    description: How long such a completion may take, in seconds.
+    type: int
+    default: 30
   state_dir:
     description: Folder in which a head keeps the lock of the cluster and the journal of its swaps.
     type: path
@@ -80,6 +88,12 @@ swap:
   description: The last swap, as far as it came, empty where there was none or another node knows.
   returned: success
   type: dict
+answers:
+  description: What servers said to a request, by the name of their container.
+  returned: when O(ask=true)
+  type: dict
+  sample: {dgxspark-lab-tiny-0: {phase: serving, detail: a completion was answered, completion: a,
+    seconds: 0.12}}
 units:
   description: The units of this collection that keep containers of the node over a reboot.
   returned: success
@@ -152,12 +166,17 @@ listening:
 """
 
 from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state, units
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
+    containers,
+    serving,
+    sockets,
+)
 
 LOG_LINES = 40
 
@@ -168,6 +187,8 @@ def main() -> None:
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
             "log_of": {"type": "str"},
+            "ask": {"type": "bool", "default": False},
+            "completion_timeout": {"type": "int", "default": 30},
             "state_dir": {"type": "path", "default": state.FOLDER},
         },
         supports_check_mode=True,
@@ -178,7 +199,7 @@ def main() -> None:
         image_id = containers.image_id(docker, image) if image else None
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    log_of = module.params["log_of"]
+    log_of, limit = module.params["log_of"], module.params["completion_timeout"]
     try:
         held = lock.public(state.read(module.params["state_dir"], state.LOCK))
         swap = state.read(module.params["state_dir"], state.SWAP)
@@ -199,6 +220,7 @@ def main() -> None:
         },
         memory_available_bytes=hold.available(),
         memory_total_bytes=hold.total(),
+        **({"answers": _answers(docker, found, limit)} if module.params["ask"] else {}),
         **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
         containers=[
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
@@ -206,6 +228,26 @@ def main() -> None:
         ],
         listening=[asdict(listener) for listener in sockets.listeners()],
     )
+
+
+def _answers(
+    docker: str, found: list[containers.Container], limit: float
+) -> dict[str, dict[str, Any]]:
+    """What each server says whose first rank runs here."""
+    out = {}
+    for container in found:
+        url, model, rank = (
+            container.labels.get(LABEL + key, "") for key in ("url", "served-model-name", "rank")
+        )
+        if not (container.ours and container.status == "running" and url and rank == "0"):
+            continue
+        try:
+            asked = ["inspect", "--type", "container", container.id]
+            key = containers.api_key(containers.ask(docker, asked, 30))
+        except containers.EngineError:
+            continue
+        out[container.name] = asdict(serving.look(url, model, True, limit, key))
+    return out
 
 
 if __name__ == "__main__":
