@@ -243,7 +243,10 @@ def apply(change: Change) -> None:
 
 def end(names: Sequence[str]) -> None:
     """Stop the units of these containers and take them out of the boot; the containers stop."""
-    _systemctl("disable", "--now", *("%s.service" % own_name(name) for name in names))
+    units = ["%s.service" % own_name(name) for name in names]
+    _systemctl("disable", "--now", *units)
+    # One that ended as its peers did would be listed as failed for ever.
+    command.run([SYSTEMCTL, "reset-failed", *units], _SECONDS)
     for name in names:
         with suppress(FileNotFoundError):
             os.unlink(keeper.state_path(path_of(name)))

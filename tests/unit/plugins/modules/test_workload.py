@@ -145,7 +145,12 @@ def test_what_is_set_aside_loses_its_unit_between_its_name_and_its_end(
     systemctl.unlink()
     result = run_module(docker_bin=client, park=[A])
     assert result["done"] == [f"set {A} aside", f"removed the unit of {A}", f"stopped {ASIDE}"]
-    assert systemctl.read_text().split("\n")[:3] == ["rename", f"disable --now {UNIT}", "stop"]
+    assert systemctl.read_text().split("\n")[:4] == [
+        "rename",
+        f"disable --now {UNIT}",
+        f"reset-failed {UNIT}",
+        "stop",
+    ]
     assert list((tmp_path / "units").iterdir()) == []
     assert not (tmp_path / "lib").exists()
     assert (result["diff"]["before"] != "", result["diff"]["after"]) == (True, "")
