@@ -13,12 +13,12 @@ import testinfra
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lab import NODES, ROOT
+from lab import NODES, PLACE, ROOT
 
 
 @pytest.fixture(scope="session")
 def nodes() -> dict[str, Any]:
     """Name -> testinfra host, as root."""
-    inventory = ROOT / "inventories" / "lab"
+    inventory = ROOT / PLACE
     options = f"?ansible_inventory={inventory}"
     return {name: testinfra.get_host(f"ansible://{name}{options}", sudo=True) for name in NODES}

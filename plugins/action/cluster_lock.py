@@ -55,6 +55,8 @@ class ActionModule(ActionBase):
         )
         if answer.get("taken_from"):
             display.warning(f"Took over the lock of the cluster from {answer['taken_from']}")
+        for other in answer.get("announced", ()):
+            display.warning(f"The cluster is announced for {other}")
         return answer
 
 

@@ -54,9 +54,11 @@ class ActionModule(ActionBase):
         parent = os.getppid()
         times: dict[str, float] = {}
         phase = ""
+        # What runs already is asked at once.
+        eager = boolean(arguments.get("ask", False))
         while True:
             # The first look at a healthy server comes back at once, to announce what follows.
-            arguments["ask"] = phase in ("healthy", "refusing")
+            arguments["ask"] = eager or phase in ("healthy", "refusing")
             seen = self._look(arguments, task_vars)
             now = time.monotonic()
             seen["elapsed"] = round(now - started)

@@ -77,6 +77,9 @@ _value:
     drop:
       description: For each node, the names of the containers that go once the model has answered.
       type: dict
+    keep:
+      description: For each node, its containers that lack their unit, with what that has to be.
+      type: dict
     start:
       description: For each node that has to start one, its rank of the plan.
       type: dict

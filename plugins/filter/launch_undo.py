@@ -43,6 +43,9 @@ _value:
       description: For each node, the names of the containers that are to be started again. None
         where all of them still run.
       type: dict
+    keep:
+      description: For each node, those containers that have to get a unit once they answer.
+      type: dict
     lost:
       description: What cannot be brought back, and why.
       type: list

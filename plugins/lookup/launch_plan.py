@@ -123,6 +123,24 @@ options:
     default: 300
     vars:
       - name: dgxspark_ray_wait_seconds
+  survive:
+    description: Have a unit on each node keep its rank over reboots and crashes.
+    type: bool
+    default: true
+    vars:
+      - name: dgxspark_survive
+  survive_port:
+    description: Port on the head's fabric address at which the units of all ranks meet.
+    type: int
+    default: 25010
+    vars:
+      - name: dgxspark_survive_port
+  survive_starts:
+    description: How often within an hour the units start the workload, at most.
+    type: int
+    default: 3
+    vars:
+      - name: dgxspark_survive_starts
   secret_values:
     description:
       - Return the values of the plan's C(secret_env) instead of the plan.

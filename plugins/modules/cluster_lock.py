@@ -15,6 +15,8 @@ description:
     and until when.
   - Fails, and changes nothing, where somebody else holds the lock; the message says who and until
     when.
+  - Warns where somebody else has announced to use the cluster meanwhile, see
+    M(dgxspark.suite.schedule).
   - A lock that is O(bound) to an C(ansible-playbook) of this very controller that has ended is
     taken over without being asked to, since nobody is left to give it back.
 author:
@@ -127,6 +129,11 @@ taken_from:
   description: Whose lock was taken over or removed, empty for nobody's.
   returned: success
   type: str
+announced:
+  description: What others have announced for the time of the lock, with O(state=held).
+  returned: success
+  type: list
+  elements: str
 blocker:
   description: The holder that stands in the way.
   returned: when refused
@@ -134,11 +141,16 @@ blocker:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import lock, state
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
+    lock,
+    schedule,
+    state,
+)
 
 
 def main() -> None:
@@ -197,8 +209,18 @@ def main() -> None:
         lock=lock.public(now),
         taken_from=verdict.taken_from,
         at=time.time(),
+        announced=announced(given, time.time()) if given["state"] == "held" else [],
         **(held if given["state"] == "held" else {}),
     )
+
+
+def announced(given: dict[str, Any], now: float) -> list[str]:
+    """What others have announced for the time that is asked for; nothing where that is unknown."""
+    try:
+        listed = schedule.entries(state.read(given["state_dir"], state.SCHEDULE), now)
+    except state.Broken:
+        return []
+    return schedule.between(listed, given["owner"], now, now + given["seconds"])
 
 
 def decide(wanted: str, request: lock.Request, folder: str) -> tuple[lock.Lock, lock.Verdict]:

@@ -58,7 +58,8 @@ options:
     type: str
     default: ""
   ask:
-    description: Whether to ask for a completion once C(/health) answers. The action plugin sets it.
+    description: Ask for a completion with the first look, of a server that is known to run. Without
+      it, as soon as C(/health) has answered.
     type: bool
     default: true
   once:
@@ -125,7 +126,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import conta
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line
 
 LOG_LINES = 200
-KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY")
 # What ray_wait.py says on the head.
 JOINED = "nodes have joined Ray"
 # The phase of a rank that has no server to ask.
@@ -174,14 +174,12 @@ def main() -> None:
         )
     seen = serving.Look(RUNNING, "the container runs")
     if given["url"]:
-        variables = containers.parse_environment(inspected)
-        keys = [variables[key] for key in KEYS if variables.get(key)]
         seen = serving.look(
             given["url"],
             given["model"],
             given["ask"],
             given["completion_timeout"],
-            given["api_key"] or (keys[0] if keys else ""),
+            given["api_key"] or containers.api_key(inspected),
         )
     module.exit_json(
         changed=False,

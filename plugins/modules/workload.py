@@ -8,12 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: workload
-short_description: Set aside, remove or bring back containers of this collection
+short_description: Set aside, remove, bring back or keep containers of this collection
 version_added: 0.1.0
 description:
   - Stops containers and keeps them under a name that ends in C(.previous), so that they can be
     brought back as they were; removes others; brings those set aside back and starts them.
   - Waits, after it has stopped something, until the memory that it held has come free.
+  - Writes, and removes, the units that keep containers over reboots and crashes. What is set aside,
+    removed or brought back loses its unit first.
   - A container that was not started by this collection is never touched. Where one is named the
     module fails, and has done nothing.
   - Run again after it was interrupted, it does what is left to do.
@@ -26,7 +28,8 @@ attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
+    support: full
+    details: The unit files.
   idempotent:
     support: partial
     details: What is set aside or removed stays so; O(restore) starts anew what runs already.
@@ -48,6 +51,13 @@ options:
     type: list
     elements: str
     default: []
+  keep:
+    description:
+      - Containers that a unit is to keep, each by its name with what its unit has to know, as
+        P(dgxspark.suite.launch_steps#filter) tells it.
+      - Where that cannot be done the module warns, since what is served is served all the same.
+    type: dict
+    default: {}
   stop_timeout:
     description: How long a container has for its own end before it is killed, in seconds.
     type: int
@@ -71,6 +81,10 @@ EXAMPLES = r"""
 - name: Bring it back
   dgxspark.suite.workload:
     restore: [dgxspark-lab-tiny-0]
+
+- name: Have it come back after a reboot
+  dgxspark.suite.workload:
+    keep: "{{ launch_steps.keep[inventory_hostname] }}"
 """
 
 RETURN = r"""
@@ -80,6 +94,10 @@ done:
   type: list
   elements: str
   sample: [set dgxspark-lab-tiny-0 aside, stopped dgxspark-lab-tiny-0.previous]
+unkept:
+  description: Why O(keep) could not be had, empty where it could.
+  returned: success
+  type: str
 stop_seconds:
   description: How long stopping, renaming, removing and starting took.
   returned: success
@@ -99,10 +117,12 @@ memory_settled:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, units
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
     EngineError,
     containers,
@@ -115,6 +135,7 @@ def main() -> None:
             "park": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "dict", "default": {}},
             "stop_timeout": {"type": "int", "default": 30},
             "memory_timeout": {"type": "int", "default": 90},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
@@ -122,27 +143,68 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    docker, act = given["docker_bin"], not module.check_mode
     wanted = {kind: given[kind] for kind in (hold.REMOVE, hold.PARK, hold.RESTORE)}
     started = time.monotonic()
     try:
-        if module.check_mode:
-            done = hold.steps(containers(given["docker_bin"]), wanted, given["stop_timeout"])
-        else:
-            done = hold.carry_out(given["docker_bin"], wanted, given["stop_timeout"])
-    except (EngineError, hold.NotOurs) as error:
+        kept = [unit.container for unit in units.found()]
+        planned = hold.steps(containers(docker), wanted, given["stop_timeout"], kept)
+        going = [step.unit for step in planned if step.unit]
+        diff: list[units.Change] = list(units.changes({}, going, docker)) if going else []
+        if act:
+            hold.carry_out(docker, planned, given["stop_timeout"])
+            _write(diff)
+    except (EngineError, hold.NotOurs, Blocked, OSError) as error:
         module.fail_json(msg=str(error))
-    stopped = any(step.argv[0] == "stop" for step in done)
+    told = [step.told for step in planned]
+    unkept = ""
+    if given["keep"]:
+        try:
+            written, begun = _keep(given["keep"], docker, act)
+            diff, told = [*diff, *written], [*told, *begun]
+        except (Blocked, OSError, ValueError) as error:
+            unkept = str(error)
+            module.warn("This node's rank will not come back after a reboot: %s" % error)
+    stopped = any(step.unit or step.argv[0] == "stop" for step in planned)
     took = time.monotonic() - started
-    wait = given["memory_timeout"] if stopped and not module.check_mode else 0
+    wait = given["memory_timeout"] if stopped and act else 0
     memory, waited, settled = hold.settle(wait) if wait else (hold.available(), 0.0, True)
     module.exit_json(
-        changed=bool(done),
-        done=[step.told for step in done],
+        changed=bool(told),
+        done=told,
+        unkept=unkept,
         stop_seconds=round(took, 1),
         memory_seconds=round(waited, 1),
         memory_available_bytes=memory,
         memory_settled=settled,
+        diff={
+            "before": "".join(change.before for change in diff),
+            "after": "".join(change.after for change in diff),
+        },
     )
+
+
+def _write(changes: list[units.Change]) -> None:
+    for change in changes:
+        units.apply(change)
+    if changes:
+        units.reload()
+
+
+def _keep(
+    wanted: dict[str, dict[str, Any]], docker: str, act: bool
+) -> tuple[list[units.Change], list[str]]:
+    """What was written, and told; raises Blocked, OSError and ValueError."""
+    written = list(units.changes(wanted, [], docker))
+    active = {unit.container for unit in units.found() if unit.enabled and unit.state == "active"}
+    begin = [name for name in wanted if name not in active]
+    if act:
+        _write(written)
+        if begin:
+            units.begin(begin)
+    if not written and not begin:
+        return [], []
+    return written, ["keeps %s by a unit" % name for name in wanted]
 
 
 if __name__ == "__main__":

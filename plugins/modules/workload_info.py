@@ -29,6 +29,14 @@ options:
   log_of:
     description: A container whose last 40 lines of log are wanted as well.
     type: str
+  ask:
+    description: Ask each server whose first rank runs on this node for a completion of one token.
+    type: bool
+    default: false
+  completion_timeout:
+    description: How long such a completion may take, in seconds.
+    type: int
+    default: 30
   state_dir:
     description: Folder in which a head keeps the lock of the cluster and the journal of its swaps.
     type: path
@@ -80,10 +88,60 @@ swap:
   description: The last swap, as far as it came, empty where there was none or another node knows.
   returned: success
   type: dict
+answers:
+  description: What servers said to a request, by the name of their container.
+  returned: when O(ask=true)
+  type: dict
+  sample: {dgxspark-lab-tiny-0: {phase: serving, detail: a completion was answered, completion: a,
+    seconds: 0.12}}
+units:
+  description: The units of this collection that keep containers of the node over a reboot.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    container:
+      description: The container's name, which is the unit's as well.
+      type: str
+    recipe:
+      description: What the container was launched from.
+      type: str
+    plan:
+      description: The hash of its plan.
+      type: str
+    state:
+      description: As systemd has it, V(active) or V(failed).
+      type: str
+    enabled:
+      description: Whether it starts with the node.
+      type: bool
+    pid:
+      description: Its process, V(0) for none.
+      type: int
+    restarts:
+      description: How often systemd has started it again.
+      type: int
+    told:
+      description: What it does, in words.
+      type: str
+    down:
+      description: When and why the workload went down last, V(null) where it never did.
+      type: dict
 memory_available_bytes:
   description: C(MemAvailable) of the node.
   returned: success
   type: int
+memory_total_bytes:
+  description: C(MemTotal) of the node.
+  returned: success
+  type: int
+ray:
+  description:
+    - The addresses that are connected to the Ray head in a container, by its name; that of the head
+      itself is among them.
+  returned: success
+  type: dict
+  sample: {dgxspark-lab-tiny-0: [192.0.2.1, 192.0.2.2]}
 listening:
   description:
     - The TCP ports that somebody listens on.
@@ -108,11 +166,17 @@ listening:
 """
 
 from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
+    containers,
+    serving,
+    sockets,
+)
 
 LOG_LINES = 40
 
@@ -123,6 +187,8 @@ def main() -> None:
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
             "log_of": {"type": "str"},
+            "ask": {"type": "bool", "default": False},
+            "completion_timeout": {"type": "int", "default": 30},
             "state_dir": {"type": "path", "default": state.FOLDER},
         },
         supports_check_mode=True,
@@ -133,7 +199,7 @@ def main() -> None:
         image_id = containers.image_id(docker, image) if image else None
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    log_of = module.params["log_of"]
+    log_of, limit = module.params["log_of"], module.params["completion_timeout"]
     try:
         held = lock.public(state.read(module.params["state_dir"], state.LOCK))
         swap = state.read(module.params["state_dir"], state.SWAP)
@@ -145,7 +211,16 @@ def main() -> None:
         image_id=image_id,
         lock=held,
         swap=swap,
+        units=[asdict(unit) for unit in units.found()],
+        ray={
+            container.name: sockets.peers(int(port))
+            for container in found
+            for port in [container.labels.get(LABEL + "ray-port", "")]
+            if container.ours and container.status == "running" and port.isdigit()
+        },
         memory_available_bytes=hold.available(),
+        memory_total_bytes=hold.total(),
+        **({"answers": _answers(docker, found, limit)} if module.params["ask"] else {}),
         **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
         containers=[
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
@@ -153,6 +228,26 @@ def main() -> None:
         ],
         listening=[asdict(listener) for listener in sockets.listeners()],
     )
+
+
+def _answers(
+    docker: str, found: list[containers.Container], limit: float
+) -> dict[str, dict[str, Any]]:
+    """What each server says whose first rank runs here."""
+    out = {}
+    for container in found:
+        url, model, rank = (
+            container.labels.get(LABEL + key, "") for key in ("url", "served-model-name", "rank")
+        )
+        if not (container.ours and container.status == "running" and url and rank == "0"):
+            continue
+        try:
+            asked = ["inspect", "--type", "container", container.id]
+            key = containers.api_key(containers.ask(docker, asked, 30))
+        except containers.EngineError:
+            continue
+        out[container.name] = asdict(serving.look(url, model, True, limit, key))
+    return out
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import
 FOLDER = "/var/lib/dgxspark"
 LOCK = "lock.json"
 SWAP = "swap.json"
+SCHEDULE = "schedule.json"
 HISTORY = "swaps.jsonl"
 # Nobody but root reads the token of a lock.
 MODE = 0o600

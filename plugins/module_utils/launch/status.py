@@ -16,8 +16,9 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 
     observed: node name -> what the module workload_info returned there. Each workload is a map:
     `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
-    `container` (of the head), `nodes` (in the order of ranks), `state` and `ranks`, a list of maps
-    of `rank`, `node`, `container`, `status`, `started`.
+    `container` (of the head), `nodes` (in the order of ranks), `state`, `ray` (the addresses that
+    take part in its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`,
+    `container`, `status`, `started`, `unit` (what keeps it; empty where nothing does).
     """
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for node, facts in observed.items():
@@ -26,10 +27,14 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
                 aside = container["name"].endswith(PARKED)
                 key = aside, _label(container, "workload"), _label(container, "plan-hash")
                 groups.setdefault(key, []).append((node, container))
-    return [_workload(key[0], group) for key, group in sorted(groups.items())]
+    return [_workload(key[0], group, observed) for key, group in sorted(groups.items())]
 
 
-def _workload(aside: bool, group: list[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _workload(
+    aside: bool,
+    group: list[tuple[str, Mapping[str, Any]]],
+    observed: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
     group = sorted(group, key=lambda placed: int(_label(placed[1], "rank") or 0))
     head = group[0][1]
     expected = int(_label(head, "ranks") or len(group))
@@ -45,6 +50,7 @@ def _workload(aside: bool, group: list[tuple[str, Mapping[str, Any]]]) -> dict[s
         "container": head["name"],
         "nodes": [node for node, _container in group],
         "state": _state(aside, running, expected),
+        "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [
             {
                 "rank": int(_label(container, "rank") or 0),
@@ -52,10 +58,20 @@ def _workload(aside: bool, group: list[tuple[str, Mapping[str, Any]]]) -> dict[s
                 "container": container["name"],
                 "status": container["status"],
                 "started": container["started"],
+                "unit": _unit(container, observed[node]),
             }
             for node, container in group
         ],
     }
+
+
+def _unit(container: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What keeps a container, without what its rank tells already."""
+    told = ("state", "enabled", "restarts", "told", "down")
+    for unit in facts.get("units", ()):
+        if unit["container"] == container["name"]:
+            return {key: unit[key] for key in told}
+    return {}
 
 
 def _state(aside: bool, running: int, expected: int) -> str:

@@ -17,6 +17,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels impor
     PARKED,
     own_name,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.units import spec_of
 
 Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
@@ -32,8 +33,9 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     rank already runs as planned), `previous` (what a failure brings back, see describe; empty where
     there is nothing), `park` (node -> names of its containers that are to be stopped and set
     aside), `remove` (node -> names of our other containers), `start` (node -> its rank of the
-    plan), `drop` (node -> names that go once the model has answered), `pull` (nodes that start a
-    rank and lack the image).
+    plan), `keep` (node -> container -> what its unit has to be, where it is not so yet), `drop`
+    (node -> names that go once the model has answered), `pull` (nodes that start a rank and lack
+    the image).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
@@ -44,6 +46,8 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     for node, container in _ours(observed):
         if container["id"] not in kept_ids and (node, container["name"]) not in wanted:
             going[node].append(container["name"])
+    for node, name in _units_alone(observed):
+        going[node].append(name)
     return {
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
@@ -51,6 +55,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "park": _by_node(observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]),
         "remove": going,
         "start": {rank["node"]: rank for rank in starting},
+        "keep": _to_keep(plan, observed, running),
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
         "pull": [rank["node"] for rank in starting if not observed[rank["node"]]["image_id"]],
     }
@@ -63,7 +68,8 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
 
     Returns a dict: `remove` (node -> names of all of ours that are not the previous workload's),
     `restore` (node -> names of its containers that are to get their place back and to be started;
-    empty everywhere where all of them still run in it), `lost` (texts: containers that are gone).
+    empty everywhere where all of them still run in it), `keep` (node -> container -> what its unit
+    has to be once they answer), `lost` (texts: containers that are gone).
     """
     ids = {container["id"]: container for container in previous.get("containers", ())}
     found = [(node, c) for node, c in _ours(observed) if c["id"] in ids]
@@ -80,6 +86,14 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
             observed, [(node, c["name"]) for node, c in _ours(observed) if c["id"] not in ids]
         ),
         "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in found]),
+        "keep": {
+            node: {
+                own_name(c["name"]): spec_of(c["labels"])
+                for where, c in found
+                if where == node and spec_of(c["labels"])
+            }
+            for node in observed
+        },
         "lost": lost,
     }
 
@@ -132,6 +146,34 @@ def _kept(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
     alive = [(node, c) for node, c in ours if c["status"] == "running"]
     whole = [group for group in _groups(alive).values() if _is_whole(group)]
     return [] if wanted else max(whole, key=len, default=[])
+
+
+def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
+    """Units of ours whose containers are gone."""
+    for node, facts in observed.items():
+        names = {container["name"] for container in facts["containers"] if container["ours"]}
+        for unit in facts.get("units", ()):
+            if unit["container"] not in names:
+                yield node, unit["container"]
+
+
+def _to_keep(
+    plan: Mapping[str, Any], observed: Observed, running: bool
+) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {node: {} for node in observed}
+    for rank in plan["ranks"]:
+        spec = spec_of(rank["labels"])
+        # What is replaced takes its units with it.
+        kept = running and any(
+            unit["container"] == rank["name"]
+            and unit["plan"] == plan["hash"]
+            and unit["enabled"]
+            and unit["state"] == "active"
+            for unit in observed[rank["node"]].get("units", ())
+        )
+        if spec and not kept:
+            out[rank["node"]][rank["name"]] = spec
+    return out
 
 
 def _is_whole(group: list[Placed]) -> bool:
@@ -199,9 +241,12 @@ def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
     """Ports that the head will listen on and that somebody else listens on already."""
     facts = observed[plan["head"]]
     ours: list[str] = [container["id"] for container in facts["containers"] if container["ours"]]
+    keepers = [unit["pid"] for unit in facts.get("units", ()) if unit["pid"]]
     for what, port in plan["ports"].items():
         for listener in facts["listening"]:
             if listener["port"] != port or listener["container"] in ours:
+                continue
+            if listener["pid"] in keepers:
                 continue
             who = (
                 f"{listener['process'] or 'a process'} (pid {listener['pid']})"

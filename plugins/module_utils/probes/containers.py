@@ -14,6 +14,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import comma
 
 # docker inspect says some 14 KiB about each container.
 _ANSWER_BYTES = 64 << 20
+_API_KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -83,6 +84,13 @@ def parse_environment(text: str) -> dict[str, str]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no environment: %r" % error) from error
     return {name: value for name, _equals, value in pairs}
+
+
+def api_key(text: str) -> str:
+    """What a server in the first container of a `docker inspect` wants of its clients, if told."""
+    variables = parse_environment(text)
+    keys = [variables[name] for name in _API_KEYS if variables.get(name)]
+    return keys[0] if keys else ""
 
 
 def containers(docker: str, timeout: float = 30) -> list[Container]:

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_LISTEN = "0A"  # TCP_LISTEN in include/net/tcp_states.h
+# TCP_ESTABLISHED and TCP_LISTEN in include/net/tcp_states.h
+_ESTABLISHED, _LISTEN = "01", "0A"
 # docker-ID.scope, docker/ID and libpod-ID.scope, and what lies below (…/init.scope).
 _CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 
@@ -36,6 +39,36 @@ def parse_listening(table: str) -> Iterator[tuple[int, str]]:
         fields = line.split()
         if len(fields) > 9 and fields[3] == _LISTEN:
             yield int(fields[1].rpartition(":")[2], 16), fields[9]
+
+
+def parse_peers(table: str) -> Iterator[tuple[int, str]]:
+    """(own port, other address) of each connection of a /proc/net/tcp or tcp6 table."""
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == _ESTABLISHED:
+            yield int(fields[1].rpartition(":")[2], 16), _address(fields[2].rpartition(":")[0])
+
+
+def _address(word: str) -> str:
+    """The kernel prints words of four bytes, each as this machine's processor orders them."""
+    data = bytes.fromhex(word)
+    ordered = b"".join(
+        int.from_bytes(data[at : at + 4], "big").to_bytes(4, sys.byteorder)
+        for at in range(0, len(data), 4)
+    )
+    found = ipaddress.ip_address(ordered)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
+
+
+def peers(port: int, proc: Path = Path("/proc")) -> list[str]:
+    """The addresses that have a connection to a port of this network namespace."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            text = (proc / "net" / table).read_text()
+            found |= {address for own, address in parse_peers(text) if own == port}
+    return sorted(found)
 
 
 def parse_container(cgroup: str) -> str | None:

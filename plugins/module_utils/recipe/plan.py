@@ -40,7 +40,9 @@ class Settings:
     hf_home: Hugging Face cache on the nodes, mounted read-only at the same path.
     gpus: "all", a number, or "" for none. ulimits: name:soft:hard. devices: host paths.
     master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
-    minimum). ray_wait_seconds: for nodes to find each other.
+    minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
+    over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
+    often an hour they start it.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -53,6 +55,9 @@ class Settings:
     ray_port: int = 46379
     ray_object_store_bytes: int = 1024 * _MIB
     ray_wait_seconds: int = 300
+    survive: bool = True
+    survive_port: int = 25010
+    survive_starts: int = 3
 
 
 def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
@@ -82,6 +87,7 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
         "port": resolved.port,
         "ports": _ports(resolved, settings),
         "url": f"http://{_in_url(head.address)}:{resolved.port}",
+        "keep": _keep(resolved, settings),
         "env": {"shared": environment.shared, "per_node": environment.per_node},
         "secret_env": sorted(environment.secret),
         "ranks": ranks,
@@ -108,8 +114,10 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
     """Labels that say of a container what its plan was; none of them is part of the hash."""
     values = {
+        "keep": json.dumps(plan["keep"], sort_keys=True) if plan["keep"] else "",
         "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
         "plan-hash": plan["hash"],
+        "ray-port": str(plan["ports"].get("ray", "")),
         "ranks": str(len(plan["ranks"])),
         "recipe-path": resolved.recipe.path,
         "served-model-name": plan["served_model_name"],
@@ -118,18 +126,32 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
     return {LABEL + key: value for key, value in values.items()}
 
 
+def _keep(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+    """What all units of the workload have in common; empty where there are to be none."""
+    if not settings.survive:
+        return {}
+    return {
+        "members": [rank.node.link_address for rank in resolved.ranks],
+        "port": settings.survive_port,
+        "starts": settings.survive_starts,
+    }
+
+
 def _ports(resolved: ResolvedRecipe, settings: Settings) -> dict[str, int]:
-    """What the head listens on: `server`, and the port at which the ranks meet."""
+    """What the head listens on: `server`, and the ports at which the ranks and their units meet."""
     return {"server": resolved.port, **dict(_meeting(resolved, settings))}
 
 
 def _meeting(resolved: ResolvedRecipe, settings: Settings) -> list[tuple[str, int]]:
-    """Name and number of the port at which the ranks meet; empty where they need none."""
+    """Names and numbers of the ports at which the ranks meet; empty where they need none."""
+    ports = []
     if resolved.runtime == "vllm-ray":
-        return [("ray", settings.ray_port)]
+        ports.append(("ray", settings.ray_port))
     if resolved.runtime in ("vllm-distributed", "sglang") and len(resolved.ranks) > 1:
-        return [("master", settings.master_port)]
-    return []
+        ports.append(("master", settings.master_port))
+    if settings.survive and len(resolved.ranks) > 1:
+        ports.append(("survive", settings.survive_port))
+    return ports
 
 
 def plan_hash(plan: t.Mapping[str, t.Any]) -> str:
@@ -320,8 +342,13 @@ def _ray_head(rank: Rank, ranks: t.Sequence[Rank], settings: Settings) -> str:
     return f"""\
 config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
 mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
-ray start --head --port {settings.ray_port} --include-dashboard=false \
-{_ray_node(rank.node, settings)} || exit 1
+# Ray gives a node 30 s to come up, which one that reads weights from a cold disk may exceed.
+for attempt in 1 2 3; do
+  ray start --head --port {settings.ray_port} --include-dashboard=false \
+{_ray_node(rank.node, settings)} && break
+  ((attempt < 3)) || exit 1
+  ray stop --force
+done
 python3 -c "$1" {shlex.join(waiting)} || exit 1
 {rank.text}"""
 
@@ -337,6 +364,8 @@ until timeout 2 bash -c {probe} 2> /dev/null; do
   fi
   sleep 1
 done
+# It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
+export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
 exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
 
 
@@ -421,6 +450,12 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
             yield f"{name} is {port}, expected 1 to 65535"
         if port == resolved.port:
             yield f"{name} and the recipe's port are both {port}; change one of them"
+    meeting = dict(_meeting(resolved, settings))
+    for what, port in meeting.items():
+        if what != "survive" and port == meeting.get("survive"):
+            yield f"dgxspark_{what}_port and dgxspark_survive_port are both {port}; change one"
+    if settings.survive and settings.survive_starts < 1:
+        yield f"dgxspark_survive_starts is {settings.survive_starts}, expected 1 or more"
 
 
 def is_ip(text: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import units
 from ansible_collections.dgxspark.suite.plugins.modules import workload
 
 Docker = t.Callable[[dict[str, str]], str]
@@ -56,7 +57,7 @@ def test_what_was_done_is_told(docker: Docker, run_module: RunModule, tmp_path: 
     assert result["changed"] is True
     assert result["done"] == [f"set {A} aside", f"stopped {ASIDE}"]
     assert log.read_text() == "rename\nstop\n"
-    assert set(result) - {"changed", "invocation"} == set(yaml.safe_load(workload.RETURN))
+    assert set(result) - {"changed", "diff", "invocation"} == set(yaml.safe_load(workload.RETURN))
 
 
 def test_check_mode_tells_the_same_and_does_nothing(
@@ -84,3 +85,112 @@ def test_what_is_not_ours_is_left_alone(
     assert result["failed"] is True
     assert result["msg"] == f"not started by this collection, so left alone: {A}"
     assert not log.exists()
+
+
+@pytest.fixture
+def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A node's folders, and a systemctl that notes what it is asked; `show` says all is well."""
+    log = tmp_path / "systemctl.log"
+    script = tmp_path / "systemctl"
+    script.write_text(
+        f"""#!/bin/sh
+[ "$1" = show ] || {{ echo "$@" >>{log}; exit; }}
+shift 3
+for unit; do printf 'Id=%s\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n\n' "$unit"; done
+"""
+    )
+    script.chmod(0o755)
+    (tmp_path / "units").mkdir()
+    monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
+    monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "keeper.py"))
+    monkeypatch.setattr(units, "SYSTEMCTL", str(script))
+    monkeypatch.setattr(units.keeper, "STATE", str(tmp_path / "state"))
+    return log
+
+
+SPEC = {
+    "recipe": "100% mine",
+    "plan": "abc",
+    "rank": 0,
+    "members": ["192.0.2.1", "192.0.2.2"],
+    "port": 25010,
+    "starts": 3,
+}
+UNIT = f"{A}.service"
+
+
+def test_a_unit_is_written_begun_and_left_alone_from_then_on(
+    docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
+) -> None:
+    wanted = {"docker_bin": docker(scripts(tmp_path / "log")), "keep": {A: SPEC}}
+    checked = run_module(**wanted, _ansible_check_mode=True)
+    assert (checked["changed"], checked["done"]) == (True, [f"keeps {A} by a unit"])
+    assert not (tmp_path / "units" / UNIT).exists()
+    assert not systemctl.exists()
+    result = run_module(**wanted)
+    assert (result["done"], result["diff"]) == (checked["done"], checked["diff"])
+    assert (tmp_path / "units" / UNIT).read_text() in result["diff"]["after"]
+    assert systemctl.read_text() == f"daemon-reload\nenable --now {UNIT}\n"
+    (found,) = units.found()
+    assert (found.container, found.recipe, found.plan) == (A, "100% mine", "abc")
+    assert (found.state, found.enabled, found.pid) == ("active", True, 7)
+    assert (run_module(**wanted)["changed"], run_module(**wanted)["unkept"]) == (False, "")
+
+
+def test_what_is_set_aside_loses_its_unit_between_its_name_and_its_end(
+    docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
+) -> None:
+    client = docker(scripts(systemctl))
+    run_module(docker_bin=client, keep={A: SPEC})
+    systemctl.unlink()
+    result = run_module(docker_bin=client, park=[A])
+    assert result["done"] == [f"set {A} aside", f"removed the unit of {A}", f"stopped {ASIDE}"]
+    assert systemctl.read_text().split("\n")[:4] == [
+        "rename",
+        f"disable --now {UNIT}",
+        f"reset-failed {UNIT}",
+        "stop",
+    ]
+    assert list((tmp_path / "units").iterdir()) == []
+    assert not (tmp_path / "lib").exists()
+    assert (result["diff"]["before"] != "", result["diff"]["after"]) == (True, "")
+
+
+def test_a_unit_of_somebody_else_is_left_alone_and_what_serves_serves(
+    docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
+) -> None:
+    foreign = tmp_path / "units" / UNIT
+    foreign.write_text("[Service]\nExecStart=/usr/bin/true\n")
+    client = docker(scripts(tmp_path / "log"))
+    result = run_module(docker_bin=client, keep={A: SPEC})
+    assert "failed" not in result
+    assert "was written by somebody else" in result["unkept"]
+    assert run_module(docker_bin=client, park=[A])["done"] == [
+        f"set {A} aside",
+        f"stopped {ASIDE}",
+    ]
+    assert foreign.exists()
+    assert not systemctl.exists()
+
+
+def test_a_word_that_would_be_another_line_of_a_unit_is_refused(
+    docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
+) -> None:
+    client = docker(scripts(tmp_path / "log"))
+    result = run_module(docker_bin=client, keep={A: {**SPEC, "recipe": "x\nExecStartPre=/bin/x"}})
+    assert "is no word for a unit" in result["unkept"]
+    assert not (tmp_path / "units" / UNIT).exists()
+
+
+def test_a_unit_is_told_by_the_labels_of_its_container() -> None:
+    labels = {
+        "dgxspark.suite/keep": json.dumps(
+            {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
+        ),
+        "dgxspark.suite/recipe": "100% mine",
+        "dgxspark.suite/plan-hash": "abc",
+        "dgxspark.suite/rank": "0",
+    }
+    assert units.spec_of(labels) == SPEC
+    for broken in ("", "{}", "[", "[1]", '{"port": 1}'):
+        assert units.spec_of({**labels, "dgxspark.suite/keep": broken}) == {}

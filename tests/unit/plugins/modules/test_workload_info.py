@@ -120,9 +120,30 @@ def test_lock_and_swap_of_a_head_are_told_without_the_token(
 def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:
     with socket.socket() as listening:
         listening.listen()
-        result = run_module({"docker_bin": docker(SCRIPTS), "log_of": "dgxspark-lab-tiny-0"})
+        result = run_module(
+            {"docker_bin": docker(SCRIPTS), "log_of": "dgxspark-lab-tiny-0", "ask": True}
+        )
     documented = yaml.safe_load(workload_info.RETURN)
     assert set(result) - {"changed", "invocation"} == set(documented)
     assert set(result["containers"][0]) == set(documented["containers"]["sample"][0])
     assert set(result["listening"][0]) == set(documented["listening"]["contains"])
     assert result["log"] == "Application startup complete."
+
+
+def test_a_server_whose_head_runs_here_is_asked_for_a_completion(
+    docker: Docker, run_module: RunModule
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    labels = {
+        "dgxspark.suite/owner": "dgxspark.suite",
+        "dgxspark.suite/rank": "0",
+        "dgxspark.suite/url": url,
+        "dgxspark.suite/served-model-name": "m",
+    }
+    served = [{**INSPECTED[0], "Config": {"Image": "i", "Labels": labels, "Env": []}}]
+    scripts = {**SCRIPTS, f"inspect --type container {ID}": f"echo '{json.dumps(served)}'"}
+    (answer,) = run_module({"docker_bin": docker(scripts), "ask": True})["answers"].values()
+    assert (answer["phase"], answer["detail"]) == ("starting", "Connection refused")
+    assert "answers" not in run_module({"docker_bin": docker(scripts)})

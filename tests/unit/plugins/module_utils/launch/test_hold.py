@@ -108,5 +108,5 @@ def test_memory_is_waited_for_until_no_more_comes_free(
 
 def test_what_is_available_is_read_in_bytes() -> None:
     text = "MemTotal:       125513944 kB\nMemFree:  1 kB\nMemAvailable:   119000000 kB\n"
-    assert hold.parse_available(text) == 119000000 * 1024
-    assert hold.parse_available("") == 0
+    assert hold.parse_memory(text, "MemAvailable") == 119000000 * 1024
+    assert hold.parse_memory("", "MemAvailable") == 0

@@ -56,7 +56,24 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
         "container": "dgxspark-a-0",
         "nodes": ["spark2", "spark1"],
         "state": "running",
+        "ray": [],
     }
+
+
+def test_what_keeps_a_rank_and_who_is_in_ray_is_told_with_it() -> None:
+    unit = {"container": "dgxspark-a-0", "recipe": "a", "plan": "7d3d", "pid": 7}
+    told = {
+        "state": "active",
+        "enabled": True,
+        "restarts": 1,
+        "told": "waits for the keepers of 192.0.2.2",
+        "down": {"at": 1764000000, "why": "the keeper of rank 1 has ended", "given_up": False},
+    }
+    nodes = seen([rank(0)], [rank(1)])
+    nodes["spark1"].update(units=[{**unit, **told}], ray={"dgxspark-a-0": ["192.0.2.1"]})
+    (found,) = workloads(nodes)
+    assert [one["unit"] for one in found["ranks"]] == [told, {}]
+    assert found["ray"] == ["192.0.2.1"]
 
 
 @pytest.mark.parametrize(

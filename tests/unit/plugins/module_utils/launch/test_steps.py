@@ -62,9 +62,23 @@ def listens(
     return {"port": port, "pid": pid, "process": process, "container": owner}
 
 
-def node(*containers: Thing, listening: t.Sequence[Thing] = (), image: bool = True) -> Thing:
+def unit(container: str, plan: str = PLAN["hash"], state: str = "active", pid: int = 70) -> Thing:
+    return {"container": container, "plan": plan, "state": state, "enabled": True, "pid": pid}
+
+
+def node(
+    *containers: Thing,
+    listening: t.Sequence[Thing] = (),
+    image: bool = True,
+    units: t.Sequence[Thing] = (),
+) -> Thing:
     image_id = "sha256:4467" if image else None
-    return {"containers": list(containers), "listening": list(listening), "image_id": image_id}
+    return {
+        "containers": list(containers),
+        "listening": list(listening),
+        "image_id": image_id,
+        "units": list(units),
+    }
 
 
 class Case(t.NamedTuple):
@@ -82,6 +96,7 @@ class Case(t.NamedTuple):
     previous: str = ""
     park: dict[str, list[str]] = {"spark1": [], "spark2": []}
     drop: dict[str, list[str]] = {"spark1": [], "spark2": []}
+    keep: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
 
 
 NOTHING: dict[str, list[str]] = {"spark1": [], "spark2": []}
@@ -92,6 +107,33 @@ CASES: dict[str, Case] = {
         node(ours(WORKER)),
         NOTHING,
         start=[],
+    ),
+    "it runs, and is kept": Case(
+        node(ours(HEAD), listening=[listens(25010, pid=70)], units=[unit(HEAD)]),
+        node(ours(WORKER), units=[unit(WORKER)]),
+        NOTHING,
+        start=[],
+        keep=NOTHING,
+    ),
+    "it runs, and is kept by halves": Case(
+        node(ours(HEAD), units=[unit(HEAD, state="failed")]),
+        node(ours(WORKER), units=[unit(WORKER, plan="other")]),
+        NOTHING,
+        start=[],
+    ),
+    "units whose containers somebody has removed": Case(
+        node(units=[unit(OLD0)]),
+        node(units=[unit(WORKER)]),
+        {"spark1": [OLD0], "spark2": [WORKER]},
+    ),
+    "the port of the units taken": Case(
+        node(listening=[listens(25010)]),
+        node(),
+        NOTHING,
+        refusals=[
+            "spark1: port 25010 (survive) is taken by python3 (pid 7). Stop it, or choose another "
+            "port: -e dgxspark_survive_port=NUMBER"
+        ],
     ),
     "it runs, the image was removed since": Case(
         node(ours(HEAD), image=False), node(ours(WORKER)), NOTHING, start=[]
@@ -309,6 +351,7 @@ def test_what_is_to_be_done(case: Case) -> None:
     before = copy.deepcopy((PLAN, observed))
     steps = launch_steps(PLAN, observed)
     previous = steps.pop("previous")
+    assert {place: list(kept) for place, kept in steps.pop("keep").items()} == case.keep
     assert previous.get("recipe", "") == case.previous
     if case.previous:
         assert previous["served_model_name"] == f"{case.previous} as served"
@@ -399,13 +442,32 @@ def test_the_way_back(undo: Undo) -> None:
     assert undo_steps(previous, {"spark1": undo.spark1, "spark2": undo.spark2}) == {
         "remove": undo.remove,
         "restore": undo.restore,
+        "keep": {"spark1": {}, "spark2": {}},
         "lost": undo.lost,
+    }
+
+
+def test_what_was_kept_is_kept_again() -> None:
+    told = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
+    old = ours(OLD0, "9")
+    old["labels"]["dgxspark.suite/keep"] = json.dumps(told)
+    before = {"spark1": node(old, units=[unit(OLD0, "9")])}
+    steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
+    aside = {**old, "name": f"{OLD0}.previous", "status": "exited"}
+    spec = {"recipe": "old", "plan": "9", "rank": 0, **told}
+    assert undo_steps(steps["previous"], {"spark1": node(aside)})["keep"] == {
+        "spark1": {OLD0: spec}
     }
 
 
 def test_the_way_back_to_nothing_removes_what_was_started() -> None:
     steps = undo_steps({}, {"spark1": node(NEW0, foreign("registry")), "spark2": node()})
-    assert steps == {"remove": {"spark1": [HEAD], "spark2": []}, "restore": NOTHING, "lost": []}
+    assert steps == {
+        "remove": {"spark1": [HEAD], "spark2": []},
+        "restore": NOTHING,
+        "keep": {"spark1": {}, "spark2": {}},
+        "lost": [],
+    }
 
 
 def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None:
@@ -414,5 +476,6 @@ def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None
     assert undo_steps(previous, {"spark1": node(ASIDE0)}) == {
         "remove": {"spark1": []},
         "restore": {"spark1": [f"{OLD0}.previous"]},
+        "keep": {"spark1": {}},
         "lost": [],
     }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import typing as t
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.sockets impo
     listeners,
     parse_container,
     parse_listening,
+    parse_peers,
+    peers,
 )
 
 TCP = """\
@@ -49,6 +52,26 @@ OUTER = "572ec1192b482986131616791219979e6fb4937dacf524eddb4efb064aba0f3d"
 )
 def test_only_listening_lines_count(table: str, expected: list[tuple[int, str]]) -> None:
     assert list(parse_listening(table)) == expected
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="recorded on a little-endian machine")
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [(TCP, [(36541, "172.23.0.12")]), (TCP6, [(41691, "172.23.0.12")]), ("", [])],
+    ids=["IPv4", "IPv4 by way of IPv6", "empty"],
+)
+def test_connections_are_told_with_the_other_end(
+    table: str, expected: list[tuple[int, str]]
+) -> None:
+    assert list(parse_peers(table)) == expected
+
+
+def test_who_is_connected_here_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert peers(port) == []
+        with socket.create_connection(("127.0.0.1", port)):
+            assert peers(port) == ["127.0.0.1"]
 
 
 CGROUPS: dict[str, tuple[str, str | None]] = {

@@ -327,8 +327,11 @@ def test_a_path_that_docker_would_read_as_two_is_refused(
     ("fields", "expected"),
     [
         ({}, {"server": 8000}),
-        ({"min_nodes": 2}, {"server": 8000, "ray": 46379}),
-        ({"min_nodes": 2, "runtime": "vllm-distributed"}, {"server": 8000, "master": 25000}),
+        ({"min_nodes": 2}, {"server": 8000, "ray": 46379, "survive": 25010}),
+        (
+            {"min_nodes": 2, "runtime": "vllm-distributed"},
+            {"server": 8000, "master": 25000, "survive": 25010},
+        ),
     ],
 )
 def test_ports_are_what_the_head_listens_on(

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model over two nodes, through Ray, outlives what happens to them; nobody launches it again.
+
+Each time it goes down on both nodes and comes up on both, once, and answers completions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from lab import NODES, address, on_node, playbook, run
+
+HEAD, WORKER = NODES
+RANKS = {HEAD: "dgxspark-lab-tiny-0", WORKER: "dgxspark-lab-tiny-1"}
+# A machine of two cores loads it in one minute, one that has more to do in five.
+PATIENCE = 900
+
+
+def answers() -> bool:
+    body = {"model": "lab-tiny", "prompt": "two sparks", "max_tokens": 4, "temperature": 0}
+    request = urllib.request.Request(
+        f"http://{address(HEAD)}:8000/v1/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=200) as answer:
+            return isinstance(json.load(answer)["choices"][0]["text"], str)
+    except (OSError, urllib.error.HTTPError, ValueError, LookupError):
+        return False
+
+
+def started() -> dict[str, str]:
+    """When each node's rank was started last; empty where the engine does not answer."""
+    asked = "docker inspect --format '{{.State.StartedAt}} {{.State.Running}}' "
+    return {
+        node: run("docker", "exec", node, "sh", "-c", asked + name).stdout.strip()
+        for node, name in RANKS.items()
+    }
+
+
+def comes_back(before: dict[str, str]) -> None:
+    """Both ranks have been started anew, and then a completion is answered."""
+    deadline = time.monotonic() + PATIENCE
+    while (
+        any(now == before[node] or not now.endswith("true") for node, now in started().items())
+        or not answers()
+    ):
+        assert time.monotonic() < deadline, "it did not come back"
+        time.sleep(3)
+
+
+def starts() -> int:
+    """How often the units have started the workload within the last hour."""
+    return len(json.loads(on_node(HEAD, f"cat {state(HEAD)}")).get("starts", ()))
+
+
+def state(node: str) -> str:
+    return f"/var/lib/dgxspark/{RANKS[node]}.service.json"
+
+
+def forget_starts() -> None:
+    """What is tried below is no crash loop."""
+    on_node(HEAD, f"rm -f {state(HEAD)}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served() -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-tiny")
+    assert status == 0, said
+    for node, name in RANKS.items():
+        assert "enabled" in on_node(node, f"systemctl is-enabled {name}.service")
+
+
+@pytest.mark.parametrize("nodes", [[WORKER], [HEAD], [HEAD, WORKER]], ids=["worker", "head", "all"])
+def test_a_reboot(nodes: list[str]) -> None:
+    forget_starts()
+    before = started()
+    assert run("docker", "restart", "-t", "30", *nodes).returncode == 0
+    comes_back(before)
+    assert starts() == 1
+
+
+def test_a_ray_worker_that_is_killed_while_it_serves() -> None:
+    forget_starts()
+    before = started()
+    on_node(WORKER, "pkill -9 -f ray::RayWorkerProc")
+    comes_back(before)
+    assert starts() == 1
+
+
+def test_a_docker_daemon_that_is_restarted() -> None:
+    forget_starts()
+    before = started()
+    on_node(WORKER, "systemctl restart docker")
+    comes_back(before)
+    assert starts() == 1
+
+
+def test_status_says_why_it_went_down() -> None:
+    status, said = playbook("status")
+    assert status == 0, said
+    assert "its unit runs, with 2 ranks in all" in said
+    assert "went down 20" in said
+    assert "Ray has 2 of 2 nodes" in said
+
+
+def test_launching_it_again_finds_it_running() -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-tiny")
+    assert status == 0, said
+    assert "(it ran already)" in said
+
+
+def test_a_crash_loop_ends_and_says_so() -> None:
+    now = round(time.time())
+    told = json.dumps({"starts": [now, now, now]})
+    on_node(HEAD, f"echo '{told}' >{state(HEAD)}")
+    on_node(WORKER, f"docker kill {RANKS[WORKER]}")
+    deadline = time.monotonic() + 180
+    while any(
+        run("docker", "exec", node, "systemctl", "is-failed", f"{name}.service").returncode
+        for node, name in RANKS.items()
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(2)
+    assert all(seen.endswith("false") for seen in started().values())
+    status, said = playbook("status")
+    assert status == 0, said
+    assert "started 3 times within an hour" in said
+
+
+def test_stop_leaves_nothing() -> None:
+    status, said = playbook("stop")
+    assert status == 0, said
+    for node in NODES:
+        left = "ls /etc/systemd/system /etc/systemd/system/multi-user.target.wants /usr/local/lib"
+        assert "dgxspark-lab" not in on_node(node, left)
+        assert "dgxspark" not in on_node(node, "ls /usr/local/lib")
+        assert "service" not in on_node(node, "ls /var/lib/dgxspark 2>/dev/null || true")
+        assert on_node(node, "docker ps --all --quiet") == ""

@@ -1,0 +1,185 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong around a launch. What was served before answers, and the error says why.
+
+Runs on nodes on which nothing is served, and leaves them so.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from lab import NODES, ROOT, address, module, on_node, playbook, run
+
+HEAD, WORKER = NODES
+# The model's own name has everything in it that a shell would act upon.
+SERVED = "it's; touch /pwned $(touch /pwned) `touch /pwned` | > /pwned & \\ \" %n"
+
+
+def complete(model: str) -> str:
+    body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "temperature": 0}
+    request = urllib.request.Request(
+        f"http://{address(HEAD)}:8000/v1/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=200) as answer:
+        return str(json.load(answer)["choices"][0]["text"])
+
+
+def containers(node: str) -> set[str]:
+    return set(on_node(node, "docker ps --all --format '{{.Names}}'").split())
+
+
+@contextmanager
+def frozen(node: str) -> Iterator[None]:
+    """A node that does not answer, as one whose cable was pulled."""
+    assert run("docker", "pause", node).returncode == 0
+    try:
+        yield
+    finally:
+        run("docker", "unpause", node)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    status, said = playbook("stop")
+    assert status == 0, said
+    text = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
+    named = text.replace(
+        "served_model_name: lab-tiny-solo", f"served_model_name: {json.dumps(SERVED)}"
+    ).replace("{served_model_name}", "{quoted}")
+    quoted = "'" + SERVED.replace("'", "'\\''") + "'"
+    named = named.replace("defaults:", f"defaults:\n  quoted: {json.dumps(quoted)}")
+    recipe = tmp_path_factory.mktemp("recipes") / "a $(touch pwned) b.yaml"
+    recipe.write_text(named, encoding="utf-8")
+    status, said = playbook("launch", "-e", json.dumps({"recipe": str(recipe)}))
+    assert status == 0, said
+    yield
+    playbook("stop", "-e", "force=true")
+
+
+def test_a_recipe_with_shell_metacharacters_is_served_and_runs_nothing() -> None:
+    assert isinstance(complete(SERVED), str)
+    for node in NODES:
+        assert run("docker", "exec", node, "test", "-e", "/pwned").returncode == 1
+    (name,) = containers(HEAD)
+    inside = f"docker exec {name} find / -xdev -name '*pwned*' -not -path '/proc/*'"
+    assert on_node(HEAD, inside) == ""
+    assert not (ROOT / "pwned").exists()
+    assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
+
+
+def test_a_node_that_is_not_reached_ends_it_before_anything_is_touched() -> None:
+    before = containers(HEAD)
+    with frozen(WORKER):
+        status, said = playbook("launch", "-e", "recipe=lab-tiny-2", "--timeout", "5")
+    assert status != 0
+    assert "unreachable=1" in said
+    assert WORKER in said
+    assert containers(HEAD) == before
+    assert containers(WORKER) == set()
+    assert isinstance(complete(SERVED), str)
+    assert "lock" not in on_node(HEAD, "ls /var/lib/dgxspark")
+
+
+def test_a_full_disk_ends_it_before_anything_is_touched() -> None:
+    before = containers(HEAD)
+    on_node(HEAD, "mount -t tmpfs -o size=16k tmpfs /var/lib/dgxspark")
+    on_node(HEAD, "cat /dev/zero >/var/lib/dgxspark/full 2>/dev/null || true")
+    try:
+        status, said = playbook("launch", "-e", "recipe=lab-tiny-2")
+    finally:
+        on_node(HEAD, "umount /var/lib/dgxspark")
+    assert status != 0
+    assert "No space left on device" in said
+    assert containers(HEAD) == before
+    assert containers(WORKER) == set()
+    assert isinstance(complete(SERVED), str)
+
+
+@contextmanager
+def receivers() -> Iterator[list[str]]:
+    """One that is down, one that never answers, one that answers what is no HTTP."""
+    silent, babbling = (
+        socket.create_server(("127.0.0.1", 0)),
+        socket.create_server(("127.0.0.1", 0)),
+    )
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        down = closed.getsockname()[1]
+
+    def babble() -> None:
+        while True:
+            try:
+                connection, _address = babbling.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"\x00\xffnonsense\r\n\r\n" * 100)
+
+    threading.Thread(target=babble, daemon=True).start()
+    try:
+        ports = (down, silent.getsockname()[1], babbling.getsockname()[1])
+        yield [f"http://127.0.0.1:{port}/" for port in ports]
+    finally:
+        silent.close()
+        babbling.close()
+
+
+def test_receivers_of_webhooks_that_are_of_no_use_hold_nothing_up() -> None:
+    """And what was served is back, with its unit, after a server that exits at once."""
+    with receivers() as urls:
+        webhooks = {"dgxspark_webhook_urls": urls, "dgxspark_webhook_secret": "lab"}
+        wrong = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype")
+        status, said = playbook("launch", *wrong, "-e", json.dumps(webhooks))
+    assert status != 0
+    assert "no-such-dtype" in said
+    assert "which was served before, answers again" in said
+    assert isinstance(complete(SERVED), str)
+    (name,) = containers(HEAD)
+    assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
+
+
+def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_is_undone() -> None:
+    """A launch that has lost its lock stops, and leaves what is there to the new holder."""
+    outcome: list[tuple[int, str]] = []
+    launch = threading.Thread(
+        target=lambda: outcome.append(
+            playbook("launch", "-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype")
+        )
+    )
+    launch.start()
+    deadline = time.monotonic() + 300
+    while "dgxspark-lab-tiny-solo-0" not in containers(HEAD):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    on_node(HEAD, 'sed -i \'s/"expires": [0-9.]*/"expires": 1/\' /var/lib/dgxspark/lock.json')
+    token = module(HEAD, "cluster_lock", {"owner": "Bob", "seconds": 600})["token"]
+    launch.join()
+    ((status, said),) = outcome
+    assert status != 0
+    assert "The lock was lost meanwhile: it is now that of Bob" in said
+    assert {name for name in containers(HEAD) if name.endswith(".previous")}
+    status, said = playbook("stop")
+    assert "locked by Bob" in said
+    status, said = playbook("stop", "-e", f"lock_token={token}")
+    assert status == 0, said
+    assert containers(HEAD) == set()
+    module(HEAD, "cluster_lock", {"state": "released", "token": token})
+
+
+def test_nothing_of_ours_is_left(tmp_path: Path) -> None:
+    for node in NODES:
+        assert containers(node) == set()
+        assert "dgxspark" not in on_node(node, "ls /usr/local/lib")

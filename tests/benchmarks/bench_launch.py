@@ -1,0 +1,183 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What launch.yml and status.yml cost beside the same steps by hand, with plain ssh and docker.
+
+On the lab's nodes, or those of --inventory: stops what is served there. By hand, containers that a
+launch has made are started by ssh on all nodes at once, and asked for completions until one comes.
+The engine's own time is in neither figure: overhead is from typing to the last rank's process, and
+from the first answer to the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import threading
+import time
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Bench:
+    """The nodes, and one recipe on them."""
+
+    def __init__(self, inventory: str, recipe: str) -> None:
+        self.inventory, self.recipe = inventory, recipe
+        listed = json.loads(self.run("ansible-inventory", "-i", inventory, "--list"))
+        self.nodes: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
+
+    def run(self, *argv: str) -> str:
+        done = subprocess.run(
+            argv, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{shlex.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return done.stdout
+
+    def playbook(self, name: str, *more: str) -> str:
+        return self.run("ansible-playbook", "-i", self.inventory, f"playbooks/{name}.yml", *more)
+
+    def launch(self) -> str:
+        return self.playbook("launch", "-e", f"recipe={self.recipe}")
+
+    def by_hand(self, script: str) -> dict[str, str]:
+        """A script as root on all nodes at once: node -> its output."""
+        running = {}
+        for node, told in self.nodes.items():
+            folder = str(Path(self.inventory).resolve())
+            key = str(told["ansible_ssh_private_key_file"])
+            args = str(told.get("ansible_ssh_common_args", ""))
+            if "{{" in key + args:
+                state = Path(folder, "../../.cache/lab").resolve()
+                key, args = (text.replace("{{ lab_state }}", str(state)) for text in (key, args))
+            target = f"{told['ansible_user']}@{told['ansible_host']}"
+            command = [
+                "ssh",
+                "-i",
+                key,
+                *shlex.split(args),
+                target,
+                f"sudo sh -c {shlex.quote(script)}",
+            ]
+            running[node] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        return {node: process.communicate()[0] for node, process in running.items()}
+
+    def containers(self) -> list[dict[str, Any]]:
+        label = "--filter label=dgxspark.suite/owner=dgxspark.suite"
+        script = f"docker ps --all --quiet {label} | xargs -r docker inspect"
+        told = self.by_hand(script)
+        return [one for text in told.values() if text.strip() for one in json.loads(text)]
+
+
+def complete(url: str, model: str, seconds: float = 60) -> bool:
+    body = json.dumps({"model": model, "prompt": "1", "max_tokens": 1}).encode()
+    request = urllib.request.Request(
+        url + "/v1/completions", body, {"Content-Type": "application/json"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return "choices" in json.load(answer)
+    except (OSError, ValueError):
+        return False
+
+
+class FirstAnswer(threading.Thread):
+    """Notes when a server answers for the first time."""
+
+    def __init__(self, url: str, model: str) -> None:
+        super().__init__(daemon=True)
+        self.url, self.model, self.at, self.over = url, model, 0.0, False
+
+    def run(self) -> None:
+        while not self.over:
+            if complete(self.url, self.model):
+                self.at = time.time()
+                return
+            time.sleep(0.5)
+
+
+def began(containers: list[dict[str, Any]]) -> float:
+    """When the last of them was started."""
+    return max(
+        datetime.fromisoformat(one["State"]["StartedAt"][:19] + "+00:00").timestamp()
+        for one in containers
+    )
+
+
+def timed(action: Any) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def show(name: str, ours: list[float], hand: list[float]) -> None:
+    one, other = statistics.median(ours), statistics.median(hand)
+    print(f"{name:32} {one:6.1f} s   by hand {other:6.1f} s   ratio {one / max(other, 0.01):.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inventory", default="inventories/lab")
+    parser.add_argument("--recipe", default="lab-tiny-2")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--keep", action="store_true", help="time what runs already, stop nothing")
+    given = parser.parse_args()
+    bench = Bench(given.inventory, given.recipe)
+    if given.keep:
+        bench.launch()
+    else:
+        bench.playbook("stop")
+        bench.launch()
+    labels = bench.containers()[0]["Config"]["Labels"]
+    url, model = (labels[f"dgxspark.suite/{key}"] for key in ("url", "served-model-name"))
+    look = "docker ps --all --quiet | xargs docker inspect"
+
+    def by_hand() -> None:
+        bench.by_hand(look)
+        assert complete(url, model)
+
+    figures: dict[str, tuple[list[float], list[float]]] = {
+        name: ([], []) for name in ("relaunch of the same plan", "status.yml")
+    }
+    for _run in range(given.runs):
+        for name, action in (
+            ("relaunch of the same plan", bench.launch),
+            ("status.yml", lambda: bench.playbook("status")),
+        ):
+            figures[name][0].append(timed(action))
+            figures[name][1].append(timed(by_hand))
+    for name, (ours, hand) in figures.items():
+        show(name, ours, hand)
+    if given.keep:
+        return
+    ours, hand = [], []
+    for _run in range(given.runs):
+        bench.playbook("stop")
+        first, typed = FirstAnswer(url, model), time.time()
+        first.start()
+        bench.launch()
+        ended = time.time()
+        first.join(60)
+        containers = bench.containers()
+        ours.append(began(containers) - typed + max(ended - first.at, 0))
+        bench.by_hand("systemctl stop 'dgxspark-*.service'")
+        names = " ".join(one["Name"].lstrip("/") for one in containers)
+        first, typed = FirstAnswer(url, model), time.time()
+        first.start()
+        bench.by_hand(f"for n in {names}; do docker start $n 2>/dev/null; done")
+        first.join()
+        hand.append(began(bench.containers()) - typed)
+    show("launch.yml, overhead", ours, hand)
+    bench.playbook("stop")
+
+
+if __name__ == "__main__":
+    main()
