@@ -121,6 +121,13 @@ options:
     default: 300
     vars:
       - name: dgxspark_ray_wait_seconds
+  image_facts:
+    description:
+      - For nodes by name, what M(dgxspark.suite.image_preflight) found in the image there.
+      - Where its Triton fails, the pin with which it works becomes part of the plan; where nothing
+        works and containers get a GPU there is no plan.
+    type: dict
+    default: {}
   secret_values:
     description:
       - Return the values of the plan's C(secret_env) instead of the plan.
@@ -205,7 +212,7 @@ class LookupModule(RecipeLookup):
                 inventory=known.values_for(recipe),
                 mod_paths=self.plain("mod_paths"),
             )
-            plan = build_plan(resolved, settings)
+            plan = build_plan(resolved, settings, self.plain("image_facts"))
             if self.get_option("secret_values"):
                 return [secret_values(resolved, os.environ)]
         except RecipeError as exc:

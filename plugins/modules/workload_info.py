@@ -24,8 +24,14 @@ options:
     type: path
     default: /usr/bin/docker
   image:
-    description: An image to look up by reference. Nothing is pulled.
+    description:
+      - An image to look up by reference, and what M(dgxspark.suite.image_preflight) is known to
+        have found in it. Nothing is pulled or asked.
     type: str
+  paths_file:
+    description: As of M(dgxspark.suite.image_preflight).
+    type: path
+    default: /etc/dgxspark/paths.env
   log_of:
     description: A container whose last 40 lines of log are wanted as well.
     type: str
@@ -56,6 +62,12 @@ image_id:
   returned: success
   type: str
   sample: sha256:c89d5534b40a
+image_facts:
+  description:
+    - RV(dgxspark.suite.image_preflight#module:image_facts) of the image, empty where it has to be
+      asked.
+  returned: success
+  type: dict
 containers:
   description: All containers of the node, running or not.
   returned: success
@@ -111,7 +123,12 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
+    hold,
+    lock,
+    preflight,
+    state,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, sockets
 
 LOG_LINES = 40
@@ -122,6 +139,7 @@ def main() -> None:
         argument_spec={
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
+            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
             "log_of": {"type": "str"},
             "state_dir": {"type": "path", "default": state.FOLDER},
         },
@@ -133,16 +151,22 @@ def main() -> None:
         image_id = containers.image_id(docker, image) if image else None
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    log_of = module.params["log_of"]
+    log_of, state_dir = module.params["log_of"], module.params["state_dir"]
+    facts = {}
+    if image_id:
+        facts = preflight.known(
+            state_dir, image_id, preflight.toolkits(module.params["paths_file"])
+        )
     try:
-        held = lock.public(state.read(module.params["state_dir"], state.LOCK))
-        swap = state.read(module.params["state_dir"], state.SWAP)
+        held = lock.public(state.read(state_dir, state.LOCK))
+        swap = state.read(state_dir, state.SWAP)
     except state.Broken as error:
         module.warn(str(error))
         held, swap = {}, {}
     module.exit_json(
         changed=False,
         image_id=image_id,
+        image_facts=facts,
         lock=held,
         swap=swap,
         memory_available_bytes=hold.available(),
