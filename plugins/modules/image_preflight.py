@@ -78,7 +78,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image_facts:
-  description: What was found; empty in check mode where the image is not on the node.
+  description: What was found; in check mode, where the image is not on the node, only that.
   returned: success
   type: dict
   contains:
@@ -153,7 +153,10 @@ def main() -> None:
     facts: dict[str, Any] = {}
     if image_id:
         facts = _facts(module, image_id)
-    elif not module.check_mode:
+    elif module.check_mode:
+        text = "%s is not on this node yet; what it needs is found out once it is"
+        facts = {"assembles": None, "pins": {}, "told": text % name}
+    else:
         module.fail_json(msg="%s is not on this node. Bring it here first" % name)
     # What is kept is knowledge, not a change of the node.
     module.exit_json(changed=False, image_facts=facts)

@@ -32,8 +32,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     rank already runs as planned), `previous` (what a failure brings back, see describe; empty where
     there is nothing), `park` (node -> names of its containers that are to be stopped and set
     aside), `remove` (node -> names of our other containers), `start` (node -> its rank of the
-    plan), `drop` (node -> names that go once the model has answered), `pull` (nodes that start a
-    rank and lack the image).
+    plan), `drop` (node -> names that go once the model has answered).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
@@ -52,7 +51,6 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "remove": going,
         "start": {rank["node"]: rank for rank in starting},
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
-        "pull": [rank["node"] for rank in starting if not observed[rank["node"]]["image_id"]],
     }
 
 

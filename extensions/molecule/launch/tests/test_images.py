@@ -67,3 +67,50 @@ def test_where_no_ptxas_helps_a_launch_with_a_gpu_is_refused_with_the_way_out() 
         assert status == 0, said
     finally:
         on_node("spark1", "mv /usr/local/away-13.0 /usr/local/cuda-13.0")
+
+
+def image_id(node: str, image: str) -> str:
+    return str(module(node, "workload_info", {"image": image})["image_id"])
+
+
+def bring(node: str, **arguments: Any) -> dict[str, Any]:
+    """As the launch does: begin, then look until it is through."""
+    return module(node, "image_receive", {"image": OLD_TRITON, **arguments})
+
+
+def test_an_image_comes_from_a_node_that_has_it_by_its_id_and_leaves_nothing_beside() -> None:
+    fabric = {
+        node: on_node(node, "ip -4 -o addr show eth1").split()[3].partition("/")[0]
+        for node in ("spark1", "spark2")
+    }
+    wanted = image_id("spark1", OLD_TRITON)
+    on_node("spark2", f"docker rmi {OLD_TRITON}")
+    offered = module(
+        "spark1",
+        "image_share",
+        {
+            "image": OLD_TRITON,
+            "address": fabric["spark1"],
+            "clients": [fabric["spark2"]],
+            "secret": "of the lab",
+        },
+    )
+    try:
+        given = {"address": fabric["spark1"], "port": offered["port"], "id": wanted}
+        refused = bring("spark2", secret="guessed", **given)
+        assert "does not let this node in" in refused["msg"]
+        assert image_id("spark2", OLD_TRITON) == "None"
+        assert bring("spark2", secret="of the lab", **given)["changed"] is True
+    finally:
+        module("spark1", "image_share", {"image": OLD_TRITON, "state": "stopped"})
+    assert image_id("spark2", OLD_TRITON) == wanted
+    for node in fabric:
+        assert on_node(node, "ls /run/dgxspark/images /var/lib/docker/tmp | grep -v :") == "\n"
+
+
+def test_an_image_that_is_nowhere_is_told_with_where_it_was_looked_for() -> None:
+    wanted = ("-e", "recipe=lab-tiny", "-e", "overrides=container=registry.invalid/vllm:1")
+    status, said = playbook("launch", *wanted)
+    assert status != 0
+    assert "registry.invalid/vllm:1 is not on spark1 and spark2, and this node cannot pull" in said
+    assert "docker load" in said
