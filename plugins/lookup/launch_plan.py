@@ -121,6 +121,15 @@ options:
     default: 300
     vars:
       - name: dgxspark_ray_wait_seconds
+  volumes_allow:
+    description:
+      - Sources of volumes, each exactly as a recipe has it, that are mounted although they give the
+        container power over the node, hold credentials, or belong to its system.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_volumes_allow
   image_facts:
     description:
       - For nodes by name, what M(dgxspark.suite.image_preflight) found in the image there.

@@ -18,6 +18,14 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import SECRET_NAME
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.extras import (
+    PlacedMod,
+    after,
+    before,
+    placed_mods,
+    volume_mounts,
+    volume_problems,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Node,
     Rank,
@@ -40,7 +48,8 @@ class Settings:
     hf_home: Hugging Face cache on the nodes, mounted read-only at the same path.
     gpus: "all", a number, or "" for none. ulimits: name:soft:hard. devices: host paths.
     master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
-    minimum). ray_wait_seconds: for nodes to find each other.
+    minimum). ray_wait_seconds: for nodes to find each other. volumes_allow: sources of volumes that
+    would be refused otherwise.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -53,6 +62,7 @@ class Settings:
     ray_port: int = 46379
     ray_object_store_bytes: int = 1024 * _MIB
     ray_wait_seconds: int = 300
+    volumes_allow: t.Sequence[str] = ()
 
 
 # Node name -> what the module image_preflight found in the image there; empty where not known.
@@ -64,13 +74,14 @@ def build_plan(
 ) -> dict[str, t.Any]:
     """The plan of this launch. Raises RecipeError with every reason why there can be none."""
     pins, told = _image(resolved, settings, image_facts or {})
-    _check(resolved, settings)
+    mods, wrong = placed_mods(resolved.mods)
+    _check(resolved, settings, wrong)
     workload = slug(resolved.recipe.name)
     environment, warnings = _environment(resolved, settings, pins)
     warnings += told
     head = resolved.ranks[0].node
     ranks = [
-        _rank(rank, resolved, settings, workload, environment, pins[rank.node.name])
+        _rank(rank, resolved, settings, workload, environment, pins[rank.node.name], mods)
         for rank in resolved.ranks
     ]
     plan: dict[str, t.Any] = {
@@ -101,8 +112,9 @@ def build_plan(
             rank["labels"][f"{LABEL}pins"] = json.dumps(pins[rank["node"]], sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
-    if resolved.post_exec:
-        warnings.append("post_exec: not run by a launch yet")
+    plan["mods"] = [
+        {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
+    ]
     plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
     plan["docker_commands"] = [
         {
@@ -291,6 +303,7 @@ def _rank(
     workload: str,
     environment: _Environment,
     pins: t.Mapping[str, str],
+    mods: t.Sequence[PlacedMod],
 ) -> dict[str, t.Any]:
     name = f"dgxspark-{workload}-{rank.rank}"
     return {
@@ -301,10 +314,15 @@ def _rank(
         "name": name,
         # Said, because an image's own entrypoint may be the server itself.
         "entrypoint": ["bash"],
-        "argv": _argv(rank, resolved, settings, name, environment),
+        "argv": _argv(rank, resolved, settings, name, environment, mods),
         "server_argv": list(rank.argv),
         "env": environment.of(rank.node),
-        "mounts": [*_mounts(resolved.model, settings), *map(_read_only, sorted({*pins.values()}))],
+        "mounts": [
+            *_mounts(resolved.model, settings),
+            *(_read_only(one.source, one.target) for one in mods),
+            *volume_mounts(resolved.volumes),
+            *map(_read_only, sorted({*pins.values()})),
+        ],
         "labels": {
             f"{LABEL}owner": OWNER,
             f"{LABEL}rank": str(rank.rank),
@@ -329,14 +347,18 @@ def _argv(
     settings: Settings,
     name: str,
     environment: _Environment,
+    mods: t.Sequence[PlacedMod],
 ) -> list[str]:
     """What bash gets. Arguments after the script are the script's $0, $1, ..."""
+    first = before(resolved, mods)
+    if rank.role == "head":
+        first += after(resolved)
     if resolved.runtime != "vllm-ray":
-        return ["-c", rank.text]
+        return ["-c", first + rank.text]
     if rank.role == "worker":
-        return ["-c", _ray_worker(rank, resolved.ranks[0].node, settings)]
+        return ["-c", first + _ray_worker(rank, resolved.ranks[0].node, settings)]
     waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
-    return ["-c", _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
+    return ["-c", first + _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
 
 
 def _ray_node(node: Node, settings: Settings) -> str:
@@ -387,9 +409,9 @@ def _mounts(model: str, settings: Settings) -> list[dict[str, t.Any]]:
     return [_read_only(folder) for folder in folders]
 
 
-def _read_only(path: str) -> dict[str, t.Any]:
-    """A mount of something of the node at its own path."""
-    return {"type": "bind", "source": path, "target": path, "read_only": True}
+def _read_only(path: str, target: str = "") -> dict[str, t.Any]:
+    """A mount of something of the node, at its own path where no other is given."""
+    return {"type": "bind", "source": path, "target": target or path, "read_only": True}
 
 
 def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
@@ -399,17 +421,9 @@ def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
     return [{"count": -1 if gpus == "all" else int(gpus), "capabilities": [["gpu"]]}]
 
 
-def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
-    problems = []
-    for what, there in (
-        ("mods", resolved.mods),
-        ("pre_exec", resolved.pre_exec),
-        ("volumes", resolved.volumes),
-    ):
-        if there:
-            problems.append(
-                f"a launch does not apply {what} yet, and serves something else without"
-            )
+def _check(resolved: ResolvedRecipe, settings: Settings, wrong: t.Sequence[str]) -> None:
+    problems = list(wrong)
+    problems += volume_problems(resolved.volumes, settings.hf_home, settings.volumes_allow)
     for rank in resolved.ranks:
         node = rank.node
         for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):
@@ -447,13 +461,17 @@ def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
 def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
     if not settings.hf_home.startswith("/"):
         yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
-    for mount in _mounts(resolved.model, settings):
+    mounts = [*_mounts(resolved.model, settings), *volume_mounts(resolved.volumes)]
+    for path in [mount[end] for mount in mounts for end in ("source", "target")]:
         # docker run --mount takes a line of comma-separated values.
-        if re.search('[,"\r\n]', mount["source"]):
+        if re.search('[,"\r\n]', path):
             yield (
-                f"the path {mount['source']!r} has a comma, a double quote or a line end in it, "
+                f"the path {path!r} has a comma, a double quote or a line end in it, "
                 "which docker run --mount cannot take. Use a path without them"
             )
+    targets = [mount["target"] for mount in mounts]
+    for target in sorted({one for one in targets if targets.count(one) > 1}):
+        yield f"{target} would be mounted twice. Change the volumes of the recipe"
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
     if settings.ray_object_store_bytes < 75 * _MIB:
