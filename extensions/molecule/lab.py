@@ -105,8 +105,8 @@ def module(node: str, name: str, arguments: dict[str, Any], *options: str) -> di
         ANSIBLE_LOAD_CALLBACK_PLUGINS="true",
         ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
     )
-    # The drift report comes after the document.
-    document, _end = json.JSONDecoder().raw_decode(done.stdout)
+    # What an action tells of its progress comes before the document, the drift report after it.
+    document, _end = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
     return dict(document["plays"][0]["tasks"][0]["hosts"][node])
 
 

@@ -83,10 +83,6 @@ _value:
     start:
       description: For each node that has to start one, its rank of the plan.
       type: dict
-    pull:
-      description: The nodes that have to start one and lack the image.
-      type: list
-      elements: str
 """
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.steps import launch_steps

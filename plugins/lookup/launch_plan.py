@@ -141,6 +141,22 @@ options:
     default: 3
     vars:
       - name: dgxspark_survive_starts
+  volumes_allow:
+    description:
+      - Sources of volumes, each exactly as a recipe has it, that are mounted although they give the
+        container power over the node, hold credentials, or belong to its system.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_volumes_allow
+  image_facts:
+    description:
+      - For nodes by name, what M(dgxspark.suite.image_preflight) found in the image there.
+      - Where its Triton fails, the pin with which it works becomes part of the plan; where nothing
+        works and containers get a GPU there is no plan.
+    type: dict
+    default: {}
   secret_values:
     description:
       - Return the values of the plan's C(secret_env) instead of the plan.
@@ -225,7 +241,7 @@ class LookupModule(RecipeLookup):
                 inventory=known.values_for(recipe),
                 mod_paths=self.plain("mod_paths"),
             )
-            plan = build_plan(resolved, settings)
+            plan = build_plan(resolved, settings, self.plain("image_facts"))
             if self.get_option("secret_values"):
                 return [secret_values(resolved, os.environ)]
         except RecipeError as exc:

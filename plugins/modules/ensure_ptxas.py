@@ -42,8 +42,9 @@ options:
         pinned C(ptxas) of the node, and one that is about to be pinned, is mounted read-only at its
         own path.
       - Where a pin is used, that the image works holds only for containers that are started with
-        the pinned file mounted and the variable passed. C(launch.yml) does not do so yet; the hint
-        of the check C(triton_compile_sm121) names the options.
+        the pinned file mounted and the variable passed. C(launch.yml) does so by what
+        M(dgxspark.suite.image_preflight) finds; for other containers the hint of the check
+        C(triton_compile_sm121) names the options.
     type: str
   arch:
     description:

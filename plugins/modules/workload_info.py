@@ -24,8 +24,14 @@ options:
     type: path
     default: /usr/bin/docker
   image:
-    description: An image to look up by reference. Nothing is pulled.
+    description:
+      - An image to look up by reference, and what M(dgxspark.suite.image_preflight) is known to
+        have found in it. Nothing is pulled or asked.
     type: str
+  paths_file:
+    description: As of M(dgxspark.suite.image_preflight).
+    type: path
+    default: /etc/dgxspark/paths.env
   log_of:
     description: A container whose last 40 lines of log are wanted as well.
     type: str
@@ -64,6 +70,12 @@ image_id:
   returned: success
   type: str
   sample: sha256:c89d5534b40a
+image_facts:
+  description:
+    - RV(dgxspark.suite.image_preflight#module:image_facts) of the image, empty where it has to be
+      asked.
+  returned: success
+  type: dict
 containers:
   description: All containers of the node, running or not.
   returned: success
@@ -170,7 +182,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, lock, state, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
+    hold,
+    lock,
+    preflight,
+    state,
+    units,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     containers,
@@ -186,6 +204,7 @@ def main() -> None:
         argument_spec={
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
+            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
             "log_of": {"type": "str"},
             "ask": {"type": "bool", "default": False},
             "completion_timeout": {"type": "int", "default": 30},
@@ -199,16 +218,23 @@ def main() -> None:
         image_id = containers.image_id(docker, image) if image else None
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    log_of, limit = module.params["log_of"], module.params["completion_timeout"]
+    log_of, state_dir = module.params["log_of"], module.params["state_dir"]
+    limit = module.params["completion_timeout"]
+    facts = {}
+    if image_id:
+        facts = preflight.known(
+            state_dir, image_id, preflight.toolkits(module.params["paths_file"])
+        )
     try:
-        held = lock.public(state.read(module.params["state_dir"], state.LOCK))
-        swap = state.read(module.params["state_dir"], state.SWAP)
+        held = lock.public(state.read(state_dir, state.LOCK))
+        swap = state.read(state_dir, state.SWAP)
     except state.Broken as error:
         module.warn(str(error))
         held, swap = {}, {}
     module.exit_json(
         changed=False,
         image_id=image_id,
+        image_facts=facts,
         lock=held,
         swap=swap,
         units=[asdict(unit) for unit in units.found()],

@@ -180,15 +180,20 @@ def observe(wanted: Wanted) -> Observed:
     if isinstance(report, Problem) or any(trial.works for trial in report.trials):
         return Observed(file, entries, system, report, keeper=target)
     named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
-    working = [os.path.realpath(binary.path) for binary in (*named, *system) if binary.works]
-    candidates = list(dict.fromkeys(working))
-    changes = [Change({key: path}, path) for path in candidates for key in PINS]
+    changes = pinning((*named, *system))
     if not changes:
         return Observed(file, entries, system, report, keeper=target)
-    again = ask(target, wanted.arch, env, changes, wanted.timeout, True, [*lent, *candidates])
+    lent += [change.expect for change in changes]
+    again = ask(target, wanted.arch, env, changes, wanted.timeout, True, lent)
     if isinstance(again, Problem):
         return Observed(file, entries, system, again)
     return Observed(file, entries, system, report, again.trials, target)
+
+
+def pinning(binaries: Sequence[Binary]) -> list[Change]:
+    """The environments with a pin to one of these that are worth a try, in this order."""
+    working = dict.fromkeys(os.path.realpath(binary.path) for binary in binaries if binary.works)
+    return [Change({key: path}, path) for path in working for key in PINS]
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -410,7 +415,7 @@ class _Case:
 
     def _assembles(self) -> Finding:
         binary = self.current.binary
-        actual = _gist(self.current.error)
+        actual = gist(self.current.error)
         if binary:
             why = _why(self.report, self.file.values(), self.wanted)
             actual = "%s; %s" % (binary.describe(), why)
@@ -421,10 +426,13 @@ class _Case:
         return self.current.binary is not None and self.current.binary.works
 
     def _compiles(self) -> Finding:
-        actual = "compiled" if self.current.compiled else _gist(self.current.error)
+        actual = "compiled" if self.current.compiled else gist(self.current.error)
         hint = self._advice() if self._has_assembled else "See %s." % _ASSEMBLES
         finding = self._judged(_COMPILES, self.current.compiled, actual, hint)
         return replace(finding, hint=finding.hint or self._condition())
+
+    def _advice(self) -> str:
+        return advice(self.report.version, self.wanted.arch, self.system, self.retrials)
 
     def _condition(self) -> str:
         """What else has to be done for a pin to reach the Triton of an image."""
@@ -437,7 +445,7 @@ class _Case:
             return ""
         hint = (
             "This holds for containers started with --mount type=bind,source=%s,target=%s,readonly"
-            " --env %s=%s. The playbook launch.yml does not start them so yet."
+            " --env %s=%s. The playbook launch.yml starts them so."
         )
         return hint % (trial.path, trial.path, pin, trial.path)
 
@@ -448,7 +456,7 @@ class _Case:
         if key in self.changes:
             actual = entry.describe() if entry else "not set"
             if entry and entry.works:
-                actual += "; with it, " + _gist(self.current.error)
+                actual += "; with it, " + gist(self.current.error)
             severity = CRITICAL if key in (self.repair or {}) else WARNING
             return self._to_change(key, actual, severity)
         if not entry:
@@ -480,36 +488,43 @@ class _Case:
         expected += ", for Triton in %s" % self.wanted.target
         return Finding(_CHECKS[key], DRIFT, expected, actual, severity, self._fix([key]))
 
-    def _advice(self) -> str:
-        """What a person can do where nothing that was tried has worked."""
-        version, arch = self.report.version, self.wanted.arch
-        series = version_key(version)[:2]
-        upgrade = "Upgrade Triton to 3.6 or later, which brings a ptxas for %s" % arch
-        if series < (3, 4):
-            return upgrade + ": Triton %s does not know %s, whatever the ptxas." % (version, arch)
-        if series < (3, 5):
-            advice = ", or name a toolkit of CUDA 12.9 by %s: Triton %s refuses CUDA 13."
-            return upgrade + advice % (_CUDA_HOME, version) + self._tried()
-        if series < (3, 6):
-            advice = ", or install a CUDA toolkit of 12.9 or later, or name one by %s."
-            return upgrade + advice % _CUDA_HOME + self._tried()
-        advice = (
-            "Reinstall Triton %s, whose own ptxas should know %s, or install a CUDA toolkit that"
-            " does, or name one by %s."
-        )
-        return advice % (version, arch, _CUDA_HOME) + self._tried()
 
-    def _tried(self) -> str:
-        """What was tried on the way to the advice."""
-        errors = {one.path: _gist(one.error) for one in self.retrials if one.error}
-        tried = []
-        for binary in self.system:
-            failed = errors.get(binary.path, "Triton does not take it")
-            tried.append(binary.describe() + (": " + failed if binary.works else ""))
-        return " Tried: %s." % "; ".join(tried) if tried else " No CUDA toolkit was found."
+def advice(
+    version: str, arch: str, system: Sequence[Binary], retrials: Sequence[Trial] = ()
+) -> str:
+    """What a person can do where nothing that was tried has worked.
+
+    version: Triton's. system: the toolkits' binaries. retrials: what was tried with them.
+    """
+    series = version_key(version)[:2]
+    upgrade = "Upgrade Triton to 3.6 or later, which brings a ptxas for %s" % arch
+    tried = _tried(system, retrials)
+    if series < (3, 4):
+        return upgrade + ": Triton %s does not know %s, whatever the ptxas." % (version, arch)
+    if series < (3, 5):
+        text = ", or name a toolkit of CUDA 12.9 by %s: Triton %s refuses CUDA 13."
+        return upgrade + text % (_CUDA_HOME, version) + tried
+    if series < (3, 6):
+        text = ", or install a CUDA toolkit of 12.9 or later, or name one by %s."
+        return upgrade + text % _CUDA_HOME + tried
+    text = (
+        "Reinstall Triton %s, whose own ptxas should know %s, or install a CUDA toolkit that"
+        " does, or name one by %s."
+    )
+    return text % (version, arch, _CUDA_HOME) + tried
 
 
-def _gist(error: str) -> str:
+def _tried(system: Sequence[Binary], retrials: Sequence[Trial]) -> str:
+    """What was tried on the way to the advice."""
+    errors = {one.path: gist(one.error) for one in retrials if one.error}
+    tried = []
+    for binary in system:
+        failed = errors.get(binary.path, "Triton does not take it")
+        tried.append(binary.describe() + (": " + failed if binary.works else ""))
+    return " Tried: %s." % "; ".join(tried) if tried else " No CUDA toolkit was found."
+
+
+def gist(error: str) -> str:
     """An exception's text in one line, without Triton's instructions to reproduce it."""
     lines = [line.strip() for line in error.splitlines()]
     kept = [line for line in lines if line and not line.startswith("Repro command")]

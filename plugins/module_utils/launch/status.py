@@ -16,9 +16,10 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 
     observed: node name -> what the module workload_info returned there. Each workload is a map:
     `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
-    `container` (of the head), `nodes` (in the order of ranks), `state`, `ray` (the addresses that
-    take part in its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`,
-    `container`, `status`, `started`, `unit` (what keeps it; empty where nothing does).
+    `container` (of the head), `nodes` (in the order of ranks), `image_facts` (of the lookup
+    launch_plan, as far as they entered the plan), `state`, `ray` (the addresses that take part in
+    its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`, `container`,
+    `status`, `started`, `unit` (what keeps it; empty where nothing does).
     """
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for node, facts in observed.items():
@@ -42,13 +43,14 @@ def _workload(
     return {
         "recipe": _label(head, "recipe"),
         "recipe_path": _label(head, "recipe-path"),
-        "overrides": _overrides(_label(head, "overrides")),
+        "overrides": _map(_label(head, "overrides")),
         "plan_hash": _label(head, "plan-hash"),
         "served_model_name": _label(head, "served-model-name"),
         "url": _label(head, "url"),
         "head": group[0][0],
         "container": head["name"],
         "nodes": [node for node, _container in group],
+        "image_facts": {node: {"pins": _map(_label(one, "pins"))} for node, one in group},
         "state": _state(aside, running, expected),
         "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [
@@ -82,7 +84,7 @@ def _state(aside: bool, running: int, expected: int) -> str:
     return "%d of %d ranks run" % (running, expected) if running else "ended"
 
 
-def _overrides(text: str) -> dict[str, Any]:
+def _map(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
     except ValueError:

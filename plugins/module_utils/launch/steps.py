@@ -34,8 +34,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     there is nothing), `park` (node -> names of its containers that are to be stopped and set
     aside), `remove` (node -> names of our other containers), `start` (node -> its rank of the
     plan), `keep` (node -> container -> what its unit has to be, where it is not so yet), `drop`
-    (node -> names that go once the model has answered), `pull` (nodes that start a rank and lack
-    the image).
+    (node -> names that go once the model has answered).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
@@ -57,7 +56,6 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "start": {rank["node"]: rank for rank in starting},
         "keep": _to_keep(plan, observed, running),
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
-        "pull": [rank["node"] for rank in starting if not observed[rank["node"]]["image_id"]],
     }
 
 

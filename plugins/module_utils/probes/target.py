@@ -39,11 +39,15 @@ _CONTAINER_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a target cannot be asked, and what a person can do about it; left_out: nobody tried."""
+    """Why a target cannot be asked, and what a person can do about it.
+
+    left_out: nobody tried. no_python: it is an image that has no such interpreter at all.
+    """
 
     actual: str
     hint: str
     left_out: bool = False
+    no_python: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,8 @@ class Image:
             "%s in %s gives no answer: %s" % (self.python, self.name, why),
             "See that `%s` answers, or name another interpreter by image_python (role: in"
             " dgxspark_%s_targets)." % (trial, self.spec),
+            # The engine's own status for a program that is not in the image.
+            no_python=(result.outcome, result.code) == (command.EXITED, 127),
         )
 
     def _why_absent(self, inspected: command.Result) -> Problem:
@@ -253,6 +259,21 @@ def ask(
     With until, trials end with the first that works. lent are files of this node that an image
     gets to see at the same place. timeout is in seconds, for each trial.
     """
+    told = tell(target, arch, env, changes, timeout, until, lent)
+    return told if isinstance(told, Problem) else read(told, changes)
+
+
+def tell(
+    target: Target,
+    arch: str,
+    env: Mapping[str, str],
+    changes: Sequence[Change],
+    timeout: float,
+    until: bool = False,
+    lent: Sequence[str] = (),
+    packages: Sequence[str] = (),
+) -> dict[str, Any] | Problem:
+    """The probe's own words for `read`, with the versions of these packages; see ask."""
     request = {
         "arch": arch,
         "env": dict(env),
@@ -261,13 +282,16 @@ def ask(
         "timeout": timeout,
         "isolated": target.isolated,
         "mounted": [path for path in lent if os.path.isfile(path)] if target.isolated else [],
+        "packages": list(packages),
     }
     try:
-        told = target.put(TRITON_PROBE, request, timeout * (len(changes) + 1))
+        return target.put(TRITON_PROBE, request, timeout * (len(changes) + 1))
     except OSError as error:
         return Problem("no room to work in: %s" % error, "See that /tmp can be written.")
-    if isinstance(told, Problem):
-        return told
+
+
+def read(told: Mapping[str, Any], changes: Sequence[Change]) -> Report | Problem:
+    """What the probe's words say of Triton."""
     if not told["root"]:
         return Problem(
             "its Python %s has no Triton" % told["python"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import glob
 import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -62,7 +63,8 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
     env holds what the launchers' environment adds; each of trials is {changes, expect}: changes
     to env by name (None removes), and the path that Triton must choose for a compile to be worth
     its time (empty: any). With until the trials end with the first that works; without it none
-    is compiled after the first that works. mounted are the node's files in an isolated target.
+    is compiled after the first that works. mounted are the node's files in an isolated target,
+    packages those whose versions are wanted.
     """
     if "expect" in request:
         _trial(request)
@@ -73,6 +75,7 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
 def _everything(request: dict[str, Any], sources: Sources) -> dict[str, Any]:
     root = _root()
     found: dict[str, Any] = {"python": platform.python_version(), "root": root, "trials": []}
+    found["packages"] = {name: _version(name) for name in request.get("packages", ())}
     if not root:
         return found
     examined: dict[str, Binary] = {}
@@ -115,6 +118,14 @@ def _run_trial(
     if not result.ok:
         told["error"] = "asking Triton: " + result.describe()
     return told
+
+
+def _version(package: str) -> str:
+    """As its metadata says, without importing it; empty where there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _root() -> str:

@@ -86,7 +86,7 @@ FIELDS: dict[str, Field] = {
                 {"type": ["object", "null"], "additionalProperties": TEXT},
             ]
         },
-        "Folders of the nodes that containers see, as source:target or source:target:ro",
+        "Folders of the nodes that containers see, as source:target, writable with :rw",
     ),
     "containers": Field({"type": ["array", "null"]}, "one image per host", "refused"),
     "executor": Field(TEXT, "Where containers are started: docker"),

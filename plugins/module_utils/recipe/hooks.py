@@ -56,7 +56,7 @@ def volumes_of(value: t.Any) -> tuple[tuple[Volume, ...], list[str]]:
     """The volumes of a field, and what is wrong with it.
 
     A map {source: target}, or a list of source:target[:ro|rw], {source: target} and
-    {source, target, read_only}.
+    {source, target, read_only}. Read-only unless they say rw, or read_only: false.
     """
     entries: list[t.Any] = value if isinstance(value, list) else [] if value is None else [value]
     volumes, wrong = [], []
@@ -69,7 +69,7 @@ def volumes_of(value: t.Any) -> tuple[tuple[Volume, ...], list[str]]:
                 wrong.append(f"expected ro or rw, found {options!r:.60}")
             else:
                 volumes.append(
-                    Volume(posixpath.normpath(source), posixpath.normpath(target), options == "ro")
+                    Volume(posixpath.normpath(source), posixpath.normpath(target), options != "rw")
                 )
     return tuple(volumes), wrong
 
@@ -80,8 +80,8 @@ def _volume_parts(entry: t.Any) -> list[tuple[str, str, str]]:
         target, _colon, options = rest.partition(":")
         return [(source, target, options)]
     if isinstance(entry, dict) and {"source", "target"} <= set(entry):
-        read_only = "ro" if entry.get("read_only") is True else ""
-        return [(str(entry["source"]), str(entry["target"]), read_only)]
+        options = "rw" if entry.get("read_only") is False else "ro"
+        return [(str(entry["source"]), str(entry["target"]), options)]
     if isinstance(entry, dict) and entry:
         return [(str(source), *_target_of(str(target))) for source, target in entry.items()]
     return [(str(entry), "", "")]

@@ -342,7 +342,7 @@ def _recipe(
         pre_exec=hooks["pre_exec"],
         post_exec=hooks["post_exec"],
         post_commands=hooks["post_commands"],
-        volumes=parsed("volumes", volumes_of, "Write them as source:target or source:target:ro"),
+        volumes=parsed("volumes", volumes_of, "Write them as source:target or source:target:rw"),
         executor=text("executor"),
         executor_config=typed("executor_config", dict, {}),
         distribution_config=typed("distribution_config", dict, {}),

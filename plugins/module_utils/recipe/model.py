@@ -68,7 +68,7 @@ class Volume:
 
     source: str
     target: str
-    read_only: bool = False
+    read_only: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

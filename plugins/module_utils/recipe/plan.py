@@ -18,6 +18,14 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import SECRET_NAME
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.extras import (
+    PlacedMod,
+    after,
+    before,
+    placed_mods,
+    volume_mounts,
+    volume_problems,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Node,
     Rank,
@@ -42,7 +50,7 @@ class Settings:
     master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
     minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
     over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
-    often an hour they start it.
+    often an hour they start it. volumes_allow: sources of volumes that would be refused otherwise.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -58,16 +66,26 @@ class Settings:
     survive: bool = True
     survive_port: int = 25010
     survive_starts: int = 3
+    volumes_allow: t.Sequence[str] = ()
 
 
-def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+# Node name -> what the module image_preflight found in the image there; empty where not known.
+ImageFacts = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+def build_plan(
+    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts | None = None
+) -> dict[str, t.Any]:
     """The plan of this launch. Raises RecipeError with every reason why there can be none."""
-    _check(resolved, settings)
+    pins, told = _image(resolved, settings, image_facts or {})
+    mods, wrong = placed_mods(resolved.mods)
+    _check(resolved, settings, wrong)
     workload = slug(resolved.recipe.name)
-    environment, warnings = _environment(resolved, settings)
+    environment, warnings = _environment(resolved, settings, pins)
+    warnings += told
     head = resolved.ranks[0].node
     ranks = [
-        _rank(rank, resolved, settings, workload, environment.of(rank.node))
+        _rank(rank, resolved, settings, workload, environment, pins[rank.node.name], mods)
         for rank in resolved.ranks
     ]
     plan: dict[str, t.Any] = {
@@ -95,10 +113,13 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
     plan["hash"] = plan_hash(plan)
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
+        if pins[rank["node"]]:
+            rank["labels"][f"{LABEL}pins"] = json.dumps(pins[rank["node"]], sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
-    if resolved.post_exec:
-        warnings.append("post_exec: not run by a launch yet")
+    plan["mods"] = [
+        {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
+    ]
     plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
     plan["docker_commands"] = [
         {
@@ -109,6 +130,28 @@ def build_plan(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
         for rank in ranks
     ]
     return plan
+
+
+def _image(
+    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Node -> variable -> the file that its Triton is lent, and what is to be said of it."""
+    pins: dict[str, dict[str, str]] = {}
+    told: dict[str, list[str]] = {}
+    refused: list[str] = []
+    for rank in resolved.ranks:
+        facts = image_facts.get(rank.node.name) or {}
+        pins[rank.node.name] = dict(facts.get("pins") or {})
+        if facts.get("assembles") is False and settings.gpus:
+            refused.append(
+                f"node {rank.node.name}: {facts['told']}. {facts['way_out']} Or, for a model that "
+                "needs no kernel of Triton, launch it as it is: -e dgxspark_image_preflight=false"
+            )
+        elif facts.get("told"):
+            told.setdefault(facts["told"], []).append(rank.node.name)
+    if refused:
+        _refuse(resolved, refused)
+    return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in told.items()]
 
 
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
@@ -211,17 +254,23 @@ def slug(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Environment:
-    """shared: same on all nodes. per_node: node name -> the rest. secret: names only."""
+    """shared: same on all nodes. per_node: node name -> the rest. secret: names only.
+
+    detected: names that have a value of their own on each node, or had but for the recipe.
+    """
 
     shared: dict[str, str]
     per_node: dict[str, dict[str, str]]
     secret: set[str]
+    detected: set[str]
 
     def of(self, node: Node) -> dict[str, str]:
         return dict(sorted({**self.shared, **self.per_node[node.name]}.items()))
 
 
-def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environment, list[str]]:
+def _environment(
+    resolved: ResolvedRecipe, settings: Settings, pins: t.Mapping[str, t.Mapping[str, str]]
+) -> tuple[_Environment, list[str]]:
     """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
     ours = {
         "HF_HOME": settings.hf_home,
@@ -247,6 +296,9 @@ def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environ
                 # Both twins; NCCL finds them as well, and with them what is no link to a node.
                 **({"NCCL_IB_HCA": ",".join(rank.node.hcas)} if rank.node.hcas else {}),
             }
+    for node, variables in per_node.items():
+        variables.update(pins[node])
+    found = {name for variables in per_node.values() for name in variables}
     warnings = []
     given = {**resolved.inventory_env, **resolved.env}
     for source, variables in (
@@ -254,7 +306,7 @@ def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environ
         ("the recipe's env", resolved.env),
     ):
         for name, value in variables.items():
-            detected = name in next(iter(per_node.values()))
+            detected = name in found
             if detected or ours.get(name, value) != value:
                 was = "the value detected on each node" if detected else ours[name]
                 warnings.append(f"{source} sets {name}={value} over {was}")
@@ -264,7 +316,7 @@ def _environment(resolved: ResolvedRecipe, settings: Settings) -> tuple[_Environ
         node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
         for node, variables in per_node.items()
     }
-    return _Environment(dict(sorted(shared.items())), left, secret), warnings
+    return _Environment(dict(sorted(shared.items())), left, secret, found), warnings
 
 
 def _rank(
@@ -272,7 +324,9 @@ def _rank(
     resolved: ResolvedRecipe,
     settings: Settings,
     workload: str,
-    env: dict[str, str],
+    environment: _Environment,
+    pins: t.Mapping[str, str],
+    mods: t.Sequence[PlacedMod],
 ) -> dict[str, t.Any]:
     name = f"dgxspark-{workload}-{rank.rank}"
     return {
@@ -283,10 +337,15 @@ def _rank(
         "name": name,
         # Said, because an image's own entrypoint may be the server itself.
         "entrypoint": ["bash"],
-        "argv": _argv(rank, resolved, settings, name),
+        "argv": _argv(rank, resolved, settings, name, environment, mods),
         "server_argv": list(rank.argv),
-        "env": env,
-        "mounts": _mounts(resolved.model, settings),
+        "env": environment.of(rank.node),
+        "mounts": [
+            *_mounts(resolved.model, settings),
+            *(_read_only(one.source, one.target) for one in mods),
+            *volume_mounts(resolved.volumes),
+            *map(_read_only, sorted({*pins.values()})),
+        ],
         "labels": {
             f"{LABEL}owner": OWNER,
             f"{LABEL}rank": str(rank.rank),
@@ -305,14 +364,24 @@ def _rank(
     }
 
 
-def _argv(rank: Rank, resolved: ResolvedRecipe, settings: Settings, name: str) -> list[str]:
+def _argv(
+    rank: Rank,
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    name: str,
+    environment: _Environment,
+    mods: t.Sequence[PlacedMod],
+) -> list[str]:
     """What bash gets. Arguments after the script are the script's $0, $1, ..."""
+    first = before(resolved, mods)
+    if rank.role == "head":
+        first += after(resolved)
     if resolved.runtime != "vllm-ray":
-        return ["-c", rank.text]
+        return ["-c", first + rank.text]
     if rank.role == "worker":
-        return ["-c", _ray_worker(rank, resolved.ranks[0].node, settings)]
+        return ["-c", first + _ray_worker(rank, resolved.ranks[0].node, settings)]
     waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
-    return ["-c", _ray_head(rank, resolved.ranks, settings), name, waiter]
+    return ["-c", first + _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
 
 
 def _ray_node(node: Node, settings: Settings) -> str:
@@ -327,17 +396,11 @@ def _ray_node(node: Node, settings: Settings) -> str:
     )
 
 
-def _ray_head(rank: Rank, ranks: t.Sequence[Rank], settings: Settings) -> str:
+def _ray_head(
+    rank: Rank, ranks: t.Sequence[Rank], settings: Settings, environment: _Environment
+) -> str:
     # vLLM copies the head's environment to all Ray workers, except what this file names.
-    own = json.dumps(
-        [
-            "GLOO_SOCKET_IFNAME",
-            *(["NCCL_IB_HCA"] if any(other.node.hcas for other in ranks) else []),
-            "NCCL_SOCKET_IFNAME",
-            "TP_SOCKET_IFNAME",
-            "VLLM_HOST_IP",
-        ]
-    )
+    own = json.dumps(sorted(environment.detected))
     waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
     return f"""\
 config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
@@ -373,10 +436,12 @@ def _mounts(model: str, settings: Settings) -> list[dict[str, t.Any]]:
     folders = [settings.hf_home]
     if model.startswith("/") and not model.startswith(settings.hf_home.rstrip("/") + "/"):
         folders.append(model)
-    return [
-        {"type": "bind", "source": folder, "target": folder, "read_only": True}
-        for folder in folders
-    ]
+    return [_read_only(folder) for folder in folders]
+
+
+def _read_only(path: str, target: str = "") -> dict[str, t.Any]:
+    """A mount of something of the node, at its own path where no other is given."""
+    return {"type": "bind", "source": path, "target": target or path, "read_only": True}
 
 
 def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
@@ -386,17 +451,9 @@ def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
     return [{"count": -1 if gpus == "all" else int(gpus), "capabilities": [["gpu"]]}]
 
 
-def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
-    problems = []
-    for what, there in (
-        ("mods", resolved.mods),
-        ("pre_exec", resolved.pre_exec),
-        ("volumes", resolved.volumes),
-    ):
-        if there:
-            problems.append(
-                f"a launch does not apply {what} yet, and serves something else without"
-            )
+def _check(resolved: ResolvedRecipe, settings: Settings, wrong: t.Sequence[str]) -> None:
+    problems = list(wrong)
+    problems += volume_problems(resolved.volumes, settings.hf_home, settings.volumes_allow)
     for rank in resolved.ranks:
         node = rank.node
         for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):
@@ -423,20 +480,28 @@ def _check(resolved: ResolvedRecipe, settings: Settings) -> None:
         problems.append(f"each rank needs its own node, found {names} at {links}")
     problems += _settings_problems(resolved, settings)
     if problems:
-        listing = "\n".join(f"  - {problem}" for problem in problems)
-        raise RecipeError(f"recipe {resolved.recipe.name} cannot be launched:\n{listing}")
+        _refuse(resolved, problems)
+
+
+def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
+    listing = "\n".join(f"  - {problem}" for problem in problems)
+    raise RecipeError(f"recipe {resolved.recipe.name} cannot be launched:\n{listing}")
 
 
 def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
     if not settings.hf_home.startswith("/"):
         yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
-    for mount in _mounts(resolved.model, settings):
+    mounts = [*_mounts(resolved.model, settings), *volume_mounts(resolved.volumes)]
+    for path in [mount[end] for mount in mounts for end in ("source", "target")]:
         # docker run --mount takes a line of comma-separated values.
-        if re.search('[,"\r\n]', mount["source"]):
+        if re.search('[,"\r\n]', path):
             yield (
-                f"the path {mount['source']!r} has a comma, a double quote or a line end in it, "
+                f"the path {path!r} has a comma, a double quote or a line end in it, "
                 "which docker run --mount cannot take. Use a path without them"
             )
+    targets = [mount["target"] for mount in mounts]
+    for target in sorted({one for one in targets if targets.count(one) > 1}):
+        yield f"{target} would be mounted twice. Change the volumes of the recipe"
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
     if settings.ray_object_store_bytes < 75 * _MIB:

@@ -91,7 +91,6 @@ class Case(t.NamedTuple):
     spark2: Thing
     remove: dict[str, list[str]]
     start: list[str] = ["spark1", "spark2"]
-    pull: list[str] = []
     refusals: list[str] = []
     previous: str = ""
     park: dict[str, list[str]] = {"spark1": [], "spark2": []}
@@ -276,10 +275,8 @@ CASES: dict[str, Case] = {
         node(ours(WORKER)),
         {"spark1": [HEAD], "spark2": [WORKER]},
     ),
-    "no image anywhere": Case(
-        node(image=False), node(image=False), NOTHING, pull=["spark1", "spark2"]
-    ),
-    "no image on one node": Case(node(), node(image=False), NOTHING, pull=["spark2"]),
+    "no image anywhere": Case(node(image=False), node(image=False), NOTHING),
+    "no image on one node": Case(node(), node(image=False), NOTHING),
     "a foreign container of the same name": Case(
         node(),
         node(foreign(WORKER, **ours(WORKER)["labels"])),
@@ -363,7 +360,6 @@ def test_what_is_to_be_done(case: Case) -> None:
         "drop": case.drop,
         "remove": case.remove,
         "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
-        "pull": case.pull,
     }
     assert (PLAN, observed) == before
 
@@ -373,7 +369,6 @@ def test_a_node_that_the_plan_leaves_out_is_cleared_of_ours() -> None:
     steps = launch_steps(PLAN, {"spark1": node(), "spark2": node(), "spark3": left_out})
     assert steps["remove"] == {"spark1": [], "spark2": [], "spark3": ["dgxspark-old-2"]}
     assert list(steps["start"]) == ["spark1", "spark2"]
-    assert steps["pull"] == []
 
 
 def test_a_left_out_node_is_cleared_of_a_rank_that_runs_elsewhere() -> None:

@@ -20,7 +20,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import
     Mod,
     Node,
     Recipe,
-    RecipeError,
     Volume,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.plan import Settings, build_plan
@@ -62,8 +61,7 @@ def test_mods_are_found_beside_the_recipe_above_it_and_in_mod_paths(
         recipe, {}, [Node("spark1", "192.0.2.1")], mod_paths=[str(tmp_path / "more")]
     )
     assert (resolved.runtime, list(resolved.mods)) == ("vllm", found)
-    with pytest.raises(RecipeError, match="does not apply mods yet"):
-        build_plan(resolved, Settings())
+    assert [one["name"] for one in build_plan(resolved, Settings())["mods"]] == ["patch", "other"]
 
 
 def test_a_mod_without_its_script_is_none(tmp_path: pathlib.Path) -> None:
@@ -102,10 +100,11 @@ def test_what_is_no_hook_is_said(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (["/a:/b"], [Volume("/a", "/b")]),
-        (["/a/:/b:ro", "/c:/d:rw"], [Volume("/a", "/b", True), Volume("/c", "/d")]),
-        ({"/a": "/b", "/c": "/d:ro"}, [Volume("/a", "/b"), Volume("/c", "/d", True)]),
-        ([{"source": "/a", "target": "/b", "read_only": True}], [Volume("/a", "/b", True)]),
+        (["/a:/b"], [Volume("/a", "/b", True)]),
+        (["/a/:/b:ro", "/c:/d:rw"], [Volume("/a", "/b", True), Volume("/c", "/d", False)]),
+        ({"/a": "/b", "/c": "/d:rw"}, [Volume("/a", "/b", True), Volume("/c", "/d", False)]),
+        ([{"source": "/a", "target": "/b"}], [Volume("/a", "/b", True)]),
+        ([{"source": "/a", "target": "/b", "read_only": False}], [Volume("/a", "/b", False)]),
         (None, []),
     ],
 )

@@ -443,3 +443,51 @@ def test_an_ipv6_address_is_put_into_brackets(recipe_of: RecipeOf) -> None:
 )
 def test_slugs_are_names_that_docker_takes(name: str, expected: str) -> None:
     assert slug(name) == expected
+
+
+PIN = "/usr/local/cuda-13.0/bin/ptxas"
+LENT = {"assembles": True, "pins": {"TRITON_PTXAS_PATH": PIN}, "told": "Triton fails; lent"}
+FAILS = {"assembles": False, "pins": {}, "told": "Triton fails", "way_out": "Upgrade it."}
+
+
+def with_facts(nodes: list[Node], facts: dict[str, t.Any], **settings: t.Any) -> dict[str, t.Any]:
+    resolved = resolve(load("lab-tiny", [str(ROOT / "recipes")]), None, nodes)
+    return build_plan(resolved, Settings(**settings), facts)
+
+
+def test_a_pin_is_mounted_set_hashed_and_told_on_its_node_alone(nodes: Nodes) -> None:
+    plan = with_facts(nodes(2), {"spark2": LENT})
+    head, worker = plan["ranks"]
+    assert "TRITON_PTXAS_PATH" not in head["env"]
+    assert worker["env"]["TRITON_PTXAS_PATH"] == PIN
+    mount = {"type": "bind", "source": PIN, "target": PIN, "read_only": True}
+    assert (mount in head["mounts"], mount in worker["mounts"]) == (False, True)
+    assert worker["labels"]["dgxspark.suite/pins"] == json.dumps(LENT["pins"])
+    assert "spark2: Triton fails; lent" in plan["warnings"]
+    assert plan["hash"] != lab_tiny(nodes(2))["hash"]
+    command = plan["docker_commands"][1]["command"]
+    assert f"--mount type=bind,source={PIN},target={PIN},readonly" in command
+    assert f"--env TRITON_PTXAS_PATH={PIN}" in command
+
+
+def test_ray_does_not_carry_the_heads_pin_to_a_node_with_another_toolkit(nodes: Nodes) -> None:
+    plan = with_facts(nodes(2), {"spark2": LENT})
+    assert "TRITON_PTXAS_PATH" in plan["ranks"][0]["argv"][1]
+
+
+def test_nodes_that_say_the_same_are_told_once(nodes: Nodes) -> None:
+    plan = with_facts(nodes(2), {"spark1": LENT, "spark2": LENT})
+    assert "spark1, spark2: Triton fails; lent" in plan["warnings"]
+
+
+def test_an_image_that_nothing_helps_is_refused_with_its_way_out_where_there_are_gpus(
+    nodes: Nodes,
+) -> None:
+    with pytest.raises(RecipeError, match=r"spark2: Triton fails\. Upgrade it\. Or, for a model"):
+        with_facts(nodes(2), {"spark2": FAILS})
+    assert "spark2: Triton fails" in with_facts(nodes(2), {"spark2": FAILS}, gpus="")["warnings"]
+
+
+def test_what_is_known_of_an_image_that_works_changes_nothing(nodes: Nodes) -> None:
+    works = {"assembles": True, "pins": {}, "told": ""}
+    assert with_facts(nodes(2), {"spark1": works, "spark2": {}}) == lab_tiny(nodes(2))

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter over module_utils/launch/image.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: image_steps
+author:
+  - dgxspark.suite contributors (@dgxspark)
+version_added: 0.1.0
+short_description: Tell how all nodes of a plan come to have its image
+description:
+  - Compares what M(dgxspark.suite.workload_info) saw of the image on the nodes of a launch plan.
+  - The first node of the plan that has the image is the source; the others take it from there. An
+    image that is named by its digest is pulled by each node instead, since a copy would not be
+    known by that name.
+options:
+  _input:
+    description: The plan, from P(dgxspark.suite.launch_plan#lookup).
+    type: dict
+    required: true
+  observed:
+    description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
+    type: dict
+    required: true
+  ask:
+    description: Whether it matters what is in the image.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: See who lacks the image
+  ansible.builtin.debug:
+    msg: "{{ (launch_plan | dgxspark.suite.image_steps({'spark1': seen})).receive }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The steps.
+  type: dict
+  contains:
+    pull:
+      description: Nodes that pull it from its registry.
+      type: list
+      elements: str
+    source:
+      description: The node that others take it from, empty where nobody has to.
+      type: str
+    receive:
+      description: Nodes that take it from there.
+      type: list
+      elements: str
+    ask:
+      description: Nodes on which M(dgxspark.suite.image_preflight) has to be asked.
+      type: list
+      elements: str
+    ready:
+      description: Whether nothing has to be done.
+      type: bool
+"""
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.image import image_steps
+
+
+class FilterModule:
+    """Registers the filter."""
+
+    def filters(self) -> dict[str, object]:
+        return {"image_steps": image_steps}

@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Offer an image to other nodes for the time of a copy."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_share
+short_description: Offer a container image to other nodes for the time of a copy
+version_added: 0.1.0
+description:
+  - Starts a process on this node that gives one image to the named clients alone, on one address,
+    by a secret of that run. It ends by itself after O(seconds), if O(state=stopped) has not ended
+    it before.
+  - Docker packs an image on the disk before it gives it away; O(state=started) fails where there is
+    no room for that.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: partial
+    details: Each O(state=started) takes the place of the offer before.
+options:
+  state:
+    description: Start or end the offer.
+    type: str
+    choices: [started, stopped]
+    default: started
+  image:
+    description: The image, by the name that the other nodes will know it by.
+    type: str
+    required: true
+  address:
+    description: The address of this node on which the other nodes reach it.
+    type: str
+  clients:
+    description: The addresses from which they come.
+    type: list
+    elements: str
+  secret:
+    description: What they have to know; new for each copy.
+    type: str
+  seconds:
+    description: When the offer ends by itself, in seconds.
+    type: int
+    default: 14400
+  docker_bin:
+    description: Absolute path of the Docker client.
+    type: path
+    default: /usr/bin/docker
+  run_dir:
+    description: Folder in which transfers that go on are known.
+    type: path
+    default: /run/dgxspark/images
+seealso:
+  - module: dgxspark.suite.image_receive
+"""
+
+EXAMPLES = r"""
+- name: Offer it
+  dgxspark.suite.image_share:
+    image: example/vllm:1.0
+    address: "{{ dgxspark_fabric_address }}"
+    clients: ["{{ hostvars['spark2']['dgxspark_fabric_address'] }}"]
+    secret: "{{ copy_secret }}"
+  register: offer
+
+- name: End it
+  dgxspark.suite.image_share:
+    image: example/vllm:1.0
+    state: stopped
+"""
+
+RETURN = r"""
+image_id:
+  description: The id of the image.
+  returned: with O(state=started)
+  type: str
+  sample: sha256:738e1df4b72f
+bytes:
+  description: Its size.
+  returned: with O(state=started)
+  type: int
+  sample: 4290000000
+port:
+  description: Where it is given; V(0) in check mode.
+  returned: with O(state=started)
+  type: int
+  sample: 40873
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "image": {"type": "str", "required": True},
+            "address": {"type": "str"},
+            "clients": {"type": "list", "elements": "str"},
+            "secret": {"type": "str", "no_log": True},
+            "seconds": {"type": "int", "default": 14400},
+            "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
+            "run_dir": {"type": "path", "default": image_jobs.FOLDER},
+        },
+        required_if=[("state", "started", ["address", "clients", "secret"])],
+        supports_check_mode=True,
+    )
+    given = module.params
+    image, docker = given["image"], given["docker_bin"]
+    folder = image_jobs.folder_of(given["run_dir"], "offer", image)
+    if given["state"] == "stopped":
+        module.exit_json(changed=not module.check_mode and image_jobs.end(folder))
+    try:
+        image_id = containers.image_id(docker, image)
+    except containers.EngineError as error:
+        module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
+    if not image_id:
+        module.fail_json(msg="%s cannot be offered: it is not on this node" % image)
+    size = image_jobs.size_of(docker, image)
+    lacks = image_jobs.lacks_space(docker, size)
+    if lacks:
+        module.fail_json(msg="%s cannot be packed for the other nodes: %s" % (image, lacks))
+    if module.check_mode:
+        module.exit_json(changed=False, image_id=image_id, bytes=size, port=0)
+    job = {
+        "work": "offer",
+        "image": image,
+        "docker": docker,
+        "address": given["address"],
+        "clients": given["clients"],
+        "secret": given["secret"],
+    }
+    try:
+        image_jobs.begin(folder, job, given["seconds"])
+        port = image_jobs.await_port(folder)
+    except (Blocked, OSError) as error:
+        image_jobs.end(folder)
+        module.fail_json(msg="%s cannot be offered: %s" % (image, error))
+    # What the process does is no change of the node.
+    module.exit_json(changed=False, image_id=image_id, bytes=size, port=port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.filter.image_steps import FilterModule
+
+KNOWN = {"assembles": True}
+
+
+def steps(*ids: str | None, image: str = "a:1", known: bool = True, ask: bool = True) -> Any:
+    nodes = [f"s{index}" for index in range(1, len(ids) + 1)]
+    observed = {
+        node: {"image_id": one, "image_facts": KNOWN if one and known else {}}
+        for node, one in zip(nodes, ids, strict=True)
+    }
+    plan = {"image": image, "nodes": nodes}
+    filters: Any = FilterModule().filters()
+    return filters["image_steps"](plan, {**observed, "other": {}}, ask)
+
+
+@pytest.mark.parametrize(
+    ("ids", "pull", "source", "receive"),
+    [
+        (("x", "x"), [], "", []),
+        (("x", None), [], "s1", ["s2"]),
+        ((None, "x"), [], "s2", ["s1"]),
+        (("x", "y"), [], "s1", ["s2"]),
+        ((None, "y", "x"), [], "s2", ["s1", "s3"]),
+        ((None, None, None), ["s1"], "s1", ["s2", "s3"]),
+        ((None,), ["s1"], "", []),
+    ],
+)
+def test_one_node_pulls_and_the_others_take_it_from_the_first_that_has_it(
+    ids: tuple[str | None, ...], pull: list[str], source: str, receive: list[str]
+) -> None:
+    found = steps(*ids)
+    assert (found["pull"], found["source"], found["receive"]) == (pull, source, receive)
+    assert found["ask"] == sorted([*pull, *receive])
+    assert found["ready"] is (not pull and not receive)
+
+
+def test_what_is_named_by_its_digest_is_pulled_by_each_node() -> None:
+    found = steps("x", None, None, image="a@sha256:4467")
+    assert (found["pull"], found["source"], found["receive"]) == (["s2", "s3"], "", [])
+
+
+def test_a_node_that_does_not_know_the_image_asks_it_unless_nobody_wants_to_know() -> None:
+    assert steps("x", "x", known=False)["ask"] == ["s1", "s2"]
+    assert steps("x", "x", known=False, ask=False)["ready"] is True

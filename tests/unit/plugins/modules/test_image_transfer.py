@@ -1,0 +1,248 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image goes from one played Docker engine to another, by real processes over a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.dgxspark.suite.plugins.action.image_receive import Flow, progress
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_jobs
+from ansible_collections.dgxspark.suite.plugins.modules import image_receive, image_share
+
+Result = dict[str, t.Any]
+
+# The file `image` is the image: its first line is the id.
+DOCKER = """#!/bin/sh
+cd %s
+echo "$*" >> calls
+case "$1 $2" in
+    "image inspect")
+        [ -e image ] || { echo "No such image" >&2; exit 1; }
+        case "$4" in *Id*) head -n1 image ;; *) wc -c < image ;; esac ;;
+    "info "*) echo /tmp ;;
+    "save "*) [ -e slow ] && sleep 60; cat image ;;
+    "load "*) cat > got; [ -s got ] || { echo "invalid tar header" >&2; exit 1; }; mv got image ;;
+    "pull "*)
+        echo "a1: Pulling fs layer"; echo "b2: Already exists"
+        [ -e unreachable ] && { echo "lookup registry.invalid: no such host" >&2; exit 1; }
+        echo "a1: Pull complete"; echo sha256:99 > image ;;
+esac
+"""
+
+
+class Engine:
+    """A node's Docker engine, and the modules run on that node."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self._capsys = root, capsys
+        root.mkdir()
+        self.client = root / "docker"
+        self.client.write_text(DOCKER % root)
+        self.client.chmod(0o755)
+
+    def run(self, module: t.Any, check: bool = False, **arguments: t.Any) -> Result:
+        given = {
+            "image": "serving:1",
+            "docker_bin": str(self.client),
+            "run_dir": str(self.root / "run"),
+            "_ansible_check_mode": check,
+            **arguments,
+        }
+        with patch_module_args(given), pytest.raises(SystemExit):
+            module.main()
+        return t.cast("Result", json.loads(self._capsys.readouterr().out))
+
+    def offer(self, **arguments: t.Any) -> Result:
+        who = {"address": "127.0.0.1", "clients": ["127.0.0.1"], "secret": "s3cret"}
+        return self.run(image_share, **{**who, **arguments})
+
+    def end(self) -> Result:
+        return self.run(image_share, state="stopped")
+
+    def receive(self, offered: Result, **arguments: t.Any) -> Result:
+        """As the action plugin does: begin, then look until it is through."""
+        given = {
+            "address": "127.0.0.1",
+            "port": offered.get("port", 0),
+            "secret": "s3cret",
+            "id": offered.get("image_id", ""),
+            **arguments,
+        }
+        seen = self.run(image_receive, **given)
+        deadline = time.monotonic() + 30
+        while not seen.get("failed") and not seen["done"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            seen = self.run(image_receive, waiting=True, **given)
+        return seen
+
+    @property
+    def jobs(self) -> list[Path]:
+        return sorted((self.root / "run").glob("*"))
+
+
+@pytest.fixture
+def source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Engine]:
+    engine = Engine(tmp_path / "source", capsys)
+    (engine.root / "image").write_bytes(b"sha256:4467\n" + os.urandom(3 << 20))
+    yield engine
+    for job in engine.jobs:
+        image_jobs.end(str(job))
+
+
+@pytest.fixture
+def target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Engine]:
+    engine = Engine(tmp_path / "target", capsys)
+    yield engine
+    for job in engine.jobs:
+        image_jobs.end(str(job))
+
+
+def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
+    source: Engine, target: Engine
+) -> None:
+    offered = source.offer()
+    assert offered["image_id"] == "sha256:4467"
+    assert offered["bytes"] > 3 << 20
+    result = target.receive(offered)
+    assert (result["changed"], result["image_id"]) == (True, "sha256:4467")
+    assert (target.root / "image").read_bytes() == (source.root / "image").read_bytes()
+    assert target.jobs == []
+    assert source.end()["changed"] is True
+    assert source.jobs == []
+
+
+def test_what_is_there_already_is_not_copied(source: Engine, target: Engine) -> None:
+    (target.root / "image").write_text("sha256:4467\n")
+    result = target.receive({"image_id": "sha256:4467"})
+    assert (result["changed"], result["done"]) == (False, True)
+
+
+def test_another_image_of_that_name_is_replaced(source: Engine, target: Engine) -> None:
+    (target.root / "image").write_text("sha256:old\n")
+    assert target.receive(source.offer())["image_id"] == "sha256:4467"
+
+
+def test_the_secret_is_in_no_argument_and_in_no_file_that_others_read(source: Engine) -> None:
+    source.offer()
+    (job,) = source.jobs
+    pid = json.loads((job / "pid").read_text())["pid"]
+    assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert (job / "job.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("offer", "receive"), [({}, {"secret": "guess"}), ({"clients": ["192.0.2.9"]}, {})]
+)
+def test_nobody_else_gets_it(
+    source: Engine, target: Engine, offer: Result, receive: Result
+) -> None:
+    result = target.receive(source.offer(**offer), **receive)
+    assert result["failed"] is True
+    assert "serving:1 was not copied from 127.0.0.1" in result["msg"]
+    assert not (target.root / "image").exists()
+    assert target.jobs == []
+
+
+def test_an_image_of_another_id_is_not_believed(source: Engine, target: Engine) -> None:
+    offered = {**source.offer(), "image_id": "sha256:other"}
+    result = target.receive(offered)
+    assert result["failed"] is True
+    assert "was to have the id sha256:other" in result["msg"]
+
+
+def test_a_transfer_that_was_killed_is_begun_anew(source: Engine, target: Engine) -> None:
+    slow = source.root / "slow"
+    slow.touch()
+    offered = source.offer()
+    arguments = {"address": "127.0.0.1", "port": offered["port"], "secret": "s3cret"}
+    target.run(image_receive, id="sha256:4467", **arguments)
+    (job,) = target.jobs
+    os.killpg(json.loads((job / "pid").read_text())["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while image_jobs.running(str(job)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    slow.unlink()
+    assert target.receive(offered)["image_id"] == "sha256:4467"
+    assert target.jobs == []
+
+
+def test_an_offer_that_ends_fails_the_copy(source: Engine, target: Engine) -> None:
+    (source.root / "slow").touch()
+    offered = source.offer()
+    arguments = {"address": "127.0.0.1", "port": offered["port"], "secret": "s3cret"}
+    target.run(image_receive, id="sha256:4467", **arguments)
+    time.sleep(0.5)
+    source.end()
+    result = target.receive({**offered, "port": offered["port"]})
+    assert result["failed"] is True
+    assert target.jobs == []
+
+
+def test_a_disk_that_is_too_full_is_told_before_anything_moves(target: Engine) -> None:
+    result = target.receive({"image_id": "sha256:4467"}, bytes=1 << 60)
+    assert result["failed"] is True
+    assert "bytes are needed" in result["msg"]
+    assert target.jobs == []
+
+
+def test_check_mode_moves_nothing(source: Engine, target: Engine) -> None:
+    offered = source.run(
+        image_share, check=True, address="127.0.0.1", clients=["127.0.0.1"], secret="hidden"
+    )
+    assert (offered["port"], offered["image_id"]) == (0, "sha256:4467")
+    arguments = {"address": "127.0.0.1", "port": 0, "secret": "hidden", "id": "sha256:4467"}
+    result = target.run(image_receive, check=True, **arguments)
+    assert (result["changed"], result["done"]) == (True, True)
+    assert (source.jobs, target.jobs) == ([], [])
+
+
+def test_without_an_address_it_is_pulled(target: Engine) -> None:
+    result = target.receive({}, address="")
+    assert (result["image_id"], result["changed"]) == ("sha256:99", True)
+    assert result["status"]["layers_done"] == 2
+    assert target.receive({}, address="")["changed"] is False
+
+
+def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: Engine) -> None:
+    (target.root / "unreachable").touch()
+    result = target.receive({}, address="", looked_on=["spark1", "spark2"])
+    assert result["failed"] is True
+    assert "serving:1 is not on spark1 and spark2, and this node cannot pull it" in result["msg"]
+    assert "no such host" in result["msg"]
+    assert "docker load" in result["msg"]
+
+
+def test_an_image_that_is_not_there_cannot_be_offered(target: Engine) -> None:
+    assert "it is not on this node" in target.offer()["msg"]
+
+
+@pytest.mark.parametrize(
+    ("status", "total", "rate", "text"),
+    [
+        ({}, 9, 0, "waiting for the first bytes"),
+        ({"bytes": 1_500_000_000}, 4_290_000_000, 2e8, "1.5 GB of about 4.3 GB, 200 MB/s"),
+        ({"bytes": 5_000}, 0, 0, "5 kB"),
+        ({"bytes": 5_000, "arrived": True}, 0, 0, "5 kB have come, Docker unpacks them"),
+        ({"layers": 3, "layers_done": 1}, 0, 0, "1 of 3 layers"),
+    ],
+)
+def test_progress_in_words(status: Result, total: int, rate: float, text: str) -> None:
+    assert progress(status, total, rate) == text
+
+
+def test_the_rate_counts_from_the_first_bytes() -> None:
+    flow = Flow()
+    assert flow.rate({}, 0) == 0
+    assert flow.rate({"status": {"bytes": 100}}, 60) == 0
+    assert flow.rate({"status": {"bytes": 300}}, 62) == 100
