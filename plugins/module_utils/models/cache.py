@@ -479,9 +479,9 @@ def _walk(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 pending.append((entry.path, name + "/", depth + 1))
 
 
-def held_locks(proc: str = "/proc") -> set[tuple[int, int]]:
-    """(device, inode) of every file that somebody has locked now."""
-    found: set[tuple[int, int]] = set()
+def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
+    """(device, inode) of every file that somebody has locked now -> the process that has."""
+    found: dict[tuple[int, int], int] = {}
     try:
         with open(os.path.join(proc, "locks"), encoding="ascii", errors="replace") as stream:
             for line in stream:
@@ -489,7 +489,10 @@ def held_locks(proc: str = "/proc") -> set[tuple[int, int]]:
                 with suppress(ValueError):
                     where = next((word for word in words if word.count(":") == 2), "")
                     major, minor, inode = where.split(":")
-                    found.add((os.makedev(int(major, 16), int(minor, 16)), int(inode)))
+                    place = os.makedev(int(major, 16), int(minor, 16)), int(inode)
+                    # A line of somebody who only waits for it begins with an arrow.
+                    if "->" not in words:
+                        found[place] = int(words[4])
     except OSError:
         pass
     return found
