@@ -35,6 +35,8 @@ class ActionModule(ActionBase):
         ended = self._follow(begun, task_vars)
         ended.pop("phase", None)
         ended.pop("progress", None)
+        if ended.get("failed"):
+            begun.pop("manifest")
         return {**begun, **ended, "id": ""}
 
     def _follow(self, begun: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:

@@ -216,6 +216,7 @@ def main() -> None:
         else:
             _begin(module, told)
     except (DownloadError, Blocked, OSError) as error:
+        told.pop("manifest", None)
         hint = " %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **told)
 
@@ -246,7 +247,7 @@ def _begin(module: AnsibleModule, told: dict[str, Any]) -> None:
         revision=found.revision,
         files=len(plan.entries),
         bytes=plan.size,
-        resumed=min(max(plan.staged, 0), plan.size),
+        resumed=plan.staged,
         total=sum({one.blob: one.size for one in found.entries}.values()),
         manifest=found.to_dict(),
         id="",

@@ -143,7 +143,7 @@ def main() -> None:
         told = {
             "files": len(plan.entries),
             "bytes": plan.size,
-            "resumed": min(max(plan.staged, 0), plan.size),
+            "resumed": plan.staged,
         }
         refusal = plan.refusal or receive.lacks_space(plan, target)
         if refusal:

@@ -185,6 +185,8 @@ def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]
     downloading = bool(unfinished) and (
         now - newest < QUIET_SECONDS or _is_locked(hub, repo, locks)
     )
+    # Ours keeps what has arrived beside, under the lock of the model's folder.
+    downloading = downloading or bool(staged) and _holds(path, locks)
     return Model(
         repo,
         HUB,
@@ -498,11 +500,16 @@ def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
     return found
 
 
+def _holds(path: str, locks: Collection[tuple[int, int]]) -> bool:
+    with suppress(OSError):
+        found = os.stat(path)
+        return (found.st_dev, found.st_ino) in locks
+    return False
+
+
 def _is_locked(hub: str, repo: str, locks: Collection[tuple[int, int]]) -> bool:
     """Whether somebody holds one of the locks under which huggingface_hub writes a blob."""
     for entry in _entries(os.path.join(hub, ".locks", folder_of(repo))):
-        with suppress(OSError):
-            found = entry.stat()
-            if (found.st_dev, found.st_ino) in locks:
-                return True
+        if _holds(entry.path, locks):
+            return True
     return False

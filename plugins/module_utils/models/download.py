@@ -187,7 +187,8 @@ def chosen(wanted: Wanted, told: Mapping[str, Any]) -> Manifest:
     """What of the hub's list is to be here. Raises DownloadError."""
     kept = [one for one in told["files"] if _is_wanted(one["path"], wanted)]
     if wanted.quant:
-        quants = sorted({weights.quant_name(one["path"]) for one in told["files"]} - {""})
+        ggufs = [one["path"] for one in told["files"] if one["path"].endswith(".gguf")]
+        quants = sorted(set(map(weights.quant_name, ggufs)))
         if wanted.quant not in quants:
             raise DownloadError(
                 "%s has no quantisation %s; it has: %s"

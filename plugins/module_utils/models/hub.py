@@ -38,6 +38,8 @@ UNREACHABLE = "unreachable"
 _SECONDS = 30.0
 # Above, the hub wants another protocol, by which nothing goes on where it was cut off.
 _HTTP_BYTES = 50 * 1000**3
+# What is kept at least of a transfer that is cut off, and how finely progress is told.
+_PIECE_BYTES = 1 << 20
 
 
 def answer(request: dict[str, Any], sources: Sources) -> None:
@@ -109,6 +111,8 @@ def _fetch(hub: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     headers = importlib.import_module("huggingface_hub.utils").build_hf_headers(
         token=request["token"] or False
     )
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    constants.DOWNLOAD_CHUNK_SIZE = _PIECE_BYTES
     # Compressed, a file could not go on where it was cut off.
     headers["Accept-Encoding"] = "identity"
     descriptor = os.open(request["stage"], os.O_RDONLY | os.O_DIRECTORY)

@@ -92,7 +92,7 @@ def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
     unique = {target.place(one): one for one in manifest.entries}
     missing = [one for path, one in sorted(unique.items()) if not _has(path, one, verify)]
     size = sum(one.size for one in missing)
-    staged = sum(min(_size(target.staged(one)), one.size) for one in missing)
+    staged = sum(min(max(_size(target.staged(one)), 0), one.size) for one in missing)
     if not target.in_hub:
         refusal = ""
         if missing and os.path.lexists(target.root):
@@ -148,7 +148,7 @@ def lacks_space(what: Plan, target: Target) -> str:
         where = os.path.dirname(where)
     found = os.statvfs(where)
     free = found.f_bavail * found.f_frsize
-    need = what.size - max(what.staged, 0)
+    need = what.size - what.staged
     return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
 
 
