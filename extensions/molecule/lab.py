@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = ("spark1", "spark2")
-INVENTORY = ["--inventory", "inventories/lab"]
+# Other nodes than the lab's first two, for a try by hand: LAB_TEST_NODES=spark8,spark9.
+NODES = tuple(os.environ.get("LAB_TEST_NODES", "spark1,spark2").split(","))
+INVENTORY = ["--inventory", os.environ.get("LAB_TEST_INVENTORY", "inventories/lab")]
 
 
 def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import threading
 import time
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,11 +52,15 @@ def commit(model: Path) -> str:
 class Hub(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], folder: Path) -> None:
+    def __init__(self, address: tuple[str, int], folder: Path, cdn: bool = False) -> None:
         super().__init__(address, Handler)
         self.folder = folder
-        # (method, path, Range) of every request.
-        self.seen: list[tuple[str, str, str]] = []
+        # (method, path, Range, Authorization) of every request.
+        self.seen: list[tuple[str, str, str, str]] = []
+        # Large files come from another host, which may not see the token: here another port.
+        self.cdn = self if cdn else Hub((address[0], 0), folder, cdn=True)
+        if not cdn:
+            threading.Thread(target=self.cdn.serve_forever, daemon=True).start()
 
     def control(self) -> dict[str, Any]:
         path = self.folder / "control.json"
@@ -71,9 +76,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.server.seen.append((self.command, path, self.headers.get("Range", "")))
+        asked = [self.headers.get(name, "") for name in ("Range", "Authorization")]
+        self.server.seen.append((self.command, path, asked[0], asked[1]))
         words = path.strip("/").split("/")
-        if words[:2] == ["api", "models"] and len(words) in (4, 6):
+        if words[:2] == ["api", "models"] and words[4:5] == ["tree"] and len(words) == 6:
+            self._tree("/".join(words[2:4]), words[5])
+        elif words[:2] == ["api", "models"] and len(words) in (4, 6):
             self._model("/".join(words[2:4]), words[5] if len(words) == 6 else "main")
         elif len(words) > 4 and words[2] == "resolve":
             self._resolve("/".join(words[:2]), words[3], "/".join(words[4:]))
@@ -98,14 +106,34 @@ class Handler(BaseHTTPRequestHandler):
             return True
         return False
 
-    def _model(self, repo: str, revision: str) -> None:
+    def _revision(self, repo: str, revision: str) -> str:
+        """The commit that is meant; empty where the asker was told that there is none for them."""
         if not self._may(repo, content=False):
+            return ""
+        sha = commit(self.server.folder / repo)
+        if revision in ("main", sha):
+            return sha
+        self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return ""
+
+    def _tree(self, repo: str, revision: str) -> None:
+        if not self._revision(repo, revision):
             return
         model = self.server.folder / repo
-        sha = commit(model)
-        if revision not in ("main", sha):
-            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        tree: list[dict[str, Any]] = []
+        for path in files(model):
+            sha256, git = digests(path)
+            one = {"type": "file", "path": str(path.relative_to(model)), "oid": git}
+            size = path.stat().st_size
+            lfs = {"lfs": {"oid": sha256, "size": size, "pointerSize": 135}}
+            tree.append({**one, "size": size, **(lfs if path.suffix in LARGE else {})})
+        self._answer(200, json.dumps(tree).encode())
+
+    def _model(self, repo: str, revision: str) -> None:
+        sha = self._revision(repo, revision)
+        if not sha:
             return
+        model = self.server.folder / repo
         siblings = []
         for path in files(model):
             sha256, git = digests(path)
@@ -129,7 +157,8 @@ class Handler(BaseHTTPRequestHandler):
         if path.suffix in LARGE:
             about["X-Linked-Etag"] = f'"{sha256}"'
             about["X-Linked-Size"] = str(path.stat().st_size)
-            about["Location"] = f"/cdn/{repo}/{name}"
+            host = self.headers["Host"].rpartition(":")[0]
+            about["Location"] = f"http://{host}:{self.server.cdn.server_port}/cdn/{repo}/{name}"
             self._answer(302, b"", about)
         else:
             self._content(path, {**about, "ETag": f'"{git}"'})

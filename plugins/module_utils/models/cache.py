@@ -186,7 +186,7 @@ def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]
         now - newest < QUIET_SECONDS or _is_locked(hub, repo, locks)
     )
     # Ours keeps what has arrived beside, under the lock of the model's folder.
-    downloading = downloading or bool(staged) and _holds(path, locks)
+    downloading = downloading or (bool(staged) and _holds(path, locks))
     return Model(
         repo,
         HUB,
