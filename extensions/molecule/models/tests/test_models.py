@@ -59,7 +59,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     assert shapes == {
         "dgxspark/tiny-qwen3": qwen,
         TUNE: qwen,
-        "lab/embedding": ("XLMRobertaModel", "embedding", "fp32", 512, False, False),
+        "lab/embedding": ("XLMRobertaModel", "embedding", "fp32", 514, False, False),
         "lab/llama": ("LlamaForCausalLM", "text", "bf16", 1024, False, False),
         "lab/moe": ("Qwen3MoeForCausalLM", "text", "bf16", 2048, True, False),
     }

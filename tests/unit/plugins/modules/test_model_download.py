@@ -123,10 +123,12 @@ def test_what_was_cut_off_goes_on_within_the_file(
     (home / "manifest.json").write_text(json.dumps(manifest))
     stage(home).mkdir(parents=True)
     sha256(home).write_bytes(WEIGHTS[:200_000])
-    begun = run_module()
+    hub.set(token=TOKEN)
+    begun = run_module(token=TOKEN)
     assert begun["resumed"] == 200_000
     assert follow(run_module, begun)["problems"] == []
     asked = [one[2:] for one in hub.cdn.seen if one[0] == "GET"]
+    # Another host, which has no business with the token.
     assert asked == [("bytes=200000-", "")]
 
 

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults in the middle of a copy and of a delete: nothing half-done is called done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from lab import NODES, ended, on_node, playbook, playbook_begun
+
+FIRST, OTHER = NODES
+HUB = "/ai/cache/huggingface/hub"
+FOLDER = f"{HUB}/models--lab--slow"
+MODEL = ("-e", "model=lab/slow")
+
+
+@pytest.fixture(autouse=True)
+def slow() -> Iterator[None]:
+    """A model of 16 MB on the first node, and a link that needs ten seconds for it."""
+    make = f"""
+        cp -a {HUB}/models--lab--llama {FOLDER}
+        cd {FOLDER} && blob=$(readlink -f snapshots/*/model.safetensors)
+        head -c 16M /dev/urandom >$blob.new
+        sum=$(sha256sum <$blob.new | cut -d' ' -f1)
+        rm $blob && mv $blob.new blobs/$sum
+        ln -sf ../../blobs/$sum snapshots/*/model.safetensors && chown -R spark: .
+    """
+    on_node(FIRST, make.replace("snapshots/*/model", "$(echo snapshots/*)/model"))
+    on_node(OTHER, f"rm -rf {FOLDER}")
+    yield
+    on_node(OTHER, "systemctl start ssh")
+    on_node(FIRST, f"{fabric(FIRST)}; tc qdisc del dev $dev root 2>/dev/null || true")
+    for node in NODES:
+        on_node(node, f"umount {FOLDER}/refs 2>/dev/null || true; rm -rf {FOLDER} {HUB}/.dgxspark*")
+
+
+def fabric(node: str) -> str:
+    """Sets $dev to the interface that a copy goes over: not that of the default route."""
+    return "dev=$(ls /sys/class/net | grep -v -e lo -e docker -e $(ip -o route show default |" + (
+        " sed 's/.* dev //; s/ .*//') | head -1)"
+    )
+
+
+def throttle() -> None:
+    script = "tc qdisc replace dev $dev root tbf rate 12mbit burst 64k latency 400ms"
+    on_node(FIRST, f"{fabric(FIRST)}; {script}")
+
+
+def unthrottle() -> None:
+    on_node(FIRST, f"{fabric(FIRST)}; tc qdisc del dev $dev root")
+
+
+def until_it_copies() -> None:
+    script = f"until find {FOLDER}/.dgxspark-sync -size +500k 2>/dev/null | grep -q .; do sleep 0.1"
+    on_node(OTHER, f"timeout 120 sh -c '{script}; done'")
+
+
+def whole(node: str) -> bool:
+    return "snapshots" in on_node(node, f"ls {FOLDER} 2>/dev/null || true").split()
+
+
+def test_a_node_that_is_lost_during_a_copy_is_not_done_and_the_next_run_finishes() -> None:
+    throttle()
+    begun = playbook_begun("model_sync", *MODEL)
+    until_it_copies()
+    on_node(OTHER, "systemctl stop ssh; pkill -x sshd || true; pkill -x rsync || true")
+    status, said = ended(begun)
+    assert status != 0
+    assert "unreachable=1" in said
+    assert not whole(OTHER)
+    unthrottle()
+    on_node(OTHER, "systemctl start ssh")
+    status, said = playbook("model_sync", *MODEL)
+    assert status == 0, said
+    assert "0.00 Bytes of it by an earlier run" not in said
+    trees = [on_node(node, f"cd {FOLDER} && sha256sum blobs/*") for node in NODES]
+    assert trees[0] == trees[1]
+    # Nor does the offer of the first run remain.
+    assert "rsync" not in on_node(FIRST, "ps -eo comm")
+
+
+def test_of_two_copies_at_once_the_second_is_refused() -> None:
+    throttle()
+    begun = playbook_begun("model_sync", *MODEL)
+    until_it_copies()
+    status, said = playbook("model_sync", *MODEL)
+    assert status != 0
+    assert "it is being downloaded there" in said
+    unthrottle()
+    status, said = ended(begun)
+    assert status == 0, said
+    assert whole(OTHER)
+
+
+def test_nothing_goes_anywhere_while_a_node_is_not_reached() -> None:
+    on_node(OTHER, f"mkdir {FOLDER}; systemctl stop ssh; pkill -x sshd || true")
+    status, said = playbook("model_delete", *MODEL, "-e", "confirm=lab/slow")
+    assert status != 0
+    assert "unreachable=1" in said
+    assert whole(FIRST)
+    on_node(OTHER, "systemctl start ssh")
+    status, said = playbook("model_delete", *MODEL, "-e", "confirm=lab/slow")
+    assert status == 0, said
+    assert "slow" not in on_node(FIRST, f"ls {HUB}") + on_node(OTHER, f"ls {HUB}")
+
+
+def test_a_delete_that_ends_halfway_is_not_done_and_the_next_run_finishes() -> None:
+    status, said = playbook("model_sync", *MODEL)
+    assert status == 0, said
+    # What is mounted somewhere in it cannot be removed.
+    on_node(OTHER, f"mount -t tmpfs lab {FOLDER}/refs; echo x >{FOLDER}/refs/main")
+    confirmed = (*MODEL, "-e", "confirm=lab/slow")
+    status, said = playbook("model_delete", *confirmed)
+    assert status != 0
+    assert "lab/slow is not wholly removed" in said
+    on_node(OTHER, f"umount {HUB}/.dgxspark-trash/*/refs || umount {FOLDER}/refs")
+    status, said = playbook("model_delete", *confirmed)
+    assert status == 0, said
+    for node in NODES:
+        assert "slow" not in on_node(node, f"find {HUB} -name '*slow*'")
