@@ -252,7 +252,7 @@ def _begin(module: AnsibleModule, told: dict[str, Any]) -> None:
         manifest=found.to_dict(),
         id="",
     )
-    refusal = receive.lacks_space(plan, target) or _unwritable(target.root)
+    refusal = receive.lacks_space(plan, target) or receive.unwritable(target)
     if plan.changed and refusal:
         raise DownloadError(refusal)
     by = _locked_by(target.root)
@@ -267,14 +267,6 @@ def _begin(module: AnsibleModule, told: dict[str, Any]) -> None:
     limit = given["seconds"]
     told["id"] = download.start(wanted, found, hub, given["verify"], given["token"], limit)
     module.exit_json(changed=True, **told)
-
-
-def _unwritable(path: str) -> str:
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    if os.access(path, os.W_OK | os.X_OK):
-        return ""
-    return "%s may not be written by this user, or its file system is read-only" % path
 
 
 def _locked_by(path: str) -> int:

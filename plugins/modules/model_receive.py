@@ -146,6 +146,7 @@ def main() -> None:
             "resumed": plan.staged,
         }
         refusal = plan.refusal or receive.lacks_space(plan, target)
+        refusal = refusal or (receive.unwritable(target) if plan.changed else "")
         if refusal:
             module.fail_json(msg="%s is not copied: %s" % (manifest.name, refusal), **told)
         if module.check_mode or not plan.changed:

@@ -152,6 +152,16 @@ def lacks_space(what: Plan, target: Target) -> str:
     return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
 
 
+def unwritable(target: Target) -> str:
+    """Why nothing can be put there; empty if it can."""
+    where = target.root
+    while not os.path.lexists(where):
+        where = os.path.dirname(where)
+    if os.access(where, os.W_OK | os.X_OK):
+        return ""
+    return "%s may not be written by this user, or its file system is read-only" % where
+
+
 def fetch(
     what: Plan, target: Target, owner: Owner, address: str, port: int, secret: str, seconds: int
 ) -> None:

@@ -71,7 +71,11 @@ class Upgrade:
 
 
 _CHANGE = re.compile(r"^(Inst|Remv) (\S+)(?: \[([^]]*)\])?(?: \((\S+))?", re.M)
-_KEPT = re.compile(r"^The following packages have been kept back:\n((?: .*\n)*)", re.M)
+_KEPT = re.compile(
+    r"^(?:The following packages have been kept back"
+    r"|The following upgrades have been deferred due to phasing):\n((?: .*\n)*)",
+    re.M,
+)
 
 
 def simulate_upgrade(apt_get: str, timeout: float) -> Upgrade:
@@ -83,13 +87,12 @@ def simulate_upgrade(apt_get: str, timeout: float) -> Upgrade:
 def parse_upgrade(result: Result) -> Upgrade:
     if not result.ok:
         return Upgrade(problem=result.describe())
-    kept = _KEPT.search(result.stdout)
     return Upgrade(
         tuple(
             Change(name, old, new if step == "Inst" else "")
             for step, name, old, new in _CHANGE.findall(result.stdout)
         ),
-        tuple(kept[1].split()) if kept else (),
+        tuple(" ".join(_KEPT.findall(result.stdout)).split()),
     )
 
 

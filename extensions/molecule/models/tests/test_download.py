@@ -64,7 +64,7 @@ def test_a_killed_download_is_told_another_is_refused_and_the_next_goes_on() -> 
         assert status != 0
         assert "works on it already: another run of ours" in said
     finally:
-        on_node(FIRST, "pkill -9 -f '[d]gxspark-download:' || true")
+        on_node(FIRST, "kill -9 $(pgrep -f '[d]gxspark-download:') || true")
         status, said = ended(first)
     assert status != 0
     assert "fetching: " in said

@@ -64,7 +64,7 @@ def test_a_node_that_is_lost_during_a_copy_is_not_done_and_the_next_run_finishes
     throttle()
     begun = playbook_begun("model_sync", *MODEL)
     until_it_copies()
-    on_node(OTHER, "systemctl stop ssh; pkill -x sshd || true; pkill -x rsync || true")
+    on_node(OTHER, "systemctl stop ssh; kill $(pgrep -x 'sshd|rsync') || true")
     status, said = ended(begun)
     assert status != 0
     assert "unreachable=1" in said
@@ -94,7 +94,7 @@ def test_of_two_copies_at_once_the_second_is_refused() -> None:
 
 
 def test_nothing_goes_anywhere_while_a_node_is_not_reached() -> None:
-    on_node(OTHER, f"mkdir {FOLDER}; systemctl stop ssh; pkill -x sshd || true")
+    on_node(OTHER, f"mkdir {FOLDER}; systemctl stop ssh; kill $(pgrep -x sshd) || true")
     status, said = playbook("model_delete", *MODEL, "-e", "confirm=lab/slow")
     assert status != 0
     assert "unreachable=1" in said
