@@ -29,9 +29,9 @@ def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def address(node: str) -> str:
+def address(node: str, kind: str = "ansible_host") -> str:
     listed = run("ansible-inventory", *INVENTORY, "--host", node)
-    return str(json.loads(listed.stdout)["ansible_host"])
+    return str(json.loads(listed.stdout)[kind])
 
 
 def playbook(name: str, *arguments: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import NODES, ended, on_node, playbook, playbook_begun
+from lab import NODES, address, ended, on_node, playbook, playbook_begun
 
 FIRST, OTHER = NODES
 HUB = "/ai/cache/huggingface/hub"
@@ -17,38 +17,35 @@ MODEL = ("-e", "model=lab/slow")
 
 @pytest.fixture(autouse=True)
 def slow() -> Iterator[None]:
-    """A model of 16 MB on the first node, and a link that needs ten seconds for it."""
+    """A model on the first node for which a slow link needs half a minute."""
     make = f"""
         cp -a {HUB}/models--lab--llama {FOLDER}
-        cd {FOLDER} && blob=$(readlink -f snapshots/*/model.safetensors)
-        head -c 16M /dev/urandom >$blob.new
-        sum=$(sha256sum <$blob.new | cut -d' ' -f1)
-        rm $blob && mv $blob.new blobs/$sum
-        ln -sf ../../blobs/$sum snapshots/*/model.safetensors && chown -R spark: .
+        cd {FOLDER} && link=$(echo snapshots/*/model.safetensors)
+        rm $(readlink -f $link) && head -c 40M /dev/urandom >blobs/new
+        sum=$(sha256sum <blobs/new | cut -d ' ' -f 1)
+        mv blobs/new blobs/$sum && ln -sfn ../../blobs/$sum $link && chown -R spark: .
     """
-    on_node(FIRST, make.replace("snapshots/*/model", "$(echo snapshots/*)/model"))
+    on_node(FIRST, make)
     on_node(OTHER, f"rm -rf {FOLDER}")
     yield
     on_node(OTHER, "systemctl start ssh")
-    on_node(FIRST, f"{fabric(FIRST)}; tc qdisc del dev $dev root 2>/dev/null || true")
+    unthrottle()
     for node in NODES:
         on_node(node, f"umount {FOLDER}/refs 2>/dev/null || true; rm -rf {FOLDER} {HUB}/.dgxspark*")
 
 
-def fabric(node: str) -> str:
-    """Sets $dev to the interface that a copy goes over: not that of the default route."""
-    return "dev=$(ls /sys/class/net | grep -v -e lo -e docker -e $(ip -o route show default |" + (
-        " sed 's/.* dev //; s/ .*//') | head -1)"
-    )
+def on_fabric(script: str) -> None:
+    """On the first node, where $dev is its interface on the way that a copy takes."""
+    own = address(FIRST, "dgxspark_fabric_address")
+    on_node(FIRST, f"dev=$(ip -o addr | awk '/ {own}\\//{{ print $2 }}'); {script}")
 
 
 def throttle() -> None:
-    script = "tc qdisc replace dev $dev root tbf rate 12mbit burst 64k latency 400ms"
-    on_node(FIRST, f"{fabric(FIRST)}; {script}")
+    on_fabric("tc qdisc replace dev $dev root tbf rate 12mbit burst 256k latency 400ms")
 
 
 def unthrottle() -> None:
-    on_node(FIRST, f"{fabric(FIRST)}; tc qdisc del dev $dev root")
+    on_fabric("tc qdisc del dev $dev root 2>/dev/null || true")
 
 
 def until_it_copies() -> None:
