@@ -31,9 +31,9 @@ def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def address(node: str) -> str:
+def address(node: str, kind: str = "ansible_host") -> str:
     listed = run("ansible-inventory", *INVENTORY, "--host", node)
-    return str(json.loads(listed.stdout)["ansible_host"])
+    return str(json.loads(listed.stdout)[kind])
 
 
 def playbook(name: str, *arguments: str) -> tuple[int, str]:
@@ -115,3 +115,21 @@ def on_node(node: str, script: str) -> str:
     done = run("docker", "exec", node, "sh", "-ec", script)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def playbook_begun(name: str, *arguments: str) -> subprocess.Popen[str]:
+    """A playbook that runs while the test does something to it; see ended."""
+    return subprocess.Popen(
+        ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(begun: subprocess.Popen[str]) -> tuple[int, str]:
+    """What `playbook` would have returned."""
+    said, _nothing = begun.communicate()
+    return begun.returncode, " ".join(said.split())

@@ -72,6 +72,9 @@ BRIEF = ("accepted", "skipped")
 OURS = "dgxspark.suite."
 ENSURE = f"{OURS}ensure_"
 AUDIT = f"{OURS}audit"
+# A variable of a task that looks more than once, or for its own sake: reported in `check` mode
+# only, only where it `ran`, or `never`.
+REPORTED_IN = "dgxspark_report_in"
 
 
 def _worst(statuses: Sequence[str]) -> str:
@@ -124,7 +127,8 @@ class CallbackModule(CallbackBase):
         self._take(result, "failed")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        self._take(result, "not assessed")
+        if result.task.vars.get(REPORTED_IN) != "ran":
+            self._take(result, "not assessed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         # What a loop says in sum, "All items completed", is no reason.
@@ -146,6 +150,9 @@ class CallbackModule(CallbackBase):
             return
         asked = action.startswith(ENSURE) or action == AUDIT
         if not asked and not any(one.get("findings") for one in outcomes):
+            return
+        reported_in = result.task.vars.get(REPORTED_IN)
+        if reported_in == "never" or (reported_in == "check" and not self.check_mode):
             return
         node = result.host.get_name()
         if action == AUDIT and "results" in result.result:

@@ -143,9 +143,10 @@ def main() -> None:
         told = {
             "files": len(plan.entries),
             "bytes": plan.size,
-            "resumed": min(max(plan.staged, 0), plan.size),
+            "resumed": plan.staged,
         }
         refusal = plan.refusal or receive.lacks_space(plan, target)
+        refusal = refusal or (receive.unwritable(target) if plan.changed else "")
         if refusal:
             module.fail_json(msg="%s is not copied: %s" % (manifest.name, refusal), **told)
         if module.check_mode or not plan.changed:

@@ -1,10 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lays out models of several kinds, from the tiny one of a lab's node: ``first`` or ``other``.
+"""Lays out what no hub would send, from the tiny model of a lab's node: ``first`` or ``other``.
 
-On both: a model without recipe, in two shards. On the first: one whose download was given up, a
-fine-tune in a folder with a blank in its name, two quantisations of GGUF. On the other: a model
-that only it has.
+On both: a model without recipe, in two shards. On the first also one whose download was given up, a
+fine-tune in a folder with a blank in its name, two quantisations of GGUF.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ def main(node: str) -> None:
     sharded = {**config, "model.safetensors.index.json": index}
     add("lab/sharded", {**sharded, **{name: name.encode() * 999 for name in shards}}, "a" * 40)
     if node == "other":
-        add("lab/only-here", tiny, "b" * 40)
         return
     half = add("lab/half", {**sharded, shards[0]: b"w"}, "c" * 40)
-    partial = half / "blobs" / ("f" * 64 + ".incomplete")
+    partial = half / "blobs" / ("f" * 64 + ".0a1b2c3d.incomplete")
     partial.write_bytes(b"x" * 5000)
     os.utime(partial, (1, 1))
     tune = OWN / "my tune"

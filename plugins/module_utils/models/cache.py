@@ -185,6 +185,8 @@ def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]
     downloading = bool(unfinished) and (
         now - newest < QUIET_SECONDS or _is_locked(hub, repo, locks)
     )
+    # Ours keeps what has arrived beside, under the lock of the model's folder.
+    downloading = downloading or (bool(staged) and _holds(path, locks))
     return Model(
         repo,
         HUB,
@@ -479,9 +481,9 @@ def _walk(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 pending.append((entry.path, name + "/", depth + 1))
 
 
-def held_locks(proc: str = "/proc") -> set[tuple[int, int]]:
-    """(device, inode) of every file that somebody has locked now."""
-    found: set[tuple[int, int]] = set()
+def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
+    """(device, inode) of every file that somebody has locked now -> the process that has."""
+    found: dict[tuple[int, int], int] = {}
     try:
         with open(os.path.join(proc, "locks"), encoding="ascii", errors="replace") as stream:
             for line in stream:
@@ -489,17 +491,25 @@ def held_locks(proc: str = "/proc") -> set[tuple[int, int]]:
                 with suppress(ValueError):
                     where = next((word for word in words if word.count(":") == 2), "")
                     major, minor, inode = where.split(":")
-                    found.add((os.makedev(int(major, 16), int(minor, 16)), int(inode)))
+                    place = os.makedev(int(major, 16), int(minor, 16)), int(inode)
+                    # A line of somebody who only waits for it begins with an arrow.
+                    if "->" not in words:
+                        found[place] = int(words[4])
     except OSError:
         pass
     return found
 
 
+def _holds(path: str, locks: Collection[tuple[int, int]]) -> bool:
+    with suppress(OSError):
+        found = os.stat(path)
+        return (found.st_dev, found.st_ino) in locks
+    return False
+
+
 def _is_locked(hub: str, repo: str, locks: Collection[tuple[int, int]]) -> bool:
     """Whether somebody holds one of the locks under which huggingface_hub writes a blob."""
     for entry in _entries(os.path.join(hub, ".locks", folder_of(repo))):
-        with suppress(OSError):
-            found = entry.stat()
-            if (found.st_dev, found.st_ino) in locks:
-                return True
+        if _holds(entry.path, locks):
+            return True
     return False

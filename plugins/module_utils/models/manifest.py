@@ -103,7 +103,7 @@ def manifest_of(model: Model, revision: Revision, quant: str = "") -> Manifest:
 
     Raises ManifestError where it is not whole.
     """
-    files = [one for one in revision.files if not quant or _wanted(one.path, quant)]
+    files = [one for one in revision.files if not quant or belongs(one.path, quant)]
     if quant:
         whole = {one.name for one in revision.quants if one.complete}
         if quant not in whole:
@@ -120,7 +120,8 @@ def manifest_of(model: Model, revision: Revision, quant: str = "") -> Manifest:
     return Manifest(model.name, model.kind, revision.revision, tuple(revision.refs), tuple(entries))
 
 
-def _wanted(path: str, quant: str) -> bool:
+def belongs(path: str, quant: str) -> bool:
+    """Whether a file of a GGUF model goes with that quantisation; what is no weight does."""
     if not path.endswith(".gguf") or "mmproj" in posixpath.basename(path).lower():
         return True
     return quant_name(path) == quant

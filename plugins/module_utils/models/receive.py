@@ -92,7 +92,7 @@ def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
     unique = {target.place(one): one for one in manifest.entries}
     missing = [one for path, one in sorted(unique.items()) if not _has(path, one, verify)]
     size = sum(one.size for one in missing)
-    staged = sum(min(_size(target.staged(one)), one.size) for one in missing)
+    staged = sum(min(max(_size(target.staged(one)), 0), one.size) for one in missing)
     if not target.in_hub:
         refusal = ""
         if missing and os.path.lexists(target.root):
@@ -148,8 +148,18 @@ def lacks_space(what: Plan, target: Target) -> str:
         where = os.path.dirname(where)
     found = os.statvfs(where)
     free = found.f_bavail * found.f_frsize
-    need = what.size - max(what.staged, 0)
+    need = what.size - what.staged
     return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
+
+
+def unwritable(target: Target) -> str:
+    """Why nothing can be put there; empty if it can."""
+    where = target.root
+    while not os.path.lexists(where):
+        where = os.path.dirname(where)
+    if os.access(where, os.W_OK | os.X_OK):
+        return ""
+    return "%s may not be written by this user, or its file system is read-only" % where
 
 
 def fetch(

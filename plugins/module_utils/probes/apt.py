@@ -44,6 +44,58 @@ def simulate(apt_get: str, names: Sequence[str], timeout: float) -> Simulation:
     return parse_simulation(run([apt_get, *options, "install", "--", *names], timeout))
 
 
+@dataclass(frozen=True)
+class Change:
+    """What becomes of one package; old is empty for a new one, new for one that goes."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What a full upgrade would come to.
+
+    kept are packages that stay as they are although there are newer ones. problem is why there is
+    no answer.
+    """
+
+    changes: tuple[Change, ...] = ()
+    kept: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def removals(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.changes if not one.new)
+
+
+_CHANGE = re.compile(r"^(Inst|Remv) (\S+)(?: \[([^]]*)\])?(?: \((\S+))?", re.M)
+_KEPT = re.compile(
+    r"^(?:The following packages have been kept back"
+    r"|The following upgrades have been deferred due to phasing):\n((?: .*\n)*)",
+    re.M,
+)
+
+
+def simulate_upgrade(apt_get: str, timeout: float) -> Upgrade:
+    """Ask apt-get about `dist-upgrade`; needs no root and takes no lock."""
+    options = ("--simulate", "--yes", *_NOTHING_KEPT)
+    return parse_upgrade(run([apt_get, *options, "dist-upgrade"], timeout, limit=8 << 20))
+
+
+def parse_upgrade(result: Result) -> Upgrade:
+    if not result.ok:
+        return Upgrade(problem=result.describe())
+    return Upgrade(
+        tuple(
+            Change(name, old, new if step == "Inst" else "")
+            for step, name, old, new in _CHANGE.findall(result.stdout)
+        ),
+        tuple(" ".join(_KEPT.findall(result.stdout)).split()),
+    )
+
+
 def parse_simulation(result: Result) -> Simulation:
     unknown = tuple(one or other for one, other in _UNKNOWN.findall(result.stderr))
     if unknown:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import Result, run
 
@@ -61,10 +62,35 @@ def ask(
     That module's answer(request, sources) is called, and is expected to reply(). The first part
     is None when no whole reply came back; the Result then tells why.
     """
-    *_others, entry = sources
-    program = _BOOTSTRAP % (json.dumps(dict(sources)), entry, json.dumps(request))
-    result = run([*argv, "-B", "-"], timeout, stdin=program, env=env)
+    result = run([*argv, "-B", "-"], timeout, stdin=_program(sources, request), env=env)
     return _parse(result.stdout), result
+
+
+def detach(
+    argv: Sequence[str], title: str, sources: Sources, request: Mapping[str, Any], log: IO[str]
+) -> int:
+    """As `ask`, but nobody waits: the process id. It outlives the caller, and writes to log.
+
+    title: what a list of processes shows after the interpreter.
+    """
+    # It outlives this module, which AnsibleModule's own way of running does not allow.
+    process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
+        [*argv, "-B", "-", title],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        start_new_session=True,
+        text=True,
+    )
+    with process.stdin or log as stream:
+        stream.write(_program(sources, request))
+    return process.pid
+
+
+def _program(sources: Sources, request: Mapping[str, Any]) -> str:
+    *_others, entry = sources
+    return _BOOTSTRAP % (json.dumps(dict(sources)), entry, json.dumps(request))
 
 
 def reply(answer: Mapping[str, Any]) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import address, on_node, playbook
+from lab import NODES, address, on_node, playbook
 
+FIRST, OTHER = NODES
 TUNE = "/ai/models/my tune"
+SHAPE = ("architecture", "kind", "dtype", "context", "moe", "vision")
 HUB = "/ai/cache/huggingface/hub"
 
 
@@ -34,7 +36,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
         name: (row["status"], row["nodes"], row["format"], row["fits"], row["recipes"])
         for name, row in rows.items()
     }
-    both = ["spark1", "spark2"]
+    both = list(NODES)
     assert told == {
         "dgxspark/tiny-qwen3": (
             *("ready", both, "safetensors", "solo"),
@@ -42,48 +44,66 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
         ),
         "dgxspark/tiny-qwen3-deep": ("ready", both, "safetensors", "solo", ["lab-tiny-2"]),
         "lab/half": ("not whole", [], "safetensors", "unknown", []),
-        "lab/only-here": ("needs setup", ["spark2"], "safetensors", "solo", []),
+        "lab/embedding": ("needs setup", both, "safetensors", "solo", []),
+        "lab/llama": ("needs setup", both, "safetensors", "solo", []),
+        "lab/moe": ("needs setup", [OTHER], "safetensors", "solo", []),
         "lab/sharded": ("needs setup", both, "safetensors", "solo", []),
-        "/ai/models/gguf": ("needs setup", ["spark1"], "gguf", rows["/ai/models/gguf"]["fits"], []),
-        TUNE: ("needs setup", ["spark1"], "safetensors", "solo", []),
+        "/ai/models/gguf": ("needs setup", [FIRST], "gguf", rows["/ai/models/gguf"]["fits"], []),
+        TUNE: ("needs setup", [FIRST], "safetensors", "solo", []),
     }
+    shapes = {
+        name: tuple(rows[name]["shape"][key] for key in SHAPE)
+        for name in ("dgxspark/tiny-qwen3", "lab/embedding", "lab/llama", "lab/moe", TUNE)
+    }
+    qwen = ("Qwen3ForCausalLM", "text", "fp32", 512, False, False)
+    assert shapes == {
+        "dgxspark/tiny-qwen3": qwen,
+        TUNE: qwen,
+        "lab/embedding": ("XLMRobertaModel", "embedding", "fp32", 514, False, False),
+        "lab/llama": ("LlamaForCausalLM", "text", "bf16", 1024, False, False),
+        "lab/moe": ("Qwen3MoeForCausalLM", "text", "bf16", 2048, True, False),
+    }
+    for name, row in rows.items():
+        assert row["missing_on"] == [node for node in NODES if node not in row["nodes"]]
+        assert row["serving"] == []
+        if row["kind"] == "hub" and row["nodes"]:
+            folder = "models--" + name.replace("/", "--")
+            sizes = on_node(row["nodes"][0], f"stat -c %s {HUB}/{folder}/blobs/*").split()
+            assert row["size"] == sum(map(int, sizes))
+            assert row["same_revision"] is True
     assert rows["/ai/models/gguf"]["quants"] == ["Q4_K_M", "Q8_0"]
-    assert rows[TUNE]["shape"]["architecture"] == "Qwen3ForCausalLM"
-    assert rows["lab/sharded"]["same_revision"] is True
-    assert rows["lab/half"]["on"]["spark1"]["problems"] == [
+    assert rows["lab/half"]["on"][FIRST]["problems"] == [
         "1 of 2 shards are missing: model-00002-of-00002.safetensors",
         "1 of its files have not been downloaded to the end",
     ]
 
 
 def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
-    status, said = playbook("model_sync", "-e", "model=lab/only-here", "--check")
+    status, said = playbook("model_sync", "-e", "model=lab/moe", "--check")
     assert status == 0, said
-    assert "models--lab--only-here" not in on_node("spark1", f"ls {HUB}")
+    assert "models--lab--moe" not in on_node(FIRST, f"ls {HUB}")
     for changed in ("changed=1", "changed=0"):
-        status, said = playbook("model_sync", "-e", "model=lab/only-here")
+        status, said = playbook("model_sync", "-e", "model=lab/moe")
         assert status == 0, said
         assert changed in said
-    folder = "models--lab--only-here"
-    assert tree("spark1", folder) == tree("spark2", folder)
-    assert on_node("spark1", f"stat -c %U {HUB}/{folder}").strip() == "spark"
-    assert "rsync" not in on_node("spark2", "ps -eo comm")
-    assert menu(tmp_path)["lab/only-here"]["nodes"] == ["spark1", "spark2"]
+    folder = "models--lab--moe"
+    assert tree(FIRST, folder) == tree(OTHER, folder)
+    assert on_node(FIRST, f"stat -c %U {HUB}/{folder}").strip() == "spark"
+    assert "rsync" not in on_node(OTHER, "ps -eo comm")
+    assert menu(tmp_path)["lab/moe"]["nodes"] == list(NODES)
 
 
 def test_a_damaged_source_is_found_and_nothing_is_called_done(tmp_path: Path) -> None:
-    blob = on_node(
-        "spark2", f"readlink -f {HUB}/models--lab--sharded/snapshots/*/*00002-of*"
-    ).strip()
-    on_node("spark1", f"rm -r {HUB}/models--lab--sharded")
-    on_node("spark2", f"cp {blob} /ai/kept; tr m n </ai/kept >{blob}")
+    blob = on_node(OTHER, f"readlink -f {HUB}/models--lab--sharded/snapshots/*/*00002-of*").strip()
+    on_node(FIRST, f"rm -r {HUB}/models--lab--sharded")
+    on_node(OTHER, f"cp {blob} /ai/kept; tr m n </ai/kept >{blob}")
     try:
         status, said = playbook("model_sync", "-e", "model=lab/sharded")
     finally:
-        on_node("spark2", f"cat /ai/kept >{blob}; rm /ai/kept")
+        on_node(OTHER, f"cat /ai/kept >{blob}; rm /ai/kept")
     assert status != 0
     assert "arrived damaged, or is damaged at its source" in said
-    assert menu(tmp_path)["lab/sharded"]["nodes"] == ["spark2"]
+    assert menu(tmp_path)["lab/sharded"]["nodes"] == [OTHER]
     status, said = playbook("model_sync", "-e", "model=lab/sharded")
     assert status == 0, said
 
@@ -101,11 +121,11 @@ def test_a_model_without_recipe_is_set_up_launched_and_answers(recipes: Path) ->
     assert list(recipes.iterdir()) == []
     status, said = playbook("model_setup", "-e", paths, "-e", json.dumps({"confirm": TUNE}))
     assert status == 0, said
-    status, said = playbook("launch", "-e", paths, "-e", "recipe=my-tune", "--limit", "spark1")
+    status, said = playbook("launch", "-e", paths, "-e", "recipe=my-tune", "--limit", FIRST)
     assert status == 0, said
     body = {"model": "my-tune", "prompt": "two sparks", "max_tokens": 2}
     request = urllib.request.Request(
-        f"http://{address('spark1')}:8000/v1/completions",
+        f"http://{address(FIRST)}:8000/v1/completions",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
@@ -129,9 +149,9 @@ def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
     assert status != 0
     assert "Nothing is removed yet" in said
     assert (recipes / "my-tune.yaml").exists()
-    before = on_node("spark1", "find /ai -path '/ai/models/my tune*' -prune -o -print | sort")
+    before = on_node(FIRST, "find /ai -path '/ai/models/my tune*' -prune -o -print | sort")
     status, said = playbook("model_delete", *confirmed)
     assert status == 0, said
-    assert on_node("spark1", "find /ai | sort") == before
+    assert on_node(FIRST, "find /ai | sort") == before
     assert list(recipes.iterdir()) == []
     assert TUNE not in menu(tmp_path)

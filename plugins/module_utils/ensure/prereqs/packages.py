@@ -113,10 +113,11 @@ def _age(path: str) -> float | None:
 
 
 def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
-    return [_lock(seen), _whole(seen), _packages(seen, wanted), _unsupported(seen)]
+    return [judge_lock(seen), judge_whole(seen), _packages(seen, wanted), _unsupported(seen)]
 
 
-def _lock(seen: Seen) -> Judged:
+def judge_lock(seen: Seen) -> Judged:
+    """Whether somebody is at work with dpkg."""
     finding = Finding("dpkg_lock", OK, "nobody is at work with dpkg", "nobody is")
     if isinstance(seen.lock, str):
         return Judged(replace(finding, status=SKIPPED, actual="not assessed: %s" % seen.lock))
@@ -133,7 +134,8 @@ def _lock(seen: Seen) -> Judged:
     )
 
 
-def _whole(seen: Seen) -> Judged:
+def judge_whole(seen: Seen) -> Judged:
+    """Whether an installation or an update was begun and not finished."""
     finding = Finding("dpkg_whole", OK, "every package is wholly installed, or not at all", "so")
     if isinstance(seen.lock, Holder):
         reason = "not assessed: dpkg is at work, see dpkg_lock"

@@ -44,10 +44,18 @@ class Run:
         self.callback = CallbackModule(display=self.screen)
 
     def tell(
-        self, event: str, node: str, result: dict[str, Any], action: str = ENSURE_PTXAS
+        self,
+        event: str,
+        node: str,
+        result: dict[str, Any],
+        action: str = ENSURE_PTXAS,
+        reported_in: str = "",
     ) -> None:
         host = SimpleNamespace(get_name=lambda: node)
-        task = SimpleNamespace(action=action.rpartition(".")[2], resolved_action=action)
+        variables = {"dgxspark_report_in": reported_in} if reported_in else {}
+        task = SimpleNamespace(
+            action=action.rpartition(".")[2], resolved_action=action, vars=variables
+        )
         told = SimpleNamespace(host=host, task=task, result=result)
         getattr(self.callback, f"v2_runner_on_{event}")(told)
 
@@ -243,6 +251,18 @@ def test_findings_of_other_actions_of_ours_are_told_too() -> None:
     run.tell("ok", "spark1", {"containers": []}, "dgxspark.suite.workload_info")
     run.tell("ok", "spark1", {"findings": []}, "example.other.module")
     assert [words for _colour, words in run.table()] == [["node", "parity"], ["spark1", "blocked"]]
+
+
+def test_a_task_that_looks_twice_is_told_once() -> None:
+    for check_mode, cell in ((True, "drift"), (False, "fixed")):
+        run = Run()
+        run.callback.check_mode = check_mode
+        run.tell("ok", "spark1", envelope(finding("blocked")), reported_in="never")
+        run.tell("ok", "spark1", envelope(finding("drift")), reported_in="check")
+        if not check_mode:
+            run.tell("ok", "spark1", envelope(finding("fixed")), reported_in="ran")
+            run.tell("skipped", "spark1", {}, reported_in="ran")
+        assert [words for _colour, words in run.table()[1:]] == [["spark1", cell]]
 
 
 def test_nodes_that_drift_alike_share_a_paragraph() -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     MISSING,
+    STAGE,
     Found,
     Model,
     held_locks,
@@ -139,6 +141,16 @@ def test_a_locked_blob_is_being_downloaded_however_long_it_is_silent(hub: t.Any)
     assert not only(look(hub)).downloading
 
 
+def test_a_model_that_a_run_of_ours_brings_is_being_downloaded(hub: t.Any) -> None:
+    hub.add("org/slow", {"config.json": CONFIG})
+    stage = hub.folder("org/slow") / STAGE
+    stage.mkdir()
+    (stage / ("f" * 64)).write_bytes(b"x")
+    with locked(str(hub.folder("org/slow")), 0):
+        assert only(look(hub)).downloading
+    assert not only(look(hub)).downloading
+
+
 def test_the_locks_of_the_system_are_read(tmp_path: Path) -> None:
     (tmp_path / "locks").write_text(
         "1: FLOCK  ADVISORY  WRITE 1234 fe:00:77 0 EOF\n"
@@ -146,11 +158,10 @@ def test_the_locks_of_the_system_are_read(tmp_path: Path) -> None:
         "2: OFDLCK ADVISORY  READ -1 00:89:5 0 EOF\nnonsense\n3: FLOCK x:y:z\n"
     )
     assert held_locks(str(tmp_path)) == {
-        (os.makedev(0xFE, 0), 77),
-        (os.makedev(0, 0x1B), 5),
-        (os.makedev(0, 0x89), 5),
+        (os.makedev(0xFE, 0), 77): 1234,
+        (os.makedev(0, 0x89), 5): -1,
     }
-    assert held_locks(str(tmp_path / "nowhere")) == set()
+    assert held_locks(str(tmp_path / "nowhere")) == {}
 
 
 def break_a_link(folder: Path) -> None:

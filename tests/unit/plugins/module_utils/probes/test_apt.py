@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
+    Change,
     Simulation,
+    Upgrade,
     parse_simulation,
+    parse_upgrade,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
     EXITED,
@@ -48,3 +51,19 @@ def test_no_answer_is_a_problem() -> None:
     assert "held broken" in parse_simulation(answer(100, "", "E: held broken packages\n")).problem
     late = Result(("apt-get",), TIMED_OUT, None, "did not end within 1 s")
     assert parse_simulation(late).problem == "did not end within 1 s"
+
+
+def test_what_a_full_upgrade_would_come_to() -> None:
+    kept = "The following packages have been kept back:\n  held other\n"
+    phased = "The following upgrades have been deferred due to phasing:\n  phased\n1 upgraded\n"
+    assert parse_upgrade(answer(0, INSTALLS + kept + phased)) == Upgrade(
+        (
+            Change("libc6", "2.36-9", "2.36-10"),
+            Change("systemd-timesyncd", "252.39", ""),
+            Change("libjq1", "", "1.6-2.1"),
+            Change("jq", "", "1.6-2.1"),
+        ),
+        ("held", "other", "phased"),
+    )
+    assert parse_upgrade(answer(0, INSTALLS)).removals == ("systemd-timesyncd",)
+    assert "held broken" in parse_upgrade(answer(100, "", "E: held broken packages\n")).problem

@@ -1,0 +1,161 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Downloads from a hub of our own, which another node serves: what comes, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import NODES, address, ended, mark, on_node, playbook, playbook_begun, run, touched
+
+FIRST, OTHER = NODES
+HUB = "/ai/cache/huggingface/hub"
+LARGE = f"{HUB}/models--lab--large"
+TOKEN = "hf_only_for_this_test"
+
+
+def control(**how: Any) -> None:
+    """How the hub behaves from now on; see tests/lab/hub.py."""
+    on_node(OTHER, f"echo '{json.dumps(how)}' >/opt/lab-hub/control.json")
+
+
+def options(**more: Any) -> tuple[str, str]:
+    given = {
+        "model": "lab/large",
+        "dgxspark_hub_endpoint": f"http://{address(OTHER)}:8900",
+        "dgxspark_download_python": "/opt/lab-hub-env/bin/python",
+        **more,
+    }
+    return "-e", json.dumps(given)
+
+
+@pytest.fixture(autouse=True)
+def nothing_there() -> Iterator[None]:
+    control()
+    yield
+    control()
+    for node in NODES:
+        on_node(node, f"rm -rf {LARGE}; ! mountpoint -q /ai/try || umount /ai/try; rm -rf /ai/try")
+
+
+def test_check_tells_what_would_come_and_writes_nothing() -> None:
+    mark(FIRST)
+    mark(OTHER)
+    status, said = playbook("model_download", *options(), "--check")
+    assert status == 0, said
+    assert "24.00 MB to be fetched" in said
+    assert said.count("changed=1") == 2
+    for node in NODES:
+        assert touched(node) == []
+
+
+def test_a_killed_download_is_told_another_is_refused_and_the_next_goes_on() -> None:
+    control(rate=600_000)
+    first = playbook_begun("model_download", *options())
+    try:
+        # Until something has arrived.
+        script = f"until find {LARGE} -size +2M 2>/dev/null | grep -q .; do sleep 0.2; done"
+        on_node(FIRST, f"timeout 120 sh -c '{script}'")
+        status, said = playbook("model_download", *options(), "--limit", FIRST)
+        assert status != 0
+        assert "works on it already: another run of ours" in said
+    finally:
+        on_node(FIRST, "kill -9 $(pgrep -f '[d]gxspark-download:') || true")
+        status, said = ended(first)
+    assert status != 0
+    assert "fetching: " in said
+    assert "the download has ended without a word. Run again; what has arrived is kept" in said
+    # Of what was cut off nothing is on a menu.
+    assert on_node(FIRST, f"ls -A {LARGE}").split() == [".dgxspark-sync"]
+    control()
+    status, said = playbook("model_download", *options())
+    assert status == 0, said
+    assert "of it by an earlier run" in said
+    trees = [on_node(node, f"cd {LARGE} && find . -type f | xargs sha256sum") for node in NODES]
+    assert sorted(trees[0].splitlines()) == sorted(trees[1].splitlines())
+    assert on_node(FIRST, f"stat -c %U {LARGE}/blobs/*").split() == ["spark"] * 3
+    status, said = playbook("model_download", *options())
+    assert status == 0, said
+    assert said.count("changed=0") == 2
+
+
+def test_what_arrives_damaged_is_found_and_fetched_anew() -> None:
+    control(damaged=["model.safetensors"])
+    status, said = playbook("model_download", *options(), "--limit", FIRST)
+    assert status != 0
+    assert "model.safetensors arrived damaged" in said
+    assert on_node(FIRST, f"ls -A {LARGE}").split() == [".dgxspark-sync"]
+    control()
+    status, said = playbook("model_download", *options(), "--limit", FIRST)
+    assert status == 0, said
+
+
+def test_a_gated_model_comes_with_a_token_from_a_vault_that_is_shown_nowhere(
+    tmp_path: Path,
+) -> None:
+    control(gated=["lab/large"], token=TOKEN)
+    status, said = playbook("model_download", *options(), "--limit", FIRST)
+    assert status != 0
+    assert "lab/large is gated: ask for access on http://" in said
+    wrong = options(dgxspark_hf_token=TOKEN + "x")
+    status, said = playbook("model_download", *wrong, "--limit", FIRST)
+    assert status != 0
+    assert "does not accept the token in dgxspark_hf_token" in said
+    (tmp_path / "password").write_text("p")
+    (tmp_path / "secrets.yml").write_text(f"dgxspark_hf_token: {TOKEN}\n")
+    vault = ("--vault-password-file", str(tmp_path / "password"))
+    sealed = run("ansible-vault", "encrypt", *vault, str(tmp_path / "secrets.yml"))
+    assert sealed.returncode == 0, sealed.stderr
+    secrets = ("-e", f"@{tmp_path}/secrets.yml", *vault)
+    control(gated=["lab/large"], token=TOKEN, rate=6_000_000)
+    begun = playbook_begun("model_download", *options(), *secrets, "--limit", FIRST, "-vvv")
+    script = "until pgrep -f '^/opt/lab-hub-env/bin/python -B -$' >/dev/null; do sleep 0.1; done"
+    on_node(FIRST, f'timeout 120 sh -c "{script}"')
+    # The engine's own command line has it for the moment: it is asked for by its two halves.
+    half = len(TOKEN) // 2
+    looked = f"t={TOKEN[:half]}; t=$t{TOKEN[half:]}; grep -lsa $t /proc/[0-9]*/cmdline"
+    looked += " /proc/[0-9]*/environ || true; grep -rlsa $t /tmp /var/log /ai /home /root || true"
+    assert on_node(FIRST, looked) == ""
+    status, said = ended(begun)
+    assert status == 0, said
+    assert TOKEN not in said
+    assert on_node(FIRST, looked) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "lab/none"}, "has no model lab/none that may be seen without a token"),
+        ({"revision": "v9"}, "has no revision v9"),
+        ({"dgxspark_hub_endpoint": "http://127.0.0.1:9"}, "is not reached from this node"),
+        ({"dgxspark_download_python": "/usr/bin/python3"}, "has no huggingface_hub"),
+        ({"dgxspark_download_node": "spark99"}, "is spark99, which is none of"),
+    ],
+)
+def test_refusals_name_the_way_out(given: dict[str, Any], told: str) -> None:
+    status, said = playbook("model_download", *options(**given))
+    assert status != 0
+    assert told in said
+    assert on_node(FIRST, f"ls {HUB}") == on_node(FIRST, f"ls -I '*large' {HUB}")
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("size=8m", "bytes are needed"), ("ro,size=64m", "its file system is read-only")],
+)
+def test_a_cache_without_room_or_that_cannot_be_written_is_told_before_anything_is_fetched(
+    node: str, how: str, told: str
+) -> None:
+    for one in NODES:
+        on_node(one, "install -d -o spark -g spark /ai/try")
+    on_node(node, f"mount -t tmpfs -o {how},uid=$(id -u spark) lab /ai/try")
+    status, said = playbook("model_download", *options(dgxspark_hf_home="/ai/try"))
+    assert status != 0
+    assert told in said
+    for one in NODES:
+        assert on_node(one, "find /ai/try -type f") == ""

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which firmware updates wait, by what fwupdmgr has on the node already. Nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
+    EXITED,
+    Result,
+    run,
+)
+
+# `fwupdmgr get-updates` ends so where there is nothing to do.
+_NOTHING = 2
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """waiting: device, its version, and the newest; problem: why that cannot be told."""
+
+    waiting: tuple[tuple[str, str, str], ...] = ()
+    problem: str = ""
+
+
+def ask_fwupd(fwupdmgr: str, timeout: float) -> Firmware:
+    if not fwupdmgr:
+        return Firmware(problem="there is no fwupdmgr")
+    asked = ("get-updates", "--json", "--no-metadata-check", "--no-unreported-check")
+    return parse_updates(run([fwupdmgr, *asked], timeout))
+
+
+def parse_updates(result: Result) -> Firmware:
+    if result.outcome == EXITED and result.code == _NOTHING:
+        return Firmware()
+    if not result.ok:
+        return Firmware(problem="fwupdmgr: %s" % result.describe())
+    try:
+        devices = json.loads(result.stdout)["Devices"]
+        waiting = [
+            (str(one["Name"]), str(one.get("Version", "")), str(one["Releases"][0]["Version"]))
+            for one in devices
+            if one.get("Releases")
+        ]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return Firmware(problem="fwupdmgr: its answer cannot be read")
+    return Firmware(tuple(waiting))

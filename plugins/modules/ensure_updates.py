@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a node's packages up to date by the official path."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ensure_updates
+short_description: Bring a node's packages up to date by the official path
+version_added: 0.1.0
+description:
+  - Tells what C(apt-get dist-upgrade) would do, and does that, all of it, as a unit of systemd, so
+    that no update is torn by a lost connection. C(apt-get upgrade), which takes a part of what
+    belongs together, is never used.
+  - It is not done while an earlier one is torn or at work, where it would remove packages that
+    nobody allowed it to, bring packages that a GB10 cannot use, or have a kernel boot of which a
+    trap is known.
+  - In check mode apt's lists are read as they lie on the node, and it is told how old they are; a
+    run fetches new ones first.
+  - It never reboots, and tells whether that is needed. Firmware updates that wait are told and left
+    to a person.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+  - dgxspark.suite.ensure
+attributes:
+  check_mode:
+    support: full
+    details: By the lists that are there; a run may find newer ones.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  allow_removals:
+    description: Let the upgrade remove packages. They are named in RV(changes) before.
+    type: bool
+    default: false
+  refresh:
+    description: Fetch apt's lists first, outside of check mode.
+    type: bool
+    default: true
+  apply:
+    description: Make the upgrade. With V(false) a run only fetches the lists, and tells.
+    type: bool
+    default: true
+  seconds:
+    description: How long the upgrade may take; then it goes on, and the module does not wait.
+    type: int
+    default: 7200
+"""
+
+EXAMPLES = r"""
+- name: What would come
+  dgxspark.suite.ensure_updates:
+  check_mode: true
+
+- name: Update
+  dgxspark.suite.ensure_updates:
+  register: updated
+"""
+
+RETURN = r"""
+spec:
+  description: What was ensured, for the drift report.
+  returned: always
+  type: str
+  sample: updates
+findings:
+  description: What each check saw; see docs/contracts/ensure.md.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: packages_current
+      status: drift
+      severity: warning
+      expected: all packages as new as their sources have them, by lists 0.2 days old
+      actual: "1 packages: docker-ce 29.1.3 -> 29.2.1"
+      fix: apt-get dist-upgrade, as a unit of systemd
+      hint: ""
+paths:
+  description: Always empty.
+  returned: always
+  type: dict
+  sample: {}
+parity:
+  description: What must be the same on all nodes, by name.
+  returned: always
+  type: dict
+  sample: {kernel_to_boot: 6.17.0-1032-nvidia}
+seconds:
+  description: Always empty.
+  returned: always
+  type: dict
+  sample: {}
+diff:
+  description: The versions of the packages, before and after.
+  returned: always
+  type: dict
+changes:
+  description: What is to be updated yet, installed for it or removed; after a run what is left.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {name: docker-ce, old: 29.1.3, new: 29.2.1}
+kept_back:
+  description: Packages that stay as they are although newer ones are there.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+lists_days:
+  description: How old apt's lists are; null where that cannot be told.
+  returned: always
+  type: float
+  sample: 0.2
+kernel:
+  description: Release of the running kernel.
+  returned: always
+  type: str
+  sample: 6.17.0-1014-nvidia
+next_kernel:
+  description: Release of the kernel that boots next, once the changes are made.
+  returned: always
+  type: str
+  sample: 6.17.0-1032-nvidia
+firmware:
+  description: Firmware updates that wait.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+reboot_needed:
+  description: Whether the node has to be rebooted, now or once the changes are made.
+  returned: always
+  type: bool
+  sample: true
+reboot_reasons:
+  description: Why.
+  returned: always
+  type: list
+  elements: str
+  sample: [kernel 6.17.0-1014-nvidia runs, 6.17.0-1032-nvidia is newer]
+"""
+
+from functools import partial
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import updates
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "allow_removals": {"type": "bool", "default": False},
+            "refresh": {"type": "bool", "default": True},
+            "apply": {"type": "bool", "default": True},
+            "seconds": {"type": "int", "default": 7200},
+            **ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        exempt = Exemptions.given(given["skip"], given["accepted"])
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    wanted = updates.Wanted(given["allow_removals"], given["seconds"], exempt.checks)
+    if given["refresh"] and not module.check_mode:
+        problem = updates.refresh()
+        if problem:
+            module.fail_json(
+                msg="apt's lists cannot be fetched: %s. See that its sources can be reached"
+                " (`apt-get update`); refresh=false updates by the lists that are there" % problem
+            )
+    module.check_mode = module.check_mode or not given["apply"]
+    ensure(module, "updates", updates.observe, partial(updates.plan, wanted=wanted))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module with a real huggingface_hub, against a hub of our own on the loopback."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download
+from ansible_collections.dgxspark.suite.plugins.modules import model_download
+
+pytest.importorskip("huggingface_hub")
+
+RunModule = t.Callable[..., dict[str, t.Any]]
+NAME = "org/one"
+WEIGHTS = bytes(range(256)) * 2000
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "sub/notes.txt": b"{}"}
+TOKEN = "hf_0123456789"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> t.Iterator[t.Any]:
+    """A hub with one model; `control` sets how it behaves."""
+    path = Path(__file__).resolve().parents[3] / "lab" / "hub.py"
+    spec = importlib.util.spec_from_file_location("lab_hub", path)
+    assert spec
+    assert spec.loader
+    lab_hub = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lab_hub)
+    folder = tmp_path / "served"
+    for name, data in FILES.items():
+        (folder / NAME / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / NAME / name).write_bytes(data)
+    server = lab_hub.Hub(("127.0.0.1", 0), folder)
+    server.endpoint = f"http://127.0.0.1:{server.server_port}"
+    server.set = lambda **control: (folder / "control.json").write_text(json.dumps(control))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    for one in (server, server.cdn):
+        one.shutdown()
+        one.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (*download.PASSED, *map(str.lower, download.PASSED)):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home" / "hub").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str], home: Path, hub: t.Any) -> RunModule:
+    def run(**arguments: t.Any) -> dict[str, t.Any]:
+        given = {"hf_home": str(home), "name": NAME, "endpoint": hub.endpoint, **arguments}
+        given.setdefault("python", sys.executable)
+        with patch_module_args(given), pytest.raises(SystemExit):
+            model_download.main()
+        result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+def follow(run_module: RunModule, begun: dict[str, t.Any]) -> dict[str, t.Any]:
+    assert begun.get("id"), begun
+    while True:
+        seen = run_module(id=begun["id"])
+        if seen.get("failed") or seen["phase"] == "done":
+            return seen
+        time.sleep(0.1)
+
+
+def stage(home: Path) -> Path:
+    return home / "hub" / "models--org--one" / cache.STAGE
+
+
+def sha256(home: Path) -> Path:
+    manifest = json.loads((home / "manifest.json").read_text())
+    return stage(home) / next(
+        one["blob"] for one in manifest["entries"] if one["path"] == "model.safetensors"
+    )
+
+
+def test_check_then_download_then_nothing(run_module: RunModule, home: Path) -> None:
+    checked = run_module(_ansible_check_mode=True)
+    assert (checked["changed"], checked["files"], checked["total"]) == (True, 2, 512002)
+    assert list((home / "hub").iterdir()) == []
+    begun = run_module()
+    assert (begun["changed"], begun["bytes"], begun["resumed"]) == (True, 512002, 0)
+    ended = follow(run_module, begun)
+    assert (ended["changed"], ended["problems"]) == (True, [])
+    (model,) = cache.scan(str(home / "hub"), []).models
+    assert model.current is not None
+    assert (model.current.revision, model.current.refs) == (begun["revision"], ("main",))
+    assert model.current.complete
+    for name, data in FILES.items():
+        assert Path(model.current.path, name).read_bytes() == data
+    assert {path.name for path in Path(model.path).iterdir()} == {"blobs", "refs", "snapshots"}
+    again = run_module()
+    assert (again["changed"], again["files"], again["problems"]) == (False, 0, [])
+
+
+def test_what_was_cut_off_goes_on_within_the_file(
+    run_module: RunModule, home: Path, hub: t.Any
+) -> None:
+    manifest = run_module(_ansible_check_mode=True)["manifest"]
+    (home / "manifest.json").write_text(json.dumps(manifest))
+    stage(home).mkdir(parents=True)
+    sha256(home).write_bytes(WEIGHTS[:200_000])
+    hub.set(token=TOKEN)
+    begun = run_module(token=TOKEN)
+    assert begun["resumed"] == 200_000
+    assert follow(run_module, begun)["problems"] == []
+    asked = [one[2:] for one in hub.cdn.seen if one[0] == "GET"]
+    # Another host, which has no business with the token.
+    assert asked == [("bytes=200000-", "")]
+
+
+def test_what_arrives_damaged_is_not_put_in_place(
+    run_module: RunModule, home: Path, hub: t.Any
+) -> None:
+    hub.set(damaged=["model.safetensors"])
+    ended = follow(run_module, run_module())
+    assert ended["failed"] is True
+    assert "model.safetensors arrived damaged" in ended["msg"]
+    (model,) = cache.scan(str(home / "hub"), []).models
+    assert model.revisions == ()
+    hub.set()
+    assert follow(run_module, run_module())["problems"] == []
+
+
+def test_verify_finds_what_has_gone_bad_on_the_disk(run_module: RunModule, home: Path) -> None:
+    follow(run_module, run_module())
+    blob = next((home / "hub").glob("*/snapshots/*/model.safetensors")).resolve()
+    blob.write_bytes(b"x" + WEIGHTS[1:])
+    assert run_module()["changed"] is False
+    begun = run_module(verify=True)
+    assert begun["files"] == 1
+    assert follow(run_module, begun)["problems"] == []
+    assert blob.read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("control", "arguments", "told"),
+    [
+        ({}, {"name": "org/none"}, "no model org/none that may be seen without a token"),
+        ({"private": [NAME]}, {}, "no model org/one that may be seen without a token"),
+        ({"token": TOKEN}, {"name": "org/none", "token": TOKEN}, "that this token may see"),
+        ({"gated": [NAME]}, {}, "org/one is gated: ask for access on http://127.0.0.1"),
+        ({"token": "hf_other"}, {"token": TOKEN}, "does not accept the token"),
+        ({}, {"revision": "v9"}, "has no revision v9"),
+        ({}, {"endpoint": "http://127.0.0.1:9"}, "is not reached from this node (ConnectError"),
+        ({}, {"endpoint": "127.0.0.1"}, "the hub's address is '127.0.0.1'"),
+        ({}, {"quant": "Q4_K_M"}, "has no quantisation Q4_K_M; it has: none"),
+        ({}, {"files": ["*.onnx"]}, "none of the 3 files of org/one is wanted"),
+        ({}, {"name": "org/../one"}, "is no repository of the hub"),
+        ({}, {"python": "/nowhere/python"}, "/nowhere/python is no program. `site.yml"),
+        ({}, {"python": None, "paths_file": "/nowhere/env"}, "/nowhere/env has no PY_BIN"),
+    ],
+)
+def test_refusals_say_what_to_do(
+    run_module: RunModule,
+    home: Path,
+    hub: t.Any,
+    control: dict[str, t.Any],
+    arguments: dict[str, t.Any],
+    told: str,
+) -> None:
+    hub.set(**control)
+    result = run_module(**arguments)
+    assert result["failed"] is True
+    assert told in result["msg"]
+    assert TOKEN not in json.dumps(result)
+    assert list((home / "hub").iterdir()) == []
+
+
+def test_a_python_without_the_library_is_told(run_module: RunModule, tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    result = run_module(python=str(bare))
+    assert "has no huggingface_hub" in result["msg"]
+    assert "dgxspark_download_python" in result["msg"]
+
+
+def test_parts_of_a_model_are_what_was_asked_for(run_module: RunModule, home: Path) -> None:
+    begun = run_module(files=["*.json", "sub/"], exclude=["*.txt"])
+    assert (begun["files"], begun["total"]) == (1, 2)
+    assert follow(run_module, begun)["problems"] != []
+    begun = run_module()
+    assert begun["files"] == 1
+    assert follow(run_module, begun)["problems"] == []
+
+
+def test_too_little_room_is_told_before_anything_is_fetched(
+    run_module: RunModule, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = os.statvfs_result((4096, 4096, 100, 100, 100, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: answer)
+    result = run_module()
+    assert "512002 bytes are needed, 409600 are free" in result["msg"]
+    assert list((home / "hub").iterdir()) == []
+
+
+def test_two_at_once(run_module: RunModule, home: Path) -> None:
+    folder = home / "hub" / "models--org--one"
+    folder.mkdir()
+    with locked(str(folder), 0):
+        result = run_module()
+    assert f"process {os.getpid()} works on it already" in result["msg"]
+
+
+def running(begun: dict[str, t.Any]) -> int:
+    path = Path(begun["id"], "pid")
+    return int(json.loads(path.read_text())["pid"])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def test_a_killed_download_is_told_and_leaves_no_process(run_module: RunModule, hub: t.Any) -> None:
+    hub.set(rate=100_000, token=TOKEN)
+    begun = run_module(token=TOKEN)
+    pid = running(begun)
+    seen = run_module(id=begun["id"])
+    assert seen["phase"] == "fetching"
+    children = []
+    while not children:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        children = [int(word) for word in text.split()]
+    for one in (pid, *children):
+        for file in ("cmdline", "environ"):
+            assert TOKEN.encode() not in Path(f"/proc/{one}/{file}").read_bytes()
+    os.kill(pid, signal.SIGKILL)
+    while any(map(is_alive, (pid, *children))):
+        time.sleep(0.05)
+    result = run_module(id=begun["id"])
+    assert "ended without a word. Run again" in result["msg"]
+    assert not Path(begun["id"]).exists()
+
+
+def test_a_download_that_nobody_asks_for_ends(run_module: RunModule, hub: t.Any) -> None:
+    hub.set(rate=100_000)
+    begun = run_module()
+    pid = running(begun)
+    os.utime(Path(begun["id"], "pid"), (1, 1))
+    while is_alive(pid):
+        time.sleep(0.05)
+    assert not Path(begun["id"]).exists()
+
+
+def test_what_is_asked_of_another_folder_is_refused(run_module: RunModule) -> None:
+    assert "is no folder of ours" in run_module(id="/etc")["msg"]
+
+
+def test_it_returns_what_it_documents(run_module: RunModule) -> None:
+    begun = run_module()
+    ended = follow(run_module, begun)
+    known = set(yaml.safe_load(model_download.RETURN))
+    assert (set(begun) | set(ended)) - {"changed", "invocation"} == known
