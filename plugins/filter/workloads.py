@@ -42,7 +42,7 @@ _value:
       head: spark1
       container: dgxspark-lab-tiny-solo-0
       nodes: [spark1]
-      image_facts: {spark1: {pins: {}}}
+      image_facts: {spark1: {}}
       state: running
       ranks:
         - rank: 0

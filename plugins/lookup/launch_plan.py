@@ -141,6 +141,14 @@ options:
     default: 3
     vars:
       - name: dgxspark_survive_starts
+  ray_auth:
+    description:
+      - Have Ray ask for a token, which is in a file of the nodes, where all images bring a Ray that
+        can, as far as O(image_facts) knows.
+    type: bool
+    default: true
+    vars:
+      - name: dgxspark_ray_auth
   volumes_allow:
     description:
       - Sources of volumes, each exactly as a recipe has it, that are mounted although they give the

@@ -50,7 +50,7 @@ def _workload(
         "head": group[0][0],
         "container": head["name"],
         "nodes": [node for node, _container in group],
-        "image_facts": {node: {"pins": _map(_label(one, "pins"))} for node, one in group},
+        "image_facts": {node: _map(_label(one, "image-facts")) for node, one in group},
         "state": _state(aside, running, expected),
         "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [

@@ -38,6 +38,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve impo
 
 SCHEMA = 1
 
+# The secret by which the nodes of a Ray cluster know each other, and where containers see it.
+RAY_TOKEN = "/var/lib/dgxspark/ray/token"
+_RAY_TOKEN_SEEN_AT = "/run/dgxspark/ray-token"
+# The first that asks for one.
+_RAY_WITH_TOKEN = (2, 52)
+
 _MIB = 1024 * 1024
 
 
@@ -51,6 +57,7 @@ class Settings:
     minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
     over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
     often an hour they start it. volumes_allow: sources of volumes that would be refused otherwise.
+    ray_auth: have Ray ask for a token where it can.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -67,6 +74,7 @@ class Settings:
     survive_port: int = 25010
     survive_starts: int = 3
     volumes_allow: t.Sequence[str] = ()
+    ray_auth: bool = True
 
 
 # Node name -> what the module image_preflight found in the image there; empty where not known.
@@ -81,11 +89,25 @@ def build_plan(
     mods, wrong = placed_mods(resolved.mods)
     _check(resolved, settings, wrong)
     workload = slug(resolved.recipe.name)
-    environment, warnings = _environment(resolved, settings, pins)
-    warnings += told
+    ray_auth, said = _ray_auth(resolved, settings, image_facts or {})
+    environment, warnings = _environment(resolved, settings, pins, ray_auth)
+    warnings += [*told, *said]
     head = resolved.ranks[0].node
     ranks = [
-        _rank(rank, resolved, settings, workload, environment, pins[rank.node.name], mods)
+        _rank(
+            rank,
+            resolved,
+            settings,
+            workload,
+            environment,
+            [
+                *(_read_only(one.source, one.target) for one in mods),
+                *volume_mounts(resolved.volumes),
+                *map(_read_only, sorted({*pins[rank.node.name].values()})),
+                *([_read_only(RAY_TOKEN, _RAY_TOKEN_SEEN_AT)] if ray_auth else []),
+            ],
+            mods,
+        )
         for rank in resolved.ranks
     ]
     plan: dict[str, t.Any] = {
@@ -113,10 +135,12 @@ def build_plan(
     plan["hash"] = plan_hash(plan)
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
-        if pins[rank["node"]]:
-            rank["labels"][f"{LABEL}pins"] = json.dumps(pins[rank["node"]], sort_keys=True)
+        used = {"pins": pins[rank["node"]], "ray": ray_auth}
+        if any(used.values()):
+            rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
+    plan["ray_token"] = RAY_TOKEN if ray_auth else ""
     plan["mods"] = [
         {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
     ]
@@ -152,6 +176,24 @@ def _image(
     if refused:
         _refuse(resolved, refused)
     return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in told.items()]
+
+
+def _ray_auth(
+    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
+) -> tuple[str, list[str]]:
+    """The version of Ray that asks for a token, empty where none does; what is to be said of it."""
+    if resolved.runtime != "vllm-ray" or not settings.ray_auth:
+        return "", []
+    found = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
+    versions = [tuple(map(int, re.findall(r"\d+", one)[:2])) for one in found]
+    if all(one >= _RAY_WITH_TOKEN for one in versions):
+        return found[0], []
+    if not all(found):
+        return "", []
+    return "", [
+        f"Ray {min(found)} of the image asks for no token: whoever reaches port "
+        f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
+    ]
 
 
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
@@ -269,7 +311,10 @@ class _Environment:
 
 
 def _environment(
-    resolved: ResolvedRecipe, settings: Settings, pins: t.Mapping[str, t.Mapping[str, str]]
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    pins: t.Mapping[str, t.Mapping[str, str]],
+    ray_auth: str,
 ) -> tuple[_Environment, list[str]]:
     """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
     ours = {
@@ -283,6 +328,11 @@ def _environment(
     if resolved.runtime == "vllm-ray":
         # Ray's own memory monitor kills workers on unified memory, where page cache counts as used.
         ours["RAY_memory_monitor_refresh_ms"] = "0"
+        # A worker that finds the head's port asks so often, every 2 s, for the head itself; after
+        # the default of 40 s it would give up on a head that is slow to start.
+        ours["RAY_NUM_REDIS_GET_RETRIES"] = str(max(20, settings.ray_wait_seconds // 2))
+    if ray_auth:
+        ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
     if resolved.mode == "cluster":
         for rank in resolved.ranks:
@@ -325,7 +375,7 @@ def _rank(
     settings: Settings,
     workload: str,
     environment: _Environment,
-    pins: t.Mapping[str, str],
+    mounts: t.Sequence[dict[str, t.Any]],
     mods: t.Sequence[PlacedMod],
 ) -> dict[str, t.Any]:
     name = f"dgxspark-{workload}-{rank.rank}"
@@ -340,12 +390,7 @@ def _rank(
         "argv": _argv(rank, resolved, settings, name, environment, mods),
         "server_argv": list(rank.argv),
         "env": environment.of(rank.node),
-        "mounts": [
-            *_mounts(resolved.model, settings),
-            *(_read_only(one.source, one.target) for one in mods),
-            *volume_mounts(resolved.volumes),
-            *map(_read_only, sorted({*pins.values()})),
-        ],
+        "mounts": [*_mounts(resolved.model, settings), *mounts],
         "labels": {
             f"{LABEL}owner": OWNER,
             f"{LABEL}rank": str(rank.rank),

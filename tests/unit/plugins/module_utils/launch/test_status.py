@@ -42,7 +42,8 @@ def seen(*nodes: list[Thing]) -> dict[str, Thing]:
 def test_the_ranks_of_two_nodes_are_one_workload() -> None:
     foreign = {**rank(0), "ours": False}
     # The head need not be the node that is named first.
-    pinned = rank(0, pins='{"TRITON_PTXAS_PATH": "/p"}')
+    told = {"image-facts": '{"pins": {"TRITON_PTXAS_PATH": "/p"}}'}
+    pinned = rank(0, **told)
     (found,) = workloads(seen([rank(1), foreign], [pinned]))
     ranks = found.pop("ranks")
     assert [(one["rank"], one["node"]) for one in ranks] == [(0, "spark2"), (1, "spark1")]
@@ -56,7 +57,7 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
         "head": "spark2",
         "container": "dgxspark-a-0",
         "nodes": ["spark2", "spark1"],
-        "image_facts": {"spark2": {"pins": {"TRITON_PTXAS_PATH": "/p"}}, "spark1": {"pins": {}}},
+        "image_facts": {"spark2": {"pins": {"TRITON_PTXAS_PATH": "/p"}}, "spark1": {}},
         "state": "running",
         "ray": [],
     }

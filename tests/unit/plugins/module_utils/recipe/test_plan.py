@@ -462,7 +462,8 @@ def test_a_pin_is_mounted_set_hashed_and_told_on_its_node_alone(nodes: Nodes) ->
     assert worker["env"]["TRITON_PTXAS_PATH"] == PIN
     mount = {"type": "bind", "source": PIN, "target": PIN, "read_only": True}
     assert (mount in head["mounts"], mount in worker["mounts"]) == (False, True)
-    assert worker["labels"]["dgxspark.suite/pins"] == json.dumps(LENT["pins"])
+    kept = json.loads(worker["labels"]["dgxspark.suite/image-facts"])
+    assert with_facts(nodes(2), {"spark2": kept})["hash"] == plan["hash"]
     assert "spark2: Triton fails; lent" in plan["warnings"]
     assert plan["hash"] != lab_tiny(nodes(2))["hash"]
     command = plan["docker_commands"][1]["command"]
@@ -491,3 +492,39 @@ def test_an_image_that_nothing_helps_is_refused_with_its_way_out_where_there_are
 def test_what_is_known_of_an_image_that_works_changes_nothing(nodes: Nodes) -> None:
     works = {"assembles": True, "pins": {}, "told": ""}
     assert with_facts(nodes(2), {"spark1": works, "spark2": {}}) == lab_tiny(nodes(2))
+
+
+RAY = {"assembles": True, "pins": {}, "told": "", "ray": "2.60.0"}
+
+
+def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> None:
+    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY})
+    assert plan["ray_token"] == "/var/lib/dgxspark/ray/token"
+    for rank in plan["ranks"]:
+        assert rank["env"]["RAY_AUTH_MODE"] == "token"
+        mount = rank["mounts"][-1]
+        assert (mount["source"], mount["read_only"]) == (plan["ray_token"], True)
+        assert rank["env"]["RAY_AUTH_TOKEN_PATH"] == mount["target"]
+        kept = json.loads(rank["labels"]["dgxspark.suite/image-facts"])
+        again = with_facts(nodes(2), {"spark1": kept, "spark2": kept})
+        assert again["hash"] == plan["hash"]
+    assert plan["warnings"] == lab_tiny(nodes(2))["warnings"]
+
+
+def test_a_ray_that_knows_no_token_is_told(nodes: Nodes) -> None:
+    old = {**RAY, "ray": "2.51.1"}
+    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": old})
+    assert (plan["ray_token"], plan["hash"]) == ("", lab_tiny(nodes(2))["hash"])
+    assert "Ray 2.51.1 of the image asks for no token" in plan["warnings"][-1]
+
+
+@pytest.mark.parametrize("facts", [{}, {"spark1": RAY}, {"spark1": RAY, "spark2": {"ray": ""}}])
+def test_no_token_where_it_is_not_known_that_ray_asks_for_it(
+    nodes: Nodes, facts: dict[str, t.Any]
+) -> None:
+    assert with_facts(nodes(2), facts) == lab_tiny(nodes(2))
+
+
+def test_rays_token_can_be_switched_off(nodes: Nodes) -> None:
+    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY}, ray_auth=False)
+    assert plan == lab_tiny(nodes(2))
