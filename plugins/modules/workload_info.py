@@ -43,6 +43,10 @@ options:
     description: How long such a completion may take, in seconds.
     type: int
     default: 30
+  interfaces:
+    description: Gather the same facts as M(dgxspark.suite.interface_facts) in passing.
+    type: bool
+    default: false
   state_dir:
     description: Folder in which a head keeps the lock of the cluster and the journal of its swaps.
     type: path
@@ -99,6 +103,10 @@ lock:
 swap:
   description: The last swap, as far as it came, empty where there was none or another node knows.
   returned: success
+  type: dict
+ansible_facts:
+  description: The interfaces of the node.
+  returned: when O(interfaces=true)
   type: dict
 answers:
   description: What servers said to a request, by the name of their container.
@@ -191,6 +199,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
+    addresses,
     containers,
     serving,
     sockets,
@@ -207,6 +216,7 @@ def main() -> None:
             "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
             "log_of": {"type": "str"},
             "ask": {"type": "bool", "default": False},
+            "interfaces": {"type": "bool", "default": False},
             "completion_timeout": {"type": "int", "default": 30},
             "state_dir": {"type": "path", "default": state.FOLDER},
         },
@@ -231,8 +241,13 @@ def main() -> None:
     except state.Broken as error:
         module.warn(str(error))
         held, swap = {}, {}
+    links = {}
+    if module.params["interfaces"]:
+        ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"]) or ""
+        links = {"ansible_facts": addresses.ask_facts(ip, 10)}
     module.exit_json(
         changed=False,
+        **links,
         image_id=image_id,
         image_facts=facts,
         lock=held,

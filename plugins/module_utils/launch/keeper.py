@@ -286,8 +286,9 @@ class Keeper:
         others = len(self.workload.members) - 1
         running = self._runs()
         if others:
-            self._listen()
-            self._gather(others, running)
+            deadline = time.monotonic() + ADOPT if running else None
+            self._listen(deadline)
+            self._gather(others, deadline)
         if verdict([self._runs(), *(line.running for line in self.lines)]) == "watch":
             self._to_all("watch")
             return
@@ -299,7 +300,7 @@ class Keeper:
         self._to_all("start")
         self._hear_from_all("started")
 
-    def _listen(self) -> None:
+    def _listen(self, deadline: float | None) -> None:
         own = self.workload.members[0]
         family = socket.AF_INET6 if ":" in own else socket.AF_INET
         while self.listener is None:
@@ -313,11 +314,12 @@ class Keeper:
                 # After a boot the fabric may come up late.
                 listener.close()
                 self._tell("waits for %s port %d: %s" % (own, self.workload.port, error.strerror))
+                if deadline and time.monotonic() > deadline:
+                    raise Down("port %d was not free" % self.workload.port) from error
                 time.sleep(PAUSE)
 
-    def _gather(self, others: int, running: bool) -> None:
+    def _gather(self, others: int, deadline: float | None) -> None:
         """Until every rank has said hello."""
-        deadline = time.monotonic() + ADOPT if running else None
         while len(self.lines) < others:
             here = {line.rank for line in self.lines}
             absent = [

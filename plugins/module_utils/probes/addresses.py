@@ -5,21 +5,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 
 
-def ask_addresses(ip: str, timeout: float) -> list[dict[str, Any]]:
+def ask_addresses(
+    ip: str, timeout: float, scopes: Sequence[str] = ("global",)
+) -> list[dict[str, Any]]:
     """Run `ip`, whose path is empty where there is none. timeout is in seconds."""
     if not ip:
         return []
     told = run([ip, "-json", "address", "show"], timeout)
-    return parse_addresses(told.stdout) if told.ok else []
+    return parse_addresses(told.stdout, scopes) if told.ok else []
 
 
-def parse_addresses(text: str) -> list[dict[str, Any]]:
-    """interface, address, prefix of each address but loopback and link-local ones, in order."""
+def parse_addresses(text: str, scopes: Sequence[str] = ("global",)) -> list[dict[str, Any]]:
+    """interface, address, prefix of each address of these scopes, in order; loopback is `host`."""
     try:
         found = [
             {
@@ -29,8 +32,47 @@ def parse_addresses(text: str) -> list[dict[str, Any]]:
             }
             for link in json.loads(text)
             for one in link.get("addr_info", [])
-            if one.get("scope") == "global"
+            if one.get("scope") in scopes
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     return sorted(found, key=lambda one: (one["interface"], one["address"]))
+
+
+# What ensure_fabric notes for launches, a local fact of Ansible.
+FABRIC_FACT = "/etc/ansible/facts.d/dgxspark_fabric.fact"
+
+
+def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[str, Any]:
+    """What Ansible's own facts say of a node's interfaces, as far as a launch plan reads it.
+
+    Far quicker than they are gathered, which counts where people wait.
+    """
+    # A direct cable between two nodes may well have link-local addresses.
+    found = ask_addresses(ip, timeout, ("global", "link"))
+    routes = run([ip, "-json", "route", "show", "default"], timeout) if ip else None
+    facts = facts_of(found, routes.stdout if routes and routes.ok else "")
+    try:
+        with open(fabric_fact, encoding="utf-8") as stream:
+            facts["ansible_local"] = {"dgxspark_fabric": json.load(stream)}
+    except (OSError, ValueError):
+        pass  # without it a launch goes by the inventory
+    return facts
+
+
+def facts_of(found: list[dict[str, Any]], routes: str) -> dict[str, Any]:
+    """Interface -> `device`, `ipv4`, `ipv6`; and `default_ipv4`. routes: of `ip -json route`."""
+    facts: dict[str, Any] = {}
+    for one in found:
+        link = facts.setdefault(
+            one["interface"].replace("-", "_"), {"device": one["interface"], "ipv4": [], "ipv6": []}
+        )
+        link["ipv6" if ":" in one["address"] else "ipv4"].append({"address": one["address"]})
+    try:
+        device = json.loads(routes or "[]")[0]["dev"]
+    except (ValueError, LookupError, TypeError):
+        device = ""
+    for link in list(facts.values()):
+        if link["device"] == device and link["ipv4"]:
+            facts["default_ipv4"] = link["ipv4"][0]
+    return facts

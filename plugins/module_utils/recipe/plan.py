@@ -450,13 +450,8 @@ def _ray_head(
     return f"""\
 config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
 mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
-# Ray gives a node 30 s to come up, which one that reads weights from a cold disk may exceed.
-for attempt in 1 2 3; do
-  ray start --head --port {settings.ray_port} --include-dashboard=false \
-{_ray_node(rank.node, settings)} && break
-  ((attempt < 3)) || exit 1
-  ray stop --force
-done
+ray start --head --port {settings.ray_port} --include-dashboard=false \
+{_ray_node(rank.node, settings)} || exit 1
 python3 -c "$1" {shlex.join(waiting)} || exit 1
 {rank.text}"""
 

@@ -121,7 +121,12 @@ def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: Ru
     with socket.socket() as listening:
         listening.listen()
         result = run_module(
-            {"docker_bin": docker(SCRIPTS), "log_of": "dgxspark-lab-tiny-0", "ask": True}
+            {
+                "docker_bin": docker(SCRIPTS),
+                "log_of": "dgxspark-lab-tiny-0",
+                "ask": True,
+                "interfaces": True,
+            }
         )
     documented = yaml.safe_load(workload_info.RETURN)
     assert set(result) - {"changed", "invocation"} == set(documented)

@@ -278,6 +278,22 @@ def test_a_rank_that_runs_does_not_wait_for_ever_for_the_others(ranks: list[Rank
         assert "while this rank ran" in said
 
 
+def test_a_port_that_somebody_else_has_is_waited_for_but_not_by_a_rank_that_runs(
+    ranks: list[Rank],
+) -> None:
+    head = ranks[0]
+    head.adopt = 0.3
+    head.state = "running"
+    with socket.create_server(("127.0.0.1", head.said["port"])):
+        code, said = head.begin().end()
+    assert (code, head.state) == (keeper.LOST, "exited")
+    assert "Address already in use" in said
+    head.begin()
+    ranks[1].state = "exited"
+    ranks[1].begin()
+    formed(ranks)
+
+
 def test_a_container_that_is_gone_is_not_waited_for(ranks: list[Rank]) -> None:
     code, said = ranks[0].begin().end()
     assert code == keeper.GIVEN_UP
