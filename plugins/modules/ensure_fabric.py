@@ -193,7 +193,7 @@ links:
       peers: [{name: spark2, address: 198.51.100.12}]
       others: [enp1s0f1np1, enP2p1s0f1np1]
 ports:
-  description: The ConnectX-7 ports. RV(ports[].carrier) is V(null) where the interface is down.
+  description: The ConnectX-7 ports. Their C(carrier) is V(null) where the interface is down.
   returned: always
   type: list
   elements: dict

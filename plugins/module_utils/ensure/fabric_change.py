@@ -41,9 +41,10 @@ _SETTLE_SECONDS = 15.0
 _UNDO = """#!/bin/sh
 # Managed by dgxspark.suite: puts back the network that was, where nobody confirms a change of it.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-mv {folder} {folder}.undoing || exit 0
+# It may be done again where it was interrupted.
+mv -T {folder} {folder}.undoing 2>/dev/null || [ -d {folder}.undoing ] || exit 0
 put_back() {{ # FILE COPY
-    if [ -e "$2" ]; then mv "$2" "$1"; else rm -f "$1"; fi
+    if [ -e "$2" ]; then cp -p "$2" "$1.undo" && mv "$1.undo" "$1"; else rm -f "$1"; fi
 }}
 {files}
 {apply}
@@ -195,8 +196,9 @@ def _begin(
     """Keep what is, and arm the timer. A change that is open already is what is gone back to."""
     make_directories(os.path.dirname(folder))
     _disarm(tools)
-    for left in (folder + ".undoing", folder + ".confirmed"):
-        shutil.rmtree(left, ignore_errors=True)
+    # What was interrupted on its way back.
+    run(["/bin/sh", os.path.join(folder + ".undoing", _SCRIPT)], _SECONDS)
+    shutil.rmtree(folder + ".confirmed", ignore_errors=True)
     carrying = list(carried())
     notes = {"carried": carrying, "until": time.time() + seconds}
     earlier = open_change(folder)
@@ -216,7 +218,8 @@ def _begin(
     timer += ["/bin/sh", os.path.join(folder, _SCRIPT)]
     armed = run(timer, _SECONDS)
     if not armed.ok:
-        shutil.rmtree(folder, ignore_errors=True)
+        if earlier is None:
+            shutil.rmtree(folder, ignore_errors=True)
         told = "the timer that would undo the change cannot be set: %s" % armed.describe()
         raise Blocked(told, "Nothing was changed. See systemctl status %s." % UNIT)
 

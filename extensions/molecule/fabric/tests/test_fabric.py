@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lab import INVENTORY, NODES, Verdict, module, on_node, playbook, run, told
+import pytest
+from lab import INVENTORY, NODES, Verdict, address, module, on_node, playbook, run, told
 
 HERE, THERE = NODES[:2]
 CONVERGE = "extensions/molecule/fabric/converge.yml"
@@ -89,7 +91,7 @@ def test_both_twins_reach_the_peer_at_full_size() -> None:
 
 
 def test_small_mtu_and_duplicate_address_are_told_apart_and_repaired() -> None:
-    (near, far_address), (other, _address) = links(HERE, THERE)
+    (near, far_address), _other = links(HERE, THERE)
     (far, _near_address), (far_other, other_address) = links(THERE, HERE)
     taken = f"ip address replace {other_address}/24 dev {far_other}"
     on_node(THERE, f"ip link set {far} mtu 1500; {taken}")
@@ -104,7 +106,6 @@ def test_small_mtu_and_duplicate_address_are_told_apart_and_repaired() -> None:
     assert repaired[THERE].having("fixed") == {"fabric_mtu", "fabric_addresses"}
     assert repaired[THERE].diff == seen[THERE].diff
     assert not repaired[HERE].having("blocked")
-    assert other != near
 
 
 def test_a_cable_on_the_wrong_port_is_named() -> None:
@@ -188,6 +189,36 @@ def test_the_interface_of_the_session_is_never_touched() -> None:
     assert found["status"] == "blocked"
     assert "eth0 carries this SSH session" in found["actual"]
     assert seen["failed"]
+
+
+@pytest.mark.skipif("LAB_TEST_LAUNCH" not in os.environ, reason="a launch more: LAB_TEST_LAUNCH=1")
+def test_a_launch_goes_over_the_links_and_no_measurement_disturbs_it() -> None:
+    (near, _address), _other = links(HERE, THERE)
+    (far, _address), _other = links(THERE, HERE)
+
+    def sent() -> dict[str, int]:
+        files = {name: f"/sys/class/net/{name}/statistics/tx_bytes" for name in (far, "eth0")}
+        return {name: int(on_node(THERE, f"cat {path}")) for name, path in files.items()}
+
+    # By what the role left on the nodes, and not by the inventory.
+    status, said = playbook("launch", "-e", "recipe=lab-tiny-2", "-e", "dgxspark_fabric_address=")
+    assert status == 0, said
+    try:
+        before = sent()
+        body = {"model": "lab-tiny-2", "prompt": "two sparks", "max_tokens": 32, "temperature": 0}
+        asked = f"curl -sS -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+        assert "choices" in on_node(HERE, f"{asked} http://{address(HERE)}:8000/v1/completions")
+        after = sent()
+        assert f"GLOO_SOCKET_IFNAME={near}" in on_node(
+            HERE, "docker inspect --format '{{.Config.Env}}' dgxspark-lab-tiny-2-0"
+        )
+        status, told = playbook("fabric_test")
+        assert status != 0
+        assert "Stop it (playbooks/stop.yml), or set dgxspark_fabric_test_while_serving" in told
+    finally:
+        playbook("stop")
+    grown = {name: after[name] - before[name] for name in before}
+    assert grown[far] > 20 * grown["eth0"], grown
 
 
 def test_the_links_are_measured_and_a_slow_one_is_told() -> None:

@@ -159,6 +159,17 @@ def test_links_that_do_not_follow_take_the_change_back(
     assert not node.file.exists()
 
 
+def test_an_undo_that_was_interrupted_is_done_again_before_the_next_change(node: Node) -> None:
+    node.file.write_text("old\n")
+    tools = node.tools()
+    node.change(tools)
+    Path(node.folder).rename(node.folder + ".undoing")
+    node.change(tools)
+    assert not Path(node.folder + ".undoing").exists()
+    fabric_change.undo(tools, node.folder)
+    assert node.file.read_text() == "old\n"
+
+
 def test_the_script_quotes_what_it_is_given(node: Node) -> None:
     folder = str(node.root / "it's; here")
     script = fabric_change.undo_script(node.tools(), "networkd", folder, ["/a b"], [LINK])
