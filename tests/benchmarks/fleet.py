@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -58,6 +59,8 @@ def fleet(count: int) -> Iterator[Path]:
                 *("--entrypoint", "sh", tags[0], "-c", START),
             )
         hosts = {name: {"ansible_host": _address(f"dgxspark-{name}")} for name in names}
+        for variables in hosts.values():
+            _wait(variables["ansible_host"])
         yield _inventory(hosts, count)
     finally:
         remove()
@@ -71,6 +74,15 @@ def _address(container: str) -> str:
             return found
         time.sleep(0.1)
     sys.exit(f"bench: {container} has no address")
+
+
+def _wait(address: str) -> None:
+    """Until sshd listens; it makes its keys first."""
+    for _attempt in range(600):
+        with suppress(OSError), socket.create_connection((address, 22), 5):
+            return
+        time.sleep(0.2)
+    sys.exit(f"bench: no sshd answers at {address}")
 
 
 def _inventory(hosts: dict[str, dict[str, str]], count: int) -> Path:

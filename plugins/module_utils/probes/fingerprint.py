@@ -37,9 +37,10 @@ def tree_state(path: str) -> str:
     Raises OSError where something cannot be looked at.
     """
     digest = hashlib.sha256()
-    folders = [path]
-    for folder in folders:
-        seen = []
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        seen, inside = [], []
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
@@ -50,11 +51,13 @@ def tree_state(path: str) -> str:
                 elif entry.is_dir():
                     # What is in it counts; bytecode that comes or goes changes the folder itself.
                     seen.append((name, ""))
-                    folders.append(entry.path)
+                    inside.append(entry.path)
                 else:
                     now = entry.stat(follow_symlinks=False)
                     own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
                     seen.append((name, repr(own)))
+        # In whatever order the system tells them.
+        waiting += sorted(inside)
         seen.sort()
         digest.update(repr((folder, seen)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
