@@ -146,7 +146,7 @@ options:
       - Have Ray ask for a token, which is in a file of the nodes, where all images bring a Ray that
         can, as far as O(image_facts) knows.
     type: bool
-    default: true
+    default: false
     vars:
       - name: dgxspark_ray_auth
   volumes_allow:

@@ -74,7 +74,7 @@ class Settings:
     survive_port: int = 25010
     survive_starts: int = 3
     volumes_allow: t.Sequence[str] = ()
-    ray_auth: bool = True
+    ray_auth: bool = False
 
 
 # Node name -> what the module image_preflight found in the image there; empty where not known.

@@ -498,7 +498,7 @@ RAY = {"assembles": True, "pins": {}, "told": "", "ray": "2.60.0"}
 
 
 def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> None:
-    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY})
+    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY}, ray_auth=True)
     assert plan["ray_token"] == "/var/lib/dgxspark/ray/token"
     for rank in plan["ranks"]:
         assert rank["env"]["RAY_AUTH_MODE"] == "token"
@@ -506,14 +506,14 @@ def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> Non
         assert (mount["source"], mount["read_only"]) == (plan["ray_token"], True)
         assert rank["env"]["RAY_AUTH_TOKEN_PATH"] == mount["target"]
         kept = json.loads(rank["labels"]["dgxspark.suite/image-facts"])
-        again = with_facts(nodes(2), {"spark1": kept, "spark2": kept})
+        again = with_facts(nodes(2), {"spark1": kept, "spark2": kept}, ray_auth=True)
         assert again["hash"] == plan["hash"]
     assert plan["warnings"] == lab_tiny(nodes(2))["warnings"]
 
 
 def test_a_ray_that_knows_no_token_is_told(nodes: Nodes) -> None:
     old = {**RAY, "ray": "2.51.1"}
-    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": old})
+    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": old}, ray_auth=True)
     assert (plan["ray_token"], plan["hash"]) == ("", lab_tiny(nodes(2))["hash"])
     assert "Ray 2.51.1 of the image asks for no token" in plan["warnings"][-1]
 
@@ -522,9 +522,8 @@ def test_a_ray_that_knows_no_token_is_told(nodes: Nodes) -> None:
 def test_no_token_where_it_is_not_known_that_ray_asks_for_it(
     nodes: Nodes, facts: dict[str, t.Any]
 ) -> None:
-    assert with_facts(nodes(2), facts) == lab_tiny(nodes(2))
+    assert with_facts(nodes(2), facts, ray_auth=True) == lab_tiny(nodes(2))
 
 
-def test_rays_token_can_be_switched_off(nodes: Nodes) -> None:
-    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY}, ray_auth=False)
-    assert plan == lab_tiny(nodes(2))
+def test_ray_asks_for_no_token_unless_it_is_wanted(nodes: Nodes) -> None:
+    assert with_facts(nodes(2), {"spark1": RAY, "spark2": RAY}) == lab_tiny(nodes(2))
