@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
+import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,51 +30,26 @@ LIMIT = "the same probes by ssh alone"
 
 def asked(inventory: str, path: Path, options: list[str]) -> None:
     """Write what by_hand.py wants to know: found out by Ansible, before anything is measured."""
-    listing = subprocess.run(
-        ["ansible-inventory", "--inventory", inventory, "--list"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    variables = json.loads(listing.stdout)["_meta"]["hostvars"]
-    checked = subprocess.run(
-        ["ansible-playbook", "--inventory", inventory, "playbooks/site.yml", "--check", *options],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**_environment(), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-    )
-    start = checked.stdout.index("{")
-    document, _end = json.JSONDecoder().raw_decode(checked.stdout[start:])
+    path.parent.mkdir(parents=True, exist_ok=True)
     nodes: dict[str, dict[str, Any]] = {}
-    for play in document["plays"]:
-        for task in play["tasks"]:
-            for node, result in task["hosts"].items():
-                for one in result.get("results", [result]):
-                    if one.get("spec") in (None, "parity") or "invocation" not in one:
-                        continue
-                    entry = {"spec": one["spec"], "options": one["invocation"]["module_args"]}
-                    nodes.setdefault(node, _reached(variables[node]))["specs"].append(entry)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        play = "tests/benchmarks/asked.yml"
+        given = ["--extra-vars", f"asked_folder={folder}"]
+        cost_of(["ansible-playbook", "--inventory", inventory, play, *given, *options])
+        for file in sorted(Path(folder).iterdir()):
+            told = json.loads(file.read_text(encoding="utf-8"))
+            nodes[file.stem] = {**_reached(told), "specs": told["specs"]}
     if not nodes:
         sys.exit(f"bench: nobody answers in {inventory}: `make lab` starts the lab's nodes")
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(nodes), encoding="utf-8")
 
 
-def _reached(of: dict[str, Any]) -> dict[str, Any]:
+def _reached(told: dict[str, Any]) -> dict[str, list[str]]:
     state = ROOT / ".cache" / "lab"
-    common = str(of["ansible_ssh_common_args"]).replace("{{ lab_state }}", str(state))
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=5m"]
     ssh += ["-o", f"ControlPath={state}/bench-%C", "-i", str(state / "id_ed25519")]
-    ssh += [*common.split(), f"{of['ansible_user']}@{of['ansible_host']}"]
-    root = of["ansible_user"] == "root"
-    return {"ssh": ssh, "become": [] if root else ["sudo", "-n"], "specs": []}
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    ssh += [*shlex.split(told["ssh_common_args"]), f"{told['user']}@{told['host']}"]
+    return {"ssh": ssh, "become": [] if told["user"] == "root" else ["sudo", "-n"]}
 
 
 def commands(

@@ -54,7 +54,12 @@ def archive() -> str:
             relative = path.relative_to(theirs)
             if relative.parts[0] not in ("facts", "powershell", "csharp"):
                 packed.write(path, f"ansible/module_utils/{relative}")
-        packed.writestr("ansible/__init__.py", "")
+        # An import from an archive wants each package to be one.
+        there = set(packed.namelist())
+        packages = {str(parent) for name in there for parent in Path(name).parents} - {"."}
+        for package in sorted(packages):
+            if f"{package}/__init__.py" not in there:
+                packed.writestr(f"{package}/__init__.py", "")
     return base64.b64encode(held.getvalue()).decode()
 
 
