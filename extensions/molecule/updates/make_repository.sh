@@ -33,7 +33,7 @@ CONTROL
         echo "Filename: ./${file##*/}"
         echo "Size: $(stat -c %s "$file")"
         echo "SHA256: $(sha256sum "$file" | cut -d ' ' -f 1)"
-    } >"$repository/Packages"
+    } | gzip >"$repository/Packages.gz" # of a plain one apt would keep no copy
 }
 
 mkdir -p "$repository"
