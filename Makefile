@@ -38,8 +38,12 @@ lab: venv ## build the lab and start its nodes, nothing more
 ##
 ## Test it
 
-.PHONY: test test-fast unit test-matrix lint sanity build molecule
-test: venv-dev ## everything, in some forty minutes; needs no step before
+.PHONY: test test-all test-fast unit test-matrix lint sanity build molecule molecule-short
+test: venv-dev ## all but the longest, in under forty minutes; needs no step before
+	@$(tools)/browser.sh
+	@$(tools)/phases.sh lint build sanity+test-matrix demo molecule-short unit
+
+test-all: venv-dev ## everything: faults and survival of launches take another half hour
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lint build sanity+test-matrix demo molecule unit
 
@@ -66,6 +70,9 @@ build: venv ## build the collection, install it from that tarball, resolve its p
 
 molecule: venv-dev ## all Molecule scenarios, on the lab
 	@molecule test --all --no-command-borders
+
+molecule-short: venv-dev ## the same without the tests that take minutes each
+	@PYTEST_ADDOPTS='-m "not long"' $(MAKE) molecule
 
 bench: venv-dev ## what things cost, on the lab and on this machine; asserts nothing
 	@for file in tests/benchmarks/bench_*.py; do echo "bench: $$file"; python "$$file"; done

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -191,7 +190,7 @@ def test_the_interface_of_the_session_is_never_touched() -> None:
     assert seen["failed"]
 
 
-@pytest.mark.skipif("LAB_TEST_LAUNCH" not in os.environ, reason="a launch more: LAB_TEST_LAUNCH=1")
+@pytest.mark.long
 def test_a_launch_goes_over_the_links_and_no_measurement_disturbs_it() -> None:
     (near, _address), _other = links(HERE, THERE)
     (far, _address), _other = links(THERE, HERE)

@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lab import INVENTORY, NODES, ROOT, address, module, on_node, playbook
 
 
@@ -264,6 +265,7 @@ def test_status_tells_what_answers_and_what_differs_from_its_recipe(tmp_path: Pa
     assert "differs from its recipe" in said
 
 
+@pytest.mark.long
 def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
     nodes: dict[str, Any],
 ) -> None:
@@ -281,6 +283,7 @@ def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
     assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_while_the_model_loads_ends_the_launch_at_once(
     nodes: dict[str, Any],
 ) -> None:

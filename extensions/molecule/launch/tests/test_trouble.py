@@ -20,6 +20,7 @@ import pytest
 from lab import NODES, ROOT, address, module, on_node, playbook, run
 
 HEAD, WORKER = NODES
+pytestmark = pytest.mark.long
 # The model's own name has everything in it that a shell would act upon.
 SERVED = "it's; touch /pwned $(touch /pwned) `touch /pwned` | > /pwned & \\ \" %n"
 

@@ -133,6 +133,7 @@ def test_a_reboot_is_made_only_where_it_is_asked_for() -> None:
     assert on_node(FIRST, "ls /run/reboot-required 2>/dev/null || echo none").strip() == "none"
 
 
+@pytest.mark.long
 def test_what_is_served_is_brought_back_as_it_was() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "--limit", FIRST)
     assert status == 0, said
