@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import statistics
 import subprocess
@@ -30,12 +31,27 @@ class Bench:
 
     def __init__(self, inventory: str, recipe: str) -> None:
         self.inventory, self.recipe = inventory, recipe
-        listed = json.loads(self.run("ansible-inventory", "-i", inventory, "--list"))
-        self.nodes: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
+        names = "ansible_user, ansible_host, ansible_ssh_private_key_file, ansible_ssh_common_args"
+        asked = "{{ [%s] }}" % names
+        told = self.run(
+            *("ansible", "-i", inventory, "all", "-m", "ansible.builtin.debug"),
+            *("-a", json.dumps({"msg": asked})),
+            ANSIBLE_LOAD_CALLBACK_PLUGINS="true",
+            ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+        )
+        document, _end = json.JSONDecoder().raw_decode(told)
+        hosts = document["plays"][0]["tasks"][0]["hosts"]
+        self.nodes: dict[str, list[str]] = {node: one["msg"] for node, one in hosts.items()}
 
-    def run(self, *argv: str) -> str:
+    def run(self, *argv: str, **environment: str) -> str:
         done = subprocess.run(
-            argv, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            argv,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(f"{shlex.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
@@ -50,22 +66,9 @@ class Bench:
     def by_hand(self, script: str) -> dict[str, str]:
         """A script as root on all nodes at once: node -> its output."""
         running = {}
-        for node, told in self.nodes.items():
-            folder = str(Path(self.inventory).resolve())
-            key = str(told["ansible_ssh_private_key_file"])
-            args = str(told.get("ansible_ssh_common_args", ""))
-            if "{{" in key + args:
-                state = Path(folder, "../../.cache/lab").resolve()
-                key, args = (text.replace("{{ lab_state }}", str(state)) for text in (key, args))
-            target = f"{told['ansible_user']}@{told['ansible_host']}"
-            command = [
-                "ssh",
-                "-i",
-                key,
-                *shlex.split(args),
-                target,
-                f"sudo sh -c {shlex.quote(script)}",
-            ]
+        for node, (user, host, key, args) in self.nodes.items():
+            options = ["-i", key, *shlex.split(args)]
+            command = ["ssh", *options, f"{user}@{host}", f"sudo sh -c {shlex.quote(script)}"]
             running[node] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         return {node: process.communicate()[0] for node, process in running.items()}
 
