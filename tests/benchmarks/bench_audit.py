@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -96,6 +97,8 @@ def main() -> None:
     parser.add_argument("--light", default="8,32", help="numbers of light nodes; empty for none")
     parser.add_argument("--json", type=Path, default=ROOT / ".cache/bench/audit.json")
     given = parser.parse_args()
+    # Light nodes go, however this ends.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     told: dict[str, object] = {}
     every = {"hand", "ping", "audit", "check", "stock"}
     if given.inventory:
