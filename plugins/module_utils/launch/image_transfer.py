@@ -31,8 +31,8 @@ STATUS = "status.json"
 PROGRAM = "image_transfer.py"
 LOG = "log"
 
-# This is a program of its own, without an AnsibleModule to run others by.
-_popen = subprocess.Popen  # pylint: disable=ansible-bad-function
+# A program of its own, without an AnsibleModule to run others by.
+# pylint: disable=ansible-bad-function
 
 _CHUNK = 1 << 20
 _NONCE = 32
@@ -96,7 +96,9 @@ def _give(connection: socket.socket, job: dict[str, Any]) -> None:
             return
         connection.sendall(_WELCOME)
         connection.settimeout(_QUIET_SECONDS)
-        with _popen([job["docker"], "save", job["image"]], stdout=subprocess.PIPE) as saving:
+        with subprocess.Popen(
+            [job["docker"], "save", job["image"]], stdout=subprocess.PIPE
+        ) as saving:
             try:
                 while saving.stdout:
                     data = saving.stdout.read(_CHUNK)
@@ -134,7 +136,7 @@ def _load(folder: str, job: dict[str, Any], connection: socket.socket) -> None:
     count = 0
     with open(os.path.join(folder, LOG), "w+", encoding="utf-8", errors="replace") as log:
         argv = [job["docker"], "load"]
-        with _popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log) as loading:
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log) as loading:
             try:
                 while loading.stdin:
                     data = connection.recv(_CHUNK)
@@ -168,7 +170,7 @@ def pull(folder: str, job: dict[str, Any]) -> None:
     # Its configuration may have the credentials for the registry.
     env = {**os.environ, "HOME": os.path.expanduser("~")}
     argv = [job["docker"], "pull", job["image"]]
-    with _popen(
+    with subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
