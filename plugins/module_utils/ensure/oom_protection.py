@@ -67,7 +67,12 @@ _SERVERS = "dgxspark-vllm@.service"
 _SERVERS_TEXT = COMMENT + f"[Unit]\nWants={RELEASE_UNIT}\nAfter={RELEASE_UNIT}\n"
 
 _SLICE = "system.slice"
-_WORKLOADS = "dgxspark-*.service"
+# The launchers' units; those of launched containers keep ranks that are processes of the engine.
+_WORKLOADS = (
+    "dgxspark-ray-head.service",
+    "dgxspark-ray-worker.service",
+    "dgxspark-vllm@*.service",
+)
 _WORKLOAD_SCORE = 500  # what the launchers' units ask for
 # OpenSSH lowers its own score and gives sessions the one it was started with. If a unit lowered it,
 # everything that anybody starts from a login would be as safe as sshd.
@@ -277,9 +282,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     at = (places or Places()).found()
     files = {check: own_file(path) for check, (path, _text) in wanted.files(at).items()}
     names = [one.unit for one in wanted.units]
-    workloads = tuple(
-        name for name in list_units(at.systemctl or "", _WORKLOADS) if name != RELEASE_UNIT
-    )
+    workloads = list_units(at.systemctl or "", _WORKLOADS)
     asked = ["earlyoom.service", "systemd-oomd.service", _SLICE, *names]
     asked += [name for name in (RELEASE_UNIT, *workloads) if name not in asked]
     units = ask(at.systemctl or "", asked)

@@ -81,11 +81,11 @@ def parse_units(text: str, names: Sequence[str]) -> dict[str, Unit]:
     return found
 
 
-def list_units(systemctl: str, pattern: str, timeout: float = 30.0) -> tuple[str, ...]:
+def list_units(systemctl: str, patterns: Sequence[str], timeout: float = 30.0) -> tuple[str, ...]:
     """The loaded units whose names match a shell pattern; none where systemd cannot be asked."""
     if not systemctl:
         return ()
-    argv = [systemctl, "list-units", "--plain", "--no-legend", "--no-pager", pattern]
+    argv = [systemctl, "list-units", "--plain", "--no-legend", "--no-pager", *patterns]
     words = [line.split() for line in run(argv, timeout).stdout.splitlines()]
     return tuple(line[0] for line in words if line)
 
