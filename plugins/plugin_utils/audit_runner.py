@@ -32,7 +32,7 @@ APPEARED, GONE = "drift_appeared", "drift_gone"
 _WRONG = ("blocked", "drift")
 # What of a finding is told.
 _TOLD = ("node", "spec", "check", "status", "severity", "expected", "actual", "fix", "hint")
-_STAMP = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+_STAMP = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 # How often a message that does not arrive is taken up again, by later runs.
 _ATTEMPTS = 24
 
@@ -245,7 +245,7 @@ def run(config: Mapping[str, Any]) -> int:
             return 0
         state = State.load(folder / "state.json")
         rotate(reports, config["keep"])
-        stamp = _unused(reports)
+        stamp = _stamp()
         work = reports / f".{stamp}"
         work.mkdir()
         audit = ask(config, work)
@@ -272,15 +272,10 @@ def run(config: Mapping[str, Any]) -> int:
     return int("//audit_ran" in audit.wrong)
 
 
-def _unused(reports: Path) -> str:
-    """The time as a name that no report has yet, even of two in one second."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    number = 1
-    name = stamp
-    while (reports / name).exists():
-        number += 1
-        name = f"{stamp}-{number}"
-    return name
+def _stamp() -> str:
+    """The time as a name that sorts, also of two reports in one second."""
+    now = time.time()
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
 
 
 def main() -> int:

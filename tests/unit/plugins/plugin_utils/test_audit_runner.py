@@ -245,7 +245,7 @@ def test_reports_are_kept_and_the_oldest_go(config: dict[str, Any]) -> None:
     folder = Path(config["folder"])
     for _number in range(5):
         audit(config, report(SWAP))
-    (folder / "reports" / ".20200101T000000Z").mkdir()
+    (folder / "reports" / ".20200101T000000.000000Z").mkdir()
     audit(config, report())
     kept = sorted((folder / "reports").iterdir())
     assert len(kept) == 3
