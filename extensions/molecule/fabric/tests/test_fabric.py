@@ -169,6 +169,7 @@ def wrong_links() -> dict[str, Any]:
     return {"cages": [names], "links": both, "confirm_seconds": 10, "facts_file": FACTS}
 
 
+@pytest.mark.long
 def test_without_a_controller_the_node_goes_back_by_itself() -> None:
     with unharmed(HERE):
         before = network(HERE)

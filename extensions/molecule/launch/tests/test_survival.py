@@ -16,6 +16,7 @@ import pytest
 from lab import NODES, address, on_node, playbook, run
 
 HEAD, WORKER = NODES
+pytestmark = pytest.mark.long
 RANKS = {HEAD: "dgxspark-lab-tiny-0", WORKER: "dgxspark-lab-tiny-1"}
 # A machine of two cores loads it in one minute, one that has more to do in five.
 PATIENCE = 900
@@ -78,14 +79,7 @@ def served() -> None:
         assert "enabled" in on_node(node, f"systemctl is-enabled {name}.service")
 
 
-@pytest.mark.parametrize(
-    "nodes",
-    [
-        pytest.param([WORKER], id="worker"),
-        pytest.param([HEAD], id="head", marks=pytest.mark.long),
-        pytest.param([HEAD, WORKER], id="all", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("nodes", [[WORKER], [HEAD], [HEAD, WORKER]], ids=["worker", "head", "all"])
 def test_a_reboot(nodes: list[str]) -> None:
     forget_starts()
     before = started()
@@ -94,7 +88,6 @@ def test_a_reboot(nodes: list[str]) -> None:
     assert starts() == 1
 
 
-@pytest.mark.long
 def test_a_ray_worker_that_is_killed_while_it_serves() -> None:
     forget_starts()
     before = started()
@@ -103,7 +96,6 @@ def test_a_ray_worker_that_is_killed_while_it_serves() -> None:
     assert starts() == 1
 
 
-@pytest.mark.long
 def test_a_docker_daemon_that_is_restarted() -> None:
     forget_starts()
     before = started()
@@ -126,7 +118,6 @@ def test_launching_it_again_finds_it_running() -> None:
     assert "(it ran already)" in said
 
 
-@pytest.mark.long
 def test_a_crash_loop_ends_and_says_so() -> None:
     now = round(time.time())
     told = json.dumps({"starts": [now, now, now]})

@@ -13,6 +13,7 @@ import pytest
 from lab import NODES, address, ended, mark, on_node, playbook, playbook_begun, run, touched
 
 FIRST, OTHER = NODES
+pytestmark = pytest.mark.long
 HUB = "/ai/cache/huggingface/hub"
 LARGE = f"{HUB}/models--lab--large"
 TOKEN = "hf_only_for_this_test"

@@ -10,6 +10,7 @@ import pytest
 from lab import NODES, address, ended, on_node, playbook, playbook_begun
 
 FIRST, OTHER = NODES
+pytestmark = pytest.mark.long
 HUB = "/ai/cache/huggingface/hub"
 FOLDER = f"{HUB}/models--lab--slow"
 MODEL = ("-e", "model=lab/slow")
