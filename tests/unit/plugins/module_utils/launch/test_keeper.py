@@ -135,6 +135,8 @@ def ranks(tmp_path: Path) -> t.Iterator[list[Rank]]:
             one.process.wait()
             if one.process.stdout:
                 one.process.stdout.close()
+            # What the keeper has left waiting ends as well.
+            one.state = "exited"
 
 
 def both(ranks: list[Rank], state: str) -> None:
