@@ -12,10 +12,10 @@ memory, across reboots as well.
     python3 keeper.py /etc/systemd/system/dgxspark-NAME-0.service
 """
 
-from __future__ import annotations
-
 # A program that a unit runs, and no module.
 # pylint: disable=ansible-bad-function
+
+from __future__ import annotations
 
 import json
 import os
