@@ -265,7 +265,6 @@ def test_status_tells_what_answers_and_what_differs_from_its_recipe(tmp_path: Pa
     assert "differs from its recipe" in said
 
 
-@pytest.mark.long
 def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
     nodes: dict[str, Any],
 ) -> None:

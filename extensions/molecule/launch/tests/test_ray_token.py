@@ -11,6 +11,7 @@ import pytest
 from lab import NODES, playbook
 
 HEAD = "dgxspark-lab-tiny-0"
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module", autouse=True)
