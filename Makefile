@@ -71,8 +71,8 @@ build: venv ## build the collection, install it from that tarball, resolve its p
 molecule: venv-dev ## all Molecule scenarios, on the lab
 	@molecule test --all --no-command-borders
 
-molecule-short: venv-dev ## the same without updates, and without the tests that take minutes each
-	@PYTEST_ADDOPTS='-m "not long"' molecule test --all --exclude updates --no-command-borders
+molecule-short: venv-dev ## the same without fabric and updates, and without the tests that take minutes each
+	@PYTEST_ADDOPTS='-m "not long"' molecule test --all --exclude fabric --exclude updates --no-command-borders
 
 bench: venv-dev ## what things cost, on the lab and on this machine; asserts nothing
 	@for file in tests/benchmarks/bench_*.py; do echo "bench: $$file"; python "$$file"; done
