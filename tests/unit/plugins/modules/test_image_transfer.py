@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.action.image_receive import Flow, progress
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_jobs
 from ansible_collections.dgxspark.suite.plugins.modules import image_receive, image_share
 
@@ -225,24 +224,3 @@ def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: En
 
 def test_an_image_that_is_not_there_cannot_be_offered(target: Engine) -> None:
     assert "it is not on this node" in target.offer()["msg"]
-
-
-@pytest.mark.parametrize(
-    ("status", "total", "rate", "text"),
-    [
-        ({}, 9, 0, "waiting for the first bytes"),
-        ({"bytes": 1_500_000_000}, 4_290_000_000, 2e8, "1.5 GB of about 4.3 GB, 200 MB/s"),
-        ({"bytes": 5_000}, 0, 0, "5 kB"),
-        ({"bytes": 5_000, "arrived": True}, 0, 0, "5 kB have come, Docker unpacks them"),
-        ({"layers": 3, "layers_done": 1}, 0, 0, "1 of 3 layers"),
-    ],
-)
-def test_progress_in_words(status: Result, total: int, rate: float, text: str) -> None:
-    assert progress(status, total, rate) == text
-
-
-def test_the_rate_counts_from_the_first_bytes() -> None:
-    flow = Flow()
-    assert flow.rate({}, 0) == 0
-    assert flow.rate({"status": {"bytes": 100}}, 60) == 0
-    assert flow.rate({"status": {"bytes": 300}}, 62) == 100
