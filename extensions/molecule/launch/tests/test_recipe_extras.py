@@ -50,6 +50,7 @@ ThreadingHTTPServer(("0.0.0.0", 8000), Handler).serve_forever()
 """
 
 NAME = "dgxspark-lab-extras-0"
+pytestmark = pytest.mark.long
 
 
 def mod(folder: Path, name: str, script: str, **files: str) -> None:
