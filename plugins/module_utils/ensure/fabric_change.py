@@ -37,6 +37,8 @@ _SCRIPT, _NOTES = "undo.sh", "change.json"
 _SECONDS = 60.0
 # How long links may take to get their addresses, and an undo that somebody else has begun.
 _SETTLE_SECONDS = 15.0
+# networkd takes the addresses away once more while it configures a link anew.
+_STEADY_SECONDS = 1.5
 
 _UNDO = """#!/bin/sh
 # Managed by dgxspark.suite: puts back the network that was, where nobody confirms a change of it.
@@ -235,16 +237,22 @@ def _disarm(tools: Tools) -> None:
 
 def _await(tools: Tools, wanted: Mapping[str, tuple[str, int]]) -> None:
     deadline = time.monotonic() + _SETTLE_SECONDS
+    since = None
     while True:
         links = ask_links(tools.ip)
+        now = time.monotonic()
         late = [
             name
             for name, (address, mtu) in wanted.items()
             if name not in links or links[name].addresses != (address,) or links[name].mtu != mtu
         ]
-        if not late:
+        if late:
+            since = None
+        elif since is None:
+            since = now
+        elif now - since >= _STEADY_SECONDS:
             return
-        if time.monotonic() > deadline:
+        if late and now > deadline:
             told = "%s did not become as the file says within %d s, and the file was taken back"
             hint = "See journalctl --unit systemd-networkd, or NetworkManager's."
             raise Blocked(told % (", ".join(late), _SETTLE_SECONDS), hint)
