@@ -18,7 +18,7 @@ lint() { # NAME COMMAND...
 }
 
 shell_scripts() {
-    git grep --untracked --name-only -zE '^#!.*\b(ba|da)?sh\b' -- ':!tests/unit/fixtures'
+    git grep --untracked --name-only -zE '^#!.*\b(ba|da)?sh\b' -- ':!*.py' ':!tests/unit/fixtures'
 }
 
 lint ruff ruff check --quiet --output-format concise
