@@ -68,10 +68,13 @@ sanity: venv-dev ## ansible-test sanity with every Python that is found
 build: venv ## build the collection, install it from that tarball, resolve its playbooks
 	@$(tools)/build.sh
 
+# Molecule remembers, outside of the checkout and by its path, what an earlier one has prepared.
 molecule: venv-dev ## all Molecule scenarios, on the lab
+	@molecule reset --scenario-name default >/dev/null 2>&1
 	@molecule test --all --no-command-borders
 
 molecule-short: venv-dev ## the same without fabric and updates, and without the tests that take minutes each
+	@molecule reset --scenario-name default >/dev/null 2>&1
 	@PYTEST_ADDOPTS='-m "not long"' molecule test --all --exclude fabric --exclude updates --no-command-borders
 
 bench: venv-dev ## what things cost, on the lab and on this machine; asserts nothing

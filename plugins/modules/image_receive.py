@@ -145,14 +145,16 @@ def main() -> None:
     given = module.params
     if given["address"] and not given["id"]:
         module.fail_json(msg="id is required with address: an image is believed by nothing else")
+    work = "take" if given["address"] else "pull"
+    folder = image_jobs.folder_of(given["run_dir"], work, given["image"])
+    # Before its image is looked for: it may come between the two.
+    status = image_jobs.status(folder) if given["waiting"] else {}
     try:
         there = containers.image_id(given["docker_bin"], given["image"]) or ""
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    work = "take" if given["address"] else "pull"
-    folder = image_jobs.folder_of(given["run_dir"], work, given["image"])
     if given["waiting"]:
-        _look(module, folder, there)
+        _look(module, folder, status, there)
     elif _right(module, there):
         module.exit_json(changed=False, done=True, image_id=there, status={})
     elif module.check_mode:
@@ -183,9 +185,8 @@ def _begin(module: AnsibleModule, folder: str, work: str) -> None:
     module.exit_json(changed=True, done=False, image_id="", status={})
 
 
-def _look(module: AnsibleModule, folder: str, image_id: str) -> None:
+def _look(module: AnsibleModule, folder: str, status: dict[str, Any], image_id: str) -> None:
     given = module.params
-    status = image_jobs.status(folder)
     if not status.get("done"):
         module.exit_json(changed=True, done=False, image_id="", status=status)
     image_jobs.end(folder)

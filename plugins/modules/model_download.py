@@ -156,7 +156,7 @@ id:
   description: What O(id) takes; empty where nothing was begun.
   returned: when the hub has answered
   type: str
-  sample: /tmp/dgxspark-download-k2x9
+  sample: /tmp/dgxspark-job-k2x9
 phase:
   description: V(fetching), V(verifying) or V(done).
   returned: with O(id)
@@ -177,7 +177,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download, receive
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
+    cache,
+    download,
+    job,
+    receive,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.download import (
     DownloadError,
     Wanted,
@@ -215,7 +220,7 @@ def main() -> None:
             _look(module, told)
         else:
             _begin(module, told)
-    except (DownloadError, Blocked, OSError) as error:
+    except (DownloadError, job.JobError, Blocked, OSError) as error:
         told.pop("manifest", None)
         hint = " %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **told)
@@ -279,13 +284,13 @@ def _locked_by(path: str) -> int:
 
 def _look(module: AnsibleModule, told: dict[str, Any]) -> None:
     given = module.params
-    state = download.look(given["id"])
+    state = job.look(given["id"])
     if state.get("problem"):
         raise DownloadError(state["problem"])
-    told.update(phase=state.get("phase", download.FETCHING), progress=state.get("bytes", 0))
-    if state.get("phase") == download.DONE:
+    told.update(phase=state["phase"], progress=state.get("bytes", 0))
+    if state["phase"] == job.DONE:
         hub = os.path.join(given["hf_home"], "hub")
-        told["problems"] = _problems(hub, given["name"], state["revision"])
+        told["problems"] = _problems(hub, given["name"], given["revision"])
     module.exit_json(changed=True, **told)
 
 

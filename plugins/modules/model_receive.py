@@ -14,6 +14,8 @@ description:
   - Copies by rsync what M(dgxspark.suite.model_share) offers and this node lacks. Files arrive in a
     folder beside, are verified by their content, and only then put in place, so that a model is
     never there by half. A copy that was interrupted goes on where it stopped.
+  - A process of its own copies, so that a broken connection does not end it; it ends by itself
+    within a minute after its controller has gone.
   - Blobs that the hub names by their checksum are verified by that name; files of a folder by the
     checksums that the other node has computed.
   - What is there already and has the right size is taken for right, unless O(verify) is set. A
@@ -35,19 +37,15 @@ options:
   manifest:
     description: What is offered, as M(dgxspark.suite.model_share) returned it.
     type: dict
-    required: true
   address:
     description: The address of the other node.
     type: str
-    required: true
   port:
     description: The port of its daemon.
     type: int
-    required: true
   secret:
     description: The secret of the offer.
     type: str
-    required: true
   verify:
     description: Read and verify what is there already as well.
     type: bool
@@ -65,6 +63,13 @@ options:
     type: list
     elements: path
     default: [/ai/models]
+  id:
+    description:
+      - RV(id) of a copy that was begun, to ask how far it is, in place of O(manifest).
+      - The action of this name asks by itself, says it on the screen, and returns how the copy
+        ended.
+    type: str
+    default: ""
 seealso:
   - module: dgxspark.suite.model_share
 """
@@ -94,39 +99,59 @@ resumed:
   returned: always
   type: int
   sample: 0
+id:
+  description: The folder of the process that copies; empty where nothing is left to be done.
+  returned: success
+  type: str
+phase:
+  description: V(fetching), V(verifying) or V(done).
+  returned: when O(id) is given
+  type: str
+progress:
+  description: How many bytes of that phase are done.
+  returned: when O(id) is given
+  type: int
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import receive
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import copying, job, receive
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Manifest,
     ManifestError,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "manifest": {"type": "dict", "required": True},
-            "address": {"type": "str", "required": True},
-            "port": {"type": "int", "required": True},
-            "secret": {"type": "str", "required": True, "no_log": True},
+            "manifest": {"type": "dict"},
+            "address": {"type": "str"},
+            "port": {"type": "int"},
+            "secret": {"type": "str", "no_log": True},
             "verify": {"type": "bool", "default": False},
             "seconds": {"type": "int", "default": 86400},
             "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
+            "id": {"type": "str", "default": ""},
         },
+        required_one_of=[("manifest", "id")],
+        required_by={"manifest": ["address", "port", "secret"]},
         supports_check_mode=True,
     )
+    if module.params["id"]:
+        _look(module)
+    else:
+        _begin(module)
+
+
+def _begin(module: AnsibleModule) -> None:
     given = module.params
-    told = {"files": 0, "bytes": 0, "resumed": 0}
+    told: dict[str, Any] = {"files": 0, "bytes": 0, "resumed": 0, "id": ""}
     try:
         manifest = Manifest.from_dict(given["manifest"])
         target = receive.Target.of(manifest, os.path.join(given["hf_home"], "hub"))
@@ -138,31 +163,29 @@ def main() -> None:
         places = ", ".join(given["directories"])
         module.fail_json(msg="%s is in none of %s" % (manifest.name, places), **told)
     try:
-        owner = Owner.of(target.root)
         plan = receive.plan(manifest, target, given["verify"])
-        told = {
-            "files": len(plan.entries),
-            "bytes": plan.size,
-            "resumed": plan.staged,
-        }
+        told.update(files=len(plan.entries), bytes=plan.size, resumed=plan.staged)
         refusal = plan.refusal or receive.lacks_space(plan, target)
         refusal = refusal or (receive.unwritable(target) if plan.changed else "")
         if refusal:
             module.fail_json(msg="%s is not copied: %s" % (manifest.name, refusal), **told)
-        if module.check_mode or not plan.changed:
-            module.exit_json(changed=plan.changed, **told)
-        guarded = target.root if target.in_hub else target.stage
-        owner.make_folders(guarded)
-        with locked(guarded, 0):
-            if plan.entries:
-                offer = given["address"], given["port"], given["secret"], given["seconds"]
-                receive.fetch(plan, target, owner, *offer)
-                receive.check(plan, target)
-            receive.place(plan, target, owner)
-    except (receive.ReceiveError, Blocked, OSError) as error:
-        again = "%s is not wholly copied: %s. Run again; what has arrived is kept"
-        module.fail_json(msg=again % (manifest.name, error), **told)
-    module.exit_json(changed=True, **told)
+        if not module.check_mode and plan.changed:
+            source = given["address"], given["port"], given["secret"]
+            hub = os.path.join(given["hf_home"], "hub")
+            told["id"] = copying.start(manifest, hub, given["verify"], source, given["seconds"])
+    except OSError as error:
+        module.fail_json(msg="%s is not copied: %s" % (manifest.name, error), **told)
+    module.exit_json(changed=plan.changed, **told)
+
+
+def _look(module: AnsibleModule) -> None:
+    try:
+        state = job.look(module.params["id"])
+    except (job.JobError, OSError) as error:
+        module.fail_json(msg="The model is not wholly copied: %s" % error)
+    if state.get("problem"):
+        module.fail_json(msg=state["problem"])
+    module.exit_json(changed=True, phase=state["phase"], progress=state.get("bytes", 0))
 
 
 if __name__ == "__main__":

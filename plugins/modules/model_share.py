@@ -42,6 +42,10 @@ options:
     description: Only this quantisation of a GGUF model, with what is no weight.
     type: str
     default: ""
+  revision:
+    description: The branch, tag or commit; empty for the one that is served by default.
+    type: str
+    default: ""
   address:
     description: The address of this node on which the other nodes reach it.
     type: str
@@ -125,6 +129,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "name": {"type": "str", "required": True},
             "quant": {"type": "str", "default": ""},
+            "revision": {"type": "str", "default": ""},
             "address": {"type": "str"},
             "clients": {"type": "list", "elements": "str"},
             "secret": {"type": "str", "no_log": True},
@@ -147,10 +152,11 @@ def main() -> None:
             module.fail_json(msg="The offer of %s is not ended: %s" % (given["name"], error))
     hub = os.path.join(given["hf_home"], "hub")
     found = cache.scan(hub, given["directories"], given["name"]).models
-    revision = found[0].current if found else None
+    revision = found[0].named(given["revision"]) if found else None
     try:
         if revision is None:
-            raise manifest.ManifestError("it is not on this node")
+            what = "its revision %(revision)s" % given if found and given["revision"] else "it"
+            raise manifest.ManifestError("%s is not on this node" % what)
         model = found[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
         if model.kind != cache.HUB:

@@ -32,6 +32,22 @@ options:
     description: As of M(dgxspark.suite.image_preflight).
     type: path
     default: /etc/dgxspark/paths.env
+  models:
+    description:
+      - Models to look for, each with RV(models[].name), RV(models[].quant) and C(revision), as
+        P(dgxspark.suite.launch_plan#lookup) has them.
+    type: list
+    elements: dict
+    default: []
+  hf_home:
+    description: As of M(dgxspark.suite.model_info).
+    type: path
+    default: /ai/cache/huggingface
+  directories:
+    description: As of M(dgxspark.suite.model_info).
+    type: list
+    elements: path
+    default: [/ai/models]
   log_of:
     description: A container whose last 40 lines of log are wanted as well.
     type: str
@@ -80,6 +96,36 @@ image_facts:
       asked.
   returned: success
   type: dict
+models:
+  description: What there is of O(models), in their order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The repository, or the path.
+      type: str
+    quant:
+      description: The quantisation that was looked for, as its files have it.
+      type: str
+    kind:
+      description: V(hub), V(directory), or V(other) for what only a person can copy.
+      type: str
+    whole:
+      description: Whether it can be loaded, as far as names and sizes of files tell.
+      type: bool
+    problem:
+      description: Why not.
+      type: str
+    downloading:
+      description: Whether somebody downloads it there just now.
+      type: bool
+    revision:
+      description: The hub's commit, empty outside of the cache.
+      type: str
+    size:
+      description: Bytes.
+      type: int
 containers:
   description: All containers of the node, running or not.
   returned: success
@@ -185,6 +231,7 @@ listening:
       type: str
 """
 
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -198,6 +245,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
     units,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import presence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     addresses,
     containers,
@@ -214,6 +262,9 @@ def main() -> None:
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
             "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+            "models": {"type": "list", "elements": "dict", "default": []},
+            "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
+            "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
             "log_of": {"type": "str"},
             "ask": {"type": "bool", "default": False},
             "interfaces": {"type": "bool", "default": False},
@@ -250,6 +301,7 @@ def main() -> None:
         **links,
         image_id=image_id,
         image_facts=facts,
+        models=_models(module.params),
         lock=held,
         swap=swap,
         units=[asdict(unit) for unit in units.found()],
@@ -269,6 +321,11 @@ def main() -> None:
         ],
         listening=[asdict(listener) for listener in sockets.listeners()],
     )
+
+
+def _models(given: dict[str, Any]) -> list[dict[str, Any]]:
+    hub = os.path.join(given["hf_home"], "hub")
+    return [presence.presence(hub, given["directories"], one) for one in given["models"]]
 
 
 def _answers(

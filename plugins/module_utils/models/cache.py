@@ -114,6 +114,12 @@ class Model:
         whole = [one for one in self.revisions if one.complete]
         return next(iter(whole or self.revisions), None)
 
+    def named(self, revision: str) -> Revision | None:
+        """The revision of that branch, tag or commit; the current one where it is empty."""
+        if not revision or self.kind != HUB:
+            return self.current
+        return next((one for one in self.revisions if revision in (one.revision, *one.refs)), None)
+
 
 @dataclass(frozen=True)
 class Found:

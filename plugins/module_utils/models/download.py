@@ -2,35 +2,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring a model from the hub into the cache: asked for, fetched beside, verified, put in place.
 
-A process of its own does it, so that a broken connection does not end it, and ends when nobody has
-asked for a while how far it is. The hub's list of files becomes a manifest, and everything after
-the transfer is what happens to a copy from another node (receive.py).
+A process of its own does it (job.py). The hub's list of files becomes a manifest, and everything
+after the transfer is what happens to a copy from another node (receive.py).
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import files, model
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
+    copying,
     hub,
+    job,
     manifest,
-    names,
-    owner,
     receive,
-    share,
     weights,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import Manifest
@@ -38,29 +30,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import Plan, Target
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command, interpreter
 
-PREFIX = "dgxspark-download-"
 TITLE = "dgxspark-download:"
 HUB = "https://huggingface.co"
 
 # From the environment of the task: how this network is left.
 PASSED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
-FETCHING = "fetching"
-VERIFYING = "verifying"
-DONE = "done"
-
 # What runs with huggingface_hub, and what runs beside the transfer; each finds its imports before.
 _IN_HUB = tuple(one.__name__ for one in (command, interpreter, hub))
-_IN_PROCESS = (
-    *_IN_HUB,
-    *(one.__name__ for one in (model, files, names, weights, cache, manifest, owner)),
-    *(one.__name__ for one in (share, receive)),
-    __name__,
-)
+_IN_PROCESS = (*copying.MODULES, hub.__name__, __name__)
 _ASK_SECONDS = 120.0
-# Nobody has asked for so long: the controller is gone.
-_ABANDONED_SECONDS = 60.0
-_TICK = 0.5
 
 
 class DownloadError(Exception):
@@ -235,119 +214,43 @@ def _matches(path: str, pattern: str) -> bool:
 def start(
     wanted: Wanted, found: Manifest, hub_folder: str, verify: bool, token: str, seconds: int
 ) -> str:
-    """Begin to bring it; the folder by which `look` finds it. Raises OSError."""
-    scratch = tempfile.mkdtemp(prefix=PREFIX)
-    try:
-        request = {
-            "wanted": vars(wanted),
-            "manifest": found.to_dict(),
-            "hub": hub_folder,
-            "verify": verify,
-            "token": token,
-            "seconds": seconds,
-            "env": environment(),
-            "scratch": scratch,
-        }
-        _note(scratch, "state", {"phase": FETCHING, "bytes": 0})
-        descriptor = os.open(os.path.join(scratch, "log"), os.O_WRONLY | os.O_CREAT, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as log:
-            title = TITLE + wanted.repo
-            sources = interpreter.sources_of(_IN_PROCESS)
-            pid = interpreter.detach([sys.executable], title, sources, request, log)
-        _note(scratch, "pid", {"pid": pid})
-    except BaseException:
-        shutil.rmtree(scratch)
-        raise
-    return scratch
-
-
-def look(scratch: str) -> dict[str, Any]:
-    """How far it is: {phase, bytes}, or the end: {phase: DONE, problem}. It is forgotten then.
-
-    Raises DownloadError where it is gone.
-    """
-    inside = os.path.dirname(scratch) == tempfile.gettempdir()
-    if not inside or not os.path.basename(scratch).startswith(PREFIX):
-        raise DownloadError("%s is no folder of ours" % scratch)
-    gone = "the download has ended without a word. Run again; what has arrived is kept"
-    # Before its result is read: it has written that when it is gone.
-    alive = TITLE in _text("/proc/%d/cmdline" % _noted(scratch, "pid").get("pid", 0))
-    result = _noted(scratch, "result")
-    if alive and not result:
-        os.utime(os.path.join(scratch, "pid"))
-        return _noted(scratch, "state")
-    said = command.last_line(_text(os.path.join(scratch, "log")))
-    shutil.rmtree(scratch, ignore_errors=True)
-    if not result:
-        raise DownloadError("%s (%s)" % (gone, said) if said else gone)
-    return result
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
-def _noted(scratch: str, name: str) -> dict[str, Any]:
-    text = _text(os.path.join(scratch, name))
-    return dict(json.loads(text)) if text else {}
-
-
-def _note(scratch: str, name: str, what: Mapping[str, Any]) -> None:
-    path = os.path.join(scratch, name)
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        json.dump(what, stream)
-    os.replace(path + ".new", path)
+    """Begin to bring it; the folder by which job.look finds it. Raises OSError."""
+    request = {
+        "wanted": vars(wanted),
+        "manifest": found.to_dict(),
+        "hub": hub_folder,
+        "verify": verify,
+        "token": token,
+        "seconds": seconds,
+        "env": environment(),
+    }
+    return job.start(TITLE + wanted.repo, _IN_PROCESS, request)
 
 
 def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
     """What the process does that `start` began."""
-    problem = ""
-    try:
-        bring(request, sources)
-    except DownloadError as error:
-        problem = str(error)
-    except (receive.ReceiveError, model.Blocked, OSError) as error:
-        problem = "%s. Run again; what has arrived is kept" % error
-    except Exception as error:  # not to the log: a traceback might show the request
-        problem = "unexpected: %s: %s" % (type(error).__name__, error)
-    revision = request["manifest"]["revision"]
-    told = {"phase": DONE, "problem": problem, "revision": revision}
-    _note(request["scratch"], "result", told)
-
-
-def bring(request: Mapping[str, Any], sources: interpreter.Sources) -> None:
-    """Fetch, verify, put in place. Raises DownloadError, ReceiveError, Blocked or OSError."""
     wanted = Wanted(**request["wanted"])
     found = Manifest.from_dict(request["manifest"])
     target = Target.of(found, request["hub"])
-    whose = Owner.of(target.root)
-    whose.make_folders(target.root)
-    progress = Progress(request["scratch"])
-    threading.Thread(target=progress.watch, daemon=True).start()
-    with files.locked(target.root, 0):
-        plan = receive.plan(found, target, request["verify"])
-        refusal = receive.lacks_space(plan, target)
-        if refusal:
-            raise DownloadError(refusal)
-        if plan.entries:
-            progress.of(FETCHING, [target.staged(one) for one in plan.entries])
-            whose.make_folders(target.stage)
-            _fetch(request, wanted, found, plan, target, whose, sources)
-            progress.of(VERIFYING)
-            for one in plan.entries:
-                receive.check(replace(plan, entries=[one]), target)
-                progress.verified += one.size
-        receive.place(plan, target, whose)
+
+    def do(progress: job.Progress) -> str:
+        def fetch(plan: Plan, whose: Owner) -> None:
+            _fetch(request, replace(wanted, revision=found.revision), plan, target, whose, sources)
+
+        try:
+            receive.bring(found, target, request["verify"], fetch, progress)
+        except DownloadError as error:
+            return str(error)
+        except (receive.ReceiveError, Blocked, OSError) as error:
+            return "%s. Run again; what has arrived is kept" % error
+        return ""
+
+    job.work(request["scratch"], do)
 
 
 def _fetch(
     request: Mapping[str, Any],
     wanted: Wanted,
-    found: Manifest,
     plan: Plan,
     target: Target,
     whose: Owner,
@@ -359,7 +262,7 @@ def _fetch(
     # To pass through, not to list.
     os.chmod(request["scratch"], 0o711)
     _asked(
-        replace(wanted, revision=found.revision),
+        wanted,
         request["token"],
         whose,
         {**request["env"], **_hub_environment(home)},
@@ -371,38 +274,3 @@ def _fetch(
             for one in plan.entries
         ],
     )
-
-
-class Progress:
-    """Says every half second how far it is, and ends the process when nobody wants to know."""
-
-    def __init__(self, scratch: str) -> None:
-        self._scratch = scratch
-        self._phase = FETCHING
-        self._paths: Sequence[str] = ()
-        self.verified = 0
-
-    def of(self, phase: str, paths: Sequence[str] = ()) -> None:
-        self._paths, self._phase = paths, phase
-
-    def watch(self) -> None:
-        while True:
-            time.sleep(_TICK)
-            looked = os.path.join(self._scratch, "pid")
-            with suppress(OSError):
-                if time.time() - os.stat(looked).st_mtime > _ABANDONED_SECONDS:
-                    shutil.rmtree(self._scratch, ignore_errors=True)
-                    os._exit(1)
-                _note(self._scratch, "state", {"phase": self._phase, "bytes": self._bytes()})
-
-    def _bytes(self) -> int:
-        if self._phase == VERIFYING:
-            return self.verified
-        return sum(_size(path) for path in self._paths)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import job
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Entry,
@@ -162,11 +164,44 @@ def unwritable(target: Target) -> str:
     return "%s may not be written by this user, or its file system is read-only" % where
 
 
-def fetch(
-    what: Plan, target: Target, owner: Owner, address: str, port: int, secret: str, seconds: int
+def bring(
+    found: Manifest,
+    target: Target,
+    verify: bool,
+    get: Callable[[Plan, Owner], None],
+    progress: job.Progress,
 ) -> None:
-    """Copy into the stage; interrupted, the next one goes on there. ReceiveError, OSError."""
-    owner.make_folders(target.stage)
+    """Fetch, verify, put in place. Raises ReceiveError, Blocked, OSError and what `get` raises.
+
+    get: brings the entries of the plan into the stage, which is there.
+    """
+    whose = Owner.of(target.root)
+    guarded = target.root if target.in_hub else target.stage
+    whose.make_folders(guarded)
+    with locked(guarded, 0):
+        what = plan(found, target, verify)
+        refusal = what.refusal or lacks_space(what, target)
+        if refusal:
+            raise ReceiveError(refusal)
+        if what.entries:
+            progress.of(job.FETCHING, [target.staged(one) for one in what.entries])
+            whose.make_folders(target.stage)
+            get(what, whose)
+            progress.of(job.VERIFYING)
+            for one in what.entries:
+                check(one, target)
+                progress.verified += one.size
+        place(what, target, whose)
+
+
+def fetch(
+    what: Plan, target: Target, owner: Owner, source: tuple[str, int, str], seconds: float
+) -> None:
+    """Copy into the stage; interrupted, the next one goes on there. ReceiveError, OSError.
+
+    source: address, port and secret of an offer of share.py.
+    """
+    address, port, secret = source
     names = [one.blob if target.in_hub else one.path for one in what.entries]
     host = "[%s]" % address if ":" in address else address
     argv = (
@@ -187,16 +222,15 @@ def fetch(
         raise ReceiveError("rsync from %s: %s (%s)" % (address, result.describe(), first))
 
 
-def check(what: Plan, target: Target) -> None:
-    """Verify the stage by content; what is wrong is removed. Raises ReceiveError, OSError."""
-    for entry in what.entries:
-        path = target.staged(entry)
-        wrong = differs(path, entry)
-        if wrong:
-            os.unlink(path)
-            raise ReceiveError(
-                "%s arrived damaged, or is damaged at its source: %s" % (entry.path, wrong)
-            )
+def check(entry: Entry, target: Target) -> None:
+    """Verify it by its content; in the stage what is wrong is removed. ReceiveError, OSError."""
+    path = target.staged(entry)
+    wrong = differs(path, entry)
+    if wrong:
+        os.unlink(path)
+        raise ReceiveError(
+            "%s arrived damaged, or is damaged at its source: %s" % (entry.path, wrong)
+        )
 
 
 def place(what: Plan, target: Target, owner: Owner) -> None:

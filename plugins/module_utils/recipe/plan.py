@@ -17,6 +17,8 @@ import shlex
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import is_repo
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import vllm
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import SECRET_NAME
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.extras import (
     PlacedMod,
@@ -140,6 +142,7 @@ def build_plan(
             rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
+    plan["models"] = _models(resolved)
     plan["ray_token"] = RAY_TOKEN if ray_auth else ""
     plan["mods"] = [
         {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
@@ -176,6 +179,30 @@ def _image(
     if refused:
         _refuse(resolved, refused)
     return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in told.items()]
+
+
+def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
+    """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
+    server = vllm.Server("", "", resolved.ranks[0].argv)
+    found: list[dict[str, str]] = []
+    for model in resolved.models:
+        name, _colon, quant = (model, "", "") if model.startswith("/") else model.partition(":")
+        # The flag means the served model, which is the first.
+        revision = "" if found else server.flag(("--revision",)) or ""
+        if name.startswith("/"):
+            found.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
+        # No place that only the server knows how to reach, as s3://bucket/model.
+        elif is_repo(name) and "/" not in quant:
+            found.append({"name": name, "quant": quant, "revision": revision})
+    return found
+
+
+def _on_node(resolved: ResolvedRecipe, path: str) -> str:
+    """Where on the node a path of the containers leads."""
+    for volume in resolved.volumes:
+        if f"{path}/".startswith(f"{volume.target.rstrip('/')}/"):
+            return volume.source.rstrip("/") + path[len(volume.target.rstrip("/")) :]
+    return path
 
 
 def _ray_auth(
@@ -390,7 +417,7 @@ def _rank(
         "argv": _argv(rank, resolved, settings, name, environment, mods),
         "server_argv": list(rank.argv),
         "env": environment.of(rank.node),
-        "mounts": [*_mounts(resolved.model, settings), *mounts],
+        "mounts": [*_mounts(resolved, settings), *mounts],
         "labels": {
             f"{LABEL}owner": OWNER,
             f"{LABEL}rank": str(rank.rank),
@@ -472,9 +499,10 @@ export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
 exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
 
 
-def _mounts(model: str, settings: Settings) -> list[dict[str, t.Any]]:
-    folders = [settings.hf_home]
-    if model.startswith("/") and not model.startswith(settings.hf_home.rstrip("/") + "/"):
+def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.Any]]:
+    folders, model = [settings.hf_home], resolved.model
+    in_cache = model.startswith(settings.hf_home.rstrip("/") + "/")
+    if model.startswith("/") and not in_cache and _on_node(resolved, model) == model:
         folders.append(model)
     return [_read_only(folder) for folder in folders]
 
@@ -531,7 +559,7 @@ def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
 def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
     if not settings.hf_home.startswith("/"):
         yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
-    mounts = [*_mounts(resolved.model, settings), *volume_mounts(resolved.volumes)]
+    mounts = [*_mounts(resolved, settings), *volume_mounts(resolved.volumes)]
     for path in [mount[end] for mount in mounts for end in ("source", "target")]:
         # docker run --mount takes a line of comma-separated values.
         if re.search('[,"\r\n]', path):

@@ -80,7 +80,7 @@ def run_module(capsys: pytest.CaptureFixture[str], home: Path, hub: t.Any) -> Ru
 def follow(run_module: RunModule, begun: dict[str, t.Any]) -> dict[str, t.Any]:
     assert begun.get("id"), begun
     while True:
-        seen = run_module(id=begun["id"])
+        seen = run_module(id=begun["id"], revision=begun["revision"])
         if seen.get("failed") or seen["phase"] == "done":
             return seen
         time.sleep(0.1)
@@ -202,7 +202,8 @@ def test_a_python_without_the_library_is_told(run_module: RunModule, tmp_path: P
 def test_parts_of_a_model_are_what_was_asked_for(run_module: RunModule, home: Path) -> None:
     begun = run_module(files=["*.json", "sub/"], exclude=["*.txt"])
     assert (begun["files"], begun["total"]) == (1, 2)
-    assert follow(run_module, begun)["problems"] != []
+    ended = follow(run_module, begun)
+    assert ended.get("problems"), ended
     begun = run_module()
     assert begun["files"] == 1
     assert follow(run_module, begun)["problems"] == []
@@ -246,6 +247,7 @@ def test_a_killed_download_is_told_and_leaves_no_process(run_module: RunModule, 
     assert seen["phase"] == "fetching"
     children = []
     while not children:
+        assert is_alive(pid)
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         children = [int(word) for word in text.split()]
     for one in (pid, *children):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
+    job,
     manifest,
     owner,
     receive,
@@ -69,10 +70,11 @@ needs_rsync = pytest.mark.skipif(
 def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> receive.Plan:
     to = target(found, tmp_path)
     plan = receive.plan(found, to)
-    if plan.entries:
-        receive.fetch(plan, to, me(tmp_path), "127.0.0.1", port, secret, 60)
-        receive.check(plan, to)
-    receive.place(plan, to, me(tmp_path))
+
+    def get(what: receive.Plan, _whose: owner.Owner) -> None:
+        receive.fetch(what, to, me(tmp_path), ("127.0.0.1", port, secret), 60)
+
+    receive.bring(found, to, False, get, job.Progress(str(tmp_path)))
     return plan
 
 

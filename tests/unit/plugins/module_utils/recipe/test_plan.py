@@ -351,6 +351,32 @@ def test_a_model_folder_outside_the_cache_is_mounted_too(recipe_of: RecipeOf, no
     assert sources(f"{cache}/hub/x") == [cache]
 
 
+def test_models_are_named_as_the_nodes_have_them(recipe_of: RecipeOf, nodes: Nodes) -> None:
+    def models(model: str, command: str = "vllm serve {model}", **more: t.Any) -> list[t.Any]:
+        recipe = recipe_of(model=model, command=command, runtime=None, **more)
+        return list(plan_of(recipe, nodes(1))["models"])
+
+    assert models("org/one", "vllm serve {model} --revision v2") == [
+        {"name": "org/one", "quant": "", "revision": "v2"}
+    ]
+    draft = {"draft_model": "org/draft"}
+    assert [one["name"] for one in models("org/one", **draft)] == ["org/one", "org/draft"]
+    (gguf,) = models("org/one-GGUF:Q4_K_M", "llama-server -hf {model}", max_nodes=1)
+    assert (gguf["name"], gguf["quant"]) == ("org/one-GGUF", "Q4_K_M")
+    assert models("/ai/models/tune")[0]["name"] == "/ai/models/tune"
+    # Where a volume has it, and not where the container sees it.
+    volumes = {"volumes": ["/data/models:/models"]}
+    assert models("/models/tune", **volumes)[0]["name"] == "/data/models/tune"
+    # Nobody here can tell whether such a place has it.
+    assert models("s3://bucket/model") == []
+
+
+def test_a_model_within_a_volume_is_mounted_once(recipe_of: RecipeOf, nodes: Nodes) -> None:
+    recipe = recipe_of(model="/models/tune", volumes=["/data/models:/models"])
+    (rank,) = plan_of(recipe, nodes(1))["ranks"]
+    assert "/models/tune" not in [mount["target"] for mount in rank["mounts"]]
+
+
 @pytest.mark.parametrize(
     ("gpus", "expected"),
     [

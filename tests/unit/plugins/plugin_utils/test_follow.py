@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Following a download: what the node says is played, and so is the clock."""
+"""Following work on a node: what the node says is played, and so is the clock."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.dgxspark.suite.plugins.action import model_download
+from ansible_collections.dgxspark.suite.plugins.action import model_download, model_receive
+from ansible_collections.dgxspark.suite.plugins.plugin_utils import follow
 
 Seen = dict[str, Any]
-BEGUN: Seen = {"changed": True, "id": "/tmp/x", "bytes": 100 << 20, "manifest": {"name": "org/one"}}
+BEGUN: Seen = {
+    "changed": True,
+    "id": "/tmp/x",
+    "bytes": 100 << 20,
+    "revision": "abc",
+    "manifest": {"name": "org/one"},
+}
 DONE: Seen = {"changed": True, "phase": "done", "progress": 0, "problems": []}
 
 
@@ -32,15 +39,17 @@ class Clock:
         self.now += seconds
 
 
-class Download(model_download.ActionModule):
-    """The action, over a script of what the module answers; the last entry repeats."""
+class Played:
+    """An action, over a script of what its module answers; the last entry repeats."""
+
+    module: str
 
     def __init__(self, script: list[Seen | Exception]) -> None:
         self.script = script
         self.asked: list[dict[str, Any]] = []
         arguments = {"name": "org/one", "token": "t", "hf_home": "/h"}
         task = types.SimpleNamespace(
-            args=arguments, async_val=0, check_mode=False, action="dgxspark.suite.model_download"
+            args=arguments, async_val=0, check_mode=False, action=f"dgxspark.suite.{self.module}"
         )
         connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"))
         super().__init__(task, connection, None, None, None)
@@ -53,11 +62,19 @@ class Download(model_download.ActionModule):
         return dict(answer)
 
 
+class Download(Played, model_download.ActionModule):
+    pass
+
+
+class Copy(Played, model_receive.ActionModule):
+    pass
+
+
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(model_download, "display", types.SimpleNamespace(display=lines.append))
-    monkeypatch.setattr(model_download, "time", Clock())
+    monkeypatch.setattr(follow, "display", types.SimpleNamespace(display=lines.append))
+    monkeypatch.setattr(follow, "time", Clock())
     return lines
 
 
@@ -66,14 +83,16 @@ def test_progress_is_told_now_and_then_and_the_end_returned(screen: list[str]) -
     download = Download([BEGUN, *looks, fetching(20, "verifying"), DONE])
     result = download.run(task_vars={"inventory_hostname": "spark1"})
     assert screen == [
-        "    spark1: fetching: 10.0 MiB of 100.0 MiB",
-        "    spark1: fetching: 50.0 MiB of 100.0 MiB, 6.7 MiB/s, 8 s left",
-        "    spark1: fetching: 90.0 MiB of 100.0 MiB, 6.7 MiB/s, 2 s left",
+        "    spark1: fetching: 30.0 MiB of 100.0 MiB",
+        "    spark1: fetching: 70.0 MiB of 100.0 MiB, 6.7 MiB/s, 4 s left",
         "    spark1: verifying: 20.0 MiB of 100.0 MiB",
     ]
     assert result == {**BEGUN, "id": "", "problems": []}
     # The token goes over once.
-    assert download.asked[1:] == [{"name": "org/one", "hf_home": "/h", "id": "/tmp/x"}] * 11
+    assert (
+        download.asked[1:]
+        == [{"name": "org/one", "hf_home": "/h", "id": "/tmp/x", "revision": "abc"}] * 11
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,4 +123,10 @@ def test_a_connection_may_break_for_a_while(screen: list[str], lost: Any) -> Non
     ("seconds", "told"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")]
 )
 def test_times_are_told_as_people_say_them(seconds: float, told: str) -> None:
-    assert model_download.left(seconds) == told
+    assert follow.left(seconds) == told
+
+
+def test_a_copy_is_followed_by_nothing_but_its_id(screen: list[str]) -> None:
+    copy = Copy([BEGUN, fetching(1), DONE])
+    assert copy.run()["changed"] is True
+    assert copy.asked[1:] == [{"id": "/tmp/x"}] * 2

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter over module_utils/launch/model.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: model_steps
+author:
+  - dgxspark.suite contributors (@dgxspark)
+version_added: 0.1.0
+short_description: Tell how all nodes of a plan come to have its models
+description:
+  - Compares what M(dgxspark.suite.workload_info) saw of the models of a launch plan on the nodes.
+  - The first node of the plan that has a model whole is its source, else any other node that was
+    asked; the nodes of the plan that lack it, or have another revision, take it from there.
+options:
+  _input:
+    description: The plan, from P(dgxspark.suite.launch_plan#lookup).
+    type: dict
+    required: true
+  observed:
+    description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: See who lacks a model
+  ansible.builtin.debug:
+    msg: "{{ (launch_plan | dgxspark.suite.model_steps({'spark1': seen})).copies }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The steps.
+  type: dict
+  contains:
+    copies:
+      description:
+        - Each with C(name), C(quant), C(revision), C(source), the node that has it, and C(receive),
+          the nodes that take it from there. Empty where there are refusals.
+      type: list
+      elements: dict
+    refusals:
+      description: Why a model cannot be on all nodes, and what a person does about it.
+      type: list
+      elements: str
+    ready:
+      description: Whether nothing has to be done.
+      type: bool
+"""
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.model import model_steps
+
+
+class FilterModule:
+    """Registers the filter."""
+
+    def filters(self) -> dict[str, object]:
+        return {"model_steps": model_steps}

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take a model from another node in a process of its own; see job.py and receive.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import files, model
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
+    cache,
+    job,
+    manifest,
+    names,
+    owner,
+    receive,
+    share,
+    weights,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command, interpreter
+
+TITLE = "dgxspark-copy:"
+
+# What runs in such a process; each finds its imports before.
+MODULES = (
+    *(one.__name__ for one in (command, interpreter, model, files)),
+    *(one.__name__ for one in (names, weights, cache, manifest, owner, share, job, receive)),
+    __name__,
+)
+
+
+def start(
+    offered: manifest.Manifest,
+    hub: str,
+    verify: bool,
+    source: tuple[str, int, str],
+    seconds: int,
+) -> str:
+    """Begin to copy it; the folder by which job.look finds it. Raises OSError.
+
+    source: address, port and secret of an offer of share.py. seconds: how long it may take.
+    """
+    request = {
+        "manifest": offered.to_dict(),
+        "hub": hub,
+        "verify": verify,
+        "source": source,
+        "seconds": seconds,
+    }
+    return job.start(TITLE + offered.name, MODULES, request)
+
+
+def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
+    """What the process does that `start` began."""
+    found = manifest.Manifest.from_dict(request["manifest"])
+    target = receive.Target.of(found, request["hub"])
+
+    def get(plan: Plan, whose: Owner) -> None:
+        address, port, secret = request["source"]
+        receive.fetch(plan, target, whose, (address, port, secret), request["seconds"])
+
+    def do(progress: job.Progress) -> str:
+        try:
+            receive.bring(found, target, request["verify"], get, progress)
+        except (receive.ReceiveError, model.Blocked, OSError) as error:
+            again = "%s is not wholly copied: %s. Run again; what has arrived is kept"
+            return again % (found.name, error)
+        return ""
+
+    job.work(request["scratch"], do)
