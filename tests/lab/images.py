@@ -27,6 +27,9 @@ LABEL = "dgxspark.suite/lab"
 FORGE = f"{NAME}-forge"
 SERVING_IMAGE = "dgxspark-lab/vllm:cpu"
 TRITON_IMAGE = "dgxspark-lab/triton:3.5.1"
+LLAMA_IMAGE = "dgxspark-lab/llama:cpu"
+# What Debian 13 has no packages of.
+LLAMA_SUITE = "testing"
 
 # What systemd and a nested engine need; --privileged asks for more than some hosts can grant.
 CAPABILITIES = [
@@ -106,7 +109,12 @@ def ensure_base(base: str) -> str:
             work(f"base image: pulling {base}", "docker", "pull", base)
         return base
     release = os_release()
-    suite = release.get("VERSION_CODENAME", "")
+    components = "main,universe" if release.get("ID") == "ubuntu" else "main"
+    return debootstrap(release.get("VERSION_CODENAME", ""), f"--components={components}")
+
+
+def debootstrap(suite: str, *options: str) -> str:
+    """The image of a bare Debian or Ubuntu; options: what else debootstrap is told."""
     image = f"dgxspark-lab/base:{suite}"
     if exists(image):
         return image
@@ -117,12 +125,11 @@ def ensure_base(base: str) -> str:
         )
     if shutil.which("debootstrap") is None:
         install("debootstrap")
-    components = "main,universe" if release.get("ID") == "ubuntu" else "main"
-    options = ["--variant=minbase", f"--components={components}"]
     clear_scratch()
     scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=CACHE)
     root, archive = f"{scratch}/root", f"{scratch}/root.tar"
-    work(f"base image: debootstrap {suite}", "debootstrap", *options, suite, root)
+    made = ["debootstrap", "--variant=minbase", *options, suite, root]
+    work(f"base image: debootstrap {suite}", *made)
     # By way of a file: from a pipe that breaks, docker would import the half that came.
     work("base image: packing it", "tar", "-C", root, "-cf", archive, ".")
     work("base image: importing it", "docker", "import", archive, image)
@@ -243,6 +250,30 @@ def ensure_serving_images(base: str, node_image: str) -> str:
     if in_volume(node_image, tidy):
         fail(f"volume {NAME}: the serving images cannot be put in order; is the disk full?")
     return golden
+
+
+def bring_llama() -> None:
+    """Put llama.cpp and a model for it on the first node, from which launches take them."""
+    image = f"{LLAMA_IMAGE.partition(':')[0]}:{digest(HERE / 'llama')}"
+    if not exists(image):
+        if os_release().get("ID") != "debian":
+            fail("llama.cpp comes from Debian's packages, and this machine is no Debian")
+        base = debootstrap(LLAMA_SUITE)
+        builder = f"{NAME}-builder"
+        named = ["docker", "run", f"--name={builder}", f"--label={LABEL}=builder"]
+        mounts = [f"--volume={HERE / 'llama'}:/lab:ro"]
+        work(f"{LLAMA_IMAGE}", *named, *mounts, base, "sh", "/lab/install.sh")
+        docker("commit", builder, image)
+        docker("rm", "--force", builder)
+        docker("rmi", base)
+    docker("tag", image, LLAMA_IMAGE)
+    inner = "docker exec -i spark1 docker"
+    load = f"docker save {LLAMA_IMAGE} | {inner} load"
+    work(f"spark1: {LLAMA_IMAGE}", "sh", "-c", load)
+    hub = "/ai/cache/huggingface/hub"
+    model = f"docker run --rm {LLAMA_IMAGE} tar -C /model/hub -c . | docker exec -i spark1"
+    work("spark1: its model", "sh", "-c", f"{model} tar -C {hub} -x")
+    docker("exec", "spark1", "chown", "-R", f"--reference={hub}/..", hub)
 
 
 def build_inside(inner: list[str], base: str, image: str, folder: str, argument: str) -> None:

@@ -143,6 +143,7 @@ def main() -> None:
     verb = verbs.add_parser("down", help="remove the nodes, keep images and wheels for next time")
     verb.add_argument("--all", action="store_true", help="remove images, wheels and keys as well")
     verb.add_argument("--stop-engine", action="store_true", help="stop the engine the lab started")
+    verbs.add_parser("llama", help="put llama.cpp, and a model for it, on the first node that runs")
     verbs.add_parser("status", help="list the nodes, management and fabric addresses")
     given = parser.parse_args()
     with alone():
@@ -150,6 +151,8 @@ def main() -> None:
             up(given.nodes, given.base, given.fresh)
         elif given.verb == "down":
             down(given.all, given.stop_engine)
+        elif given.verb == "llama":
+            images.bring_llama()
         else:
             status()
 

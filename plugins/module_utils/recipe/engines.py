@@ -140,8 +140,7 @@ LLAMA_CPP = Engine(
     },
     elsewhere_flags=("--ssl-key-file", "--ssl-cert-file", "--api-prefix"),
     share=(),
-    # Mapped files are slow to read where GPU and CPU share their memory.
-    platform={"mmap": False},
+    platform={},
 )
 
 _BY_RUNTIME = {

@@ -448,8 +448,6 @@ def _llama_cpp(
     draft.value("port", "--port", _said(port, "given"))
     draft.value("ctx_size", "--ctx-size", _said(top, source, confidence))
     draft.value("n_gpu_layers", "--n-gpu-layers", _said(999, "all layers", "high"))
-    # Mapped pages would be counted twice in the one memory of CPU and GPU.
-    draft.bare("--no-mmap")
     draft.bare("--jinja")
     final = estimate(top)
     return _finish(

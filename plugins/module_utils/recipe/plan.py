@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import is_repo
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import vllm
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.check_env import SECRET_NAME
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.engines import LLAMA_CPP
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.extras import (
     PlacedMod,
     after,
@@ -358,6 +359,11 @@ def _environment(
         # A worker that finds the head's port asks so often, every 2 s, for the head itself; after
         # the default of 40 s it would give up on a head that is slow to start.
         ours["RAY_NUM_REDIS_GET_RETRIES"] = str(max(20, settings.ray_wait_seconds // 2))
+    if resolved.runtime == LLAMA_CPP.name:
+        # Mapped files are slow to read where GPU and CPU share their memory. Each in two names, for
+        # builds of before and after 2026, and no flags, which a build must know.
+        ours.update(LLAMA_ARG_OFFLINE="1", LLAMA_OFFLINE="1")
+        ours.update(LLAMA_ARG_MMAP="0", LLAMA_ARG_LOAD_MODE="none")
     if ray_auth:
         ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
@@ -448,12 +454,37 @@ def _argv(
     first = before(resolved, mods)
     if rank.role == "head":
         first += after(resolved)
+    if resolved.runtime == LLAMA_CPP.name and rank.role == "head":
+        first += _rpc_wait(resolved, settings)
     if resolved.runtime != "vllm-ray":
         return ["-c", first + rank.text]
     if rank.role == "worker":
         return ["-c", first + _ray_worker(rank, resolved.ranks[0].node, settings)]
     waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
     return ["-c", first + _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
+
+
+def _rpc_wait(resolved: ResolvedRecipe, settings: Settings) -> str:
+    """llama-server gives up at once on a worker that does not listen yet."""
+    places = [f"{one.node.link_address}/{resolved.rpc_port}" for one in resolved.ranks[1:]]
+    return "".join(
+        _await_port(place, f"llama.cpp's worker {place.replace('/', ':')}", settings)
+        for place in places
+    )
+
+
+def _await_port(place: str, who: str, settings: Settings) -> str:
+    """Shell text that waits until somebody listens. place: ADDRESS/PORT, as /dev/tcp has it."""
+    probe = shlex.quote(f": < /dev/tcp/{place}")
+    return f"""\
+until timeout 2 bash -c {probe} 2> /dev/null; do
+  if ((SECONDS >= {settings.ray_wait_seconds})); then
+    echo "dgxspark: {who} did not answer within {settings.ray_wait_seconds} s" >&2
+    exit 1
+  fi
+  sleep 1
+done
+"""
 
 
 def _ray_node(node: Node, settings: Settings) -> str:
@@ -485,15 +516,9 @@ python3 -c "$1" {shlex.join(waiting)} || exit 1
 
 def _ray_worker(rank: Rank, head: Node, settings: Settings) -> str:
     target = f"{head.link_address}:{settings.ray_port}"
-    probe = shlex.quote(f": < /dev/tcp/{head.link_address}/{settings.ray_port}")
+    place = f"{head.link_address}/{settings.ray_port}"
     return f"""\
-until timeout 2 bash -c {probe} 2> /dev/null; do
-  if ((SECONDS >= {settings.ray_wait_seconds})); then
-    echo "dgxspark: the Ray head {target} did not answer within {settings.ray_wait_seconds} s" >&2
-    exit 1
-  fi
-  sleep 1
-done
+{_await_port(place, f"the Ray head {target}", settings)}\
 # It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
 export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
 exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""

@@ -53,8 +53,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate imp
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import GIVEN, Value
 
 DEFAULT_MASTER_PORT = 25000
-# Of llama.cpp's rpc-server, on each worker.
+# Of llama.cpp's RPC server, on each worker.
 DEFAULT_RPC_PORT = 50052
+# Its name has changed in 2026, and not every image has it.
+_RPC_SERVER = """\
+server=$(command -v ggml-rpc-server || command -v rpc-server) || {
+  echo "dgxspark: the image has neither ggml-rpc-server nor rpc-server: over several nodes" \
+    "llama.cpp needs an image that was built with GGML_RPC" >&2
+  exit 1
+}
+exec "$server" """
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 _SPLIT_MODE = ("-sm", "--split-mode")
@@ -296,8 +304,8 @@ def _rank(
         return Rank(index, role, node, "", ())
     if runtime == LLAMA_CPP.name and role == "worker":
         # Whoever reaches this port commands the node's memory: only the link between nodes may.
-        words = ("rpc-server", "--host", node.link_address, "--port", str(rpc_port))
-        return Rank(index, role, node, f"exec {shlex.join(words)}", words)
+        words = ("--host", node.link_address, "--port", str(rpc_port))
+        return Rank(index, role, node, _RPC_SERVER + shlex.join(words), words)
     head = nodes[0].link_address
     count = [*("--nnodes", str(len(nodes))), *("--node-rank", str(index))]
     if runtime == "vllm-distributed":

@@ -173,6 +173,26 @@ def test_an_unknown_recipe_names_its_neighbours() -> None:
     assert "Did you mean lab-tiny" in said
 
 
+def test_a_model_that_one_node_lacks_is_copied_to_it() -> None:
+    """While it is served, so that nothing has to be started for it."""
+    model = "/ai/cache/huggingface/hub/models--dgxspark--tiny-qwen3"
+    listed = on_node(NODES[0], f"cd {model} && find . | sort")
+    on_node(NODES[1], f"rm -rf {model}")
+    status, said = playbook("launch", "-e", "recipe=lab-tiny")
+    assert status == 0, said
+    assert f"6 files, 654.24 KB from {NODES[0]}" in said
+    assert "(it ran already)" in said
+    assert on_node(NODES[1], f"cd {model} && find . | sort") == listed
+
+
+def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-tiny", "-e", "overrides=model=lab/nowhere")
+    assert status != 0
+    assert f"lab/nowhere is not whole on any node. {' and '.join(NODES)}: it is not there" in said
+    assert "playbooks/model_download.yml -e model=lab/nowhere" in said
+    assert isinstance(complete("lab-tiny"), str)
+
+
 def test_a_taken_port_is_refused_and_the_running_model_stays(nodes: dict[str, Any]) -> None:
     listen = "python3 -m http.server --bind 127.0.0.1 9000"
     nodes["spark1"].check_output(f"systemd-run --unit=taken --collect {listen}")

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pathlib
+import subprocess
 import typing as t
 
 import pytest
@@ -102,9 +104,32 @@ def test_llama_cpp_over_nodes_has_rpc_servers_on_the_workers_and_their_addresses
     )
     # Only on the link between the nodes: the port gives whoever reaches it the node's memory.
     assert [rank.argv for rank in workers] == [
-        ("rpc-server", "--host", f"198.51.100.{index}", "--port", "50060") for index in (2, 3)
+        ("--host", f"198.51.100.{index}", "--port", "50060") for index in (2, 3)
     ]
-    assert workers[0].text == "exec rpc-server --host 198.51.100.2 --port 50060"
+    assert workers[0].text.endswith('exec "$server" --host 198.51.100.2 --port 50060')
+
+
+@pytest.mark.parametrize("name", ["ggml-rpc-server", "rpc-server", ""])
+def test_the_rpc_server_is_found_by_either_of_its_names(
+    recipe_of: Make, nodes: Nodes, tmp_path: pathlib.Path, name: str
+) -> None:
+    recipe = recipe_of(runtime="llama-cpp", command=LLAMA, min_nodes=2)
+    worker = resolve(recipe, {}, nodes(2)).ranks[1]
+    if name:
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/bash", "-c", worker.text],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if name:
+        assert done.stdout == f"{name} --host 198.51.100.2 --port 50052\n"
+    else:
+        assert done.returncode == 1
+        assert "built with GGML_RPC" in done.stderr
 
 
 def test_llama_cpp_splits_by_rows_where_tensor_parallel_is_asked_for(

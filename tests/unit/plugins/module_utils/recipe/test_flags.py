@@ -79,7 +79,6 @@ CASES = {
             "defaults": {"ctx_size": 1, "flash_attn": True, "n_gpu_layers": 99, "jinja": True},
         },
         (
-            "--no-mmap",
             *("--ctx-size", "1"),
             *("--flash-attn", "on"),
             *("--n-gpu-layers", "99"),

@@ -323,6 +323,18 @@ def test_a_path_that_docker_would_read_as_two_is_refused(
     assert f"the path {path!r} has a comma, a double quote or a line end" in str(caught.value)
 
 
+def test_llama_cpp_waits_for_its_workers_and_reads_no_file_by_mapping(
+    recipe_of: RecipeOf, nodes: Nodes
+) -> None:
+    recipe = recipe_of(runtime="llama-cpp", command="llama-server -hf {model}", min_nodes=2)
+    head, worker = plan_of(recipe, nodes(2))["ranks"]
+    script = head["argv"][1]
+    assert "< /dev/tcp/198.51.100.2/50052" in script
+    assert script.index("/dev/tcp/") < script.index("exec llama-server")
+    assert "/dev/tcp/" not in worker["argv"][1]
+    assert (head["env"]["LLAMA_ARG_MMAP"], head["env"]["LLAMA_ARG_OFFLINE"]) == ("0", "1")
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

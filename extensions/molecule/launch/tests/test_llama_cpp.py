@@ -1,0 +1,122 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real llama.cpp, over two nodes by its RPC and on one; image and model are on the first only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import NODES, ROOT, address, on_node, playbook, run
+
+HEAD, WORKER = NODES
+pytestmark = pytest.mark.long
+IMAGE = "dgxspark-lab/llama:cpu"
+MODEL = "/ai/cache/huggingface/hub/models--dgxspark--tiny-llama-GGUF"
+RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
+
+
+def complete(model: str = "lab-llama") -> int:
+    """How many tokens a completion has."""
+    request = urllib.request.Request(
+        f"http://{address(HEAD)}:8000/v1/completions",
+        json.dumps({"model": model, "prompt": "two sparks", "max_tokens": 4}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=60) as answer:
+        return int(json.load(answer)["usage"]["completion_tokens"])
+
+
+def forget(*nodes: str) -> None:
+    for node in nodes:
+        run("docker", "exec", node, "docker", "rmi", "--force", IMAGE)
+        on_node(node, f"rm -rf {MODEL}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def first_node() -> Iterator[None]:
+    subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
+    forget(WORKER)
+    yield
+    status, said = playbook("stop")
+    assert status == 0, said
+    forget(HEAD, WORKER)
+
+
+def test_over_two_nodes_it_brings_image_and_quantisation_to_the_other() -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-llama")
+    assert status == 0, said
+    assert "lab-llama answers at" in said
+    assert complete() == 4
+    # The other quantisation, which nobody asked for, stays where it is.
+    found = {node: on_node(node, f"ls {MODEL}/snapshots/*").split() for node in NODES}
+    assert found[HEAD] == ["tiny-llama-F16.gguf", "tiny-llama-Q8_0.gguf"]
+    assert found[WORKER] == ["tiny-llama-Q8_0.gguf"]
+    ids = {on_node(node, f"docker image inspect -f '{{{{.Id}}}}' {IMAGE}") for node in NODES}
+    assert len(ids) == 1
+    said = on_node(WORKER, f"docker logs {RANKS[WORKER]} 2>&1")
+    assert "Accepted client connection" in said
+
+
+def test_its_port_of_rpc_is_on_the_link_between_the_nodes_only() -> None:
+    fabric = address(WORKER, "dgxspark_fabric_address")
+    listening = on_node(WORKER, "ss -Hltn 'sport = :50052'").split()
+    assert [word for word in listening if word.endswith(":50052")] == [f"{fabric}:50052"]
+
+
+def test_launching_it_again_changes_nothing() -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-llama")
+    assert status == 0, said
+    assert "(it ran already)" in said
+    assert said.count("changed=0") == 2
+
+
+def test_a_worker_that_is_killed_takes_both_down_and_both_come_back() -> None:
+    on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
+    asked = "docker inspect --format '{{.State.StartedAt}} {{.State.Running}}' "
+    before = {node: on_node(node, asked + name) for node, name in RANKS.items()}
+    on_node(WORKER, f"docker kill {RANKS[WORKER]}")
+    deadline = time.monotonic() + 120
+    while True:
+        now = {node: on_node(node, asked + name) for node, name in RANKS.items()}
+        if all(one != before[node] and "true" in one for node, one in now.items()):
+            break
+        assert time.monotonic() < deadline, now
+        time.sleep(1)
+    while True:
+        try:
+            assert complete() == 4
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+
+
+def test_on_one_node(tmp_path: Path) -> None:
+    text = (ROOT / "recipes/lab-llama.yaml").read_text(encoding="utf-8")
+    solo = tmp_path / "lab-llama-solo.yaml"
+    alone = text.replace("min_nodes: 2\nmax_nodes: 2", "max_nodes: 1")
+    solo.write_text(alone.replace(":Q8_0", ":F16"), encoding="utf-8")
+    status, said = playbook("launch", "-e", f"recipe={solo}")
+    assert status == 0, said
+    assert "lab-llama answers at" in said
+    assert complete() == 4
+
+
+def test_a_quantisation_that_is_nowhere_is_refused_and_what_serves_goes_on() -> None:
+    status, said = playbook(
+        *("launch", "-e", "recipe=lab-llama"),
+        *("-e", json.dumps({"overrides": {"model": "dgxspark/tiny-llama-GGUF:Q2_K"}})),
+    )
+    assert status != 0
+    assert "tiny-llama-GGUF:Q2_K is not whole on any node" in said
+    assert "of its quantisations there is F16, Q8_0, not Q2_K" in said
+    assert "-e model=dgxspark/tiny-llama-GGUF -e quant=Q2_K" in said
+    assert complete() == 4
