@@ -5,7 +5,8 @@
 On the lab's nodes, which have to be converged, and on light ones that this makes and removes. There
 nothing is installed, so that what takes long is left out (--tags quick) of all that is compared.
 audit.yml, site.yml --check and site.yml stand against the same probes by ssh alone (the limit),
-much the same as one stock task each, and a ping, which is what Ansible itself costs.
+much the same as one stock task each, those tasks by pyinfra where it can be installed, and a ping,
+which is what Ansible itself costs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,12 +29,14 @@ from measure import ROOT, Cost, cost_of, in_turn, save, table
 # A check that finds drift, or a node without what a stock task needs, is no failure here.
 ANY = (0, 2, 4)
 LIMIT = "the same probes by ssh alone"
+PYINFRA = ROOT / ".cache" / "bench" / "pyinfra"
 
 
 def asked(inventory: str, path: Path, options: list[str]) -> None:
     """Write what by_hand.py wants to know: found out by Ansible, before anything is measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nodes: dict[str, dict[str, Any]] = {}
+    hosts = []
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         play = "tests/benchmarks/asked.yml"
         given = ["--extra-vars", f"asked_folder={folder}"]
@@ -40,9 +44,26 @@ def asked(inventory: str, path: Path, options: list[str]) -> None:
         for file in sorted(Path(folder).iterdir()):
             told = json.loads(file.read_text(encoding="utf-8"))
             nodes[file.stem] = {**_reached(told), "specs": told["specs"]}
+            hosts.append((told["host"], {"ssh_user": told["user"]}))
     if not nodes:
         sys.exit(f"bench: nobody answers in {inventory}: `make lab` starts the lab's nodes")
     path.write_text(json.dumps(nodes), encoding="utf-8")
+    known = {"ssh_key": str(ROOT / ".cache/lab/id_ed25519"), "ssh_strict_host_key_checking": "off"}
+    listed = [(name, {**known, **reached}) for name, reached in hosts]
+    path.with_suffix(".py").write_text(f"hosts = {listed!r}\n", encoding="utf-8")
+
+
+def pyinfra() -> Path | None:
+    """Its program, in a virtual environment of its own; None where that cannot be made."""
+    program = PYINFRA / "bin" / "pyinfra"
+    if not program.exists():
+        print("bench: installing pyinfra, some 30 s", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", PYINFRA], check=False)
+        subprocess.run([PYINFRA / "bin/pip", "install", "-q", "pyinfra==3.10.0"], check=False)
+    if not program.exists():
+        print("bench: pyinfra skipped: it cannot be installed here", file=sys.stderr)
+        return None
+    return program
 
 
 def _reached(told: dict[str, Any]) -> dict[str, list[str]]:
@@ -69,6 +90,10 @@ def commands(
         "site.yml": ("site", [*play, "playbooks/site.yml"]),
         "stock tasks, --check": ("stock", [*play, f"{here}/stock.yml", "--check"]),
     }
+    other = pyinfra() if "pyinfra" in chosen else None
+    if other:
+        by = [str(other), "--sudo", "--dry", "-y", str(path.with_suffix(".py"))]
+        known["the same by pyinfra --dry"] = ("pyinfra", [*by, f"{here}/stock_pyinfra.py"])
     return {
         name: partial(cost_of, argv, ANY) for name, (key, argv) in known.items() if key in chosen
     }
@@ -100,14 +125,14 @@ def main() -> None:
     # Light nodes go, however this ends.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     told: dict[str, object] = {}
-    every = {"hand", "ping", "audit", "check", "stock"}
+    every = {"hand", "ping", "audit", "check", "stock", "pyinfra"}
     if given.inventory:
         title = f"nodes of {given.inventory}"
         told["lab"] = measured(given.inventory, title, given.runs, {*every, "site"})
         save(given.json, told)
     for number in [int(word) for word in given.light.split(",") if word]:
         # One stock task after another takes minutes there.
-        chosen = every - {"stock"} if number > 8 else every
+        chosen = every - {"stock", "pyinfra"} if number > 8 else every
         with fleet(number) as inventory:
             title = f"{number} light nodes"
             quick = ("--tags", "quick")

@@ -276,6 +276,21 @@ def bring_llama() -> None:
     docker("exec", "spark1", "chown", "-R", f"--reference={hub}/..", hub)
 
 
+def bring_sglang() -> None:
+    """Put SGLang on the first node, for its parser; the serving image has what it imports."""
+    wanted = HERE / "sglang" / "requirements.txt"
+    folder = CACHE / f"sglang-{digest(wanted)}"
+    if not folder.exists():
+        python = PYTHONS[os_release()["VERSION_CODENAME"]]
+        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile"]
+        target = ["--only-binary=:all:", "--python-version", python, "--target", f"{folder}.new"]
+        shutil.rmtree(f"{folder}.new", ignore_errors=True)
+        work("SGLang: its wheel", *pip, *target, "-r", wanted)
+        Path(f"{folder}.new").rename(folder)
+    docker("exec", "spark1", "rm", "-rf", "/opt/sglang")
+    work("spark1: /opt/sglang", "docker", "cp", folder, "spark1:/opt/sglang")
+
+
 def build_inside(inner: list[str], base: str, image: str, folder: str, argument: str) -> None:
     """Run a folder's install.sh in a container of the forge, and keep the result as an image."""
     mounts = ["--volume=/wheels:/wheels:ro", f"--volume=/lab/{folder}:/lab:ro", "--network=host"]

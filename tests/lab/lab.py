@@ -144,6 +144,9 @@ def main() -> None:
     verb.add_argument("--all", action="store_true", help="remove images, wheels and keys as well")
     verb.add_argument("--stop-engine", action="store_true", help="stop the engine the lab started")
     verbs.add_parser("llama", help="put llama.cpp, and a model for it, on the first node that runs")
+    verbs.add_parser(
+        "sglang", help="put SGLang's Python, for its parser, on the first node that runs"
+    )
     verbs.add_parser("status", help="list the nodes, management and fabric addresses")
     given = parser.parse_args()
     with alone():
@@ -153,6 +156,8 @@ def main() -> None:
             down(given.all, given.stop_engine)
         elif given.verb == "llama":
             images.bring_llama()
+        elif given.verb == "sglang":
+            images.bring_sglang()
         else:
             status()
 
