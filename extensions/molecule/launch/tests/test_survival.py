@@ -91,7 +91,8 @@ def test_a_reboot(nodes: list[str]) -> None:
 def test_a_ray_worker_that_is_killed_while_it_serves() -> None:
     forget_starts()
     before = started()
-    on_node(WORKER, "pkill -9 -f ray::RayWorkerProc")
+    # Not the shell that says so.
+    on_node(WORKER, "pkill -9 -f '[r]ay::RayWorkerProc'")
     comes_back(before)
     assert starts() == 1
 

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node that is lost while a model starts, and while it serves.
+
+By llama.cpp, which starts in a second. The node is frozen: it keeps its connections and answers
+nothing on them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from lab import NODES, ROOT, address, ended, on_node, playbook, playbook_begun, run
+
+HEAD, WORKER = NODES
+pytestmark = pytest.mark.long
+RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
+
+
+def answers() -> bool:
+    request = urllib.request.Request(
+        f"http://{address(HEAD)}:8000/v1/completions",
+        json.dumps({"model": "lab-llama", "prompt": "two sparks", "max_tokens": 4}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=20) as answer:
+            return int(json.load(answer)["usage"]["completion_tokens"]) == 4
+    except OSError:
+        return False
+
+
+def running(node: str, container: str) -> bool:
+    asked = f"docker inspect --format '{{{{.State.Running}}}}' {container} || true"
+    return "true" in on_node(node, asked)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.5)
+
+
+@contextmanager
+def frozen(node: str) -> Iterator[None]:
+    assert run("docker", "pause", node).returncode == 0
+    try:
+        yield
+    finally:
+        run("docker", "unpause", node)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served() -> Iterator[None]:
+    subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
+    status, said = playbook("launch", "-e", "recipe=lab-llama")
+    assert status == 0, said
+    yield
+    status, said = playbook("stop")
+    assert status == 0, said
+
+
+def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch_sets_it_right(
+    tmp_path: Path,
+) -> None:
+    text = (ROOT / "recipes/lab-llama.yaml").read_text(encoding="utf-8")
+    slow = tmp_path / "lab-llama-slow.yaml"
+    slow.write_text(f"{text}\npre_exec: ['sleep 60']\n", encoding="utf-8")
+    begun = playbook_begun("launch", "-e", f"recipe={slow}")
+    wait_for(lambda: running(WORKER, "dgxspark-lab-llama-slow-1"), 90)
+    # The launch has gone on to wait for the server.
+    time.sleep(5)
+    with frozen(WORKER):
+        status, said = ended(begun)
+        assert status != 0
+        assert f"{WORKER} is not reached" in said or "UNREACHABLE" in said
+        # A rank alone is no model.
+        assert not running(HEAD, "dgxspark-lab-llama-slow-0")
+    status, said = playbook("launch", "-e", "recipe=lab-llama")
+    assert status == 0, said
+    assert answers()
+    for node in NODES:
+        left = on_node(node, "docker ps --all --format '{{.Names}}'").split()
+        assert left == [RANKS[node]]
+
+
+def test_a_worker_that_is_lost_while_it_serves_takes_the_head_down_and_both_come_back() -> None:
+    on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
+    assert answers()
+    with frozen(WORKER):
+        wait_for(lambda: not running(HEAD, RANKS[HEAD]), 90)
+        _status, said = playbook("status")
+        assert f"{WORKER}: not reached" in said or "UNREACHABLE" in said
+    wait_for(answers, 180)
+    assert all(running(node, name) for node, name in RANKS.items())
