@@ -24,6 +24,8 @@ INTERVAL = 2  # seconds between two looks
 SILENCE = 15  # seconds after which even an unchanged state is told again
 # Of a look at a rank without a server, in seconds: it costs as much as one at the head.
 WATCH_INTERVAL = 4
+# A node that is not reached for so long is lost, and no longer busy with loading, in seconds.
+LOST = 300
 
 display = Display()
 
@@ -35,8 +37,6 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        if boolean(self._task.args.get("once", False)):
-            return self._look({**self._task.args, "ask": True}, task_vars)
         self._marks = Marks(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
         node = str((task_vars or {}).get("inventory_hostname", ""))
         seen = self._wait(task_vars)
@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
         parent = os.getppid()
         times: dict[str, float] = {}
         phase = ""
+        answered = started
         # What runs already is asked at once.
         eager = boolean(arguments.get("ask", False))
         while True:
@@ -76,6 +77,13 @@ class ActionModule(ActionBase):
                 return {**seen, "failed": True}
             if watching and self._marks.get("served"):
                 return seen
+            if seen["phase"] != "unknown":
+                answered = now
+            elif watching and now - answered > LOST:
+                seen["msg"] = (
+                    f"It has not been reached for {now - answered:.0f} s: {seen['detail']}"
+                )
+                return {**seen, "failed": True}
             if os.getppid() != parent:
                 # Killed, it leaves its children behind, in sessions of their own.
                 return {**seen, "failed": True, "msg": "ansible-playbook has ended"}

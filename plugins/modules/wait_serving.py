@@ -62,10 +62,6 @@ options:
       it, as soon as C(/health) has answered.
     type: bool
     default: true
-  once:
-    description: Look once, with a completion, and return what is seen in place of waiting for it.
-    type: bool
-    default: false
   docker_bin:
     description: Absolute path of the Docker client.
     type: path
@@ -141,7 +137,6 @@ def main() -> None:
             "timeout": {"type": "int", "default": 1800},
             "completion_timeout": {"type": "int", "default": 180},
             "ask": {"type": "bool", "default": True},
-            "once": {"type": "bool", "default": False},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },

@@ -62,7 +62,12 @@ server=$(command -v ggml-rpc-server || command -v rpc-server) || {
     "llama.cpp needs an image that was built with GGML_RPC" >&2
   exit 1
 }
-exec "$server" """
+"$server" "$@" &
+child=$!
+# As process 1 it would not hear that it has to end.
+trap 'kill "$child"; wait "$child"; exit 143' TERM INT
+wait "$child"
+"""
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 _SPLIT_MODE = ("-sm", "--split-mode")
@@ -305,7 +310,7 @@ def _rank(
     if runtime == LLAMA_CPP.name and role == "worker":
         # Whoever reaches this port commands the node's memory: only the link between nodes may.
         words = ("--host", node.link_address, "--port", str(rpc_port))
-        return Rank(index, role, node, _RPC_SERVER + shlex.join(words), words)
+        return Rank(index, role, node, f"set -- {shlex.join(words)}\n{_RPC_SERVER}", words)
     head = nodes[0].link_address
     count = [*("--nnodes", str(len(nodes))), *("--node-rank", str(index))]
     if runtime == "vllm-distributed":

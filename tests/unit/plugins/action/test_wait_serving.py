@@ -218,6 +218,24 @@ def test_a_watched_rank_is_looked_at_again_and_again_in_silence(
     assert clock.now == 1000 + 5 * wait_serving.WATCH_INTERVAL
 
 
+def test_a_watched_rank_whose_node_is_lost_for_long_is_the_end(
+    clock: Clock, screen: list[str]
+) -> None:
+    lost: Seen = {"phase": "unknown", "detail": "no route to host"}
+    result = Wait(clock, [(0.0, RUNNING), (45.0, lost)], url="").run(task_vars={})
+    assert result["failed"] is True
+    assert "s: no route to host" in result["msg"]
+    assert clock.now > 1000 + wait_serving.LOST
+
+
+def test_a_watched_rank_whose_node_is_busy_for_a_while_is_not_lost(
+    clock: Clock, screen: list[str]
+) -> None:
+    lost: Seen = {"phase": "unknown", "detail": "no route to host"}
+    busy = Wait(clock, [(45.0, lost)] * 5 + [(0.0, RUNNING)] * 70 + [(0.0, ENDED)], url="")
+    assert busy.run(task_vars={})["msg"] == ENDED["msg"]
+
+
 def test_the_formation_of_ray_is_a_phase_of_its_own(clock: Clock, screen: list[str]) -> None:
     joined = {**LOADING, "joined": True}
     script = [(0.0, STARTING), (3.0, joined), (10.0, joined), (0.0, HEALTHY), (1.0, SERVING)]
@@ -236,9 +254,3 @@ def test_nobody_is_waited_for_once_ansible_playbook_was_killed(
     wait = Wait(clock, [(0.0, LOADING)])
     assert wait.run(task_vars={})["msg"] == "ansible-playbook has ended"
     assert len(wait.looks) == 2
-
-
-def test_a_single_look_asks_at_once_and_returns_whatever_is_seen(clock: Clock) -> None:
-    wait = Wait(clock, [(0.0, REFUSING)], once=True)
-    assert wait.run(task_vars={})["phase"] == "refusing"
-    assert [look["ask"] for look in wait.looks] == [True]

@@ -106,7 +106,7 @@ def test_llama_cpp_over_nodes_has_rpc_servers_on_the_workers_and_their_addresses
     assert [rank.argv for rank in workers] == [
         ("--host", f"198.51.100.{index}", "--port", "50060") for index in (2, 3)
     ]
-    assert workers[0].text.endswith('exec "$server" --host 198.51.100.2 --port 50060')
+    assert workers[0].text.startswith("set -- --host 198.51.100.2 --port 50060\n")
 
 
 @pytest.mark.parametrize("name", ["ggml-rpc-server", "rpc-server", ""])
@@ -116,7 +116,7 @@ def test_the_rpc_server_is_found_by_either_of_its_names(
     recipe = recipe_of(runtime="llama-cpp", command=LLAMA, min_nodes=2)
     worker = resolve(recipe, {}, nodes(2)).ranks[1]
     if name:
-        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"; exit 7\n')
         (tmp_path / name).chmod(0o755)
     done = subprocess.run(
         ["/bin/bash", "-c", worker.text],
@@ -127,6 +127,7 @@ def test_the_rpc_server_is_found_by_either_of_its_names(
     )
     if name:
         assert done.stdout == f"{name} --host 198.51.100.2 --port 50052\n"
+        assert done.returncode == 7
     else:
         assert done.returncode == 1
         assert "built with GGML_RPC" in done.stderr
