@@ -21,8 +21,8 @@ HAS: dict[str, Any] = {
 LACKS = {**HAS, "whole": False, "problem": "it is not there", "revision": "", "size": 0}
 
 
-def steps(wanted: dict[str, str] = ONE, **nodes: dict[str, Any]) -> dict[str, Any]:
-    plan = {"nodes": ["spark1", "spark2"], "models": [wanted]}
+def steps(wanted: dict[str, str] | None = None, **nodes: dict[str, Any]) -> dict[str, Any]:
+    plan = {"nodes": ["spark1", "spark2"], "models": [wanted or ONE]}
     return model_steps(plan, {node: {"models": [seen]} for node, seen in nodes.items()})
 
 
