@@ -7,7 +7,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,3 +136,43 @@ def ended(begun: subprocess.Popen[str]) -> tuple[int, str]:
     """What `playbook` would have returned."""
     said, _nothing = begun.communicate()
     return begun.returncode, " ".join(said.split())
+
+
+def complete(model: str, seconds: float = 200) -> str:
+    """The text of a completion of four tokens, from the first node; OSError where none comes."""
+    body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "ignore_eos": True}
+    request = urllib.request.Request(
+        f"http://{address(NODES[0])}:8000/v1/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=seconds) as answer:
+        told = json.load(answer)
+    assert told["usage"]["completion_tokens"] == 4
+    return str(told["choices"][0]["text"])
+
+
+def answers(model: str, seconds: float = 200) -> bool:
+    try:
+        complete(model, seconds)
+    except (OSError, ValueError, LookupError):
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.5)
+
+
+@contextmanager
+def frozen(node: str) -> Iterator[None]:
+    """A node that keeps its connections and answers nothing, as one whose cable was pulled."""
+    assert run("docker", "pause", node).returncode == 0
+    try:
+        yield
+    finally:
+        run("docker", "unpause", node)

@@ -6,13 +6,23 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from lab import INVENTORY, NODES, Verdict, address, module, on_node, playbook, run, told
+from lab import (
+    INVENTORY,
+    NODES,
+    Verdict,
+    address,
+    module,
+    on_node,
+    playbook,
+    run,
+    told,
+    wait_for,
+)
 
 HERE, THERE = NODES[:2]
 CONVERGE = "extensions/molecule/fabric/converge.yml"
@@ -50,18 +60,11 @@ def reaches(node: str, interface: str, address: str) -> bool:
     return run("docker", "exec", node, *asked.split()).returncode == 0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.5)
-
-
 def all_reach() -> bool:
     return all(reaches(HERE, *way) for way in links(HERE, THERE))
 
 
-def answers(node: str) -> bool:
+def logs_in(node: str) -> bool:
     return run("ansible", *INVENTORY, node, "-m", "ansible.builtin.ping").returncode == 0
 
 
@@ -72,7 +75,7 @@ def unharmed(node: str) -> Iterator[None]:
     yield
     assert network(node) == before
     assert on_node(node, f"ls {CHANGE}* 2>/dev/null || :") == ""
-    assert answers(node)
+    assert logs_in(node)
     assert all_reach()
 
 

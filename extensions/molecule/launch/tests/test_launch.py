@@ -15,27 +15,14 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import INVENTORY, NODES, ROOT, address, module, on_node, playbook
-
-
-def complete(model: str) -> str:
-    body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "temperature": 0}
-    request = urllib.request.Request(
-        f"http://{address('spark1')}:8000/v1/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=60) as answer:
-        return str(json.load(answer)["choices"][0]["text"])
+from lab import INVENTORY, NODES, ROOT, complete, module, on_node, playbook, wait_for
 
 
 def containers(host: Any) -> dict[str, dict[str, Any]]:
@@ -55,13 +42,6 @@ def running(nodes: dict[str, Any], prefix: str) -> bool:
         any(name == f"{prefix}{rank}" for name in containers(nodes[node]))
         for rank, node in enumerate(NODES)
     )
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.5)
 
 
 @contextmanager

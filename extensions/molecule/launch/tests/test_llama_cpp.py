@@ -7,31 +7,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, address, on_node, playbook, run
+from lab import NODES, ROOT, address, answers, on_node, playbook, run, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
 IMAGE = "dgxspark-lab/llama:cpu"
 MODEL = "/ai/cache/huggingface/hub/models--dgxspark--tiny-llama-GGUF"
 RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
-
-
-def complete(model: str = "lab-llama") -> int:
-    """How many tokens a completion has."""
-    request = urllib.request.Request(
-        f"http://{address(HEAD)}:8000/v1/completions",
-        json.dumps({"model": model, "prompt": "two sparks", "max_tokens": 4}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=60) as answer:
-        return int(json.load(answer)["usage"]["completion_tokens"])
 
 
 def forget(*nodes: str) -> None:
@@ -54,7 +40,7 @@ def test_over_two_nodes_it_brings_image_and_quantisation_to_the_other() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-llama")
     assert status == 0, said
     assert "lab-llama answers at" in said
-    assert complete() == 4
+    assert answers("lab-llama")
     # The other quantisation, which nobody asked for, stays where it is.
     found = {node: on_node(node, f"ls {MODEL}/snapshots/*").split() for node in NODES}
     assert found[HEAD] == ["tiny-llama-F16.gguf", "tiny-llama-Q8_0.gguf"]
@@ -83,20 +69,13 @@ def test_a_worker_that_is_killed_takes_both_down_and_both_come_back() -> None:
     asked = "docker inspect --format '{{.State.StartedAt}} {{.State.Running}}' "
     before = {node: on_node(node, asked + name) for node, name in RANKS.items()}
     on_node(WORKER, f"docker kill {RANKS[WORKER]}")
-    deadline = time.monotonic() + 120
-    while True:
+
+    def anew() -> bool:
         now = {node: on_node(node, asked + name) for node, name in RANKS.items()}
-        if all(one != before[node] and "true" in one for node, one in now.items()):
-            break
-        assert time.monotonic() < deadline, now
-        time.sleep(1)
-    while True:
-        try:
-            assert complete() == 4
-            break
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(1)
+        return all(one != before[node] and "true" in one for node, one in now.items())
+
+    wait_for(anew)
+    wait_for(lambda: answers("lab-llama"))
 
 
 def test_on_one_node(tmp_path: Path) -> None:
@@ -107,7 +86,7 @@ def test_on_one_node(tmp_path: Path) -> None:
     status, said = playbook("launch", "-e", f"recipe={solo}")
     assert status == 0, said
     assert "lab-llama answers at" in said
-    assert complete() == 4
+    assert answers("lab-llama")
 
 
 def test_a_quantisation_that_is_nowhere_is_refused_and_what_serves_goes_on() -> None:
@@ -119,4 +98,4 @@ def test_a_quantisation_that_is_nowhere_is_refused_and_what_serves_goes_on() -> 
     assert "tiny-llama-GGUF:Q2_K is not whole on any node" in said
     assert "of its quantisations there is F16, Q8_0, not Q2_K" in said
     assert "-e model=dgxspark/tiny-llama-GGUF -e quant=Q2_K" in said
-    assert complete() == 4
+    assert answers("lab-llama")

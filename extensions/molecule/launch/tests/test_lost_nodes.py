@@ -2,62 +2,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A node that is lost while a model starts, and while it serves.
 
-By llama.cpp, which starts in a second. The node is frozen: it keeps its connections and answers
-nothing on them.
+By llama.cpp, which starts in a second.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, address, ended, on_node, playbook, playbook_begun, run
+from lab import (
+    NODES,
+    ROOT,
+    answers,
+    ended,
+    frozen,
+    on_node,
+    playbook,
+    playbook_begun,
+    wait_for,
+)
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
 RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
 
 
-def answers() -> bool:
-    request = urllib.request.Request(
-        f"http://{address(HEAD)}:8000/v1/completions",
-        json.dumps({"model": "lab-llama", "prompt": "two sparks", "max_tokens": 4}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=20) as answer:
-            return int(json.load(answer)["usage"]["completion_tokens"]) == 4
-    except OSError:
-        return False
-
-
 def running(node: str, container: str) -> bool:
     asked = f"docker inspect --format '{{{{.State.Running}}}}' {container} || true"
     return "true" in on_node(node, asked)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.5)
-
-
-@contextmanager
-def frozen(node: str) -> Iterator[None]:
-    assert run("docker", "pause", node).returncode == 0
-    try:
-        yield
-    finally:
-        run("docker", "unpause", node)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,10 +62,10 @@ def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch
         assert status != 0
         assert "lab-llama answers at" in said
         assert f"and yet not all is in order on {WORKER}, see above" in said
-        assert answers()
+        assert answers("lab-llama")
     status, said = playbook("launch", "-e", f"recipe={slow}")
     assert status == 0, said
-    assert answers()
+    assert answers("lab-llama")
     for node, number in zip(NODES, "01", strict=True):
         name = f"dgxspark-lab-llama-slow-{number}"
         assert on_node(node, "docker ps --all --format '{{.Names}}'").split() == [name]
@@ -100,10 +76,10 @@ def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch
 
 def test_a_worker_that_is_lost_while_it_serves_takes_the_head_down_and_both_come_back() -> None:
     on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
-    assert answers()
+    assert answers("lab-llama")
     with frozen(WORKER):
         wait_for(lambda: not running(HEAD, RANKS[HEAD]), 90)
         _status, said = playbook("status")
         assert f"{WORKER}: not reached" in said or "UNREACHABLE" in said
-    wait_for(answers, 180)
+    wait_for(lambda: answers("lab-llama", 20), 180)
     assert all(running(node, name) for node, name in RANKS.items())

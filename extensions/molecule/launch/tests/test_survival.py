@@ -9,32 +9,15 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 
 import pytest
-from lab import NODES, address, on_node, playbook, run
+from lab import NODES, answers, on_node, playbook, run, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
 RANKS = {HEAD: "dgxspark-lab-tiny-0", WORKER: "dgxspark-lab-tiny-1"}
 # A machine of two cores loads it in one minute, one that has more to do in five.
 PATIENCE = 900
-
-
-def answers() -> bool:
-    body = {"model": "lab-tiny", "prompt": "two sparks", "max_tokens": 4, "temperature": 0}
-    request = urllib.request.Request(
-        f"http://{address(HEAD)}:8000/v1/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=200) as answer:
-            return isinstance(json.load(answer)["choices"][0]["text"], str)
-    except (OSError, urllib.error.HTTPError, ValueError, LookupError):
-        return False
 
 
 def started() -> dict[str, str]:
@@ -49,10 +32,9 @@ def started() -> dict[str, str]:
 def comes_back(before: dict[str, str]) -> None:
     """Both ranks have been started anew, and then a completion is answered."""
     deadline = time.monotonic() + PATIENCE
-    while (
-        any(now == before[node] or not now.endswith("true") for node, now in started().items())
-        or not answers()
-    ):
+    while any(
+        now == before[node] or not now.endswith("true") for node, now in started().items()
+    ) or not answers("lab-tiny"):
         assert time.monotonic() < deadline, "it did not come back"
         time.sleep(3)
 
@@ -124,13 +106,15 @@ def test_a_crash_loop_ends_and_says_so() -> None:
     told = json.dumps({"starts": [now, now, now]})
     on_node(HEAD, f"echo '{told}' >{state(HEAD)}")
     on_node(WORKER, f"docker kill {RANKS[WORKER]}")
-    deadline = time.monotonic() + 180
-    while any(
-        run("docker", "exec", node, "systemctl", "is-failed", f"{name}.service").returncode
-        for node, name in RANKS.items()
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(2)
+
+    def failed() -> bool:
+        asked = [
+            ("docker", "exec", n, "systemctl", "is-failed", f"{r}.service")
+            for n, r in RANKS.items()
+        ]
+        return not any(run(*one).returncode for one in asked)
+
+    wait_for(failed, 180)
     assert all(seen.endswith("false") for seen in started().values())
     status, said = playbook("status")
     assert status == 0, said

@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, address, module, on_node, playbook, run
+from lab import NODES, ROOT, complete, frozen, module, on_node, playbook, run, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
@@ -25,30 +23,8 @@ pytestmark = pytest.mark.long
 SERVED = "it's; touch /pwned $(touch /pwned) `touch /pwned` | > /pwned & \\ \" %n"
 
 
-def complete(model: str) -> str:
-    body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "temperature": 0}
-    request = urllib.request.Request(
-        f"http://{address(HEAD)}:8000/v1/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=200) as answer:
-        return str(json.load(answer)["choices"][0]["text"])
-
-
 def containers(node: str) -> set[str]:
     return set(on_node(node, "docker ps --all --format '{{.Names}}'").split())
-
-
-@contextmanager
-def frozen(node: str) -> Iterator[None]:
-    """A node that does not answer, as one whose cable was pulled."""
-    assert run("docker", "pause", node).returncode == 0
-    try:
-        yield
-    finally:
-        run("docker", "unpause", node)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -161,10 +137,7 @@ def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_
         )
     )
     launch.start()
-    deadline = time.monotonic() + 300
-    while "dgxspark-lab-tiny-solo-0" not in containers(HEAD):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_for(lambda: "dgxspark-lab-tiny-solo-0" in containers(HEAD), 300)
     token = ""
     while not token:
         # Each phase of the launch prolongs it.

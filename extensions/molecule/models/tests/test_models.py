@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import NODES, address, on_node, playbook
+from lab import NODES, answers, on_node, playbook
 
 FIRST, OTHER = NODES
 TUNE = "/ai/models/my tune"
@@ -126,15 +125,7 @@ def test_a_model_without_recipe_is_set_up_launched_and_answers(recipes: Path) ->
     assert status == 0, said
     status, said = playbook("launch", "-e", paths, "-e", "recipe=my-tune", "--limit", FIRST)
     assert status == 0, said
-    body = {"model": "my-tune", "prompt": "two sparks", "max_tokens": 2}
-    request = urllib.request.Request(
-        f"http://{address(FIRST)}:8000/v1/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=60) as answer:
-        assert isinstance(json.load(answer)["choices"][0]["text"], str)
+    assert answers("my-tune")
 
 
 def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
