@@ -46,6 +46,15 @@ options:
     default: /ai/cache/huggingface
     vars:
       - name: dgxspark_hf_home
+  runtime_cache:
+    description:
+      - Where vLLM and SGLang keep what they compile on each node, so that the next start need not
+        do it again. The name of a Docker volume, which is made where it is missing, or the absolute
+        path of a folder that is there; empty for nowhere.
+    type: str
+    default: dgxspark-cache
+    vars:
+      - name: dgxspark_runtime_cache
   gpus:
     description: V(all), a number, or empty for containers without a GPU.
     type: str

@@ -4,10 +4,13 @@
 
 Upstream's CPU platform refuses Ray only because it names no Ray resource, and its communicator
 takes ranks that share a group name for ranks that share memory, untrue for ranks on two nodes.
+It also has each process of a server import vLLM anew, which takes ten seconds of a core each time;
+forked ones have it.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -23,6 +26,11 @@ def __getattr__(name: str) -> Any:
 
         class LabPlatform(CpuPlatform):
             ray_device_key = "GPU"
+
+            @classmethod
+            def check_and_update_config(cls, vllm_config: Any) -> None:
+                super().check_and_update_config(vllm_config)
+                os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
 
             @classmethod
             def get_device_communicator_cls(cls) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from lab import NODES, ended, mark, on_node, playbook, playbook_begun, run, touched
@@ -27,9 +26,8 @@ def versions() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def whole() -> Iterator[None]:
-    """Whatever a test leaves, the next begins with a current node."""
-    yield
+def whole() -> None:
+    """Whatever was left, each test begins with current nodes."""
     for node in NODES:
         on_node(node, "rm -f /run/reboot-required; dpkg --purge --force-all lab-payload || true")
         on_node(node, "/opt/lab-make-repository 1.0; apt-get -qq update")

@@ -146,7 +146,8 @@ def test_the_docker_command_says_all_that_the_plan_says(nodes: Nodes) -> None:
         assert pairs["--label"] == [f"{key}={value}" for key, value in rank["labels"].items()]
         assert pairs["--ulimit"] == ["memlock=-1:-1", "stack=67108864:67108864"]
         assert pairs["--mount"] == [
-            "type=bind,source=/ai/cache/huggingface,target=/ai/cache/huggingface,readonly"
+            "type=bind,source=/ai/cache/huggingface,target=/ai/cache/huggingface,readonly",
+            "type=volume,source=dgxspark-cache,target=/var/cache/dgxspark",
         ]
 
 
@@ -258,7 +259,49 @@ def test_solo_runs_the_server_as_process_1_without_cluster_variables(
         "HF_HUB_OFFLINE": "1",
         "HF_MODULES_CACHE": "/tmp/hf_modules",
         "VLLM_NO_USAGE_STATS": "1",
+        **RUNTIME_CACHE,
     }
+
+
+RUNTIME_CACHE = {
+    "FLASHINFER_WORKSPACE_BASE": "/var/cache/dgxspark",
+    "TORCHINDUCTOR_CACHE_DIR": "/var/cache/dgxspark/torchinductor",
+    "TRITON_CACHE_DIR": "/var/cache/dgxspark/triton",
+    "VLLM_CACHE_ROOT": "/var/cache/dgxspark/vllm",
+    "XDG_CACHE_HOME": "/var/cache/dgxspark",
+}
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind"), [("dgxspark-cache", "volume"), ("/ai/cache/runtime", "bind"), ("", "")]
+)
+def test_what_servers_compile_outlives_their_containers(
+    nodes: Nodes, recipe_of: RecipeOf, setting: str, kind: str
+) -> None:
+    plan = plan_of(recipe_of(), nodes(1), Settings(runtime_cache=setting))
+    (rank,) = plan["ranks"]
+    kept = [one for one in rank["mounts"] if not one["read_only"]]
+    assert [(one["type"], one["source"], one["target"]) for one in kept] == (
+        [(kind, setting, "/var/cache/dgxspark")] if kind else []
+    )
+    assert {name: rank["env"].get(name) for name in RUNTIME_CACHE} == (
+        RUNTIME_CACHE if kind else dict.fromkeys(RUNTIME_CACHE)
+    )
+    said = f"--mount type={kind},source={setting},target=/var/cache/dgxspark \\"
+    assert (said in plan["docker_commands"][0]["command"]) == bool(kind)
+
+
+def test_a_recipes_own_cache_wins(nodes: Nodes, recipe_of: RecipeOf) -> None:
+    plan = plan_of(recipe_of(env={"VLLM_CACHE_ROOT": "/mine"}), nodes(1))
+    assert plan["ranks"][0]["env"]["VLLM_CACHE_ROOT"] == "/mine"
+
+
+@pytest.mark.parametrize("setting", ["a", "a,b", "-x", "with space", "a\n"])
+def test_a_runtime_cache_is_a_volume_or_a_path(
+    nodes: Nodes, recipe_of: RecipeOf, setting: str
+) -> None:
+    with pytest.raises(RecipeError, match="dgxspark_runtime_cache"):
+        plan_of(recipe_of(), nodes(1), Settings(runtime_cache=setting))
 
 
 def test_env_precedence_is_ours_then_inventory_then_recipe(
@@ -354,7 +397,7 @@ def test_ports_are_what_the_head_listens_on(
 
 def test_a_model_folder_outside_the_cache_is_mounted_too(recipe_of: RecipeOf, nodes: Nodes) -> None:
     def sources(model: str) -> list[str]:
-        (rank,) = plan_of(recipe_of(model=model), nodes(1))["ranks"]
+        (rank,) = plan_of(recipe_of(model=model), nodes(1), Settings(runtime_cache=""))["ranks"]
         assert all(mount["read_only"] for mount in rank["mounts"])
         return [mount["source"] for mount in rank["mounts"]]
 
