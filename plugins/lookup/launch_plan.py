@@ -174,6 +174,12 @@ options:
         works and containers get a GPU there is no plan.
     type: dict
     default: {}
+  needs:
+    description:
+      - Return only what has to be on the nodes, as a map of the plan's C(recipe), C(image) and
+        C(models). It does not depend on the nodes' facts.
+    type: bool
+    default: false
   secret_values:
     description:
       - Return the values of the plan's C(secret_env) instead of the plan.
@@ -207,7 +213,8 @@ RETURN = r"""
 _raw:
   description:
     - The plan. C(docs/contracts/launch_plan.md) in the collection describes every key.
-    - With O(secret_values=true) a map of the secret variables instead.
+    - With O(needs=true) a part of it. With O(secret_values=true) a map of the secret variables
+      instead.
   type: list
   elements: dict
 """
@@ -227,6 +234,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.nodes import
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.plan import (
     Settings,
     build_plan,
+    needs,
     secret_values,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
@@ -258,6 +266,8 @@ class LookupModule(RecipeLookup):
                 inventory=known.values_for(recipe),
                 mod_paths=self.plain("mod_paths"),
             )
+            if self.get_option("needs"):
+                return [needs(resolved)]
             plan = build_plan(resolved, settings, self.plain("image_facts"))
             if self.get_option("secret_values"):
                 return [secret_values(resolved, os.environ)]
@@ -266,4 +276,6 @@ class LookupModule(RecipeLookup):
         return [plan]
 
     def _nodes(self, hostvars: t.Mapping[str, t.Any]) -> list[Node]:
+        if self.get_option("needs"):
+            return [Node(str(given), "", None, None) for given in self.plain("nodes")]
         return [node(given, hostvars) for given in self.plain("nodes")]

@@ -60,7 +60,9 @@ options:
     type: int
     default: 30
   interfaces:
-    description: Gather the same facts as M(dgxspark.suite.interface_facts) in passing.
+    description:
+      - Gather as facts, in the shape of M(ansible.builtin.setup), what
+        P(dgxspark.suite.launch_plan#lookup) reads of them, in a fraction of its time.
     type: bool
     default: false
   state_dir:
@@ -151,9 +153,12 @@ swap:
   returned: success
   type: dict
 ansible_facts:
-  description: The interfaces of the node.
+  description: Each interface by its name, the address of the default route, and what
+    M(dgxspark.suite.ensure_fabric) has noted, as C(ansible_local).
   returned: when O(interfaces=true)
   type: dict
+  sample: {eth1: {device: eth1, ipv4: [{address: 198.51.100.1}], ipv6: []},
+    default_ipv4: {address: 192.0.2.1}}
 answers:
   description: What servers said to a request, by the name of their container.
   returned: when O(ask=true)

@@ -99,3 +99,51 @@ def test_a_quantisation_that_is_nowhere_is_refused_and_what_serves_goes_on() -> 
     assert "of its quantisations there is F16, Q8_0, not Q2_K" in said
     assert "-e model=dgxspark/tiny-llama-GGUF -e quant=Q2_K" in said
     assert answers("lab-llama")
+
+
+REGISTERED = "localhost:5000/lab/llama:1"
+REGISTRY = """version: 0.1
+storage: {filesystem: {rootdirectory: /var/lib/lab-registry}}
+http: {addr: "127.0.0.1:5000"}
+"""
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Debian's registry on the first node, which alone reaches it; the image is nowhere else."""
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
+    on_node(HEAD, f"apt-get -qq update; {install} docker-registry >/dev/null 2>&1")
+    on_node(HEAD, f"systemctl disable --now -q docker-registry; echo '{REGISTRY}' >/root/lab.yml")
+    on_node(HEAD, "systemd-run -q --unit=lab-registry docker-registry serve /root/lab.yml")
+    try:
+        on_node(HEAD, "timeout 30 sh -c 'until curl -s localhost:5000/v2/; do sleep 0.2; done'")
+        on_node(HEAD, f"docker tag {IMAGE} {REGISTERED}; docker push -q {REGISTERED}")
+        on_node(HEAD, f"docker rmi --force {IMAGE} {REGISTERED}")
+        yield
+    finally:
+        on_node(HEAD, "systemctl stop lab-registry || true; rm -rf /root/lab.yml /var/lib/lab-reg*")
+        on_node(HEAD, "apt-get -qq purge -y docker-registry >/dev/null 2>&1; apt-get clean")
+        for node in NODES:
+            run("docker", "exec", node, "docker", "rmi", "--force", REGISTERED)
+
+
+def test_an_image_is_pulled_on_one_node_copied_to_the_other_and_never_pulled_again(
+    registry: None,
+) -> None:
+    status, said = playbook("stop")
+    assert status == 0, said
+    wanted = ("-e", "recipe=lab-llama", "-e", f"overrides=container={REGISTERED}")
+    status, said = playbook("launch", *wanted)
+    assert status == 0, said
+    assert answers("lab-llama")
+    asked = f"docker image inspect -f '{{{{.Id}}}}' {REGISTERED}"
+    assert len({on_node(node, asked) for node in NODES}) == 1
+    # The other could not have.
+    assert "refused" in run("docker", "exec", WORKER, "docker", "pull", REGISTERED).stderr
+    on_node(HEAD, "systemctl stop lab-registry")
+    status, said = playbook("stop")
+    assert status == 0, said
+    status, said = playbook("launch", *wanted)
+    assert status == 0, said
+    assert answers("lab-llama")
+    playbook("stop")

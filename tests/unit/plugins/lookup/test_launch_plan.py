@@ -163,6 +163,19 @@ def test_a_plan_takes_nodes_settings_and_facts_from_the_inventory(
     assert "hush" not in done.text + json.dumps(plan)
 
 
+def test_what_it_needs_is_a_part_of_the_plan_that_no_fact_is_needed_for(
+    evaluate: t.Callable[..., Run],
+) -> None:
+    done = evaluate(
+        "{{ [lookup('dgxspark.suite.launch_plan', 'mine', nodes=['spark1']),"
+        " lookup('dgxspark.suite.launch_plan', 'mine', nodes=['of', 'nobody'], needs=true)] }}"
+    )
+    assert done.ok, done.text
+    plan, needs = done.value
+    assert needs == {key: plan[key] for key in ("recipe", "image", "models")}
+    assert needs["models"] != []
+
+
 def test_secrets_come_only_when_asked_for(evaluate: t.Callable[..., Run]) -> None:
     done = evaluate(
         "{{ [lookup('dgxspark.suite.launch_plan', 'mine', nodes=['spark1']),"
