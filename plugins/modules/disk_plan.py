@@ -12,8 +12,9 @@ short_description: Say what it takes to make a ZFS pool of an empty disk, or why
 version_added: 0.1.0
 description:
   - Looks at one disk, named as in C(/dev/disk/by-id), and fails with every reason not to touch it.
-    It is mounted, in a pool, divided, holds any signature, is the one the node boots from, is read
-    only or too small; the name is no disk's, or is not repeated.
+    It is mounted, in a pool, divided, holds any signature or what is left of an earlier partition,
+    is the one the node boots from, is read only or too small; the name is no disk's, or is not
+    repeated; ZFS would not make such a pool.
   - Changes nothing. C(playbooks/provision_disk.yml) does what the plan says.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -31,11 +32,13 @@ options:
     type: str
     default: ""
   pool:
-    description: Name of the pool that is to be made.
+    description:
+      - Name of the pool that is to be made. ZFS keeps V(log), and names that begin with V(mirror),
+        V(raidz), V(draid) or V(spare), for itself.
     type: str
     default: ai
   ashift:
-    description: Size of the disk's sectors, as a power of two.
+    description: Size of the disk's sectors, as a power of two, from 9 to 16.
     type: int
     default: 12
   minimum_gib:
@@ -78,14 +81,13 @@ refused:
   sample: ["/dev/nvme1n1 has a partition table (gpt)"]
 """
 
-import re
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.disk import Looked, look
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import (
     name_refused,
+    pool_refused,
     steps,
 )
 
@@ -102,10 +104,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    if not re.fullmatch(r"[a-z][A-Za-z0-9_.-]*", given["pool"]):
-        module.fail_json(msg="pool: expected a name as ai, found %r" % given["pool"])
     device = "/dev/disk/by-id/%s" % given["disk"]
     refused = name_refused(given["disk"], given["confirm"])
+    refused += pool_refused(given["pool"], given["ashift"])
     looked = Looked()
     if not refused:
         tools = {name: find_tool(name) for name in ("lsblk", "blkid", "zpool")}

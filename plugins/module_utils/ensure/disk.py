@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import (
+    FIRST_PARTITION,
     LSBLK,
     disk_refused,
     parse_blkid,
@@ -57,9 +58,13 @@ def look(device: str, pool: str, minimum: int, tools: Mapping[str, str]) -> Look
         if any(name == pool for path, name in pools.items() if path in parts):
             return Looked(pool_is_there=True)
         return Looked(("there is a pool %s already, on other disks" % pool,))
-    probed = run([tools["blkid"], "--probe", "--output", "export", device], _SECONDS)
-    if not probed.ok and probed.code not in (_NOTHING, _AMBIVALENT):
-        return Looked(("blkid cannot read %s: %s" % (device, probed.describe()),))
-    signature = parse_blkid(probed.stdout)
-    ambiguous = probed.code == _AMBIVALENT
-    return Looked(tuple(disk_refused(disks[0], signature, ambiguous, pools, minimum)))
+    signatures, ambiguous = [], False
+    for offset in (0, FIRST_PARTITION):
+        argv = [tools["blkid"], "--probe", "--offset", str(offset), "--output", "export", device]
+        probed = run(argv, _SECONDS)
+        if not probed.ok and probed.code not in (_NOTHING, _AMBIVALENT):
+            return Looked(("blkid cannot read %s: %s" % (device, probed.describe()),))
+        signatures.append(parse_blkid(probed.stdout))
+        ambiguous = ambiguous or probed.code == _AMBIVALENT
+    beginning, remains = signatures
+    return Looked(tuple(disk_refused(disks[0], beginning, ambiguous, remains, pools, minimum)))

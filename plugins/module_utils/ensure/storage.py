@@ -9,7 +9,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -215,15 +215,15 @@ class Observed:
 def observe(wanted: Wanted, zfs: str | None = None, zpool: str | None = None) -> Observed:
     """Read the node. Changes nothing. The tools are looked for where they are None."""
     folders = wanted.folders
-    mounts = [one.properties.get("mountpoint", "") for one in wanted.zfs]
-    paths = [one.path for one in folders] + [path for path in mounts if path.startswith("/")]
+    told = _zfs(wanted, zfs, zpool)
+    paths = [one.path for one in folders] + [_mount(told, wanted, one.name) for one in wanted.zfs]
     return Observed(
-        {path: _look(path) for path in dict.fromkeys(paths)},
+        {path: _look(path) for path in dict.fromkeys(paths) if path},
         _ids(_uid, [one.owner for one in folders]),
         _ids(_gid, [one.group for one in folders]),
         {check: own_file(path) for check, (path, _wanted) in wanted.files.items()},
         os.geteuid() == 0,
-        _zfs(wanted, zfs, zpool),
+        told,
     )
 
 
@@ -296,11 +296,43 @@ def _zfs(wanted: Wanted, zfs: str | None, zpool: str | None) -> Zfs:
     if not pools.ok:
         return Zfs(zfs, {}, {}, pools.describe())
     found: dict[str, dict[str, str]] = {}
-    for dataset in wanted.zfs:
-        names = ",".join(["type", *dataset.properties])
-        told = run([zfs, "get", "-Hp", "-o", "name,property,value", names, dataset.name], _SECONDS)
+    properties = {one.name: one.properties for one in wanted.zfs}
+    for name in sorted({above for one in wanted.zfs for above in _line(one.name)}):
+        asked = ",".join(dict.fromkeys(["type", "mountpoint", *properties.get(name, {})]))
+        told = run([zfs, "get", "-Hp", "-o", "name,property,value", asked, name], _SECONDS)
         found.update(parse_properties(told.stdout) if told.ok else {})
     return Zfs(zfs, parse_pools(pools.stdout), found)
+
+
+def _line(name: str) -> list[str]:
+    """A dataset's name and those of the datasets above it."""
+    words = name.split("/")
+    return ["/".join(words[:count]) for count in range(1, len(words) + 1)]
+
+
+def _mount(zfs: Zfs, wanted: Wanted, name: str) -> str:
+    """Where a dataset has its mountpoint, its own or by those above it; empty for nowhere."""
+    properties = {one.name: one.properties for one in wanted.zfs}.get(name, {})
+    path = properties.get("mountpoint") or zfs.properties.get(name, {}).get("mountpoint")
+    above, _slash, own = name.rpartition("/")
+    if path is None and above:
+        path = _mount(zfs, wanted, above)
+        path = path and "%s/%s" % (path, own)
+    return path.rstrip("/") if path and path.startswith("/") else ""
+
+
+def _mounted_anew(zfs: Zfs, wanted: Wanted) -> dict[str, str]:
+    """Dataset -> path, of those that a run would mount there."""
+    found = {
+        one.name: _mount(zfs, wanted, one.name)
+        for one in wanted.zfs
+        if one.properties.get("canmount", "on") == "on" and "volsize" not in one.properties
+    }
+    return {
+        name: path
+        for name, path in found.items()
+        if path and zfs.properties.get(name, {}).get("mountpoint") != path
+    }
 
 
 @dataclass(frozen=True)
@@ -347,11 +379,15 @@ class FolderMake:
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """What to say, and what to do, about one observation. Pure."""
+    mounts = _mounted_anew(observed.zfs, wanted)
+    datasets = [_dataset(observed, one, mounts.get(one.name, "")) for one in wanted.zfs]
+    done = {finding.check for finding, actions in datasets if actions}
+    covered = {mounts[one.name] for one in wanted.zfs if one.check in done and one.name in mounts}
     judged = [
         _zfs_pools(observed, wanted),
-        *(_dataset(observed, one) for one in wanted.zfs),
-        *(_folder(observed, one) for one in wanted.folders),
-        _room(observed, wanted),
+        *datasets,
+        *(_folder(observed, one, one.path in covered) for one in wanted.folders),
+        _room(observed, wanted, covered),
         *(
             judge_file(check, observed.files[check], path, text)
             for check, (path, text) in wanted.files.items()
@@ -369,7 +405,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     )
 
 
-def _folder(observed: Observed, folder: Folder) -> Judged:
+def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
     found = observed.folders[folder.path]
     wants = [
         "a folder %s" % folder.path,
@@ -391,6 +427,9 @@ def _folder(observed: Observed, folder: Folder) -> Judged:
             wrong.append("it belongs to group %s" % found.group)
         if folder.mode and found.mode != folder.mode:
             wrong.append("mode %04o" % found.mode)
+    if covered and found.kind == "folder" and (folder.owner or folder.group or folder.mode):
+        # What is seen now will be hidden: a dataset has an owner and a mode of its own.
+        wrong = ["a dataset is yet to be mounted there"]
     if not wrong:
         return finding, ()
     fix = "make it" if found.kind == "nothing" else "set that on the folder, not on what is in it"
@@ -408,11 +447,17 @@ def _folder(observed: Observed, folder: Folder) -> Judged:
         return blocked_by(finding, Blocked("this user may not", "Run as root (become).")), ()
     uid = observed.users.get(folder.owner, -1)
     gid = observed.groups.get(folder.group, -1)
-    return finding, (FolderMake(folder, found, uid, gid),)
+    seen = replace(found, kind="nothing") if covered else found
+    return finding, (FolderMake(folder, seen, uid, gid),)
 
 
-def _room(observed: Observed, wanted: Wanted) -> Judged:
-    asked = [one for one in wanted.folders if one.free_gib]
+def _room(observed: Observed, wanted: Wanted, covered: Collection[str]) -> Judged:
+    # How much a dataset has is seen once it is there.
+    asked = [
+        one
+        for one in wanted.folders
+        if one.free_gib and not any((one.path + "/").startswith(path + "/") for path in covered)
+    ]
     told = ", ".join("%g GiB free for %s" % (one.free_gib, one.path) for one in asked)
     finding = Finding("storage_space", OK, told or "any", "none is asked for")
     if not asked:
@@ -450,7 +495,7 @@ def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint), ()
 
 
-def _dataset(observed: Observed, dataset: Dataset) -> Judged:
+def _dataset(observed: Observed, dataset: Dataset, mount: str) -> Judged:
     wants = ", ".join("%s=%s" % pair for pair in sorted(dataset.properties.items())) or "any"
     finding = Finding(dataset.check, OK, "%s with %s" % (dataset.name, wants), "so")
     zfs = observed.zfs
@@ -460,11 +505,6 @@ def _dataset(observed: Observed, dataset: Dataset) -> Judged:
     finding = replace(finding, status=DRIFT, severity=WARNING)
     if found is None:
         finding = replace(finding, actual="there is no such dataset", fix="zfs create it")
-        mount = dataset.properties.get("mountpoint", "")
-        at = observed.folders.get(mount)
-        if at and at.kind == "folder" and not at.empty:
-            told = "%s is not empty, and a dataset mounted there would hide what is in it" % mount
-            return blocked_by(finding, Blocked(told, "Move its contents away first.")), ()
         options = [word for pair in sorted(dataset.properties.items()) for word in _option(*pair)]
         argv = (zfs.zfs, "create", "-p", *options, dataset.name)
         after = "".join("%s=%s\n" % pair for pair in sorted(dataset.properties.items()))
@@ -482,6 +522,10 @@ def _dataset(observed: Observed, dataset: Dataset) -> Judged:
         pairs = ["%s=%s" % pair for pair in sorted(wrong.items())]
         argv = (zfs.zfs, "set", *pairs, dataset.name)
         after = "".join("%s\n" % pair for pair in pairs)
+    at = observed.folders.get(mount)
+    if at and at.kind == "folder" and not at.empty:
+        told = "%s is not empty, and a dataset mounted there would hide what is in it" % mount
+        return blocked_by(finding, Blocked(told, "Move its contents away first.")), ()
     if not observed.root:
         return blocked_by(finding, Blocked("this user may not", "Run as root (become).")), ()
     before = "".join(

@@ -13,10 +13,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LSBLK = "PATH,TYPE,SIZE,RO,MOUNTPOINTS,FSTYPE,PTTYPE,MODEL,SERIAL"
+# Without NAME lsblk lists a disk's partitions beside it, not below it.
+LSBLK = "NAME,PATH,TYPE,SIZE,RO,MOUNTPOINTS,FSTYPE,PTTYPE,MODEL,SERIAL"
 # Names that udev gives a whole disk; those of partitions end in -part1 and the like.
 _BY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@=-]*")
 _PARTITION = re.compile(r"-part\d+$")
+# The first partition begins here. What is left of an earlier one is seen by zpool create alone,
+# which then refuses, with the disk divided.
+FIRST_PARTITION = 1 << 20
+# zpool-create(8); a pool's name may not begin with one of these, or be log.
+_RESERVED = re.compile(r"(mirror|raidz|draid|spare).*|log")
 # What is mounted here comes from the disk that the node boots from.
 _BOOT = ("/", "/boot", "/boot/efi", "/usr")
 
@@ -88,14 +94,30 @@ def name_refused(name: str, confirmation: str) -> list[str]:
     return refused
 
 
+def pool_refused(pool: str, ashift: int) -> list[str]:
+    """Why zpool would not make such a pool; it says so only once the disk is divided."""
+    refused = []
+    if not re.fullmatch(r"[a-z][A-Za-z0-9_.-]*", pool):
+        refused.append("expected a pool's name as ai, found %r" % pool)
+    elif _RESERVED.fullmatch(pool):
+        refused.append("ZFS keeps the name %s for itself: name the pool otherwise" % pool)
+    if not 9 <= ashift <= 16:
+        refused.append("expected ashift from 9 to 16, found %d" % ashift)
+    return refused
+
+
 def disk_refused(
     disk: Disk,
     signature: Mapping[str, str],
     ambiguous: bool,
+    remains: Mapping[str, str],
     pools: Mapping[str, str],
     minimum: int,
 ) -> list[str]:
-    """Every reason not to touch it; minimum is in bytes. None: it is empty, and nobody's."""
+    """Every reason not to touch it; minimum is in bytes. None: it is empty, and nobody's.
+
+    signature is what stands at the disk's begin, remains what does at FIRST_PARTITION.
+    """
     refused = []
     if disk.kind != "disk":
         refused.append("%s is a %s, not a disk" % (disk.path, disk.kind or "thing of no type"))
@@ -121,13 +143,22 @@ def disk_refused(
     if disk.children:
         names = ", ".join("%s (%s)" % (child.path, child.kind) for child in disk.children)
         refused.append("%s is divided: %s" % (disk.path, names))
-    told = {key: signature[key] for key in ("TYPE", "PTTYPE", "USAGE") if signature.get(key)}
-    if told and not (disk.filesystem or disk.table):
-        found = ", ".join("%s %s" % pair for pair in told.items())
+    found = _signature(signature)
+    if found and not (disk.filesystem or disk.table):
         refused.append("%s holds a signature: %s" % (disk.path, found))
+    found = _signature(remains)
+    if found and not disk.children:
+        told = "%s holds what is left of a partition at 1 MiB: %s"
+        refused.append(told % (disk.path, found))
     if ambiguous:
         refused.append("%s holds several signatures that contradict each other" % disk.path)
     return refused
+
+
+def _signature(told: Mapping[str, str]) -> str:
+    return ", ".join(
+        "%s %s" % (key, told[key]) for key in ("TYPE", "PTTYPE", "USAGE") if told.get(key)
+    )
 
 
 def steps(path: str, pool: str, ashift: int) -> list[str]:

@@ -18,6 +18,16 @@ FIXED_PROPERTIES = (
     "volblocksize",
 )
 
+# Two names of one value, and the number that zfs get -p gives for a limit that is none.
+_SAME = {
+    "-": "0",
+    "18446744073709551615": "0",
+    "dir": "on",
+    "gzip-6": "gzip",
+    "noacl": "off",
+    "none": "0",
+    "posixacl": "posix",
+}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPE]?)(?:I?B)?", re.IGNORECASE)
 _FACTORS = {letter: 1024**power for power, letter in enumerate("KMGTPE", start=1)}
 
@@ -65,9 +75,11 @@ def parse_devices(text: str) -> dict[str, str]:
 
 
 def comparable(value: str) -> str:
-    """A value as it compares: sizes as bytes (1M, 500G), none as 0, all else as it is."""
-    if value in ("none", "-"):
-        return "0"
+    """A value as it compares: sizes as bytes (1M, 500G), one name of several, none as 0."""
+    if value in _SAME:
+        return _SAME[value]
+    if value.startswith("/"):
+        return value.rstrip("/") or value
     match = _SIZE.fullmatch(value)
     if not match:
         return value

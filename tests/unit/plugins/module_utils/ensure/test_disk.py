@@ -1,6 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which disk may be given to a pool, by what lsblk, blkid and zpool document as their output."""
+"""Which disk may be given to a pool, by what lsblk, blkid and zpool document as their output.
+
+The fixtures are recorded: OpenZFS 2.1.11 and util-linux 2.38.1 on Debian 12, NVMe disks of QEMU.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.disk import look
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import name_refused
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import (
+    LSBLK,
+    name_refused,
+    pool_refused,
+)
 
+RECORDED = Path(__file__).parents[3] / "fixtures" / "openzfs-2.1.11"
 GIB = 1 << 30
 STATUS = """\
   pool: ai
@@ -46,6 +54,10 @@ def part(**fields: Any) -> dict[str, Any]:
     return block(**{"path": "/dev/nvme1n1p1", "type": "part", **fields})
 
 
+def recorded(name: str) -> str:
+    return (RECORDED / name).read_text()
+
+
 class Node:
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,6 +74,12 @@ class Node:
         path.write_text(f"#!/bin/sh\ncat {self.root}/{tool}.out\nexit {status}\n")
         path.chmod(0o755)
         self.tools[tool] = str(path)
+
+    def remains(self, text: str) -> None:
+        """What blkid finds at 1 MiB, and nothing at the disk's begin."""
+        (self.root / "remains").write_text(text)
+        play = f'[ "$3" = 1048576 ] && cat {self.root}/remains && exit 0; exit 2'
+        Path(self.tools["blkid"]).write_text(f"#!/bin/sh\n{play}\n")
 
     def pools(self, listed: str, status: str) -> None:
         for name, text in (("list", listed), ("status", status)):
@@ -119,6 +137,8 @@ def test_all_reasons_are_told_at_once(node: Node) -> None:
 def test_signatures_that_only_blkid_finds_count(node: Node) -> None:
     node.says("blkid", "DEVNAME=/dev/nvme1n1\nTYPE=linux_raid_member\nUSAGE=raid\n")
     assert "holds a signature: TYPE linux_raid_member, USAGE raid" in node.refused()
+    node.says("blkid", recorded("blkid-ext4.txt"))
+    assert "holds a signature: TYPE ext4, USAGE filesystem" in node.refused()
     node.says("blkid", "", 8)
     assert "contradict each other" in node.refused()
     node.says("blkid", "", 4)
@@ -173,3 +193,49 @@ def test_a_name_that_is_not_one_disks_given_twice_is_refused(
 
 def test_a_name_given_twice_is_none_to_refuse() -> None:
     assert name_refused("nvme-X_4TB_S0", "nvme-X_4TB_S0") == []
+
+
+def test_columns_are_asked_for_that_make_lsblk_print_a_tree() -> None:
+    assert LSBLK.split(",")[0] == "NAME"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "pool", "told"),
+    [
+        ("lsblk-used.json", "tank", "/dev/nvme4n1 is in use: /mnt/u\n/dev/nvme4n1 holds ext4"),
+        ("lsblk-parted.json", "tank", "(gpt)\n/dev/nvme3n1 is divided: /dev/nvme3n1p1 (part)"),
+        ("lsblk-parted.json", "ai", "there is a pool ai already, on other disks"),
+        ("lsblk-pool.json", "tank", "/dev/nvme0n1p1 is in the pool ai\n/dev/nvme0n1p1 holds zfs_"),
+        ("lsblk-pool.json", "ai", ""),
+    ],
+)
+def test_real_disks_beside_a_real_pool(node: Node, blocks: str, pool: str, told: str) -> None:
+    node.says("lsblk", recorded(blocks))
+    node.pools(recorded("zpool-list.txt"), recorded("zpool-status.txt"))
+    looked = look(node.device, pool, 100 * GIB, node.tools)
+    assert told in "\n".join(looked.refused)
+    assert looked.pool_is_there is not bool(looked.refused)
+
+
+def test_what_is_left_of_a_partition_is_seen_before_the_disk_is_divided(node: Node) -> None:
+    node.says("lsblk", recorded("lsblk-remains.json"))
+    node.remains(recorded("blkid-remains.txt"))
+    told = "holds what is left of a partition at 1 MiB: TYPE ext4, USAGE filesystem"
+    assert node.refused() == f"/dev/nvme1n1 {told}"
+
+
+@pytest.mark.parametrize(
+    ("pool", "ashift", "told"),
+    [
+        ("ai", 12, ""),
+        ("logs", 9, ""),
+        ("log", 12, "keeps the name log"),
+        ("mirror0", 12, "keeps the name mirror0"),
+        ("-f", 12, "expected a pool's name"),
+        ("ai", 50, "expected ashift from 9 to 16, found 50"),
+    ],
+)
+def test_a_pool_that_zfs_would_not_make_is_refused(pool: str, ashift: int, told: str) -> None:
+    refused = "\n".join(pool_refused(pool, ashift))
+    assert told in refused
+    assert bool(refused) is bool(told)

@@ -22,7 +22,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.storage impo
     observe,
     plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
+    differing,
+    parse_properties,
+)
 
+RECORDED = Path(__file__).parents[3] / "fixtures" / "openzfs-2.1.11"
 # Datasets are files of property=value; what is asked for and not there is inherited as "-".
 ZFS = """#!{python} -IS
 import sys
@@ -245,6 +250,59 @@ def test_a_dataset_is_not_mounted_over_files(node: Node) -> None:
     assert "zfs_ai_models" in names(result, "blocked")
     assert "would hide what is in it" in complaint
     assert not (node.root / "datasets/ai@models").exists()
+
+
+def test_nor_is_one_that_is_there_already(node: Node) -> None:
+    models = node.root / "ai/models"
+    models.mkdir(parents=True)
+    (models / "weights").write_text("x")
+    (node.root / "datasets/ai@models").write_text("mountpoint=none\n")
+    datasets = [{"name": "ai/models", "properties": {"mountpoint": str(models)}}]
+    _result, complaint = node.run(True, datasets=datasets)
+    assert "would hide what is in it" in complaint
+    assert (node.root / "datasets/ai@models").read_text() == "mountpoint=none\n"
+
+
+def test_nor_where_the_dataset_above_has_its_mountpoint(node: Node) -> None:
+    models = node.root / "ai/models"
+    models.mkdir(parents=True)
+    (models / "weights").write_text("x")
+    (node.root / "datasets/ai").write_text(f"mountpoint={node.root}/ai\n")
+    _result, complaint = node.run(True, datasets=[{"name": "ai/models", "properties": {}}])
+    assert f"{models} is not empty" in complaint
+    # Not mounted by itself: it hides nothing.
+    datasets = [{"name": "ai/models", "properties": {"canmount": "noauto"}}]
+    assert "zfs_ai_models" in names(node.run(True, datasets=datasets)[0], "fixed")
+
+
+def test_a_folder_that_a_dataset_is_mounted_over_gets_its_owner_again(node: Node) -> None:
+    given = node.only("ai/models", mode="0750", free_gib=10**9)
+    (node.root / "ai/models").mkdir(parents=True, mode=0o750)
+    given["datasets"] = [
+        {"name": "ai/models", "properties": {"mountpoint": f"{node.root}/ai/models"}}
+    ]
+    checked, _complaint = node.run(False, **given)
+    assert names(checked, "drift") == {"zfs_ai_models", "models"}
+    # Room is told of once the dataset is there.
+    assert names(checked, "blocked") == set()
+    assert "0750" not in checked["diff"]["before"]
+    assert "0750" in checked["diff"]["after"]
+
+
+def test_values_that_have_two_names_compare(node: Node) -> None:
+    """Recorded: OpenZFS 2.1.11 on Debian 12, after zfs set of these values."""
+    found = parse_properties((RECORDED / "zfs-get.txt").read_text())["ai/data"]
+    wanted = {
+        "acltype": "posixacl",
+        "compression": "gzip-6",
+        "mountpoint": "/ai/data/",
+        "quota": "none",
+        "recordsize": "128K",
+        "refquota": "20G",
+        "xattr": "dir",
+    }
+    assert differing(found, wanted) == {}
+    assert differing(found, {**wanted, "acltype": "off"}) == {"acltype": "off"}
 
 
 @pytest.mark.parametrize(
