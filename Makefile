@@ -41,11 +41,11 @@ lab: venv ## build the lab and start its nodes, nothing more
 .PHONY: test test-all test-fast unit test-matrix lint sanity build molecule molecule-short
 test: venv-dev ## all but the longest, in under forty minutes; needs no step before
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lint build sanity+test-matrix demo molecule-short unit
+	@$(tools)/phases.sh lint+build+lab sanity+test-matrix demo molecule-short unit
 
 test-all: venv-dev ## everything: faults and survival of launches take another half hour
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lint build sanity+test-matrix demo molecule unit
+	@$(tools)/phases.sh lint+build+lab sanity+test-matrix demo molecule unit
 
 test-fast: venv-dev ## what to run while editing: no containers, three minutes
 	@ruff check --output-format concise

@@ -13,12 +13,10 @@ import testinfra
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lab import NODES, PLACE, ROOT
+from lab import NODES
 
 
 @pytest.fixture(scope="session")
 def nodes() -> dict[str, Any]:
-    """Name -> testinfra host, as root."""
-    inventory = ROOT / PLACE
-    options = f"?ansible_inventory={inventory}"
-    return {name: testinfra.get_host(f"ansible://{name}{options}", sudo=True) for name in NODES}
+    """Name -> testinfra host, as root; straight through the engine, which takes no seconds."""
+    return {name: testinfra.get_host(f"docker://{name}") for name in NODES}
