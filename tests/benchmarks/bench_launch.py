@@ -16,14 +16,16 @@ import os
 import shlex
 import statistics
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from measure import ROOT, save
 
 
 class Bench:
@@ -121,16 +123,24 @@ def timed(action: Any) -> float:
     return time.perf_counter() - started
 
 
-def show(name: str, ours: list[float], hand: list[float]) -> None:
-    one, other = statistics.median(ours), statistics.median(hand)
-    print(f"{name:32} {one:6.1f} s   by hand {other:6.1f} s   ratio {one / max(other, 0.01):.1f}")
+def show(figures: Mapping[str, tuple[list[float], list[float]]], path: Path) -> None:
+    """Medians, and the same with every run as JSON."""
+    for name, (ours, hand) in figures.items():
+        one, other = statistics.median(ours), statistics.median(hand)
+        print(f"{name:<32}{one:6.1f} s   by hand {other:6.1f} s", flush=True)
+    save(path, {name: {"ours_s": one, "by_hand_s": two} for name, (one, two) in figures.items()})
+
+
+def note(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inventory", default="inventories/lab")
     parser.add_argument("--recipe", default="lab-tiny-2")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=ROOT / ".cache/bench/launch.json")
     parser.add_argument("--keep", action="store_true", help="time what runs already, stop nothing")
     given = parser.parse_args()
     bench = Bench(given.inventory, given.recipe)
@@ -150,19 +160,19 @@ def main() -> None:
     figures: dict[str, tuple[list[float], list[float]]] = {
         name: ([], []) for name in ("relaunch of the same plan", "status.yml")
     }
-    for _run in range(given.runs):
+    for number in range(given.runs):
         for name, action in (
             ("relaunch of the same plan", bench.launch),
             ("status.yml", lambda: bench.playbook("status")),
         ):
             figures[name][0].append(timed(action))
             figures[name][1].append(timed(by_hand))
-    for name, (ours, hand) in figures.items():
-        show(name, ours, hand)
+        note(f"round {number + 1} of {given.runs} of what runs already")
+    show(figures, given.json)
     if given.keep:
         return
     ours, hand = [], []
-    for _run in range(given.runs):
+    for number in range(given.runs):
         bench.playbook("stop")
         first, typed = FirstAnswer(url, model), time.time()
         first.start()
@@ -178,7 +188,9 @@ def main() -> None:
         bench.by_hand(f"for n in {names}; do docker start $n 2>/dev/null; done")
         first.join()
         hand.append(began(bench.containers()) - typed)
-    show("launch.yml, overhead", ours, hand)
+        note(f"round {number + 1} of {given.runs} of launches")
+    figures["launch.yml, overhead"] = (ours, hand)
+    show(figures, given.json)
     bench.playbook("stop")
 
 

@@ -58,6 +58,9 @@ _RUNTIME_CACHE_ENV = {
     "XDG_CACHE_HOME": _RUNTIME_CACHE,
 }
 
+# What is served goes first where memory ends, as do the launchers' units; sshd and Docker stay.
+_OOM_SCORE = 500
+
 _MIB = 1024 * 1024
 
 
@@ -313,6 +316,7 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
     options = [["--detach"], ["--name", rank["name"]], ["--pull", "never"]]
     options += [["--network", rank["network_mode"]], ["--ipc", rank["ipc_mode"]]]
     options += [["--shm-size", rank["shm_size"]], ["--restart", rank["restart_policy"]]]
+    options.append(["--oom-score-adj", str(rank["oom_score_adj"])])
     if rank["gpus"]:
         options.append(["--gpus", rank["gpus"]])
     options += [["--device", device] for device in rank["devices"]]
@@ -457,6 +461,7 @@ def _rank(
         "network_mode": "host",
         "ipc_mode": settings.ipc_mode,
         "shm_size": settings.shm_size,
+        "oom_score_adj": _OOM_SCORE,
         "ulimits": list(settings.ulimits),
         "gpus": settings.gpus,
         "device_requests": _device_requests(settings.gpus),

@@ -196,7 +196,7 @@ def test_a_name_given_twice_is_none_to_refuse() -> None:
 
 
 def test_columns_are_asked_for_that_make_lsblk_print_a_tree() -> None:
-    assert LSBLK.split(",")[0] == "NAME"
+    assert LSBLK.split(",", maxsplit=1)[0] == "NAME"
 
 
 @pytest.mark.parametrize(

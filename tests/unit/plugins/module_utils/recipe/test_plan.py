@@ -136,6 +136,7 @@ def test_the_docker_command_says_all_that_the_plan_says(nodes: Nodes) -> None:
             "--ipc": "private",
             "--shm-size": "16g",
             "--restart": "no",
+            "--oom-score-adj": "500",
             "--gpus": "all",
             "--device": "/dev/infiniband",
             "--pull": "never",
