@@ -84,6 +84,21 @@ def test_a_full_disk_ends_it_before_anything_is_touched() -> None:
     assert isinstance(complete(SERVED), str)
 
 
+def test_a_server_that_is_healthy_and_cannot_answer_is_not_ready(tmp_path: Path) -> None:
+    """vLLM's CPU build compiles at the first request, by g++; /health knows nothing of that."""
+    text = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
+    without = tmp_path / "no-compiler.yaml"
+    without.write_text(
+        f"{text}\npre_exec: ['rm -f /usr/bin/*g++* /usr/bin/c++']\n", encoding="utf-8"
+    )
+    anew = ("-e", "dgxspark_runtime_cache=")
+    status, said = playbook("launch", "-e", f"recipe={without}", *anew)
+    assert status != 0
+    assert "healthy" in said
+    assert "which was served before, answers again" in said
+    assert isinstance(complete(SERVED), str)
+
+
 @contextmanager
 def receivers() -> Iterator[list[str]]:
     """One that is down, one that never answers, one that answers what is no HTTP."""

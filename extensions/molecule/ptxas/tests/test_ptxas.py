@@ -137,4 +137,4 @@ def test_the_paths_file_is_as_launchers_need_it(nodes: dict[str, Any]) -> None:
 
 def test_converge_left_both_nodes_alike(nodes: dict[str, Any]) -> None:
     module("spark1", "ensure_ptxas", OLD)
-    assert {lines_of(nodes[name].file(PATHS).content_string) for name in NODES} == {PINNED.strip()}
+    assert {lines_of(nodes[name].file(PATHS).content_string) for name in NODES} == {PINNED}
