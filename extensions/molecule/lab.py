@@ -138,7 +138,7 @@ def ended(begun: subprocess.Popen[str]) -> tuple[int, str]:
     return begun.returncode, " ".join(said.split())
 
 
-def complete(model: str, seconds: float = 200) -> str:
+def complete(model: str, seconds: float = 60) -> str:
     """The text of a completion of four tokens, from the first node; OSError where none comes."""
     body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "ignore_eos": True}
     request = urllib.request.Request(
@@ -153,7 +153,7 @@ def complete(model: str, seconds: float = 200) -> str:
     return str(told["choices"][0]["text"])
 
 
-def answers(model: str, seconds: float = 200) -> bool:
+def answers(model: str, seconds: float = 60) -> bool:
     try:
         complete(model, seconds)
     except (OSError, ValueError, LookupError):

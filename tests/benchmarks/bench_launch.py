@@ -127,7 +127,9 @@ def show(figures: Mapping[str, tuple[list[float], list[float]]], path: Path) -> 
     """Medians, and the same with every run as JSON."""
     for name, (ours, hand) in figures.items():
         one, other = statistics.median(ours), statistics.median(hand)
-        print(f"{name:<32}{one:6.1f} s   by hand {other:6.1f} s", flush=True)
+        print(
+            f"{name:<32}{one:6.1f} s   by hand {other:6.1f} s   ratio {one / max(other, 0.01):.1f}"
+        )
     save(path, {name: {"ours_s": one, "by_hand_s": two} for name, (one, two) in figures.items()})
 
 

@@ -160,7 +160,7 @@ def build_plan(
             rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
-    plan["models"] = models(resolved)
+    plan["models"] = _models(resolved)
     plan["ray_token"] = RAY_TOKEN if ray_auth else ""
     plan["mods"] = [
         {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
@@ -204,11 +204,11 @@ def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
     return {
         "recipe": resolved.recipe.name,
         "image": resolved.image,
-        "models": models(resolved),
+        "models": _models(resolved),
     }
 
 
-def models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
+def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
     """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
     server = vllm.Server("", "", resolved.ranks[0].argv)
     found: list[dict[str, str]] = []

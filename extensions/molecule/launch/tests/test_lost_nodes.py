@@ -62,10 +62,10 @@ def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch
         assert status != 0
         assert "lab-llama answers at" in said
         assert f"and yet not all is in order on {WORKER}, see above" in said
-        assert answers("lab-llama")
+        assert answers("lab-llama", 20)
     status, said = playbook("launch", "-e", f"recipe={slow}")
     assert status == 0, said
-    assert answers("lab-llama")
+    assert answers("lab-llama", 20)
     for node, number in zip(NODES, "01", strict=True):
         name = f"dgxspark-lab-llama-slow-{number}"
         assert on_node(node, "docker ps --all --format '{{.Names}}'").split() == [name]
@@ -76,7 +76,7 @@ def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch
 
 def test_a_worker_that_is_lost_while_it_serves_takes_the_head_down_and_both_come_back() -> None:
     on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
-    assert answers("lab-llama")
+    assert answers("lab-llama", 20)
     with frozen(WORKER):
         wait_for(lambda: not running(HEAD, RANKS[HEAD]), 90)
         _status, said = playbook("status")

@@ -34,7 +34,7 @@ def comes_back(before: dict[str, str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while any(
         now == before[node] or not now.endswith("true") for node, now in started().items()
-    ) or not answers("lab-tiny"):
+    ) or not answers("lab-tiny", 200):
         assert time.monotonic() < deadline, "it did not come back"
         time.sleep(3)
 
