@@ -20,7 +20,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-INTERVAL = 2  # seconds between two looks
+INTERVAL = 2  # seconds, at least, between two looks that see the same
+# Seconds for which a node looks by itself before it says that nothing has changed. The end of
+# another rank is noticed no sooner.
+PATIENCE = 4
 SILENCE = 15  # seconds after which even an unchanged state is told again
 # Of a look at a rank without a server, in seconds: it costs as much as one at the head.
 WATCH_INTERVAL = 4
@@ -60,7 +63,8 @@ class ActionModule(ActionBase):
         while True:
             # The first look at a healthy server comes back at once, to announce what follows.
             arguments["ask"] = eager or phase in ("healthy", "refusing")
-            seen = self._look(arguments, task_vars)
+            asked = time.monotonic()
+            seen = self._look({**arguments, "known": phase, "patience": PATIENCE}, task_vars)
             now = time.monotonic()
             seen["elapsed"] = round(now - started)
             for reached in _reached(seen):
@@ -99,8 +103,8 @@ class ActionModule(ActionBase):
                 told = now
             if watching:
                 self._doze()
-            elif seen["phase"] != "healthy" or phase == "healthy":
-                time.sleep(INTERVAL)
+            elif seen["phase"] == phase and now - asked < INTERVAL:
+                time.sleep(INTERVAL - (now - asked))
             phase = seen["phase"]
 
     def _doze(self) -> None:

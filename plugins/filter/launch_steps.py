@@ -43,6 +43,11 @@ _value:
     running:
       description: Whether everything runs as planned already.
       type: bool
+    serves:
+      description:
+        - Whether it runs as planned and has answered a completion, nothing is left to be done, and
+          nobody holds the lock. V(false) where M(dgxspark.suite.workload_info) was not told to ask.
+      type: bool
     previous:
       description:
         - The workload that a failure brings back, empty for none. Its RV(_value.previous.url) and

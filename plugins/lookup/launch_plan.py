@@ -224,7 +224,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import Context
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
     Node,

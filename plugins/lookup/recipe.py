@@ -151,8 +151,8 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import (
-    Context,
     details,
     details_lines,
     memory_lines,

@@ -127,7 +127,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import preflight
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_facts, preflight
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import Image
 
@@ -164,8 +164,8 @@ def main() -> None:
 
 def _facts(module: AnsibleModule, image_id: str) -> dict[str, Any]:
     given = module.params
-    lendable = preflight.toolkits(given["paths_file"])
-    facts = preflight.known(given["state_dir"], image_id, lendable)
+    lendable = image_facts.toolkits(given["paths_file"])
+    facts = image_facts.known(given["state_dir"], image_id, lendable)
     if facts:
         return facts
     image = Image(given["image"], given["docker_bin"], given["python"], "image_preflight")
@@ -173,7 +173,7 @@ def _facts(module: AnsibleModule, image_id: str) -> dict[str, Any]:
         facts = {**preflight.ask(image, lendable, given["timeout"]), "image_id": image_id}
         # What has failed may have been the node's fault, or be repaired there.
         if facts["assembles"] is not False and not module.check_mode:
-            preflight.keep(given["state_dir"], image_id, lendable, facts)
+            image_facts.keep(given["state_dir"], image_id, lendable, facts)
     except (preflight.PreflightError, Blocked, OSError) as error:
         module.fail_json(msg="What is in %s cannot be found out: %s" % (given["image"], error))
     return facts

@@ -62,6 +62,15 @@ options:
       it, as soon as C(/health) has answered.
     type: bool
     default: true
+  known:
+    description: The phase that is known already. While nothing else is seen, the node itself goes
+      on looking for up to O(patience), as long as no completion is asked for. The action sets it.
+    type: str
+    default: ""
+  patience:
+    description: How long a node may take for one look, in seconds. The action sets it.
+    type: float
+    default: 0
   docker_bin:
     description: Absolute path of the Docker client.
     type: path
@@ -116,6 +125,9 @@ last_log:
   type: str
 """
 
+import time
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
@@ -126,6 +138,8 @@ LOG_LINES = 200
 JOINED = "nodes have joined Ray"
 # The phase of a rank that has no server to ask.
 RUNNING = "running"
+# Between two looks within one, in seconds.
+INTERVAL = 0.25
 
 
 def main() -> None:
@@ -137,6 +151,8 @@ def main() -> None:
             "timeout": {"type": "int", "default": 1800},
             "completion_timeout": {"type": "int", "default": 180},
             "ask": {"type": "bool", "default": True},
+            "known": {"type": "str", "default": ""},
+            "patience": {"type": "float", "default": 0},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
@@ -161,21 +177,20 @@ def main() -> None:
             joined=False,
             phases=[],
         )
-    log = containers.log_tail(given["docker_bin"], state.name, LOG_LINES)
     if state.status != "running":
         module.fail_json(
             msg="Container %s has ended (%s, exit status %d): %s"
-            % (state.name, state.status, state.exit_code, last_line(log))
+            % (
+                state.name,
+                state.status,
+                state.exit_code,
+                last_line(containers.log_tail(given["docker_bin"], state.name, LOG_LINES)),
+            )
         )
     seen = serving.Look(RUNNING, "the container runs")
     if given["url"]:
-        seen = serving.look(
-            given["url"],
-            given["model"],
-            given["ask"],
-            given["completion_timeout"],
-            given["api_key"] or containers.api_key(inspected),
-        )
+        seen = look(given, given["api_key"] or containers.api_key(inspected))
+    log = containers.log_tail(given["docker_bin"], state.name, LOG_LINES)
     module.exit_json(
         changed=False,
         phase=seen.phase,
@@ -187,6 +202,18 @@ def main() -> None:
         joined=JOINED in log,
         phases=[],
     )
+
+
+def look(given: dict[str, Any], api_key: str) -> serving.Look:
+    """Look until something is seen that is not known yet, or patience ends."""
+    until = time.monotonic() + given["patience"]
+    while True:
+        seen = serving.look(
+            given["url"], given["model"], given["ask"], given["completion_timeout"], api_key
+        )
+        if given["ask"] or seen.phase != given["known"] or time.monotonic() >= until:
+            return seen
+        time.sleep(INTERVAL)
 
 
 if __name__ == "__main__":

@@ -244,8 +244,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
     hold,
+    image_facts,
     lock,
-    preflight,
     state,
     units,
 )
@@ -288,8 +288,8 @@ def main() -> None:
     limit = module.params["completion_timeout"]
     facts = {}
     if image_id:
-        facts = preflight.known(
-            state_dir, image_id, preflight.toolkits(module.params["paths_file"])
+        facts = image_facts.known(
+            state_dir, image_id, image_facts.toolkits(module.params["paths_file"])
         )
     try:
         held = lock.public(state.read(state_dir, state.LOCK))

@@ -11,8 +11,8 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import Place
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.registries import (
     place_of,

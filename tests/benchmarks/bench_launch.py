@@ -112,7 +112,8 @@ class FirstAnswer(threading.Thread):
 def began(containers: list[dict[str, Any]]) -> float:
     """When the last of them was started."""
     return max(
-        datetime.fromisoformat(one["State"]["StartedAt"][:19] + "+00:00").timestamp()
+        # Nanoseconds are more than Python reads.
+        datetime.fromisoformat(one["State"]["StartedAt"][:26].rstrip("Z") + "+00:00").timestamp()
         for one in containers
     )
 

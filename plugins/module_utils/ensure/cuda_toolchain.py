@@ -13,7 +13,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands imp
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvEdit, EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import (
+    PTXAS_BIN,
+    EnvEdit,
+    EnvFile,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
     COMMENT,
     FileWrite,
@@ -58,7 +62,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
 # Each of paths.env's keys with the check that it is judged by.
-NVCC_BIN, PTXAS_BIN, NVIDIA_SMI_BIN = "NVCC_BIN", "PTXAS_BIN", "NVIDIA_SMI_BIN"
+NVCC_BIN, NVIDIA_SMI_BIN = "NVCC_BIN", "NVIDIA_SMI_BIN"
 CHECKS = {
     NVCC_BIN: "nvcc_bin",
     PTXAS_BIN: "cuda_ptxas_bin",

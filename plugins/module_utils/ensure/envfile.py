@@ -26,12 +26,17 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
 MODE = 0o644
 HEADER = "# Absolute paths for the launchers of dgxspark.suite. Other lines are left alone.\n"
 
+# A ptxas of the node that works, and the names by which Triton is told of one: up to 3.5 it reads
+# the first for sm_121, later the second.
+PTXAS_BIN = "PTXAS_BIN"
+PINS = ("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH")
+
 # Everything that modules of ours write into paths.env: none of it is a secret.
 KNOWN_KEYS = frozenset(
     {
-        *("NVCC_BIN", "PTXAS_BIN", "NVIDIA_SMI_BIN", "DOCKER_BIN"),
+        *("NVCC_BIN", PTXAS_BIN, "NVIDIA_SMI_BIN", "DOCKER_BIN"),
         *("VLLM_BIN", "RAY_BIN", "PY_BIN", "PIP_BIN"),
-        *("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH"),
+        *PINS,
     }
 )
 

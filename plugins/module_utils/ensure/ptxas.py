@@ -17,6 +17,8 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import (
     MODE,
+    PINS,
+    PTXAS_BIN,
     EnvEdit,
     EnvFile,
 )
@@ -58,9 +60,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target impor
     find_docker,
 )
 
-# Triton up to 3.5 reads the first for sm_121, later ones read the second.
-PINS = ("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH")
-PTXAS_BIN = "PTXAS_BIN"
 KEYS = (PTXAS_BIN, *PINS)
 
 # What of the environment file reaches Triton and ptxas; the rest is for others, or secret.

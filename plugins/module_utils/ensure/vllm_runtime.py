@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import PINS, EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kept import (
     FOLDER,
     KEPT,
@@ -30,7 +30,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import PINS
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import vllm
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import gpu_evidence

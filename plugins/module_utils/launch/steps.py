@@ -16,8 +16,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels impor
     LABEL,
     PARKED,
     own_name,
+    unit_spec,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.units import spec_of
 
 Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
@@ -30,11 +30,12 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     there, for every node that may hold something of ours, those included that the plan leaves out.
 
     Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every
-    rank already runs as planned), `previous` (what a failure brings back, see describe; empty where
-    there is nothing), `park` (node -> names of its containers that are to be stopped and set
-    aside), `remove` (node -> names of our other containers), `start` (node -> its rank of the
-    plan), `keep` (node -> container -> what its unit has to be, where it is not so yet), `drop`
-    (node -> names that go once the model has answered).
+    rank already runs as planned), `serves` (it has answered, nothing of all this is left to do, and
+    nobody holds the lock; False where workload_info was not told to ask), `previous` (what a
+    failure brings back, see describe; empty where there is nothing), `park` (node -> names of its
+    containers that are to be stopped and set aside), `remove` (node -> names of our other
+    containers), `start` (node -> its rank of the plan), `keep` (node -> container -> what its unit
+    has to be, where it is not so yet), `drop` (node -> names that go once the model has answered).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
@@ -47,7 +48,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
             going[node].append(container["name"])
     for node, name in _units_alone(observed):
         going[node].append(name)
-    return {
+    out: dict[str, Any] = {
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
         "previous": describe(kept),
@@ -57,6 +58,10 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "keep": _to_keep(plan, observed, running),
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
     }
+    todo = any(any(out[key].values()) for key in ("park", "remove", "keep", "drop"))
+    locked = any(facts.get("lock") for facts in observed.values())
+    settled = running and not (todo or out["refusals"] or locked)
+    return {**out, "serves": settled and _answers(plan, observed)}
 
 
 def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
@@ -86,9 +91,9 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
         "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in found]),
         "keep": {
             node: {
-                own_name(c["name"]): spec_of(c["labels"])
+                own_name(c["name"]): unit_spec(c["labels"])
                 for where, c in found
-                if where == node and spec_of(c["labels"])
+                if where == node and unit_spec(c["labels"])
             }
             for node in observed
         },
@@ -160,7 +165,7 @@ def _to_keep(
 ) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {node: {} for node in observed}
     for rank in plan["ranks"]:
-        spec = spec_of(rank["labels"])
+        spec = unit_spec(rank["labels"])
         # What is replaced takes its units with it.
         kept = running and any(
             unit["container"] == rank["name"]
@@ -223,6 +228,12 @@ def _runs(rank: Mapping[str, Any], plan_hash: str, facts: Mapping[str, Any]) -> 
         and facts["image_id"] in (None, container["image_id"])
         for container in facts["containers"]
     )
+
+
+def _answers(plan: Mapping[str, Any], observed: Observed) -> bool:
+    head = plan["ranks"][0]
+    answer = observed[head["node"]].get("answers", {}).get(head["name"], {})
+    return bool(answer.get("phase") == "serving")
 
 
 def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import inspect
-import json
 import os
 import re
 import sys
@@ -26,7 +25,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import quoted
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch import keeper
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, own_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import own_name
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
 
 FOLDER = "/etc/systemd/system"
@@ -88,24 +87,6 @@ class Unit:
     restarts: int = 0
     told: str = ""
     down: Mapping[str, Any] | None = None
-
-
-def spec_of(labels: Mapping[str, str]) -> dict[str, Any]:
-    """What the unit of a container has to be, by the container's labels; empty for none."""
-    try:
-        told = json.loads(labels.get(LABEL + "keep") or "{}")
-        if not told:
-            return {}
-        return {
-            "recipe": labels[LABEL + "recipe"],
-            "plan": labels[LABEL + "plan-hash"],
-            "rank": int(labels[LABEL + "rank"]),
-            "members": [str(member) for member in told["members"]],
-            "port": int(told["port"]),
-            "starts": int(told["starts"]),
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> str:

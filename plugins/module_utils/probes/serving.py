@@ -20,11 +20,12 @@ STARTING = "starting"  # nothing answers on the port yet
 LOADING = "loading"  # the port answers, /health does not say yes
 HEALTHY = "healthy"  # /health says yes; no completion was asked for, or none came in time
 REFUSING = "refusing"  # a completion was asked for and an error came back
-REJECTED = "rejected"  # the same, and waiting does not change it: key, model or path is wrong
+REJECTED = "rejected"  # the same, and asking again changes nothing: key, model or limits
 SERVING = "serving"  # a completion came back
 
-# Unauthorized, forbidden, not found: no such model, or one that does not complete.
-_FINAL = (401, 403, 404)
+# A question that is not taken, no key, not allowed, no such model or one that does not complete, a
+# field that is not taken: the next one would be answered the same.
+_FINAL = (400, 401, 403, 404, 422)
 
 # HTTPException: what answers there does not speak HTTP, or stopped in the middle.
 _NO_ANSWER = (OSError, http.client.HTTPException)

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _context(options: argparse.Namespace) -> t.Any:
     # Imported late: the schema needs none of it.
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import Context
+    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
 
     return Context(
         search_paths=[*options.path, str(BUNDLED)],

@@ -12,9 +12,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.architecture
     ModelConfig,
     read_directory,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import (
     Found,
-    SearchPaths,
     find,
     places_of,
     recipes_in,
@@ -49,37 +49,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate imp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
 
-# MemTotal of a DGX Spark is about 121 GiB of its 128 GB.
-NODE_GIB = 121.0
 GIB = 1024**3
 COLUMNS = ("name", "model", "runtime", "nodes", "memory", "fits", "on_disk", "errors")
 _HEADS = ("name", "model", "runtime", "nodes", "GiB/node", "fits?", "on disk?", "errors")
-
-
-class Context(t.NamedTuple):
-    """What recipes are looked at with.
-
-    search_paths, mod_paths: folders. inventory: recipe's name, or `*`, -> values that win over its
-    defaults. hf_home: Hugging Face cache on the controller, looked at for models; "" for none.
-    node_gib: memory of a node. services: the inventory's, as `services_of` takes them.
-    """
-
-    search_paths: SearchPaths = ()
-    mod_paths: t.Sequence[str] = ()
-    inventory: t.Mapping[str, t.Any] = {}
-    hf_home: str = ""
-    node_gib: float = NODE_GIB
-    services: t.Any = ()
-
-    def values_for(self, recipe: Recipe) -> dict[str, t.Any]:
-        """The inventory's values for one recipe; those under its name win over those for all."""
-        named, everyone = self.inventory.get(recipe.name), self.inventory.get("*")
-        for where, values in (("*", everyone), (recipe.name, named)):
-            if values is not None and not isinstance(values, t.Mapping):
-                raise RecipeError(
-                    f"dgxspark_recipe_values.{where} is {values!r:.60}, expected a map"
-                )
-        return {**(everyone or {}), **(named or {})}
 
 
 def rows(context: Context) -> list[dict[str, t.Any]]:

@@ -114,6 +114,17 @@ def receivers() -> Iterator[list[str]]:
         babbling.close()
 
 
+def test_a_server_that_is_healthy_and_cannot_complete_is_no_success() -> None:
+    """With room for one token even the shortest question has no answer, and /health says yes."""
+    one = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
+    status, said = playbook("launch", *one)
+    assert status != 0
+    assert "healthy: /health answers, asking for a completion" in said
+    assert "The server is up and will not serve this: a completion was answered with 400" in said
+    assert "which was served before, answers again" in said
+    assert isinstance(complete(SERVED, 200), str)
+
+
 def test_receivers_of_webhooks_that_are_of_no_use_hold_nothing_up() -> None:
     """And what was served is back, with its unit, after a server that exits at once."""
     with receivers() as urls:

@@ -13,6 +13,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.launch import units
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import unit_spec
 from ansible_collections.dgxspark.suite.plugins.modules import workload
 
 Docker = t.Callable[[dict[str, str]], str]
@@ -191,6 +192,6 @@ def test_a_unit_is_told_by_the_labels_of_its_container() -> None:
         "dgxspark.suite/plan-hash": "abc",
         "dgxspark.suite/rank": "0",
     }
-    assert units.spec_of(labels) == SPEC
+    assert unit_spec(labels) == SPEC
     for broken in ("", "{}", "[", "[1]", '{"port": 1}'):
-        assert units.spec_of({**labels, "dgxspark.suite/keep": broken}) == {}
+        assert unit_spec({**labels, "dgxspark.suite/keep": broken}) == {}

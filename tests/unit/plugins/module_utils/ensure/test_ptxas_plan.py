@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import PINS, EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     Blocked,
     Finding,
@@ -22,7 +22,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     KEYS,
-    PINS,
     Observed,
     Wanted,
     plan,

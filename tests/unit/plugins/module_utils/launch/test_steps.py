@@ -356,6 +356,7 @@ def test_what_is_to_be_done(case: Case) -> None:
     assert steps == {
         "refusals": case.refusals,
         "running": not case.start,
+        "serves": False,
         "park": case.park,
         "drop": case.drop,
         "remove": case.remove,
@@ -474,3 +475,35 @@ def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None
         "keep": {"spark1": {}},
         "lost": [],
     }
+
+
+def served() -> dict[str, Thing]:
+    """Both ranks and their units, and a completion."""
+    head = node(ours(HEAD), units=[unit(HEAD)])
+    return {
+        "spark1": {**head, "answers": {HEAD: {"phase": "serving"}}, "lock": {}},
+        "spark2": {**node(ours(WORKER), units=[unit(WORKER)]), "answers": {}, "lock": {}},
+    }
+
+
+def test_what_runs_and_has_answered_needs_no_lock() -> None:
+    assert launch_steps(PLAN, served())["serves"] is True
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("spark1", {"answers": {HEAD: {"phase": "healthy"}}}),
+        ("spark1", {"answers": {}}),
+        ("spark1", {"lock": {"owner": "Bob"}}),
+        ("spark1", {"units": []}),
+        ("spark2", {"containers": []}),
+        ("spark2", {"containers": [ours(WORKER), ours(OLD1, "9")]}),
+        ("spark2", {"containers": [ours(WORKER), ours(OLD1 + ".previous", "9", "exited")]}),
+        ("spark1", {"listening": [listens(8000)]}),
+    ],
+)
+def test_as_soon_as_anything_is_left_to_do_it_needs_one(where: str, change: Thing) -> None:
+    observed = served()
+    observed[where] |= change
+    assert launch_steps(PLAN, observed)["serves"] is False

@@ -38,6 +38,8 @@ COMPLETION = json.dumps(
         "usage": {"prompt_tokens": 1, "total_tokens": 2, "completion_tokens": 1},
     }
 )
+# As vLLM 0.32 says it with --max-model-len 1.
+NO_ROOM = '{"error":{"message":"maximum context length is 1 tokens","code":400}}'
 NO_SUCH_MODEL = json.dumps(
     {"error": {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}}
 )
@@ -90,6 +92,9 @@ CASES: dict[str, Case] = {
     ),
     "another model": Case(
         OK, answer(404, NO_SUCH_MODEL), True, REJECTED, f"answered with 404: {NO_SUCH_MODEL}"
+    ),
+    "no room for a token": Case(
+        OK, answer(400, NO_ROOM), True, REJECTED, f"answered with 400: {NO_ROOM}"
     ),
     "no key": Case(OK, answer(401, "{}"), True, REJECTED, "answered with 401"),
     "error cut off": Case(

@@ -9,8 +9,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import (
-    Context,
     service_issues,
     validated,
 )
