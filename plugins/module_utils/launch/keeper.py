@@ -426,9 +426,10 @@ class Keeper:
                 if message.get("say") == what:
                     pending.discard(line.rank)
 
-    def _turn(self, silence: float = SILENCE) -> list[tuple[Line, dict[str, t.Any]]]:
+    def _turn(self, silence: float = 0) -> list[tuple[Line, dict[str, t.Any]]]:
         """Listen for a second at most, admit who comes, and speak where it is time."""
         now = time.monotonic()
+        silence = silence or SILENCE
         if now - self._beaten > BEAT:
             self._beaten = now
             self._to_all("beat")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import preflight
+from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_facts
 from ansible_collections.dgxspark.suite.plugins.modules import image_preflight
 
 ID = "sha256:" + "4467" * 16
@@ -119,7 +119,7 @@ def node(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Node:
     made = Node(tmp_path, capsys)
-    monkeypatch.setattr(preflight, "cuda_ptxas", lambda: [made.ptxas])
+    monkeypatch.setattr(image_facts, "cuda_ptxas", lambda: [made.ptxas])
     return made
 
 

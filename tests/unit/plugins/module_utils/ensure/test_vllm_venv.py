@@ -115,9 +115,22 @@ def node(tmp_path: Path, wheelhouse: Path) -> Node:
     return Node(tmp_path, wheelhouse)
 
 
-@pytest.fixture
-def converged(node: Node) -> Node:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, wheelhouse: Path) -> tuple[Node, Path]:
+    """A node with an environment, which pip takes seconds for, and a copy of all that is there."""
+    node = Node(tmp_path_factory.mktemp("node"), wheelhouse)
     assert node.run(True)[1] == ""
+    kept = tmp_path_factory.mktemp("kept") / "node"
+    shutil.copytree(node.root, kept, symlinks=True)
+    return node, kept
+
+
+@pytest.fixture
+def converged(made: tuple[Node, Path]) -> Node:
+    """The same at the same place, as programs of an environment name their interpreter."""
+    node, kept = made
+    shutil.rmtree(node.root)
+    shutil.copytree(kept, node.root, symlinks=True)
     return node
 
 
