@@ -85,7 +85,8 @@ class ActionModule(ActionBase):
                 answered = now
             elif watching and now - answered > LOST:
                 seen["msg"] = (
-                    f"It has not been reached for {now - answered:.0f} s: {seen['detail']}"
+                    f"It has not been reached for {now - answered:.0f} s: {seen['detail']}. "
+                    "When it is back, launch again: what is there is taken up"
                 )
                 return {**seen, "failed": True}
             if os.getppid() != parent:

@@ -45,8 +45,8 @@ _value:
       type: bool
     serves:
       description:
-        - Whether it runs as planned and has answered a completion, nothing is left to be done, and
-          nobody holds the lock. V(false) where M(dgxspark.suite.workload_info) was not told to ask.
+        - Whether it runs as planned and has answered a completion, and nothing is left to be done.
+          V(false) where M(dgxspark.suite.workload_info) was not told to ask.
       type: bool
     previous:
       description:

@@ -30,8 +30,8 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     there, for every node that may hold something of ours, those included that the plan leaves out.
 
     Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every
-    rank already runs as planned), `serves` (it has answered, nothing of all this is left to do, and
-    nobody holds the lock; False where workload_info was not told to ask), `previous` (what a
+    rank already runs as planned), `serves` (it has answered, and nothing of all this is left to do;
+    False where workload_info was not told to ask), `previous` (what a
     failure brings back, see describe; empty where there is nothing), `park` (node -> names of its
     containers that are to be stopped and set aside), `remove` (node -> names of our other
     containers), `start` (node -> its rank of the plan), `keep` (node -> container -> what its unit
@@ -59,8 +59,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
     }
     todo = any(any(out[key].values()) for key in ("park", "remove", "keep", "drop"))
-    locked = any(facts.get("lock") for facts in observed.values())
-    settled = running and not (todo or out["refusals"] or locked)
+    settled = running and not (todo or out["refusals"])
     return {**out, "serves": settled and _answers(plan, observed)}
 
 

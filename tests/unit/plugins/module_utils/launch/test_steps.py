@@ -481,12 +481,12 @@ def served() -> dict[str, Thing]:
     """Both ranks and their units, and a completion."""
     head = node(ours(HEAD), units=[unit(HEAD)])
     return {
-        "spark1": {**head, "answers": {HEAD: {"phase": "serving"}}, "lock": {}},
-        "spark2": {**node(ours(WORKER), units=[unit(WORKER)]), "answers": {}, "lock": {}},
+        "spark1": {**head, "answers": {HEAD: {"phase": "serving"}}},
+        "spark2": {**node(ours(WORKER), units=[unit(WORKER)]), "answers": {}},
     }
 
 
-def test_what_runs_and_has_answered_needs_no_lock() -> None:
+def test_what_runs_and_has_answered_serves() -> None:
     assert launch_steps(PLAN, served())["serves"] is True
 
 
@@ -495,7 +495,6 @@ def test_what_runs_and_has_answered_needs_no_lock() -> None:
     [
         ("spark1", {"answers": {HEAD: {"phase": "healthy"}}}),
         ("spark1", {"answers": {}}),
-        ("spark1", {"lock": {"owner": "Bob"}}),
         ("spark1", {"units": []}),
         ("spark2", {"containers": []}),
         ("spark2", {"containers": [ours(WORKER), ours(OLD1, "9")]}),
@@ -503,7 +502,7 @@ def test_what_runs_and_has_answered_needs_no_lock() -> None:
         ("spark1", {"listening": [listens(8000)]}),
     ],
 )
-def test_as_soon_as_anything_is_left_to_do_it_needs_one(where: str, change: Thing) -> None:
+def test_with_anything_left_to_do_it_does_not_serve_yet(where: str, change: Thing) -> None:
     observed = served()
     observed[where] |= change
     assert launch_steps(PLAN, observed)["serves"] is False
