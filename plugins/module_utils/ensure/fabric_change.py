@@ -123,7 +123,11 @@ def apply_commands(tools: Tools, renderer: str, interfaces: Sequence[str]) -> li
             commands.append(argv)
         return commands
     if tools.nmcli:
-        commands += [[tools.nmcli, "device", "set", name, "managed", "no"] for name in interfaces]
+        for name in interfaces:
+            commands.append([tools.nmcli, "device", "set", name, "managed", "no"])
+            # NetworkManager's addresses bring no route of their subnet, and networkd keeps an
+            # address that is there already: the peers would be out of reach.
+            commands.append([tools.ip, "-4", "address", "flush", "dev", name, "scope", "global"])
     commands.append([tools.systemctl, "start", "systemd-networkd.service"])
     commands.append([tools.networkctl, "reload"])
     commands.append([tools.networkctl, "reconfigure", *interfaces])

@@ -365,6 +365,18 @@ def test_networkd_reconfigures_the_links_alone() -> None:
     ]
 
 
+def test_networkmanager_lets_go_before_networkd_takes_over_and_leaves_no_address() -> None:
+    commands = fabric_change.apply_commands(TOOLS, "networkd", [A])
+    assert [argv[1:] for argv in commands] == [
+        ["generate"],
+        ["device", "set", A, "managed", "no"],
+        ["-4", "address", "flush", "dev", A, "scope", "global"],
+        ["start", "systemd-networkd.service"],
+        ["reload"],
+        ["reconfigure", A],
+    ]
+
+
 def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
     seen = observe(wanted(netplan_file=str(tmp_path / "a.yaml")), sysfs=str(tmp_path))
     assert seen.ports == ()
