@@ -98,6 +98,8 @@ def _inventory(hosts: dict[str, dict[str, str]], count: int) -> Path:
             "ansible_user": "root",
             "ansible_ssh_common_args": f"{quiet} -o IdentitiesOnly=yes",
             "dgxspark_fabric_address": variables["ansible_host"],
+            # No cables lead to them.
+            "dgxspark_fabric_topology": "",
         }
     groups = {
         "lab": {"hosts": hosts},

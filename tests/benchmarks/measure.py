@@ -57,7 +57,7 @@ def cost_of(argv: Sequence[str], accept: Sequence[int] = (0,), **environment: st
 
 
 class _Peak:
-    """Looks at a process and its descendants four times a second."""
+    """Looks at a process and its descendants four times a second, less often where that is work."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self.most = pid, 0.0
@@ -66,8 +66,11 @@ class _Peak:
         self.thread.start()
 
     def _watch(self) -> None:
-        while not self.ended.wait(0.25):
+        pause = 0.25
+        while not self.ended.wait(pause):
+            began = time.monotonic()
             self.most = max(self.most, sum(map(_proportional, _family(self.pid))))
+            pause = max(0.25, 20 * (time.monotonic() - began))
 
     def stop(self) -> float:
         self.ended.set()

@@ -111,10 +111,11 @@ def test_a_restart_brings_the_links_back() -> None:
 
 
 def test_networkd_has_them_again_when_that_is_wanted() -> None:
-    done = fabric("networkd")
+    # As by default: nobody else's file names NetworkManager.
+    done = fabric("")
     for node in (HERE, THERE):
         assert done[node].having("fixed") == {"fabric_netplan"}
         assert connected(node) == set()
         assert "configured" in on_node(node, f"networkctl status {far(node)[0][0]}")
     assert all_reach()
-    assert not any(verdict.changed for verdict in fabric("networkd").values())
+    assert not any(verdict.changed for verdict in fabric("").values())
