@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -316,7 +317,9 @@ def test_strangers_and_keepers_of_other_plans_are_not_let_in(ranks: list[Rank]) 
     ):
         with socket.socket() as stranger:
             eventually(lambda: stranger.connect_ex(place) in (0, 106))
-            stranger.sendall(words)
+            # The door may be shut in the middle of a long word.
+            with suppress(ConnectionError):
+                stranger.sendall(words)
     code, said = ranks[1].begin().end()
     assert code == keeper.LOST
     assert "the keeper of rank 0 has ended" in said
