@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.request
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = tuple(os.environ.get("LAB_TEST_NODES", "spark1,spark2").split(","))
 PLACE = os.environ.get("LAB_TEST_INVENTORY", "inventories/lab")
 INVENTORY = ["--inventory", PLACE]
+# Where the links between the nodes are set up.
+NETPLAN = "/etc/netplan/60-dgxspark-fabric.yaml"
 
 
 def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -118,6 +121,22 @@ def on_node(node: str, script: str) -> str:
     done = run("docker", "exec", node, "sh", "-ec", script)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def links(node: str, peer: str) -> list[tuple[str, str]]:
+    """Interface and the peer's address, of each twin between two nodes."""
+    return re.findall(rf"# (\S+) reaches {peer} \(([\d.]+)\)", on_node(node, f"cat {NETPLAN}"))
+
+
+def all_reach() -> bool:
+    """Whether 9000 bytes pass in one piece, over each of the two links of the first two nodes."""
+    here, there = NODES[:2]
+    ways = links(here, there)
+    ping = "ping -q -c 1 -W 1 -M do -s 8972 -I"
+    return len(ways) == 2 and all(
+        run("docker", "exec", here, *f"{ping} {near} {far}".split()).returncode == 0
+        for near, far in ways
+    )
 
 
 def playbook_begun(name: str, *arguments: str) -> subprocess.Popen[str]:

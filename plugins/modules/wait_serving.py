@@ -126,6 +126,7 @@ last_log:
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -177,20 +178,16 @@ def main() -> None:
             joined=False,
             phases=[],
         )
+    log = partial(containers.log_tail, given["docker_bin"], state.name, LOG_LINES)
     if state.status != "running":
         module.fail_json(
             msg="Container %s has ended (%s, exit status %d): %s"
-            % (
-                state.name,
-                state.status,
-                state.exit_code,
-                last_line(containers.log_tail(given["docker_bin"], state.name, LOG_LINES)),
-            )
+            % (state.name, state.status, state.exit_code, last_line(log()))
         )
     seen = serving.Look(RUNNING, "the container runs")
     if given["url"]:
         seen = look(given, given["api_key"] or containers.api_key(inspected))
-    log = containers.log_tail(given["docker_bin"], state.name, LOG_LINES)
+    said = log()
     module.exit_json(
         changed=False,
         phase=seen.phase,
@@ -198,8 +195,8 @@ def main() -> None:
         completion=seen.completion,
         completion_seconds=seen.seconds,
         elapsed=0,
-        last_log=last_line(log),
-        joined=JOINED in log,
+        last_log=last_line(said),
+        joined=JOINED in said,
         phases=[],
     )
 

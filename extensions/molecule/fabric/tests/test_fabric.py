@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +12,12 @@ from typing import Any
 import pytest
 from lab import (
     INVENTORY,
+    NETPLAN,
     NODES,
     Verdict,
     address,
+    all_reach,
+    links,
     module,
     on_node,
     playbook,
@@ -26,7 +28,6 @@ from lab import (
 
 HERE, THERE = NODES[:2]
 CONVERGE = "extensions/molecule/fabric/converge.yml"
-NETPLAN = "/etc/netplan/60-dgxspark-fabric.yaml"
 FACTS = "/etc/ansible/facts.d/dgxspark_fabric.fact"
 CHANGE = "/var/lib/dgxspark/fabric-change"
 
@@ -42,26 +43,11 @@ def why(verdict: Verdict, check: str) -> str:
     return f"{found['actual']}. {found['hint']}"
 
 
-def links(node: str, peer: str) -> list[tuple[str, str]]:
-    """Interface and the peer's address, of each twin between two nodes."""
-    return re.findall(rf"# (\S+) reaches {peer} \(([\d.]+)\)", on_node(node, f"cat {NETPLAN}"))
-
-
 def network(node: str) -> str:
     """The links of a node as they are, and the file by which they are so."""
     seen = "ip -o -4 address show | awk '{print $2, $4}' | grep ^en | sort"
     files = f"cat {NETPLAN} {FACTS}; ls /etc/netplan"
     return on_node(node, f"{seen}; {files}; cat /sys/class/net/en*/mtu")
-
-
-def reaches(node: str, interface: str, address: str) -> bool:
-    """Whether 9000 bytes pass in one piece."""
-    asked = f"ping -q -c 1 -W 1 -M do -s 8972 -I {interface} {address}"
-    return run("docker", "exec", node, *asked.split()).returncode == 0
-
-
-def all_reach() -> bool:
-    return all(reaches(HERE, *way) for way in links(HERE, THERE))
 
 
 def logs_in(node: str) -> bool:

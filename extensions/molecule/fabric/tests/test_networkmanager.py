@@ -11,12 +11,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from lab import NODES, Verdict, on_node, run, told, wait_for
+from lab import NETPLAN, NODES, Verdict, all_reach, links, on_node, run, told, wait_for
 
 HERE, THERE = NODES[:2]
 pytestmark = pytest.mark.long
 CONVERGE = "extensions/molecule/fabric/converge.yml"
-NETPLAN = "/etc/netplan/60-dgxspark-fabric.yaml"
 CHANGE = "/var/lib/dgxspark/fabric-change"
 # What the lab itself goes by stays as it is.
 THEIRS = "/etc/NetworkManager/conf.d/lab.conf"
@@ -44,20 +43,6 @@ def connected(node: str) -> set[str]:
     return {name for name in listed.split() if name.startswith("netplan-en")}
 
 
-def far(node: str) -> list[tuple[str, str]]:
-    """Interface and peer's address of each twin, as our file has them."""
-    script = f"sed -n 's/^# \\(\\S*\\) reaches \\S* (\\([0-9.]*\\))$/\\1 \\2/p' {NETPLAN}"
-    return [(name, address) for name, address in map(str.split, on_node(node, script).splitlines())]
-
-
-def all_reach() -> bool:
-    ping = "ping -q -c 1 -W 1 -M do -s 8972 -I"
-    ways = [f"{ping} {name} {address}" for name, address in far(HERE)]
-    return len(ways) == 2 and all(
-        run("docker", "exec", HERE, *way.split()).returncode == 0 for way in ways
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
 def managed() -> Iterator[None]:
     for node in (HERE, THERE):
@@ -71,17 +56,17 @@ def test_it_takes_the_links_over_and_the_next_run_is_silent() -> None:
     checked = fabric("NetworkManager", "--check")
     assert {verdict.changed for verdict in checked.values()} == {True}
     done = fabric("NetworkManager")
-    for node in (HERE, THERE):
+    for node, peer in ((HERE, THERE), (THERE, HERE)):
         assert done[node].having("fixed") == {"fabric_netplan"}
         assert done[node].diff == checked[node].diff
-        assert connected(node) == {f"netplan-{name}" for name, _address in far(node)}
+        assert connected(node) == {f"netplan-{name}" for name, _address in links(node, peer)}
     assert all_reach()
     again = fabric("NetworkManager")
     assert {verdict.changed for verdict in again.values()} == {False}
 
 
 def test_a_link_that_was_changed_by_hand_is_repaired() -> None:
-    (name, _address), _other = far(THERE)
+    (name, _address), _other = links(THERE, HERE)
     on_node(THERE, f"ip link set {name} mtu 1500; ip address flush dev {name}")
     seen = fabric("NetworkManager")[THERE]
     assert seen.having("fixed") == {"fabric_mtu", "fabric_addresses"}
@@ -113,9 +98,10 @@ def test_a_restart_brings_the_links_back() -> None:
 def test_networkd_has_them_again_when_that_is_wanted() -> None:
     # As by default: nobody else's file names NetworkManager.
     done = fabric("")
-    for node in (HERE, THERE):
+    for node, peer in ((HERE, THERE), (THERE, HERE)):
         assert done[node].having("fixed") == {"fabric_netplan"}
         assert connected(node) == set()
-        assert "configured" in on_node(node, f"networkctl status {far(node)[0][0]}")
+        (name, _address), _other = links(node, peer)
+        assert "configured" in on_node(node, f"networkctl status {name}")
     assert all_reach()
     assert not any(verdict.changed for verdict in fabric("").values())
