@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes one task of all that a role would check: see the module of the same name.
 
-What is asked for stands in the roles' tasks and nowhere else. Ansible itself loads them, so that
-defaults, variables, tags and conditions mean here what they mean there.
+What is asked for stands in the roles' tasks and nowhere else. Ansible itself has read them, with the
+play, once for all nodes; defaults, variables, tags and conditions mean here what they mean there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.playbook.block import Block
-from ansible.playbook.role_include import IncludeRole
 from ansible.playbook.task import Task
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
@@ -66,13 +65,12 @@ class ActionModule(ActionBase):
 
     def _blocks(self, role: str) -> list[Block]:
         play = self._task.get_play()
-        loading = {"variable_manager": play.get_variable_manager(), "loader": self._loader}
-        include = IncludeRole.load(
-            {"ansible.builtin.import_role": {"name": role}}, block=self._task._parent, **loading
+        for one in play.get_roles():
+            if one.get_name() == role and not one.from_include:
+                return list(one.get_task_blocks())
+        raise AnsibleError(
+            f"the audit finds no role {role} in its play, where it has to stand under roles"
         )
-        include.statically_loaded = True
-        blocks, _handlers = include.get_block_list(play=play, **loading)
-        return list(blocks)
 
     def _options(self, task: Task, known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The options of each run of the task; none where its condition or loop wants none."""

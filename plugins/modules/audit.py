@@ -26,11 +26,16 @@ extends_documentation_fragment:
 notes:
   - This is an action plugin. It obeys C(--tags) and C(--skip-tags) as the role does, so the task is
     to be tagged V(always); the task and not its play, whose tags all tasks of the role would have.
+  - The play names the role under C(roles), so that Ansible reads it once for all nodes, and ends
+    by M(ansible.builtin.meta) before the role's turn comes. What it says of the role there, tags,
+    variables and conditions, is obeyed, too.
+  - C(end_play) forgets which nodes have failed in its play. Another play for the same nodes, as
+    C(playbooks/audit.yml) has one for the verdict, remembers it, and with it the exit status.
   - The role has to bring its tasks in by M(ansible.builtin.import_role) and
     M(ansible.builtin.import_tasks); what is included only while a play runs is refused by name.
 options:
   role:
-    description: The role whose checks are wanted, as V(dgxspark.suite.serving_node).
+    description: The role of the play whose checks are wanted, as V(dgxspark.suite.serving_node).
     type: str
   specs:
     description: What is to be checked. The action plugin makes this of O(role).
@@ -62,11 +67,21 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Ask for everything at once
-  dgxspark.suite.audit:
-    role: dgxspark.suite.serving_node
-  become: true
-  tags: [always]
+- name: Look at all nodes
+  hosts: spark_heads:spark_workers
+  gather_facts: false
+  pre_tasks:
+    - name: Ask for everything at once
+      dgxspark.suite.audit:
+        role: dgxspark.suite.serving_node
+      become: true
+      tags: [always]
+
+    - name: Do no more than that
+      ansible.builtin.meta: end_play
+      tags: [always]
+  roles:
+    - role: dgxspark.suite.serving_node
 
 - name: Look at one thing only
   dgxspark.suite.audit:

@@ -17,6 +17,7 @@ from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import kept
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     BLOCKED,
@@ -47,8 +48,8 @@ class Job:
             raise ValueError("; ".join(validated.error_messages))
         observe, plan, _keep = self.spec.functions(validated.validated_parameters, act=False)
         result, _complaint = converge(observe, plan, act=False)
-        kept = ("changed", "findings", "paths", "parity", "seconds", "diff")
-        return {"spec": self.spec.name, **{key: result[key] for key in kept}}
+        told = ("changed", "findings", "paths", "parity", "seconds", "diff")
+        return {"spec": self.spec.name, **{key: result[key] for key in told}}
 
     def unassessed(self, why: str, hint: str) -> dict[str, Any]:
         """The envelope where the check came to no end."""
@@ -90,7 +91,8 @@ class _Running:
             hint = "Run it by itself to see where it hangs: site.yml --check --tags %s."
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
-            result, error = json.loads(bytes(self.told).decode())
+            result, error, states = json.loads(bytes(self.told).decode())
+            kept.BELIEVED.update(states)
         except ValueError:
             result, error = None, _how_it_ended(status)
         if result is None:
@@ -106,7 +108,7 @@ def _how_it_ended(status: int) -> str:
 
 
 def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
-    """Do the work, tell [result, error] as JSON, and end without coming back."""
+    """Do the work, tell [result, error, states] as JSON, and end without coming back."""
 
     def leave(_number: int, _frame: object) -> None:
         raise SystemExit(1)
@@ -116,12 +118,12 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGHUP, leave)
         try:
-            told = [work(job), ""]
+            told = [work(job), "", kept.LOOKED_UP]
         except ValueError as error:
-            told = [None, str(error)]
+            told = [None, str(error), {}]
         except Exception:  # a fault of one spec is told of, and concerns no other
             lines = traceback.format_exc().strip().splitlines()
-            told = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else "")]
+            told = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
         rest = memoryview(json.dumps(told).encode())
         while rest:
             rest = rest[os.write(sink, rest) :]

@@ -107,6 +107,11 @@ class Venv:
 
     isolated = False
 
+    @property
+    def place(self) -> str:
+        """What its state is a state of, whoever asks."""
+        return self.path
+
     def state(self) -> str:
         """What changes with any file of it; empty where that cannot be told, or raises OSError."""
         return venv_state(self.path)
@@ -150,6 +155,11 @@ class Image:
     gpus: str = ""
 
     isolated = True
+
+    @property
+    def place(self) -> str:
+        """As of a virtual environment, and how it is started."""
+        return " ".join((self.name, self.docker, self.python, self.gpus))
 
     def state(self) -> str:
         """The id of the image, which is made of its content, and how it is started."""

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[4]
 
 PLAY = """
@@ -23,7 +25,7 @@ PLAY = """
     dgxspark_ptxas_targets: [{venv: "{{ folder }}/a"}, {venv: "{{ folder }}/b"}]
     dgxspark_vllm_runtime_targets: []
     dgxspark_skip: {swap_now: not here}
-  tasks:
+  pre_tasks:
     - dgxspark.suite.audit:
         role: %s
         width: 1
@@ -34,18 +36,37 @@ PLAY = """
         content: "{{ audited | to_json }}"
         dest: "{{ folder }}/result"
       tags: [always]
+    - ansible.builtin.meta: end_play
+      tags: [always]
+  roles:
+    - %s
 """
+PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+ENVIRONMENT = {**os.environ, "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+# Nodes that are this machine, as whoever runs the tests; the last has no Python that answers.
+NODES = {
+    "well": {},
+    "wanted": {"dgxspark_fail_on_drift": "yes"},
+    "dumb": {"ansible_python_interpreter": "/bin/false"},
+}
+LOCAL = {
+    "ansible_connection": "local",
+    "ansible_become": False,
+    # Nobody has that.
+    "dgxspark_kernel_sysctls": {"net.ipv4.tcp_keepalive_time": 601},
+}
 
 
-def audited(tmp_path: Path, *options: str, role: str = "dgxspark.suite.serving_node") -> Any:
-    """What the audit returns of a node that is this machine."""
+def audited(
+    tmp_path: Path, *options: str, role: str = "dgxspark.suite.serving_node", read: str = ""
+) -> Any:
+    """What the audit of a role returns of a node that is this machine; read is the play's role."""
     play = tmp_path / "play.yml"
-    play.write_text(PLAY % role)
-    program = Path(sys.executable).with_name("ansible-playbook")
+    play.write_text(PLAY % (role, read or role))
     subprocess.run(
-        [str(program), "-i", "node,", "-e", f"folder={tmp_path}", *options, str(play)],
+        [str(PROGRAM), "-i", "node,", "-e", f"folder={tmp_path}", *options, str(play)],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+        env=ENVIRONMENT,
         capture_output=True,
         check=True,
     )
@@ -97,3 +118,39 @@ def test_a_condition_leaves_out_what_it_leaves_out_in_the_role(tmp_path: Path) -
     )
     result = audited(tmp_path, role="mine")
     assert specs(result) == ["kernel"]
+    # So does what the play says of the role.
+    told = "{role: mine, tags: [some], vars: {wanted: false}, when: wanted}"
+    assert specs(audited(tmp_path, role="mine", read=told)) == []
+    told = told.replace("false", "true")
+    assert specs(audited(tmp_path, role="mine", read=told)) == ["kernel"]
+    assert specs(audited(tmp_path, "--skip-tags", "some", role="mine", read=told)) == []
+
+
+def test_a_role_that_the_play_does_not_have_is_refused_by_name(tmp_path: Path) -> None:
+    result = audited(tmp_path, role="mine", read="dgxspark.suite.kernel")
+    assert "no role mine in its play, where it has to stand under roles" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "status"),
+    [
+        (["well"], (), 0),
+        (["well"], ("-e", "dgxspark_fail_on_drift=true"), 2),
+        (["well", "wanted"], (), 2),
+        (["well", "dumb"], (), 2),
+    ],
+)
+def test_the_playbooks_status_tells_of_drift_where_that_is_wanted_and_of_who_failed(
+    tmp_path: Path, nodes: list[str], options: tuple[str, ...], status: int
+) -> None:
+    inventory = tmp_path / "nodes.yml"
+    heads = {"hosts": {name: NODES[name] for name in nodes}, "vars": LOCAL}
+    inventory.write_text(json.dumps({"all": {"children": {"spark_heads": heads}}}))
+    argv = [str(PROGRAM), "-i", str(inventory), "playbooks/audit.yml", "--tags", "kernel", *options]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "sysctl_values: " in done.stdout
+    # What is only read never runs.
+    assert "Keep the node out of the known traps" not in done.stdout

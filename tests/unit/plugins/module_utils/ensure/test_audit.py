@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import kept
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.audit import Job, side_by_side
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
     DRIFT,
@@ -138,6 +139,21 @@ def test_costly_checks_come_one_after_another_and_first(tmp_path: Path) -> None:
     costly = [Job(spec("costly", look, costly=True), {"value": value}) for value in (1, 2)]
     side_by_side([cheap, *costly], 3, 60, 60)
     assert log.read_text() == "<1><2>"
+
+
+def test_a_costly_check_need_not_look_up_what_the_one_before_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept, "BELIEVED", {})
+    monkeypatch.setattr(kept, "LOOKED_UP", {})
+
+    def look(value: int) -> str:
+        kept.LOOKED_UP["/venv"] = "state %d" % value
+        return repr(kept.BELIEVED)
+
+    jobs = [Job(spec("costly", look, costly=True), {"value": value}) for value in (1, 2)]
+    first, second = (told(one)[2] for one in side_by_side(jobs, 2, 60, 60))
+    assert (first, second) == ("{}", "{'/venv': 'state 1'}")
 
 
 def test_an_option_that_cannot_be_meant_is_told_of_by_name() -> None:

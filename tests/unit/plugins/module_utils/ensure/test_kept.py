@@ -42,11 +42,14 @@ class Asked:
     problem: bool = False
     changes_meanwhile: bool = False
     asked: list[Any] = field(default_factory=list, repr=False)
+    looks: int = 0
+    place: str = "toy box"
 
     def __repr__(self) -> str:
         return "Asked()"
 
     def state(self) -> str:
+        self.looks += 1
         return self.now
 
     def put(
@@ -83,6 +86,26 @@ def test_an_answer_is_believed_and_the_target_not_asked_again(node: Path) -> Non
     assert put(target, node) == put(target, node) == {"answer": 1}
     # How patient somebody is changes no answer.
     assert put(target, node, timeout=99) == {"answer": 1}
+
+
+def test_a_state_is_looked_up_anew_unless_somebody_says_that_it_need_not(
+    node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "LOOKED_UP", {})
+    target = Asked()
+    put(target, node)
+    assert target.looks == 2
+    assert put(target, node) == {"answer": 1}
+    assert (target.looks, kept.LOOKED_UP) == (3, {"toy box": "as it was"})
+    # A check that the audit has told.
+    monkeypatch.setattr(kept, "BELIEVED", {"toy box": "as it was"})
+    assert put(target, node) == {"answer": 1}
+    assert target.looks == 3
+    # What is asked after all is kept for what is there then.
+    target.now = "another package in it"
+    assert put(target, node, env={"a": "b"}) == {"answer": 2}
+    monkeypatch.setattr(kept, "BELIEVED", {})
+    assert put(target, node, env={"a": "b"}) == {"answer": 3}
 
 
 def test_what_nobody_kept_is_asked_again_and_a_check_keeps_nothing(node: Path) -> None:
