@@ -15,11 +15,16 @@ from ansible.errors import AnsibleError
 from ansible.playbook.block import Block
 from ansible.playbook.task import Task
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader
 from ansible.template import Templar
 
 ENSURE = "dgxspark.suite.ensure_"
 # Whatever these bring in is known only while a play runs.
 DYNAMIC = ("ansible.builtin.include_role", "ansible.builtin.include_tasks")
+
+# Ansible imports this before it forks a process for each node. What is loaded now, the collection's
+# filters with the one that is named, none of those has to load.
+filter_loader.get("dgxspark.suite.fabric_plan")
 
 
 class ActionModule(ActionBase):

@@ -68,9 +68,9 @@ class _Peak:
     def _watch(self) -> None:
         pause = 0.25
         while not self.ended.wait(pause):
-            began = time.monotonic()
+            began = time.thread_time()
             self.most = max(self.most, sum(map(_proportional, _family(self.pid))))
-            pause = max(0.25, 20 * (time.monotonic() - began))
+            pause = max(0.25, 20 * (time.thread_time() - began))
 
     def stop(self) -> float:
         self.ended.set()
