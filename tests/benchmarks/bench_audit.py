@@ -15,7 +15,6 @@ import argparse
 import json
 import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from fleet import fleet
-from measure import ROOT, Cost, cost_of, in_turn, save, table
+from measure import ROOT, Cost, cost_of, in_turn, installed, save, table
 
 # A check that finds drift, or a node without what a stock task needs, is no failure here.
 ANY = (0, 2, 4)
 LIMIT = "the same probes by ssh alone"
-PYINFRA = ROOT / ".cache" / "bench" / "pyinfra"
 
 
 def asked(inventory: str, path: Path, options: list[str]) -> None:
@@ -51,19 +49,6 @@ def asked(inventory: str, path: Path, options: list[str]) -> None:
     known = {"ssh_key": str(ROOT / ".cache/lab/id_ed25519"), "ssh_strict_host_key_checking": "off"}
     listed = [(name, {**known, **reached}) for name, reached in hosts]
     path.with_suffix(".py").write_text(f"hosts = {listed!r}\n", encoding="utf-8")
-
-
-def pyinfra() -> Path | None:
-    """Its program, in a virtual environment of its own; None where that cannot be made."""
-    program = PYINFRA / "bin" / "pyinfra"
-    if not program.exists():
-        print("bench: installing pyinfra, some 30 s", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", PYINFRA], check=False)
-        subprocess.run([PYINFRA / "bin/pip", "install", "-q", "pyinfra==3.10.0"], check=False)
-    if not program.exists():
-        print("bench: pyinfra skipped: it cannot be installed here", file=sys.stderr)
-        return None
-    return program
 
 
 def _reached(told: dict[str, Any]) -> dict[str, list[str]]:
@@ -90,7 +75,7 @@ def commands(
         "site.yml": ("site", [*play, "playbooks/site.yml"]),
         "stock tasks, --check": ("stock", [*play, f"{here}/stock.yml", "--check"]),
     }
-    other = pyinfra() if "pyinfra" in chosen else None
+    other = installed("pyinfra==3.10.0") if "pyinfra" in chosen else None
     if other:
         by = [str(other), "--sudo", "--dry", "-y", str(path.with_suffix(".py"))]
         known["the same by pyinfra --dry"] = ("pyinfra", [*by, f"{here}/stock_pyinfra.py"])

@@ -18,10 +18,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.specs import SPECS
+
 ROOT = Path(__file__).resolve().parents[2]
-SPECS = sorted(
-    path.stem.removeprefix("ensure_") for path in (ROOT / "plugins/modules").glob("ensure_*.py")
-)
 FOLDER = "/opt/dgxspark-bench"
 # Runs what it is given as the real interpreter would, and notes what that took.
 PYTHON = f"""#!/usr/bin/python3

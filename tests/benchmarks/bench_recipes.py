@@ -4,8 +4,9 @@
 
     .venv/bin/python tests/benchmarks/bench_recipes.py
 
-With $DGXSPARK_CORPUS, a folder of public recipes, those are taken, else the bundled ones. Nothing
-is asserted: a figure says as much about the machine and who else is busy on it.
+With $DGXSPARK_CORPUS, a folder of public recipes, those are taken, else the bundled ones. The
+command that looks at one of them stands against sparkrun's, where that can be installed. Nothing is
+asserted: a figure says as much about the machine and who else is busy on it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import sys
 import tempfile
 import time
 import typing as t
+
+from measure import installed
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory import estimate_memory
@@ -80,6 +83,35 @@ def main() -> None:
             seconds(lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)),
             1.5,
         )
+        own = [sys.executable, "-m", PACKAGE, "validate", "--mods", str(mods), str(files[0])]
+        compare(own, files[0], pathlib.Path(made, "home"))
+
+
+def compare(own: list[str], recipe: pathlib.Path, home: pathlib.Path) -> None:
+    """The command that says what is wrong with one recipe, and sparkrun's, in turn."""
+    commands = {"what is wrong with one recipe, as a command": own}
+    program = installed("sparkrun==0.4.2")
+    if program:
+        commands["the same by sparkrun"] = [str(program), "recipe", "validate", str(recipe)]
+    # Without its registries, which it would fetch.
+    (home / ".config" / "sparkrun").mkdir(parents=True)
+    (home / ".config" / "sparkrun" / "registries.yaml").write_text("registries: []\n")
+    took: dict[str, list[float]] = {name: [] for name in commands}
+    for _run in range(RUNS):
+        for name, words in commands.items():
+            started = time.perf_counter()
+            subprocess.run(
+                words,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "HOME": str(home)},
+            )
+            took[name].append(time.perf_counter() - started)
+    (first, ours), *others = took.items()
+    print(f"{first:52} {statistics.median(ours) * 1000:9.1f} ms")
+    for name, theirs in others:
+        ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+        print(f"{name:52} {statistics.median(theirs) * 1000:9.1f} ms, {ratio:5.2f} times ours")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe import vllm
@@ -167,13 +168,20 @@ def runtime_of(recipe: Recipe) -> str:
             if recipe.recipe_version == "1" and recipe.runtime == "vllm"
             else (recipe.runtime)
         )
+    return _other_server(recipe.command) or ("eugr-vllm" if eugr else "vllm")
+
+
+# A refusal is an exception, which split's own cache forgets; all fields of a recipe ask.
+@functools.lru_cache(maxsize=256)
+def _other_server(command: str) -> str:
+    """The engine, other than vLLM, whose server the command starts; empty if none."""
     for engine in (SGLANG, LLAMA_CPP):
         try:
-            split(engine, recipe.command)
+            split(engine, command)
         except vllm.CommandError:
             continue
         return engine.name
-    return "eugr-vllm" if eugr else "vllm"
+    return ""
 
 
 def engine_of(recipe: Recipe) -> Engine | None:
