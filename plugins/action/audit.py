@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes one task of all that a role would check: see the module of the same name.
 
-What is asked for stands in the roles' tasks and nowhere else. Ansible itself has read them, with the
-play, once for all nodes; defaults, variables, tags and conditions mean here what they mean there.
+What is asked for stands in the roles' tasks and nowhere else. Ansible itself has read them, with
+the play, once for all nodes; defaults, variables, tags and conditions mean what they mean there.
 """
 
 from __future__ import annotations

@@ -67,21 +67,16 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at all nodes
-  hosts: spark_heads:spark_workers
-  gather_facts: false
-  pre_tasks:
-    - name: Ask for everything at once
-      dgxspark.suite.audit:
-        role: dgxspark.suite.serving_node
-      become: true
-      tags: [always]
+# Among the pre_tasks of a play that names the role under roles; playbooks/audit.yml is such a one.
+- name: Ask for everything at once
+  dgxspark.suite.audit:
+    role: dgxspark.suite.serving_node
+  become: true
+  tags: [always]
 
-    - name: Do no more than that
-      ansible.builtin.meta: end_play
-      tags: [always]
-  roles:
-    - role: dgxspark.suite.serving_node
+- name: Do no more than that
+  ansible.builtin.meta: end_play
+  tags: [always]
 
 - name: Look at one thing only
   dgxspark.suite.audit:
