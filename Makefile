@@ -39,7 +39,7 @@ lab: venv ## build the lab and start its nodes, nothing more
 ## Test it
 
 .PHONY: test test-all test-fast unit test-matrix lint sanity build molecule molecule-short
-test: venv-dev ## all but the longest, in about 45 minutes; needs no step before
+test: venv-dev ## all but the longest, in just under an hour; needs no step before
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lint+build+lab sanity+test-matrix demo molecule-short unit
 

@@ -72,7 +72,7 @@ class ActionModule(ActionBase):
         play = self._task.get_play()
         for one in play.get_roles():
             if one.get_name() == role and not one.from_include:
-                return list(one.get_task_blocks())
+                return list(one.compile(play=play))
         raise AnsibleError(
             f"the audit finds no role {role} in its play, where it has to stand under roles"
         )

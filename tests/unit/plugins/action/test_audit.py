@@ -126,6 +126,20 @@ def test_a_condition_leaves_out_what_it_leaves_out_in_the_role(tmp_path: Path) -
     assert specs(audited(tmp_path, "--skip-tags", "some", role="mine", read=told)) == []
 
 
+def test_roles_that_a_role_depends_on_are_asked_for_before_it_under_its_tags(
+    tmp_path: Path,
+) -> None:
+    for name, text in (("meta", "dependencies: [{role: below}]"), ("tasks", "[]")):
+        (tmp_path / "roles" / "mine" / name).mkdir(parents=True)
+        (tmp_path / "roles" / "mine" / name / "main.yml").write_text(text + "\n")
+    below = tmp_path / "roles" / "below" / "tasks" / "main.yml"
+    below.parent.mkdir(parents=True)
+    below.write_text("- dgxspark.suite.ensure_kernel: {swap: any}\n")
+    told = "{role: mine, tags: [some]}"
+    assert specs(audited(tmp_path, role="mine", read=told)) == ["kernel"]
+    assert specs(audited(tmp_path, "--skip-tags", "some", role="mine", read=told)) == []
+
+
 def test_a_role_that_the_play_does_not_have_is_refused_by_name(tmp_path: Path) -> None:
     result = audited(tmp_path, role="mine", read="dgxspark.suite.kernel")
     assert "no role mine in its play, where it has to stand under roles" in result["msg"]
