@@ -20,8 +20,9 @@ import sys
 import tempfile
 import time
 import typing as t
+from functools import partial
 
-from measure import installed
+from measure import cost_of, in_turn, installed, table
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
 from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory import estimate_memory
@@ -89,29 +90,16 @@ def main() -> None:
 
 def compare(own: list[str], recipe: pathlib.Path, home: pathlib.Path) -> None:
     """The command that says what is wrong with one recipe, and sparkrun's, in turn."""
-    commands = {"what is wrong with one recipe, as a command": own}
+    ours = "validate, as a command"
+    commands = {ours: own}
     program = installed("sparkrun==0.4.2")
     if program:
         commands["the same by sparkrun"] = [str(program), "recipe", "validate", str(recipe)]
     # Without its registries, which it would fetch.
     (home / ".config" / "sparkrun").mkdir(parents=True)
     (home / ".config" / "sparkrun" / "registries.yaml").write_text("registries: []\n")
-    took: dict[str, list[float]] = {name: [] for name in commands}
-    for _run in range(RUNS):
-        for name, words in commands.items():
-            started = time.perf_counter()
-            subprocess.run(
-                words,
-                check=True,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, "HOME": str(home)},
-            )
-            took[name].append(time.perf_counter() - started)
-    (first, ours), *others = took.items()
-    print(f"{first:52} {statistics.median(ours) * 1000:9.1f} ms")
-    for name, theirs in others:
-        ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
-        print(f"{name:52} {statistics.median(theirs) * 1000:9.1f} ms, {ratio:5.2f} times ours")
+    what = {name: partial(cost_of, words, HOME=str(home)) for name, words in commands.items()}
+    table(in_turn(what, RUNS, lambda _round: None), ours, "what is wrong with one recipe")
 
 
 if __name__ == "__main__":
