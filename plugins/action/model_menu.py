@@ -18,7 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
     to_text,
     write,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import BUNDLED_RECIPES
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import BUNDLED
 
 # What the role models registers.
 DISKS = "models_disks"
@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         hosts = variables.get("ansible_play_hosts_all", [])
         told = {node: variables["hostvars"].get(node, {}) for node in hosts}
         nodes = {node: one for node in hosts if (one := node_of(told[node])) is not None}
-        recipes, unusable = all_recipes([*options["recipe_paths"], BUNDLED_RECIPES])
+        recipes, unusable = all_recipes([*options["recipe_paths"], BUNDLED])
         menu = Menu(
             nodes,
             recipes,

@@ -18,7 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.model_setup import 
     propose,
     write,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import BUNDLED_RECIPES
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import BUNDLED
 
 
 class ActionModule(ActionBase):
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
             for node, one in known.items()
             if one is not None
         }
-        recipes, _unusable = all_recipes([*options["recipe_paths"], BUNDLED_RECIPES])
+        recipes, _unusable = all_recipes([*options["recipe_paths"], BUNDLED])
         menu = Menu(nodes, recipes, tables=options["tables"])
         folder = os.path.abspath(options["dest"])
         given = {key: options[key] for key in ("image", "port", "quant")}

@@ -9,9 +9,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import ARGUMENTS
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Plan
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import compare, told_by
 
 

@@ -48,7 +48,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import (
     ORDER,
     Entry,
     Report,

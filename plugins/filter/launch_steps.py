@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters over module_utils/launch/steps.py."""
+"""Filters over plugin_utils/recipe/launch/swap_steps.py."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ _value:
       type: dict
 """
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.steps import launch_steps
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
+    launch_steps,
+)
 
 
 class FilterModule:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter over module_utils/launch/model.py."""
+"""Filter over plugin_utils/recipe/launch/model_copies.py."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ _value:
       type: bool
 """
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.model import model_steps
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.model_copies import (
+    model_steps,
+)
 
 
 class FilterModule:

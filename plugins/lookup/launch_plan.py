@@ -224,22 +224,24 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     RecipeError,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.nodes import node
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.plan import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
+    parse_overrides,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.nodes import node
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
     Settings,
     build_plan,
     needs,
     secret_values,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import RecipeLookup
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
 
 
 class LookupModule(RecipeLookup):

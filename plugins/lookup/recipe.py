@@ -151,16 +151,18 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.context import Context
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
+    parse_overrides,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.listing import (
     details,
     details_lines,
     memory_lines,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.values import parse_overrides
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import RecipeLookup
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
 
 
 class LookupModule(RecipeLookup):

@@ -86,14 +86,14 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.listing import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.listing import (
     rows,
     table,
     validated,
     validated_lines,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe_lookup import RecipeLookup
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
 
 
 class LookupModule(RecipeLookup):

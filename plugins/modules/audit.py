@@ -139,8 +139,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.all_specs import SPECS
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.audit import Job, side_by_side
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.specs import SPECS
 
 _MOST = 8
 

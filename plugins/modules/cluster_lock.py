@@ -145,11 +145,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     lock,
     schedule,
-    state,
+    state_files,
 )
 
 
@@ -171,7 +171,7 @@ def main() -> None:
             "bound": {"type": "bool", "default": False},
             "holder": {"type": "dict", "default": {}},
             "gone": {"type": "str", "default": ""},
-            "state_dir": {"type": "path", "default": state.FOLDER},
+            "state_dir": {"type": "path", "default": state_files.FOLDER},
         },
         supports_check_mode=True,
     )
@@ -190,11 +190,11 @@ def main() -> None:
         if module.check_mode:
             found, verdict = decide(given["state"], request, given["state_dir"])
         else:
-            with state.exclusive(given["state_dir"]):
+            with state_files.exclusive(given["state_dir"]):
                 found, verdict = decide(given["state"], request, given["state_dir"])
                 if not verdict.refusal and verdict.lock != (found or None):
                     store(given["state_dir"], verdict.lock)
-    except (OSError, Blocked, state.Broken) as error:
+    except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The lock of the cluster cannot be used: %s" % error)
     if verdict.refusal:
         module.fail_json(
@@ -217,15 +217,15 @@ def main() -> None:
 def announced(given: dict[str, Any], now: float) -> list[str]:
     """What others have announced for the time that is asked for; nothing where that is unknown."""
     try:
-        listed = schedule.entries(state.read(given["state_dir"], state.SCHEDULE), now)
-    except state.Broken:
+        listed = schedule.entries(state_files.read(given["state_dir"], state_files.SCHEDULE), now)
+    except state_files.Broken:
         return []
     return schedule.between(listed, given["owner"], now, now + given["seconds"])
 
 
 def decide(wanted: str, request: lock.Request, folder: str) -> tuple[lock.Lock, lock.Verdict]:
     """The lock as it is, and what becomes of it."""
-    found = state.read(folder, state.LOCK)
+    found = state_files.read(folder, state_files.LOCK)
     if wanted == "held":
         return found, lock.acquire(found, request, time.time())
     if wanted == "absent" and found and request.token != found["token"]:
@@ -235,9 +235,9 @@ def decide(wanted: str, request: lock.Request, folder: str) -> tuple[lock.Lock, 
 
 def store(folder: str, value: dict[str, object] | None) -> None:
     if value is None:
-        state.remove(folder, state.LOCK)
+        state_files.remove(folder, state_files.LOCK)
     else:
-        state.write(folder, state.LOCK, value)
+        state_files.write(folder, state_files.LOCK, value)
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ nccl_version:
 """
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.cuda_toolchain import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 
 
 def main() -> None:

@@ -215,8 +215,8 @@ address:
   sample: 198.51.100.11
 """
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:

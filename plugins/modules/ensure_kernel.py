@@ -135,8 +135,8 @@ reboot_packages:
   sample: [linux-image-6.17.0-1032-nvidia]
 """
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:

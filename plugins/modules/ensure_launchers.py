@@ -162,8 +162,8 @@ workloads:
   sample: /etc/dgxspark/workloads
 """
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launchers import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:

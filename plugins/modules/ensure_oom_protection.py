@@ -177,8 +177,8 @@ scores:
   sample: {ssh.service: -1000, docker.service: -500}
 """
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.oom_protection import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:

@@ -272,8 +272,8 @@ driver:
   sample: 580.159.03
 """
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.spec import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.prereqs import SPEC
 
 
 def main() -> None:

@@ -252,8 +252,8 @@ pins:
     TRITON_PTXAS_PATH: /usr/local/cuda-13.0/bin/ptxas
 """
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import SPEC
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
 
 
 def main() -> None:

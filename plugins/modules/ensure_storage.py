@@ -167,7 +167,7 @@ free_gib:
   sample: {/ai/models: 812.4}
 """
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.storage import SPEC
 
 

@@ -154,8 +154,13 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import updates
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.exempt import Exemptions
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
+    ARGUMENTS,
+    ensure,
+)
 
 
 def main() -> None:

@@ -158,7 +158,7 @@ devices:
     - {name: NVIDIA GB10, capability: "12.1", bytes: 128526000128}
 """
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_runtime import SPEC
 
 

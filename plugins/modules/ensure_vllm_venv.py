@@ -163,7 +163,7 @@ fingerprint:
   sample: 1f0c5a9d77e2
 """
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_venv import SPEC
 
 

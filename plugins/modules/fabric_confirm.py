@@ -105,7 +105,10 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_peers
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
+    ARGUMENTS,
+    ensure,
+)
 
 
 def main() -> None:

@@ -165,8 +165,11 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_test
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import ARGUMENTS, ensure
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
+    ARGUMENTS,
+    ensure,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
 
 def main() -> None:

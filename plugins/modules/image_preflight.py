@@ -126,10 +126,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_facts, preflight
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import Image
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import Image
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_facts, preflight
 
 
 def main() -> None:

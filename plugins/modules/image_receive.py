@@ -120,9 +120,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
 
 
 def main() -> None:

@@ -101,8 +101,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import removal, users
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import is_repo
 
 
 def main() -> None:

@@ -175,20 +175,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
-    cache,
-    download,
-    job,
-    receive,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download, receive
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.download import (
     DownloadError,
     Wanted,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import is_repo
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
 
 
 def main() -> None:

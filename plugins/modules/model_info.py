@@ -42,7 +42,8 @@ options:
     default: false
   configs:
     description:
-      - Return C(config.json) and C(hf_quant_config.json) as well, from which the shape was read.
+      - Return C(config.json) and C(hf_quant_config.json) as C(configs). The controller derives the
+        model's shape from them.
     type: bool
     default: false
 """
@@ -74,16 +75,7 @@ models:
       revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
       format: safetensors
       quants: []
-      shape:
-        architecture: Qwen3ForCausalLM
-        model_type: qwen3
-        kind: text
-        dtype: bf16
-        quantisation: []
-        context: 40960
-        moe: false
-        vision: false
-      shape_problem: ""
+      config_problem: ""
       links_to: ""
       users:
         - pid: 4711
@@ -124,7 +116,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, facts, users
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, summary, users
 
 
 def main() -> None:
@@ -147,10 +139,10 @@ def main() -> None:
     wanted = module.params["files"], module.params["configs"]
     module.exit_json(
         changed=False,
-        models=[facts.model(one, running, *wanted) for one in found.models],
+        models=[summary.model(one, running, *wanted) for one in found.models],
         ignored=[{"path": path, "reason": reason} for path, reason in found.ignored],
-        disks=facts.disks([home, *directories]),
-        memory=facts.memory(),
+        disks=summary.disks([home, *directories]),
+        memory=summary.memory(),
     )
 
 

@@ -118,7 +118,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import copying, job, receive
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import copying, receive
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Manifest,

@@ -2,7 +2,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fetch a git registry of recipes into the controller's cache; see DOCUMENTATION."""
+"""Documentation of the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ description:
   - Puts the files of one commit of a git repository into a cache, where lookups find its recipes.
     Lookups never fetch, so that everything works offline afterwards.
   - The copy has no C(.git), links come as plain files, and nothing of the repository is run.
-  - Meant for C(localhost). Needs git there.
+  - Runs on the controller, whichever host the task is for. Needs git there.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -52,8 +52,7 @@ options:
     default: ""
   trusted:
     description:
-      - Whether mods, hooks and volumes of its recipes may be used. This module does not use it;
-        it is here so that one list serves for this module and for the lookups.
+      - Whether mods, hooks and volumes of its recipes may be used; for lookups, not for fetching.
     type: bool
     default: false
   cache:
@@ -71,7 +70,6 @@ EXAMPLES = r"""
     commit: "{{ item.commit | default(omit) }}"
     folder: "{{ item.folder | default(omit) }}"
   loop: "{{ dgxspark_recipe_registries }}"
-  delegate_to: localhost
   run_once: true
 """
 
@@ -84,46 +82,3 @@ commit:
   type: str
   sample: 0123456789abcdef0123456789abcdef01234567
 """
-
-import os
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.registries import (
-    fetch,
-    pinned_commit,
-    place_of,
-    registries_of,
-)
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "url": {"type": "str", "required": True},
-            "ref": {"type": "str", "default": ""},
-            "commit": {"type": "str", "default": ""},
-            "folder": {"type": "str", "default": ""},
-            "trusted": {"type": "bool", "default": False},
-            "cache": {"type": "path", "default": "~/.cache/dgxspark/recipes"},
-        },
-        supports_check_mode=True,
-    )
-    given = dict(module.params)
-    cache = given.pop("cache")
-    try:
-        (registry,) = registries_of([given])
-        if module.check_mode:
-            # What a branch has by now only the network knows; the report is about what is here.
-            there = os.path.isdir(place_of(registry, cache).root)
-            module.exit_json(changed=not there, commit=pinned_commit(registry, cache))
-        commit, changed = fetch(registry, cache)
-    except RecipeError as exc:
-        module.fail_json(msg=str(exc))
-    module.exit_json(changed=changed, commit=commit)
-
-
-if __name__ == "__main__":
-    main()

@@ -89,8 +89,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import schedule, state
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import schedule, state_files
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ def main() -> None:
             "hours": {"type": "float", "default": 1.0},
             "id": {"type": "str", "default": ""},
             "force": {"type": "bool", "default": False},
-            "state_dir": {"type": "path", "default": state.FOLDER},
+            "state_dir": {"type": "path", "default": state_files.FOLDER},
         },
         required_if=[("state", "announced", ["begin"]), ("state", "cancelled", ["id"])],
         supports_check_mode=True,
@@ -115,15 +115,15 @@ def main() -> None:
     given, folder = module.params, module.params["state_dir"]
     try:
         if module.check_mode or given["state"] == "listed":
-            before, after = decide(given, state.read(folder, state.SCHEDULE))
+            before, after = decide(given, state_files.read(folder, state_files.SCHEDULE))
         else:
-            with state.exclusive(folder):
-                before, after = decide(given, state.read(folder, state.SCHEDULE))
+            with state_files.exclusive(folder):
+                before, after = decide(given, state_files.read(folder, state_files.SCHEDULE))
                 if after != before:
-                    state.write(folder, state.SCHEDULE, {"schema": 1, "entries": after})
+                    state_files.write(folder, state_files.SCHEDULE, {"schema": 1, "entries": after})
     except schedule.Refused as error:
         module.fail_json(msg=str(error))
-    except (OSError, Blocked, state.Broken) as error:
+    except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The schedule of the cluster cannot be used: %s" % error)
     module.exit_json(changed=after != before, entries=[schedule.public(entry) for entry in after])
 

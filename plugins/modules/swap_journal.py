@@ -123,8 +123,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import journal, lock, state
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    journal,
+    lock,
+    state_files,
+)
 
 KEPT = 100
 
@@ -155,18 +159,18 @@ def main() -> None:
             "run": {"type": "str", "default": ""},
             "lock_seconds": {"type": "int", "default": 3600},
             "release": {"type": "bool", "default": False},
-            "state_dir": {"type": "path", "default": state.FOLDER},
+            "state_dir": {"type": "path", "default": state_files.FOLDER},
         },
         supports_check_mode=True,
     )
     try:
         if module.check_mode:
-            found = state.read(module.params["state_dir"], state.SWAP)
+            found = state_files.read(module.params["state_dir"], state_files.SWAP)
             entry, cut = change(found, module.params, time.time())
         else:
-            with state.exclusive(module.params["state_dir"]):
+            with state_files.exclusive(module.params["state_dir"]):
                 entry, cut = note(module.params, time.time())
-    except (OSError, Blocked, state.Broken) as error:
+    except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The journal of swaps cannot be written: %s" % error)
     except LostLock as error:
         module.fail_json(msg="%s. Nothing more is done" % error, lost=True)
@@ -177,20 +181,20 @@ def note(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str, A
     """Change the files. Raises LostLock and what `state` does."""
     folder = given["state_dir"]
     request = lock.Request(given["token"], run=given["run"], seconds=given["lock_seconds"])
-    held = state.read(folder, state.LOCK)
+    held = state_files.read(folder, state_files.LOCK)
     verdict = lock.renew(held, request, now)
     if verdict.refusal:
         raise LostLock(verdict.refusal)
     kept = lock.release(held, request).lock if given["release"] else verdict.lock
-    entry, cut = change(state.read(folder, state.SWAP), given, now)
+    entry, cut = change(state_files.read(folder, state_files.SWAP), given, now)
     for ended in (cut, entry):
         if ended and ended["result"]:
-            state.append(folder, state.HISTORY, ended, KEPT)
-    state.write(folder, state.SWAP, entry)
+            state_files.append(folder, state_files.HISTORY, ended, KEPT)
+    state_files.write(folder, state_files.SWAP, entry)
     if kept is None:
-        state.remove(folder, state.LOCK)
+        state_files.remove(folder, state_files.LOCK)
     else:
-        state.write(folder, state.LOCK, kept)
+        state_files.write(folder, state_files.LOCK, kept)
     return entry, cut
 
 

@@ -131,8 +131,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line
 
 LOG_LINES = 200
 # What ray_wait.py says on the head.

@@ -121,12 +121,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import hold, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
     EngineError,
     containers,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import retention, units
 
 
 def main() -> None:
@@ -144,17 +144,17 @@ def main() -> None:
     )
     given = module.params
     docker, act = given["docker_bin"], not module.check_mode
-    wanted = {kind: given[kind] for kind in (hold.REMOVE, hold.PARK, hold.RESTORE)}
+    wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.PARK, retention.RESTORE)}
     started = time.monotonic()
     try:
         kept = [unit.container for unit in units.found()]
-        planned = hold.steps(containers(docker), wanted, given["stop_timeout"], kept)
+        planned = retention.steps(containers(docker), wanted, given["stop_timeout"], kept)
         going = [step.unit for step in planned if step.unit]
         diff: list[units.Change] = list(units.changes({}, going, docker)) if going else []
         if act:
-            hold.carry_out(docker, planned, given["stop_timeout"])
+            retention.carry_out(docker, planned, given["stop_timeout"])
             _write(diff)
-    except (EngineError, hold.NotOurs, Blocked, OSError) as error:
+    except (EngineError, retention.NotOurs, Blocked, OSError) as error:
         module.fail_json(msg=str(error))
     told = [step.told for step in planned]
     unkept = ""
@@ -168,7 +168,7 @@ def main() -> None:
     stopped = any(step.unit or step.argv[0] == "stop" for step in planned)
     took = time.monotonic() - started
     wait = given["memory_timeout"] if stopped and act else 0
-    memory, waited, settled = hold.settle(wait) if wait else (hold.available(), 0.0, True)
+    memory, waited, settled = retention.settle(wait) if wait else (retention.available(), 0.0, True)
     module.exit_json(
         changed=bool(told),
         done=told,

@@ -242,20 +242,20 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import (
-    hold,
-    image_facts,
-    lock,
-    state,
-    units,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import presence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     addresses,
     containers,
     serving,
     sockets,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    image_facts,
+    lock,
+    retention,
+    state_files,
+    units,
 )
 
 LOG_LINES = 40
@@ -274,7 +274,7 @@ def main() -> None:
             "ask": {"type": "bool", "default": False},
             "interfaces": {"type": "bool", "default": False},
             "completion_timeout": {"type": "int", "default": 30},
-            "state_dir": {"type": "path", "default": state.FOLDER},
+            "state_dir": {"type": "path", "default": state_files.FOLDER},
         },
         supports_check_mode=True,
     )
@@ -292,9 +292,9 @@ def main() -> None:
             state_dir, image_id, image_facts.toolkits(module.params["paths_file"])
         )
     try:
-        held = lock.public(state.read(state_dir, state.LOCK))
-        swap = state.read(state_dir, state.SWAP)
-    except state.Broken as error:
+        held = lock.public(state_files.read(state_dir, state_files.LOCK))
+        swap = state_files.read(state_dir, state_files.SWAP)
+    except state_files.Broken as error:
         module.warn(str(error))
         held, swap = {}, {}
     links = {}
@@ -316,8 +316,8 @@ def main() -> None:
             for port in [container.labels.get(LABEL + "ray-port", "")]
             if container.ours and container.status == "running" and port.isdigit()
         },
-        memory_available_bytes=hold.available(),
-        memory_total_bytes=hold.total(),
+        memory_available_bytes=retention.available(),
+        memory_total_bytes=retention.total(),
         **({"answers": _answers(docker, found, limit)} if module.params["ask"] else {}),
         **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
         containers=[

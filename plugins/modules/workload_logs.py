@@ -71,7 +71,7 @@ running:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Actions over work on a model that goes on beside the task; see module_utils/models/job.py."""
+"""Actions over work on a model that goes on beside the task; see module_utils/host/job.py."""
 
 from __future__ import annotations
 

@@ -13,25 +13,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.shape import config_of
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.architecture import (
-    ArchitectureError,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.discovery import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     places_of,
     recipes_in,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.infer.infer import (
     INFERRED,
     Inference,
     InferenceError,
     infer,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load_found
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory_fit import NodeMemory
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.rules import TableError
-from ansible_collections.dgxspark.suite.plugins.plugin_utils import page
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.infer.rules import TableError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
+    ArchitectureError,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit import NodeMemory
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.shape import (
+    config_of,
+    shape,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import page
 
 VERSION = 1
 
@@ -107,7 +110,7 @@ class Menu:
             "size": first["size"],
             "format": first["format"],
             "quants": [one["name"] for one in first["quants"] if one["complete"]],
-            "shape": first["shape"],
+            "shape": shape(first["configs"]),
             "fits": self._fits(first),
             "nodes": whole,
             "missing_on": [node for node in self.nodes if node not in whole],
@@ -241,7 +244,7 @@ def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
     """One row in words, a cell for each of HEADS. nodes: those that answered."""
     where = "all" if len(row["nodes"]) == len(nodes) else ", ".join(row["nodes"])
     same = "same" if row["same_revision"] else "differs"
-    shape = row["shape"] or {}
+    known = row["shape"] or {}
     return tuple(
         map(
             shown,
@@ -249,7 +252,7 @@ def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
                 row["name"],
                 size(row["size"]),
                 " ".join(_kind(row)),
-                f"{shape['context']}" if shape.get("context") else "-",
+                f"{known['context']}" if known.get("context") else "-",
                 where,
                 same if len(row["nodes"]) > 1 else "-",
                 {"no": "not at all", "unknown": "?"}.get(row["fits"], row["fits"]),
@@ -262,10 +265,10 @@ def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
 
 def _kind(row: Row) -> list[str]:
     """Format, number format, and what is special: safetensors fp8 moe vision."""
-    shape = row["shape"] or {}
-    kind = shape.get("kind", "text")
-    special = [name for name in ("moe", "vision") if shape.get(name)]
-    numbers = row["quants"] or shape.get("quantisation") or [shape.get("dtype", "")]
+    known = row["shape"] or {}
+    kind = known.get("kind", "text")
+    special = [name for name in ("moe", "vision") if known.get(name)]
+    numbers = row["quants"] or known.get("quantisation") or [known.get("dtype", "")]
     words = [row["format"], ", ".join(numbers), *special, "" if kind == "text" else kind]
     return [word for word in words if word]
 

@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.architecture import (
-    ArchitectureError,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, serves, shown
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
+    errors,
+    validate,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.infer import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.infer.infer import (
     INFERRED,
     Inference,
     InferenceError,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import RecipeError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.rules import TableError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import errors, validate
-from ansible_collections.dgxspark.suite.plugins.plugin_utils import page
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, serves, shown
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.infer.rules import TableError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
+    ArchitectureError,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import page
 
 
 class SetupError(Exception):

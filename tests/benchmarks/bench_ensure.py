@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.specs import SPECS
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.all_specs import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "/opt/dgxspark-bench"

@@ -19,19 +19,21 @@ ROUNDS = 20
 
 
 def main() -> int:
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.architecture import (
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import Node
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+        resolve,
+    )
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
         read_directory,
     )
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory import (
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.estimate import (
         estimate_memory,
     )
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory_fit import (
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit import (
         NodeMemory,
         fit,
     )
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import Node
-    from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
 
     nodes = [Node(f"spark{i}", f"192.0.2.{i}", fabric_interface="enp1s0f0np0") for i in (1, 2)]
     resolved = [

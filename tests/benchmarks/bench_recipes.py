@@ -24,14 +24,19 @@ from functools import partial
 
 from measure import cost_of, in_turn, installed, table
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.memory import estimate_memory
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import Node, RecipeError
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.validate import validate
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import validate
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Node,
+    RecipeError,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.estimate import (
+    estimate_memory,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PACKAGE = "ansible_collections.dgxspark.suite.plugins.module_utils.recipe"
+PACKAGE = "ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.cli"
 NODES = [Node(f"spark{i}", f"192.0.2.{i}", f"198.51.100.{i}", "eth1") for i in range(1, 9)]
 RUNS = 5
 

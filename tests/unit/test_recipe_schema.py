@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.fields import FIELDS
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.schema import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import FIELDS
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.schema import (
     schema,
     schema_text,
 )

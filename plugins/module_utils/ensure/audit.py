@@ -17,14 +17,14 @@ from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import kept
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import cached_answers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     Finding,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 
 # A process that was asked to end removes what it has made: scratch files, probe containers.
 _GRACE = 5.0
@@ -92,7 +92,7 @@ class _Running:
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
             result, error, states = json.loads(bytes(self.told).decode())
-            kept.BELIEVED.update(states)
+            cached_answers.BELIEVED.update(states)
         except ValueError:
             result, error = None, _how_it_ended(status)
         if result is None:
@@ -118,7 +118,7 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGHUP, leave)
         try:
-            told = [work(job), "", kept.LOOKED_UP]
+            told = [work(job), "", cached_answers.LOOKED_UP]
         except ValueError as error:
             told = [None, str(error), {}]
         except Exception:  # a fault of one spec is told of, and concerns no other

@@ -9,23 +9,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     PTXAS_BIN,
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     LinkWrite,
     OwnFile,
     can_replace,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -37,7 +38,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     CUDNN_PACKAGES,
     DRIVER_FILE,

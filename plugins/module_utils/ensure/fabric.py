@@ -16,18 +16,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import (
     fabric_change,
     fabric_peers,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    blocked_by,
+    judge_file,
+    own_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     MARK,
     FileWrite,
     OwnFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
-    blocked_by,
-    judge_file,
-    own_file,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -39,7 +40,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import (
     Port,
     cages,

@@ -18,18 +18,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     make_directories,
     replace_file,
     rightful_owner,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
-    NETWORK_MANAGER,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import NETWORK_MANAGER
 
 FOLDER = "/var/lib/dgxspark/fabric-change"
 UNIT = "dgxspark-fabric-undo"

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     OK,
@@ -26,7 +27,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import who_has
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
 
 # What IP and ICMP take of a packet.

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     OK,
     SKIPPED,
@@ -25,7 +26,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.bandwidth im
     parse_ping,
     parse_write_bw,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 
 _UNIT = "dgxspark-fabric-test-"
 # A server that nobody stops ends by itself.

@@ -10,11 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    Judged,
+    blocked_by,
+    own_file,
+    text_of,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
@@ -22,13 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import
     locked,
     replace_file,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
-    Judged,
-    blocked_by,
-    own_file,
-    text_of,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -38,7 +39,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
     fstab_swaps,

@@ -11,17 +11,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import COMMENT, OwnFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     judge_file,
     own_file,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+    ask,
+    judge_loaded,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launcher_texts import (
+    scripts,
+    units,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     DRIFT,
     OK,
     SKIPPED,
@@ -31,12 +40,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
-    ask,
-    judge_loaded,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.launchers.texts import scripts, units
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit
 
 _SCRIPT_MODE, _FILE_MODE = 0o755, 0o644

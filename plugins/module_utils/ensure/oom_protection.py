@@ -14,24 +14,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.apt_install import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.apt_install import (
     SIMULATE_SECONDS,
     Installation,
     objection,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import COMMENT, OwnFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
     judge_file,
     own_file,
     text_of,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+    ask,
+    judge_loaded,
+    quoted,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -41,12 +47,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Blocked,
     Finding,
     Plan,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
-    ask,
-    judge_loaded,
-    quoted,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo

@@ -15,20 +15,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
+    FOLDER,
+    KEPT,
+    OPTIONS,
+    Keeper,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     MODE,
     PINS,
     PTXAS_BIN,
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kept import (
-    FOLDER,
-    KEPT,
-    OPTIONS,
-    Keeper,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
+    Change,
+    Image,
+    Problem,
+    Report,
+    Trial,
+    Venv,
+    ask,
+    find_docker,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -40,7 +51,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
@@ -48,16 +58,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import
     examine,
     gpu_names,
     version_key,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import (
-    Change,
-    Image,
-    Problem,
-    Report,
-    Trial,
-    Venv,
-    ask,
-    find_docker,
 )
 
 KEYS = (PTXAS_BIN, *PINS)

@@ -13,23 +13,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
     Command,
     find_tool,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
-    COMMENT,
-    OwnFile,
-    can_replace,
-    make_directories,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
     judge_file,
     own_file,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    COMMENT,
+    OwnFile,
+    can_replace,
+    make_directories,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -41,8 +43,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
     FIXED_PROPERTIES,
     Pool,

@@ -13,10 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.judging import text_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    text_of,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import BAD_KERNELS
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import Places
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -27,14 +32,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import Places
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
     Change,
     Upgrade,
     simulate_upgrade,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import Firmware, ask_fwupd
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     handover_is_default,

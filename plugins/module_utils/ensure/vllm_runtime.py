@@ -14,14 +14,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import PINS, EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kept import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
     FOLDER,
     KEPT,
     OPTIONS,
     Keeper,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
+    PINS,
+    EnvFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
+    TRITON_PROBE,
+    Image,
+    Problem,
+    Venv,
+    find_docker,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     OK,
@@ -30,17 +41,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import vllm
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import gpu_evidence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import capability
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import (
-    TRITON_PROBE,
-    Image,
-    Problem,
-    Venv,
-    find_docker,
-)
 
 _NAME = "vllm_runtime"
 _PROBE = (*TRITON_PROBE, vllm.__name__)

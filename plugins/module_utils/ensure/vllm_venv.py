@@ -19,13 +19,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvEdit, EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
+    EnvEdit,
+    EnvFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     can_replace,
     make_directories,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -37,8 +42,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
     Interpreter,

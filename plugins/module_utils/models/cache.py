@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import (
     PREFIX,
     folder_of,
     repo_of,

@@ -6,27 +6,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import files, model
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    command,
+    files,
+    findings,
+    interpreter,
+    job,
+    owner,
+    repo_names,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
-    job,
     manifest,
-    names,
-    owner,
     receive,
     share,
     weights,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import Plan
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command, interpreter
 
 TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
 MODULES = (
-    *(one.__name__ for one in (command, interpreter, model, files)),
-    *(one.__name__ for one in (names, weights, cache, manifest, owner, share, job, receive)),
+    *(one.__name__ for one in (command, interpreter, findings, files)),
+    *(one.__name__ for one in (repo_names, weights, cache, manifest, owner, share, job, receive)),
     __name__,
 )
 
@@ -64,7 +68,7 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
     def do(progress: job.Progress) -> str:
         try:
             receive.bring(found, target, request["verify"], get, progress)
-        except (receive.ReceiveError, model.Blocked, OSError) as error:
+        except (receive.ReceiveError, findings.Blocked, OSError) as error:
             again = "%s is not wholly copied: %s. Run again; what has arrived is kept"
             return again % (found.name, error)
         return ""

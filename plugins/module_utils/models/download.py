@@ -15,20 +15,19 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter, job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
     copying,
     hub,
-    job,
     manifest,
     receive,
     weights,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import Manifest
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import Plan, Target
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command, interpreter
 
 TITLE = "dgxspark-download:"
 HUB = "https://huggingface.co"

@@ -18,10 +18,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.interpreter import (
-    Sources,
-    reply,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import Sources, reply
 
 # What went wrong, for download.py to put into words.
 BUSY = "busy"

@@ -10,22 +10,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Entry,
     Manifest,
     differs,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import folder_of
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import (
-    MODULE,
-    RSYNC,
-    USER,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import MODULE, RSYNC, USER
 
 # A source that says nothing for so long is gone, in seconds.
 _QUIET_SECONDS = 120

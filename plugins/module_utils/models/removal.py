@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     HUB,
@@ -19,7 +20,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import
     Model,
     Revision,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Process
 
 _LINKS_TOLD = 3

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 
 PREFIX = "dgxspark-share-"
 USER = "dgxspark"

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 
 
 def ask_addresses(

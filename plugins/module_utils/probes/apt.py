@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
 
 LISTS = "/var/lib/apt/lists/partial"
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import LABEL, OWNER
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, OWNER
 
 # docker inspect says some 14 KiB about each container.
 _ANSWER_BYTES = 64 << 20

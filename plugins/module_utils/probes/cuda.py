@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     parse_version,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.requirements import normalized
 
 # What markers may ask of an interpreter, and where its packages are.

@@ -7,11 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
-    EXITED,
-    Result,
-    run,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import EXITED, Result, run
 
 # `fwupdmgr get-updates` ends so where there is nothing to do.
 _NOTHING = 2

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 
 _SECONDS = 10.0
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 
 _SECONDS = 20.0
 NETWORKD, NETWORK_MANAGER = "networkd", "NetworkManager"

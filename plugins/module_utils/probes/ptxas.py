@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
     EXITED,
     NOT_FOUND,
     SIGNALLED,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 
 # Where a configuration file and the folder of its drop-ins are looked for; the first wins.
 ROOTS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.interpreter import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import (
     Sources,
     ask,
     reply,

@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Callable
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.interpreter import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import (
     Sources,
     ask,
     reply,

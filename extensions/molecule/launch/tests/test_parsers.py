@@ -19,10 +19,13 @@ from typing import Any
 import pytest
 from lab import ROOT, on_node
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.load import load
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.model import Node
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.plan import Settings, build_plan
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import Node
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
+    Settings,
+    build_plan,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
 
 IMAGE = "dgxspark-lab/vllm:cpu"
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))

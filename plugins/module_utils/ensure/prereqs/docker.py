@@ -10,8 +10,16 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    NO_ROOT,
+    Judged,
+    Places,
+    Wanted,
+    listed,
+    stopped,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -21,14 +29,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Action,
     Blocked,
     Finding,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    NO_ROOT,
-    Judged,
-    Places,
-    Wanted,
-    listed,
-    stopped,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
     Engine,

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import NO_ROOT
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
     Seen,
     torn_packages,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import NO_ROOT
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import available
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.file_lock import Holder
 
 # How long a name that apt does not know may be new to it, in seconds since it last looked.
 FRESH = 600.0

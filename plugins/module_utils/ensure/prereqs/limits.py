@@ -10,19 +10,7 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
-    COMMENT,
-    FileWrite,
-    OwnFile,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
-    DRIFT,
-    OK,
-    WARNING,
-    Blocked,
-    Finding,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
     Judged,
     Places,
     Wanted,
@@ -30,6 +18,18 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.mode
     own_file,
     stopped,
     text,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    COMMENT,
+    FileWrite,
+    OwnFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    DRIFT,
+    OK,
+    WARNING,
+    Blocked,
+    Finding,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.limits import (
     Limit,

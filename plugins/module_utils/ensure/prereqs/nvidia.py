@@ -7,12 +7,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    Judged,
+    Places,
+    Wanted,
+    stopped,
+    text,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     can_replace,
     make_directories,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     CRITICAL,
     DRIFT,
     OK,
@@ -20,19 +28,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Blocked,
     Finding,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    Judged,
-    Places,
-    Wanted,
-    stopped,
-    text,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
     Spec,
     gpu_specs,
     parse_driver_version,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 
 PACKAGE = "nvidia-container-toolkit"
 

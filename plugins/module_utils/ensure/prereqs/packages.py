@@ -10,7 +10,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    Judged,
+    Places,
+    Wanted,
+    listed,
+    text,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder, holder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
     DRIFT,
@@ -19,20 +27,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     WARNING,
     Finding,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    Judged,
-    Places,
-    Wanted,
-    listed,
-    text,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
     Package,
     available,
     interrupted,
     parse_status,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.file_lock import Holder, holder
 
 # Packages that do not belong on a Spark, by the whole of their name, and why. First match tells.
 UNSUPPORTED: tuple[tuple[str, str], ...] = (

@@ -7,18 +7,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    Judged,
+    Places,
+    Wanted,
+    text,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     OK,
     SKIPPED,
     WARNING,
     Finding,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    Judged,
-    Places,
-    Wanted,
-    text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release import (
     DgxRelease,

@@ -10,13 +10,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    NO_ROOT,
+    Judged,
+    Places,
+    Wanted,
+    own_file,
+    stopped,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     DRIFT,
     OK,
@@ -25,15 +34,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Blocked,
     Finding,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    NO_ROOT,
-    Judged,
-    Places,
-    Wanted,
-    own_file,
-    stopped,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import (
     Unit,
     config_files,

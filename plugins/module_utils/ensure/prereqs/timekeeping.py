@@ -8,8 +8,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    NO_ROOT,
+    TIME_PACKAGES,
+    Judged,
+    Wanted,
+    stopped,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     DRIFT,
     OK,
@@ -17,13 +24,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     WARNING,
     Blocked,
     Finding,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    NO_ROOT,
-    TIME_PACKAGES,
-    Judged,
-    Wanted,
-    stopped,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import Clock, kernel_clock
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit

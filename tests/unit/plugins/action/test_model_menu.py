@@ -24,7 +24,6 @@ MODEL = {
     "format": "safetensors",
     "quants": [],
     "users": [],
-    "shape": None,
     "configs": {},
 }
 DISKS = {"models": [MODEL], "ignored": []}

@@ -16,11 +16,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.action import webhook
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.webhook import (
-    BACKOFF,
-    deliver,
-    post,
-)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.webhook import BACKOFF, deliver, post
 
 Reply = t.Callable[[BaseHTTPRequestHandler], None]
 Serve = t.Callable[[dict[str, Reply]], str]

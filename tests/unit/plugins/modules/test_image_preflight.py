@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_facts
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_facts
 from ansible_collections.dgxspark.suite.plugins.modules import image_preflight
 
 ID = "sha256:" + "4467" * 16

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
 from ansible_collections.dgxspark.suite.plugins.modules import image_receive, image_share
 
 Result = dict[str, t.Any]

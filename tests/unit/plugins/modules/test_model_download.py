@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download
 from ansible_collections.dgxspark.suite.plugins.modules import model_download
 

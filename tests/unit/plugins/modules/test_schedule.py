@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import schedule as pure
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import schedule as pure
 from ansible_collections.dgxspark.suite.plugins.modules import cluster_lock, schedule
 
 Result = dict[str, t.Any]

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch import units
-from ansible_collections.dgxspark.suite.plugins.module_utils.launch.labels import unit_spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import units
 from ansible_collections.dgxspark.suite.plugins.modules import workload
 
 Docker = t.Callable[[dict[str, str]], str]
@@ -105,7 +105,7 @@ for unit; do printf 'Id=%s\nActiveState=active\nUnitFileState=enabled\nMainPID=7
     monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
     monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "keeper.py"))
     monkeypatch.setattr(units, "SYSTEMCTL", str(script))
-    monkeypatch.setattr(units.keeper, "STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(units.supervisor, "STATE", str(tmp_path / "state"))
     return log
 
 

@@ -31,6 +31,19 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
 
 ROOT = Path(__file__).resolve().parents[4]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "dtype": "bfloat16",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 512,
+    "max_position_embeddings": 4096,
+    "quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic"},
+}
 HOSTILE = '/ai/models/<script>document.body.dataset.pwned = 1</script> & "it\'s"'
 
 
@@ -48,8 +61,7 @@ def model(name: str, **told: Any) -> dict[str, Any]:
         "format": "safetensors",
         "quants": [],
         "users": [],
-        "shape": {"context": 4096, "kind": "text", "dtype": "bf16", "quantisation": ["fp8"]},
-        "configs": {},
+        "configs": {"config.json": LLAMA},
         **told,
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import (
     Entry,
     Report,
     natural,

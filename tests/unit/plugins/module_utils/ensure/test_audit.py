@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import kept
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.all_specs import SPECS
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.audit import Job, side_by_side
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import cached_answers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     DRIFT,
     OK,
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.spec import Spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.specs import SPECS
 
 ROOT = Path(__file__).parents[5]
 # On a node a module has one thread; who runs tests side by side has more.
@@ -144,12 +144,12 @@ def test_costly_checks_come_one_after_another_and_first(tmp_path: Path) -> None:
 def test_a_costly_check_need_not_look_up_what_the_one_before_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kept, "BELIEVED", {})
-    monkeypatch.setattr(kept, "LOOKED_UP", {})
+    monkeypatch.setattr(cached_answers, "BELIEVED", {})
+    monkeypatch.setattr(cached_answers, "LOOKED_UP", {})
 
     def look(value: int) -> str:
-        kept.LOOKED_UP["/venv"] = "state %d" % value
-        return repr(kept.BELIEVED)
+        cached_answers.LOOKED_UP["/venv"] = "state %d" % value
+        return repr(cached_answers.BELIEVED)
 
     jobs = [Job(spec("costly", look, costly=True), {"value": value}) for value in (1, 2)]
     first, second = (told(one)[2] for one in side_by_side(jobs, 2, 60, 60))

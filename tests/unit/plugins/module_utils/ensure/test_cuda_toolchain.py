@@ -18,8 +18,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.cuda_toolcha
     observe,
     plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.159.03  Release Build\n"
 SMI = "#!/bin/sh\necho 'NVIDIA GB10, 580.159.03'\n"

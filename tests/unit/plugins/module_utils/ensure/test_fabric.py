@@ -25,8 +25,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric impor
     observe,
     plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import OwnFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked, Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, Plan
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import Gid, Port
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import Generated

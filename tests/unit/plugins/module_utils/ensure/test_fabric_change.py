@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link
 
 # Named as no interface is: the script that undoes a change is run for real.

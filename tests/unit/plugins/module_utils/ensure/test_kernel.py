@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import (
     GRUB_TEXT,
     Places,
@@ -18,7 +19,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel impor
     observe,
     plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
 
 TRAPPED = "CmaTotal: 0 kB\nCmaFree: 9961472 kB\n"
 # Makes what update-grub makes: the command line with what is in the folder of additions.

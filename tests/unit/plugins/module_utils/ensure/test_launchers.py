@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import launchers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launchers import (
     Wanted,
     observe,
     plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
 
 # Its units are stale when `stale` is there, and enabled when they are named in `enabled`.
 SYSTEMCTL = """#!/bin/sh

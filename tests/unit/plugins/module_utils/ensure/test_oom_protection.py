@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+    quoted,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.oom_protection import (
     Places,
     Wanted,
     observe,
     plan,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.systemd import (
-    quoted,
 )
 
 # As much of systemd as is asked: units are files of properties, earlyoom runs as its drop-in says.

@@ -18,20 +18,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import files
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import (
     docker,
-    spec,
+    prereqs,
     timekeeping,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.model import (
-    Places,
-    Wanted,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
     why_unsupported,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+    Places,
+    Wanted,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import files
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import Clock
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import Engine
 
@@ -201,8 +201,8 @@ class Node:
                 "act": bool(patience),
             }
         )
-        observe = partial(spec.observe, wanted, self.places)
-        return converge(observe, partial(spec.plan, wanted=wanted), act)
+        observe = partial(prereqs.observe, wanted, self.places)
+        return converge(observe, partial(prereqs.plan, wanted=wanted), act)
 
     def repaired(self, *checks: str, **parameters: Any) -> dict[str, Any]:
         """Check and run announce and do the same; the next run is silent."""
@@ -264,7 +264,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(pwd, "getpwnam", user)
     monkeypatch.setattr(grp, "getgrnam", group)
     monkeypatch.setattr(docker, "ask_engine", engine)
-    monkeypatch.setattr(spec, "kernel_clock", lambda: made.clock)
+    monkeypatch.setattr(prereqs, "kernel_clock", lambda: made.clock)
     monkeypatch.setattr(timekeeping, "kernel_clock", lambda: made.clock)
     return made
 

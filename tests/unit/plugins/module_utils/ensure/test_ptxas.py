@@ -14,14 +14,17 @@ from unittest.mock import Mock
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge, ensure
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import target
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
+    converge,
+    ensure,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     Wanted,
     observe,
     plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import target
 
 LABEL = "--label dgxspark.suite/probe=ptxas"
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import PINS, EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
-    Blocked,
-    Finding,
-    Plan,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
+    PINS,
+    EnvFile,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
+    Problem,
+    Report,
+    Trial,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     KEYS,
@@ -26,13 +29,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import
     Wanted,
     plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    Blocked,
+    Finding,
+    Plan,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import ptxas
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import Binary, version_key
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.target import (
-    Problem,
-    Report,
-    Trial,
-)
 
 OLD, BLACKWELL = PINS
 BIN = "PTXAS_BIN"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.storage import (
     Observed,
     Wanted,

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.updates import (
+    FullUpgrade,
+    Observed,
+    Wanted,
+    plan,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     DRIFT,
     OK,
@@ -18,16 +26,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.model import
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.updates import (
-    FullUpgrade,
-    Observed,
-    Wanted,
-    plan,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Change, Upgrade
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.file_lock import Holder
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import Firmware
 
 WANTED = Wanted(False, 7200)

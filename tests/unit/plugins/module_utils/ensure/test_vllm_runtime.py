@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_runtime import (
     Observed,
     Wanted,
@@ -229,7 +229,7 @@ def asked(wanted: Wanted) -> dict[str, Any]:
 def beside_the_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # The fake environment's python is a script, so what it runs is not beside it.
     monkeypatch.setattr(
-        "ansible_collections.dgxspark.suite.plugins.module_utils.probes.command.BASE_ENVIRONMENT",
+        "ansible_collections.dgxspark.suite.plugins.module_utils.host.command.BASE_ENVIRONMENT",
         {"PATH": "%s/bin:/usr/bin:/bin" % tmp_path, "PYTHONDONTWRITEBYTECODE": "1"},
     )
 

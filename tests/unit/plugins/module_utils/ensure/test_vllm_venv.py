@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import vllm_venv
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.envfile import EnvFile
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.loop import converge
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_venv import (
     Wanted,
     compare,

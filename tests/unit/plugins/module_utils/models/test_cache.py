@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     MISSING,
     STAGE,

@@ -14,13 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
-    job,
-    manifest,
-    owner,
-    receive,
-    share,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job, owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import manifest, receive, share
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import scan
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Manifest,

@@ -15,7 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.addresses im
     facts_of,
     parse_addresses,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.recipe.nodes import interface_of
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.nodes import interface_of
 
 LINKS = [
     {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
+    EXITED,
+    TIMED_OUT,
+    Result,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
     Change,
     Simulation,
     Upgrade,
     parse_simulation,
     parse_upgrade,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
-    EXITED,
-    TIMED_OUT,
-    Result,
 )
 
 INSTALLS = """\

@@ -4,11 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import (
-    parse,
-    probe,
-    who_has,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import parse, probe, who_has
 
 ANSWER = bytes.fromhex(
     "0242ac120002aa8209e6c00208060001080006040002"

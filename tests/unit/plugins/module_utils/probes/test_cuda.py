@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
     EXITED,
     SIGNALLED,
     TIMED_OUT,

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.command import EXITED, Result
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import EXITED, Result
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import (
     Firmware,
     ask_fwupd,

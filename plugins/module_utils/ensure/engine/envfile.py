@@ -1,0 +1,288 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our keys in an environment file that other people edit, too, as /etc/dgxspark/paths.env.
+
+The file is read by shells (`set -a; . FILE`) and by systemd (EnvironmentFile=). What both of them
+understand is written; every line that is not an assignment of a changed key stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    can_replace,
+    locked,
+    make_directories,
+    replace_file,
+    rightful_owner,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+
+MODE = 0o644
+HEADER = "# Absolute paths for the launchers of dgxspark.suite. Other lines are left alone.\n"
+
+# A ptxas of the node that works, and the names by which Triton is told of one: up to 3.5 it reads
+# the first for sm_121, later the second.
+PTXAS_BIN = "PTXAS_BIN"
+PINS = ("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH")
+
+# Everything that modules of ours write into paths.env: none of it is a secret.
+KNOWN_KEYS = frozenset(
+    {
+        *("NVCC_BIN", PTXAS_BIN, "NVIDIA_SMI_BIN", "DOCKER_BIN"),
+        *("VLLM_BIN", "RAY_BIN", "PY_BIN", "PIP_BIN"),
+        *PINS,
+    }
+)
+
+_LIMIT = 1 << 20
+_ASSIGNMENT = re.compile(
+    r"\s*(?P<export>export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)", re.DOTALL
+)
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
+
+
+@dataclass(frozen=True)
+class EnvFile:
+    """One reading of the file.
+
+    path is the real file behind any links; text is None where there is none. writable tells whether
+    this user could replace it, or make it together with its directory.
+    """
+
+    path: str
+    text: str | None = None
+    mode: int = MODE
+    owner: int = 0
+    writable: bool = True
+
+    @classmethod
+    def read(cls, path: str) -> EnvFile:
+        """Raises Blocked for what is not a readable UTF-8 text file of whole assignments."""
+        try:
+            path = os.path.realpath(path)
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):
+                kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+                raise Blocked("%s is %s" % (path, kind), "Move it away: a text file belongs there.")
+            if found.st_size > _LIMIT:
+                raise Blocked(
+                    "%s has %d bytes" % (path, found.st_size),
+                    "Look at what it is: a few lines of KEY=/path belong there.",
+                )
+            with open(path, "rb") as stream:
+                data = stream.read()
+        except FileNotFoundError:
+            return cls(path, writable=can_replace(path))
+        except OSError as error:
+            raise Blocked(
+                "%s cannot be read: %s" % (path, error.strerror),
+                "Run as root (become), and see that every part of the path is a directory.",
+            ) from error
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Blocked(
+                "%s is not UTF-8 text (byte %d)" % (path, error.start),
+                "Restore it or move it away; it is never overwritten unread.",
+            ) from error
+        if "\0" in text:
+            raise Blocked(
+                "%s contains NUL bytes" % path,
+                "Restore it or move it away; a crash may have left it half-written.",
+            )
+        mode = stat.S_IMODE(found.st_mode)
+        file = cls(path, text, mode, found.st_uid, can_replace(path))
+        file.values()  # raises where the text was cut off
+        return file
+
+    def values(self) -> dict[str, str]:
+        """What the file assigns; the last assignment of a key wins. Nothing is expanded.
+
+        Raises Blocked where a quote is left open: the file was probably cut off there.
+        """
+        found = {}
+        for line in _logical_lines(self.text or ""):
+            key, _prefix, value = _assignment(line)
+            if key:
+                found[key] = value
+        return found
+
+    def excerpt(self, keys: Mapping[str, object]) -> str:
+        """The file's own lines for these keys: what a diff may show of a file with secrets."""
+        lines = _logical_lines(self.text or "")
+        return "".join(line.rstrip("\n") + "\n" for line in lines if _assignment(line)[0] in keys)
+
+    @property
+    def permissions_ok(self) -> bool:
+        """Whether everybody can read the file and nobody but its rightful owner can write it."""
+        return self.mode == MODE and self.owner == rightful_owner(self.owner)
+
+    def obstacle(self, keys: Collection[str]) -> Blocked | None:
+        """Why the file must not be replaced, where keys are all of ours; None if it may be."""
+        if not self.writable:
+            return Blocked(
+                "%s cannot be written by this user" % self.path,
+                "Run as root (become), on a file system that is not read-only.",
+            )
+        others = self._others(keys)
+        if self.mode & stat.S_IROTH or not others:
+            return None
+        return Blocked(
+            "%s is not readable by everybody (mode %04o), and holds what is not ours: %s"
+            % (self.path, self.mode, ", ".join(others)),
+            "Every user who launches has to read it: move secrets elsewhere, then chmod %04o %s."
+            % (MODE, self.path),
+        )
+
+    def _others(self, keys: Collection[str]) -> list[str]:
+        """The names of what others have written here; a comment may be a secret as well."""
+        lines = _logical_lines(self.text or "")
+        told = [line for line in lines if line.strip() and line != HEADER]
+        named = {_assignment(line)[0] or "other text" for line in told}
+        return sorted(named.difference(keys, KNOWN_KEYS))
+
+    def changed(self, changes: Mapping[str, str | None]) -> EnvFile:
+        """The same with keys set, or removed where the value is None; mode and owner put right."""
+        lines: list[str] = []
+        pending = dict(changes)
+        # Backwards, because the last assignment is the one in force: it is set, others go.
+        for line in reversed(_logical_lines(self.text or "")):
+            key, prefix, value = _assignment(line)
+            wanted = changes.get(key)
+            if key not in changes or (wanted is not None and key in pending and value == wanted):
+                lines.append(line)
+            elif wanted is not None and key in pending:
+                lines.append(_rendered(prefix, key, wanted))
+            pending.pop(key, None)
+        lines.reverse()
+        added = {key: value for key, value in pending.items() if value is not None}
+        if added and not lines:
+            lines.append(HEADER)
+        elif added and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        lines += [_rendered("", key, added[key]) for key in sorted(added)]
+        text = "".join(lines) if lines or self.text is not None else None
+        return replace(self, text=text, mode=MODE, owner=rightful_owner(self.owner))
+
+
+@dataclass(frozen=True)
+class EnvEdit:
+    """The declared edit of an environment file; see EnvFile.changed. keys are all of ours."""
+
+    file: EnvFile
+    changes: Mapping[str, str | None]
+    keys: Collection[str]
+    repairs: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.file.path
+
+    @property
+    def before(self) -> str:
+        return self._shown(self.file)
+
+    @property
+    def after(self) -> str:
+        return self._shown(self.file.changed(self.changes))
+
+    def apply(self) -> None:
+        """Write the file in one step. Raises OSError or Blocked, and then nothing has changed.
+
+        The file is read again under the lock, so that an edit made since is kept.
+        """
+        directory = os.path.dirname(self.file.path)
+        make_directories(directory)
+        with locked(directory):
+            found = EnvFile.read(self.file.path)
+            obstacle = found.obstacle(self.keys)
+            if obstacle:
+                raise obstacle
+            wanted = found.changed(self.changes)
+            if wanted.text is not None:
+                replace_file(wanted.path, wanted.text.encode(), wanted.mode, wanted.owner)
+
+    def _shown(self, file: EnvFile) -> str:
+        lines = file.excerpt(self.changes)
+        if self.file.text is not None and not self.file.permissions_ok:
+            lines += "# mode %04o, owner %d\n" % (file.mode, file.owner)
+        return lines
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Cut text at the line ends that neither a quote nor a backslash covers; joined, it is text."""
+    lines = []
+    start = at = 0
+    quote = ""
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and quote != "'":
+            at += 1
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char == "#" and (at == start or text[at - 1].isspace()):
+            # A comment, where an apostrophe is just an apostrophe.
+            at = text.find("\n", at)
+            at = len(text) - 1 if at < 0 else at
+            char = text[at]
+        if char == "\n" and not quote:
+            lines.append(text[start : at + 1])
+            start = at + 1
+        at += 1
+    if quote:
+        number = text.count("\n", 0, start) + 1
+        raise Blocked(
+            "line %d opens a quote that is never closed" % number,
+            "Close the quote; the file may have been cut off there.",
+        )
+    return lines + ([text[start:]] if start < len(text) else [])
+
+
+def _assignment(line: str) -> tuple[str, str, str]:
+    """(key, export prefix, value) of a line, or three empty strings."""
+    match = _ASSIGNMENT.fullmatch(line)
+    if not match:
+        return "", "", ""
+    return match["key"], match["export"] or "", _first_word(match["value"])
+
+
+def _first_word(text: str) -> str:
+    """A value without its quotes, as a shell reads it; a carriage return is part of it."""
+    word = ""
+    quote = ""
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and quote != "'":
+            at += 1
+            escaped = text[at : at + 1]
+            if quote and escaped not in '"\\$`\n':
+                word += "\\" + escaped
+            elif escaped != "\n":
+                word += escaped or "\\"
+        elif char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        elif not quote and char in " \t\n":
+            break
+        else:
+            word += char
+        at += 1
+    return word
+
+
+def _rendered(prefix: str, key: str, value: str) -> str:
+    if not value or any(char in value for char in "\0\r\n"):
+        raise ValueError("%s cannot be set to %r" % (key, value))
+    if not _PLAIN.fullmatch(value):
+        value = '"%s"' % re.sub(r'(["\\$`])', r"\\\1", value)
+    return "%s%s=%s\n" % (prefix, key, value)

@@ -1,0 +1,71 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What specs have in common when they look at files and judge them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import FileWrite, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    BLOCKED,
+    DRIFT,
+    OK,
+    WARNING,
+    Action,
+    Blocked,
+    Finding,
+)
+
+# A finding, and the actions that repair it.
+Judged = tuple[Finding, tuple[Action, ...]]
+
+
+def text_of(path: str, limit: int = 1 << 20) -> str | None:
+    """At most limit characters of a file; None for what is not there or may not be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read(limit)
+    except OSError:
+        return None
+
+
+def own_file(path: str) -> OwnFile | Blocked:
+    """A file that should be ours, or why it is not."""
+    try:
+        return OwnFile.read(path)
+    except Blocked as blocked:
+        return blocked
+
+
+def blocked_by(finding: Finding, obstacle: Blocked, **changes: Any) -> Finding:
+    """The finding of a drift that cannot be repaired for that reason."""
+    hint = "%s. %s" % (obstacle, obstacle.hint)
+    return replace(finding, status=BLOCKED, fix="", hint=hint, **changes)
+
+
+def judge_file(
+    check: str,
+    file: OwnFile | Blocked,
+    path: str,
+    text: str | None,
+    mode: int = 0o644,
+    severity: str = WARNING,
+) -> Judged:
+    """Whether a file of ours is as wanted; text is None where there should be none."""
+    expected = "%s as this version has it" % path if text is not None else "no %s" % path
+    if isinstance(file, Blocked):
+        # What somebody else has where we want nothing is none of our business.
+        status = BLOCKED if text is not None else OK
+        hint = file.hint if text is not None else ""
+        return Finding(check, status, expected, str(file), severity, hint=hint), ()
+    differs = file.differs(text, mode)
+    finding = Finding(check, OK, expected, "so" if text is not None else "none is there")
+    if not differs:
+        return finding, ()
+    fix = "write %s" % path if text is not None else "remove %s" % path
+    finding = replace(finding, status=DRIFT, severity=severity, actual=differs, fix=fix)
+    if file.obstacle:
+        return blocked_by(finding, file.obstacle), ()
+    return finding, (FileWrite(file, text, mode, (check,)),)

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What specs that write unit files have in common: asking systemd, its reload, quoted words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    Judged,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    DRIFT,
+    OK,
+    SKIPPED,
+    WARNING,
+    Blocked,
+    Finding,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit, ask_units
+
+
+def ask(systemctl: str, names: Sequence[str]) -> Mapping[str, Unit] | Blocked:
+    """Name, as asked for, -> what systemd knows; or why it cannot be asked."""
+    units, problem = ask_units(systemctl, names)
+    if problem:
+        return Blocked(problem, "Units need a systemd that runs as the first process.")
+    return units
+
+
+def judge_loaded(
+    check: str, units: Mapping[str, Unit] | Blocked, systemctl: str, written: Sequence[str]
+) -> Judged:
+    """Whether systemd has read the unit files as they are, and its reload once some are written.
+
+    written are the checks whose repair writes one.
+    """
+    expected = "systemd has read the units as they are"
+    if isinstance(units, Blocked):
+        return Finding(check, SKIPPED, expected, str(units)), ()
+    stale = sorted(name for name, unit in units.items() if unit.stale)
+    finding = Finding(check, OK, expected, ", ".join(stale) or "so")
+    repairs = tuple(written)
+    if stale:
+        finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")
+        repairs = (*repairs, check)
+    if not repairs:
+        return finding, ()
+    argv = (systemctl, "daemon-reload")
+    return finding, (Command("systemd", argv, "", "reads its units again\n", repairs),)
+
+
+def quoted(argv: Sequence[str]) -> str:
+    """A command line for ExecStart= that yields exactly these words."""
+    return " ".join(_word(word) for word in argv)
+
+
+def _word(word: str) -> str:
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        word = word.replace(plain, escaped)
+    plain_word = word and not set(word) & set(" \t'\"\\;")
+    return word if plain_word else '"%s"' % word

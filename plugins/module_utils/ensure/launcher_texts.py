@@ -1,0 +1,303 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scripts and units that start Ray and vLLM on a node, as they are written there.
+
+They are kept here since a module can bring nothing but Python to a node; the tests hand them to
+shellcheck and to systemd-analyze.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT
+
+# Common to all scripts: every binary comes from paths.env, by absolute path, and is checked.
+_HEAD = (
+    "#!/bin/sh\n"
+    + """\
+%(comment)s
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+paths=%(paths_file)s
+
+fail() {
+    printf '%%s: %%s\\n' "${0##*/}" "$*" >&2
+    exit 78
+}
+
+# The last value of a key in a file of KEY=value lines. Nothing in it is expanded or run.
+value() {
+    [ -r "$2" ] || return 0
+    sed -n "s/^[[:space:]]*\\(export[[:space:]]\\{1,\\}\\)\\{0,1\\}$1=//p" "$2" | tail -n 1 |
+        sed -e 's/^"\\(.*\\)"$/\\1/' -e "s/^'\\(.*\\)'\\$/\\1/"
+}
+
+# The binary that a key of paths.env names, or the end, with what brings it.
+binary() {
+    found=$(value "$1" "$paths")
+    [ -n "$found" ] || fail "$1 is not set in $paths; run site.yml --tags $2"
+    case $found in /*) ;; *) fail "$1 is no absolute path: $found; run site.yml --tags $2" ;; esac
+    if [ ! -f "$found" ] || [ ! -x "$found" ]; then
+        fail "$1 is not executable: $found; run site.yml --tags $2"
+    fi
+    printf '%%s\\n' "$found"
+}
+
+# The pins that Triton needs in the environment of what it runs in.
+pins() {
+    for key in TRITON_PTXAS_PATH TRITON_PTXAS_BLACKWELL_PATH; do
+        pin=$(value "$key" "$paths")
+        [ -n "$pin" ] || continue
+        [ -x "$pin" ] || fail "$key is not executable: $pin; run site.yml --tags ptxas"
+        export "$key=$pin"
+    done
+}
+"""
+)
+
+_VLLM = """
+# One model server: %(bin)s/dgxspark-vllm NAME, as configured in %(workloads)s/NAME.env
+[ $# -eq 1 ] || fail "usage: dgxspark-vllm NAME"
+case $1 in '' | .* | *[!A-Za-z0-9._-]*) fail "not a name: $1" ;; esac
+file=%(workloads)s/$1.env
+[ -r "$file" ] || fail "there is no workload $1: $file cannot be read"
+vllm=$(binary VLLM_BIN vllm_venv)
+model=$(value MODEL "$file")
+[ -n "$model" ] || fail "MODEL is not set in $file"
+pins
+set -- serve "$model"
+host=$(value HOST "$file")
+port=$(value PORT "$file")
+[ -z "$host" ] || set -- "$@" --host "$host"
+[ -z "$port" ] || set -- "$@" --port "$port"
+# Each ARG= line is one word of the command, whatever is in it.
+while IFS= read -r line || [ -n "$line" ]; do
+    case $line in ARG=*) set -- "$@" "${line#ARG=}" ;; esac
+done <"$file"
+exec "$vllm" "$@"
+"""
+
+_RAY = """
+ray=$(binary RAY_BIN vllm_venv)
+config=%(ray_file)s
+head=$(value RAY_HEAD_ADDRESS "$config")
+node=$(value RAY_NODE_ADDRESS "$config")
+port=$(value RAY_PORT "$config")
+store=$(value RAY_OBJECT_STORE_BYTES "$config")
+[ -n "$head" ] || fail "RAY_HEAD_ADDRESS is not set in $config"
+[ -n "$node" ] || fail "RAY_NODE_ADDRESS is not set in $config"
+pins
+set -- start --block --disable-usage-stats --node-ip-address "$node"
+[ -z "$store" ] || set -- "$@" --object-store-memory "$store"
+"""
+
+_RAY_HEAD = """
+# Ray's head, of which vLLM is a guest. The dashboard is for this node only.
+exec "$ray" "$@" --head --port "${port:-6379}" --dashboard-host 127.0.0.1
+"""
+
+_RAY_WORKER = """
+# A worker joins as soon as the head answers; a head that never does is systemd's to count.
+address=$head:${port:-6379}
+tries=60
+until "$ray" health-check --address "$address" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || fail "Ray's head at $address does not answer"
+    sleep 2
+done
+exec "$ray" "$@" --address "$address"
+"""
+
+_COMMAND = """
+usage() {
+    cat <<'END'
+usage: dgxspark serve NAME      start the model server NAME
+       dgxspark stop NAME       stop it
+       dgxspark restart NAME    stop it, if it runs, and start it
+       dgxspark status [NAME]   what runs, and since when; --json for programs
+       dgxspark logs NAME [-f]  its last lines; -f follows
+NAME is configured in %(workloads)s/NAME.env: MODEL=, HOST=, PORT=, and an ARG= line for each
+further word of `vllm serve`. The names `ray-head` and `ray-worker` are Ray's.
+END
+}
+
+names() {
+    for file in %(workloads)s/*.env; do
+        [ -e "$file" ] || continue
+        file=${file##*/}
+        printf '%%s\\n' "${file%%.env}"
+    done
+}
+
+unit() {
+    case $1 in
+        ray-head | ray-worker) printf 'dgxspark-%%s.service\\n' "$1" ;;
+        '' | .* | *[!A-Za-z0-9._-]*) fail "not a name: $1" ;;
+        *)
+            [ -e "%(workloads)s/$1.env" ] ||
+                fail "there is no workload $1 in %(workloads)s; there is: $(names | tr '\\n' ' ')"
+            printf 'dgxspark-vllm@%%s.service\\n' "$1"
+            ;;
+    esac
+}
+
+state() {
+    properties=ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestamp
+    systemctl show --property "$properties" "$1"
+}
+
+status() {
+    json=$1
+    shift
+    # shellcheck disable=SC2046 # names have no spaces
+    [ $# -gt 0 ] || set -- $(names) ray-head ray-worker
+    [ -z "$json" ] || printf '['
+    comma=
+    for name; do
+        told=$(state "$(unit "$name")")
+        active=$(printf '%%s\\n' "$told" | sed -n 's/^ActiveState=//p')
+        result=$(printf '%%s\\n' "$told" | sed -n 's/^Result=//p')
+        restarts=$(printf '%%s\\n' "$told" | sed -n 's/^NRestarts=//p')
+        pid=$(printf '%%s\\n' "$told" | sed -n 's/^MainPID=//p')
+        since=$(printf '%%s\\n' "$told" | sed -n 's/^ActiveEnterTimestamp=//p')
+        if [ -n "$json" ]; then
+            printf '%%s{"name": "%%s", "state": "%%s", "result": "%%s", ' \\
+                "$comma" "$name" "$active" "$result"
+            printf '"restarts": %%s, "pid": %%s, "since": "%%s"}' \\
+                "${restarts:-0}" "${pid:-0}" "$since"
+            comma=', '
+        else
+            printf '%%-24s %%-12s restarts %%s%%s%%s\\n' "$name" "$active" "${restarts:-0}" \\
+                "${since:+, since $since}" "$([ "$result" = success ] || printf ', %%s' "$result")"
+        fi
+    done
+    [ -z "$json" ] || printf ']\\n'
+}
+
+verb=${1:-help}
+[ $# -eq 0 ] || shift
+case $verb in
+    serve | stop | restart)
+        [ $# -eq 1 ] || fail "$verb needs one name; see dgxspark help"
+        unit=$(unit "$1")
+        [ "$(id -u)" -eq 0 ] || fail "$verb needs root: sudo $0 $verb $1"
+        case $verb in serve) verb=start ;; esac
+        # A unit that has failed too often starts again when a person asks for it.
+        [ "$verb" = stop ] || systemctl reset-failed "$unit" 2>/dev/null || :
+        systemctl "$verb" "$unit"
+        ;;
+    status)
+        json=
+        if [ "${1:-}" = --json ]; then
+            json=yes
+            shift
+        fi
+        status "$json" "$@"
+        ;;
+    logs)
+        [ $# -ge 1 ] || fail "logs needs a name; see dgxspark help"
+        unit=$(unit "$1")
+        shift
+        case ${1:-} in
+            -f) exec journalctl --unit "$unit" --output cat --lines 50 --follow ;;
+            '') exec journalctl --unit "$unit" --output cat --lines 50 --no-pager ;;
+            *) fail "logs: not known: $1" ;;
+        esac
+        ;;
+    help | -h | --help) usage ;;
+    *)
+        usage >&2
+        fail "not known: $verb"
+        ;;
+esac
+"""
+
+_UNIT = """\
+%(comment)s
+[Unit]
+Description=%(description)s
+Wants=network-online.target
+After=%(after)s
+# A crash loop leaks unified memory until the node has to be reset: it ends after a few tries.
+StartLimitIntervalSec=%(interval)d
+StartLimitBurst=%(burst)d
+
+[Service]
+Type=exec
+User=%(user)s
+EnvironmentFile=-%(environment)s
+ExecStart=%(program)s
+Restart=on-failure
+RestartSec=%(pause)d
+# The configuration is wrong: trying again does not help.
+RestartPreventExitStatus=78
+KillMode=mixed
+TimeoutStopSec=120
+%(limits)s# Where memory runs out, the server goes, not sshd.
+OOMScoreAdjust=500
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def scripts(folder: str, paths_file: str, workloads: str, ray_file: str) -> dict[str, str]:
+    """Name -> text of every script in the folder."""
+    names = {
+        "comment": COMMENT.strip(),
+        "bin": folder,
+        "paths_file": paths_file,
+        "workloads": workloads,
+        "ray_file": ray_file,
+    }
+    return {
+        name: (_HEAD + text) % names
+        for name, text in (
+            ("dgxspark", _COMMAND),
+            ("dgxspark-vllm", _VLLM),
+            ("dgxspark-ray-head", _RAY + _RAY_HEAD),
+            ("dgxspark-ray-worker", _RAY + _RAY_WORKER),
+        )
+    }
+
+
+def units(
+    folder: str,
+    workloads: str,
+    ray_file: str,
+    user: str,
+    burst: int,
+    interval: int,
+    limits: Mapping[str, str],
+) -> dict[str, str]:
+    """Name -> text of every unit.
+
+    burst starts within interval seconds, and no more; limits are systemd's, MEMLOCK to infinity.
+    """
+    ray = ("network-online.target", ray_file)
+    vllm_after = "network-online.target dgxspark-ray-head.service dgxspark-ray-worker.service"
+    texts = {}
+    for name, program, description, (after, environment) in (
+        (
+            "dgxspark-vllm@.service",
+            "dgxspark-vllm %i",
+            "vLLM serving %i",
+            (vllm_after, "%s/%%i.env" % workloads),
+        ),
+        ("dgxspark-ray-head.service", "dgxspark-ray-head", "Ray, head", ray),
+        ("dgxspark-ray-worker.service", "dgxspark-ray-worker", "Ray, worker", ray),
+    ):
+        texts[name] = _UNIT % {
+            "comment": COMMENT.strip(),
+            "description": description,
+            "after": after,
+            "interval": interval,
+            "burst": burst,
+            "user": user,
+            "environment": environment,
+            "program": "%s/%s" % (folder, program),
+            "pause": 15,
+            "limits": "".join("Limit%s=%s\n" % limit for limit in sorted(limits.items())),
+        }
+    return texts

@@ -1,0 +1,248 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files and links that are wholly ours: told from those of others, replaced in one step.
+
+A file of ours says so in its first lines (MARK). What does not say so is somebody else's, and is
+never written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+
+# Within the first lines of every file of ours, behind whatever begins a comment there.
+MARK = "Managed by dgxspark.suite"
+COMMENT = "# %s: changes made here are overwritten.\n" % MARK
+
+# How long an edit waits for another one in the same directory.
+LOCK_SECONDS = 10.0
+
+_MARKED_LINES = 5
+_LIMIT = 1 << 20
+_DIRECTORY_MODE = 0o755
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """One reading of a file that should be ours.
+
+    text is None where there is no file. mode is its permissions, owner its user id. writable tells
+    whether this user could replace it, or make it together with its directory.
+    """
+
+    path: str
+    text: str | None = None
+    mode: int = 0
+    owner: int = 0
+    writable: bool = True
+
+    @classmethod
+    def read(cls, path: str) -> OwnFile:
+        """Raises Blocked for what is no readable text file, or is not ours."""
+        writable = can_replace(path)
+        try:
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode):
+                raise Blocked("%s is %s" % (path, _kind(found.st_mode)), _MOVE % path)
+            with open(path, "rb") as stream:
+                data = stream.read(_LIMIT + 1)
+        except FileNotFoundError:
+            return cls(path, writable=writable)
+        except OSError as error:
+            raise Blocked(
+                "%s cannot be read: %s" % (path, error.strerror),
+                "Run as root (become), and see that every part of the path is a directory.",
+            ) from error
+        text = data.decode("utf-8", "replace")
+        # A crash may leave an empty file; there is nothing of anybody's in it.
+        if text.strip("\0 \n") and MARK not in "".join(text.splitlines(True)[:_MARKED_LINES]):
+            raise Blocked("%s was written by somebody else" % path, _MOVE % path)
+        return cls(path, text, stat.S_IMODE(found.st_mode), found.st_uid, writable)
+
+    def differs(self, text: str | None, mode: int) -> str:
+        """What is wrong with the file where text and mode are wanted; empty if nothing is."""
+        if text is None:
+            return "" if self.text is None else "%s is there" % self.path
+        if self.text is None:
+            return "%s does not exist" % self.path
+        if self.text != text:
+            return "%s has other contents" % self.path
+        if self.mode != mode:
+            return "%s has mode %04o" % (self.path, self.mode)
+        if self.owner != rightful_owner(self.owner):
+            return "%s belongs to user %d" % (self.path, self.owner)
+        return ""
+
+    @property
+    def obstacle(self) -> Blocked | None:
+        """Why the file cannot be replaced; None if it can."""
+        if self.writable:
+            return None
+        return Blocked(
+            "%s cannot be written by this user" % self.path,
+            "Run as root (become), on a file system that is not read-only.",
+        )
+
+
+_MOVE = "Look at what %s is, and move it away: a file of ours belongs there."
+
+
+@dataclass(frozen=True)
+class FileWrite:
+    """The declared replacement, or removal where text is None, of a file of ours."""
+
+    file: OwnFile
+    text: str | None
+    mode: int
+    repairs: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.file.path
+
+    @property
+    def before(self) -> str:
+        return _shown(self.file.text, self.file.mode, self.mode)
+
+    @property
+    def after(self) -> str:
+        return _shown(self.text, self.mode, self.file.mode)
+
+    def apply(self) -> None:
+        """Raises OSError or Blocked, and then nothing has changed."""
+        directory = os.path.dirname(self.file.path)
+        make_directories(directory)
+        with locked(directory):
+            found = OwnFile.read(self.file.path)
+            if found.obstacle:
+                raise found.obstacle
+            if self.text is not None:
+                replace_file(found.path, self.text.encode(), self.mode, rightful_owner(found.owner))
+            elif found.text is not None:
+                os.unlink(found.path)
+
+
+@dataclass(frozen=True)
+class LinkWrite:
+    """A symbolic link that is to be set. What is there and is no link is left alone: Blocked."""
+
+    path: str
+    target: str
+    found: str  # what the link names now; empty if there is none
+    repairs: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+    @property
+    def before(self) -> str:
+        return "%s -> %s\n" % (self.path, self.found) if self.found else ""
+
+    @property
+    def after(self) -> str:
+        return "%s -> %s\n" % (self.path, self.target)
+
+    def apply(self) -> None:
+        directory, name = os.path.split(self.path)
+        make_directories(directory)
+        if os.path.lexists(self.path) and not os.path.islink(self.path):
+            raise Blocked("%s is not a link" % self.path, _MOVE % self.path)
+        with tempfile.TemporaryDirectory(prefix=".%s." % name, dir=directory) as scratch:
+            link = os.path.join(scratch, name)
+            os.symlink(self.target, link)
+            os.replace(link, self.path)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a link" if stat.S_ISLNK(mode) else "not a regular file"
+
+
+def _shown(text: str | None, mode: int, other: int) -> str:
+    if text is None:
+        return ""
+    return text + ("# mode %04o\n" % mode if other and mode != other else "")
+
+
+def rightful_owner(owner: int) -> int:
+    """Root, who alone can give files away; for anybody else a file's owner is right as it is."""
+    return 0 if os.geteuid() == 0 else owner
+
+
+def can_replace(path: str) -> bool:
+    """Whether this user could replace the file, or make it together with its directory."""
+    directory = os.path.dirname(path)
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
+
+
+def make_directories(path: str) -> None:
+    """Make path and what is missing above it, readable by everybody whatever the umask."""
+    if os.path.isdir(path):
+        return
+    make_directories(os.path.dirname(path))
+    with suppress(FileExistsError):
+        os.mkdir(path)
+        os.chmod(path, _DIRECTORY_MODE)
+
+
+@contextmanager
+def locked(directory: str, seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock of a directory: a file in it is replaced, and a lock file would remain.
+
+    Raises Blocked where another run still holds it after that many seconds, or LOCK_SECONDS.
+    """
+    seconds = LOCK_SECONDS if seconds is None else seconds
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Blocked(
+                        "%s has been locked by another run for %g s" % (directory, seconds),
+                        "Wait for the other run to end, then run again.",
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: str, data: bytes, mode: int, owner: int) -> None:
+    """Put a file in place in one step; raises OSError, and then the old one is still there."""
+    directory, name = os.path.split(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".%s." % name, dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            os.fchmod(stream.fileno(), mode)
+            if os.geteuid() == 0:
+                os.fchown(stream.fileno(), owner, 0)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may change what the cluster serves, decided from the lock as it is found. Pure.
+
+A lock is a map: `token` (whoever knows it, holds it), `owner`, `reason`, `since` and `expires`
+(seconds since 1970), `holder` (the controller's process, see below) and `run`. A launch takes a
+lock for itself. A reservation is a lock that stays; a launch that is given its token works within
+it, as its `run`: a map of `id`, `holder` and `expires`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files import clock
+
+Lock = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for.
+
+    token: of the lock that is to be taken, renewed or given back. run: id of a launch that works
+    within a reservation; empty for the lock itself. seconds: how long from now. force: take over
+    whoever holds it. gone: a token whose holder's process is known to have ended.
+    """
+
+    token: str
+    owner: str = ""
+    reason: str = ""
+    seconds: float = 0
+    run: str = ""
+    holder: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+    gone: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """lock: as it is to be written, None to remove it. refusal: why nothing is written.
+
+    blocker: the lock, or its run, that stands in the way; taken_from: whose was taken over.
+    """
+
+    lock: dict[str, Any] | None
+    refusal: str = ""
+    blocker: Lock = field(default_factory=dict)
+    taken_from: str = ""
+
+
+def acquire(found: Lock, request: Request, now: float) -> Verdict:
+    """Take the lock, or work within one.
+
+    A launch whose reservation is over takes the lock for itself, under its own id.
+    """
+    if found and found["token"] == request.token:
+        return _within(dict(found), request, now)
+    mine: dict[str, Any] = {
+        "schema": 1,
+        "token": request.run or request.token,
+        "owner": request.owner,
+        "reason": request.reason,
+        "since": now,
+        "expires": now + request.seconds,
+        "holder": dict(request.holder),
+        "run": None,
+    }
+    if not found or until(found) <= now:
+        return Verdict(mine)
+    if request.force or request.gone == found["token"]:
+        return Verdict(mine, taken_from=describe(found))
+    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(found)
+    return Verdict(dict(found), refusal, found)
+
+
+def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
+    if not request.run:
+        lock["expires"] = now + request.seconds
+        return Verdict(lock)
+    run = lock.get("run") or {}
+    busy = run and run["id"] != request.run and run["expires"] > now
+    if busy and not request.force and request.gone != run["id"]:
+        refusal = "A launch works within this reservation, since %s. To take it over: -e force=true"
+        return Verdict(lock, refusal % clock(run["since"]), {**run, "token": run["id"]})
+    taken = "a launch within this reservation, since %s" % clock(run["since"]) if busy else ""
+    lock["run"] = {
+        "id": request.run,
+        "holder": dict(request.holder),
+        "since": now,
+        "expires": now + request.seconds,
+    }
+    return Verdict(lock, taken_from=taken)
+
+
+def renew(found: Lock, request: Request, now: float) -> Verdict:
+    """See that the lock is still ours, and hold it for longer.
+
+    A lock that has expired and that nobody took meanwhile is still ours.
+    """
+    if not found or found["token"] != request.token:
+        whose = "nobody's" if not found else "that of %s" % describe(found)
+        return Verdict(
+            dict(found) or None, "The lock was lost meanwhile: it is now %s" % whose, found
+        )
+    lock = dict(found)
+    run = lock.get("run")
+    if request.run:
+        if not run or run["id"] != request.run:
+            return Verdict(
+                lock, "The reservation was taken over by another launch meanwhile", found
+            )
+        lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
+        return Verdict(lock)
+    lock["expires"] = max(lock["expires"], now + request.seconds)
+    return Verdict(lock)
+
+
+def release(found: Lock, request: Request) -> Verdict:
+    """Give the lock back, or, with a run, only end that within a reservation."""
+    if not found:
+        return Verdict(None)
+    if found["token"] == request.token:
+        lock = dict(found)
+        if not request.run:
+            return Verdict(None)
+        if (lock.get("run") or {}).get("id") == request.run:
+            lock["run"] = None
+        return Verdict(lock)
+    # Somebody has taken it over, and holds it now; there is nothing of ours to give back.
+    return Verdict(dict(found))
+
+
+def remove(found: Lock, request: Request) -> Verdict:
+    """Remove somebody else's lock."""
+    if request.force:
+        return Verdict(None, taken_from=describe(found))
+    refusal = "The cluster is locked by %s. To remove that: -e force=true" % describe(found)
+    return Verdict(dict(found), refusal, found)
+
+
+def until(lock: Lock) -> float:
+    """When the lock is free: work that has begun in a reservation may outlast it."""
+    run = lock.get("run") or {}
+    return float(max(lock["expires"], run.get("expires", 0)))
+
+
+def describe(lock: Lock) -> str:
+    """Whose it is, why, and until when."""
+    why = " (%s)" % lock["reason"] if lock.get("reason") else ""
+    return "%s%s until %s" % (lock["owner"], why, clock(until(lock)))
+
+
+def public(lock: Lock) -> dict[str, Any]:
+    """The lock without what would let its reader use it."""
+    if not lock:
+        return {}
+    run = lock.get("run") or {}
+    return {
+        "owner": lock["owner"],
+        "reason": lock["reason"],
+        "since": clock(lock["since"]),
+        "expires": clock(until(lock)),
+        "run_since": clock(run["since"]) if run else None,
+    }

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who has announced to use the cluster, and when. Pure.
+
+It holds nobody up; that is the lock's part. An entry is a map: `id`, `owner`, `reason`, `begin` and
+`end` (seconds since 1970).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files import clock
+
+Entry = Mapping[str, Any]
+
+
+class Refused(Exception):
+    """What was asked for cannot be had; the text says why."""
+
+
+def entries(found: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
+    """What is announced and not over yet, in the order of time, as a file of the head has it."""
+    listed = found.get("entries")
+    ours = [dict(entry) for entry in listed or () if entry["end"] > now]
+    return sorted(ours, key=lambda entry: (entry["begin"], entry["id"]))
+
+
+def announce(listed: Sequence[Entry], entry: Entry, now: float) -> list[dict[str, Any]]:
+    """The entries and a new one. The same once more changes nothing. Raises Refused."""
+    if entry["end"] <= now:
+        raise Refused("%s is over already" % clock(entry["end"]))
+    if not entry["owner"]:
+        raise Refused("nobody announces it: give an owner")
+    others = []
+    for other in listed:
+        if all(other[key] == entry[key] for key in ("owner", "reason", "begin", "end")):
+            return [dict(known) for known in listed]
+        if other["begin"] < entry["end"] and entry["begin"] < other["end"]:
+            others.append(describe(other))
+    if others:
+        raise Refused("announced already: %s. Choose another time, or ask" % "; ".join(others))
+    return sorted([*map(dict, listed), dict(entry)], key=lambda one: (one["begin"], one["id"]))
+
+
+def cancel(listed: Sequence[Entry], wanted: str, owner: str, force: bool) -> list[dict[str, Any]]:
+    """The entries without one; one that is not there is gone already. Raises Refused."""
+    for entry in listed:
+        if entry["id"] == wanted and entry["owner"] != owner and not force:
+            raise Refused(
+                "%s was announced by %s, not by %s. To cancel it all the same: -e force=true"
+                % (wanted, entry["owner"], owner or "nobody")
+            )
+    return [dict(entry) for entry in listed if entry["id"] != wanted]
+
+
+def between(listed: Sequence[Entry], owner: str, begin: float, end: float) -> list[str]:
+    """What others have announced for some time, each in words."""
+    return [
+        describe(entry)
+        for entry in listed
+        if entry["owner"] != owner and entry["begin"] < end and begin < entry["end"]
+    ]
+
+
+def describe(entry: Entry) -> str:
+    why = " (%s)" % entry["reason"] if entry["reason"] else ""
+    return "%s%s from %s to %s" % (
+        entry["owner"],
+        why,
+        clock(entry["begin"]),
+        clock(entry["end"]),
+    )
+
+
+def public(entry: Entry) -> dict[str, Any]:
+    """An entry as people and programs read it."""
+    return {**entry, "begin": clock(entry["begin"]), "end": clock(entry["end"])}
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of 2026-12-01T14:00, in UTC unless it says otherwise. Raises Refused."""
+    try:
+        # Python 3.9 and 3.10 know no Z.
+        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError as error:
+        raise Refused("%r is no moment, expected one like 2026-12-01T14:00" % text) from error
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()

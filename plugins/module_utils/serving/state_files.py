@@ -1,0 +1,87 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files in which the head keeps who works on the cluster and what became of each swap.
+
+They lie on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
+finds the old or the new text and never a half.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    locked,
+    make_directories,
+    replace_file,
+    rightful_owner,
+)
+
+FOLDER = "/var/lib/dgxspark"
+LOCK = "lock.json"
+SWAP = "swap.json"
+SCHEDULE = "schedule.json"
+HISTORY = "swaps.jsonl"
+# Nobody but root reads the token of a lock.
+MODE = 0o600
+
+
+class Broken(Exception):
+    """A file of ours that cannot be understood; the text names it and says what to do."""
+
+
+@contextmanager
+def exclusive(folder: str) -> Iterator[None]:
+    """Nobody else changes the files of the folder meanwhile. Raises Blocked, and OSError."""
+    make_directories(folder)
+    with locked(folder):
+        yield
+
+
+def read(folder: str, name: str) -> dict[str, Any]:
+    """The map in a file, empty where there is none. Raises Broken."""
+    path = os.path.join(folder, name)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        found = json.loads(text) if text.strip("\0 \n") else {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise Broken("%s cannot be read: %s. Look at it, then remove it" % (path, error)) from error
+    if not isinstance(found, dict):
+        raise Broken("%s holds no map. Look at it, then remove it" % path)
+    return found
+
+
+def write(folder: str, name: str, value: dict[str, Any]) -> None:
+    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    replace_file(os.path.join(folder, name), text.encode(), MODE, rightful_owner(os.geteuid()))
+
+
+def append(folder: str, name: str, value: dict[str, Any], keep: int) -> None:
+    """Add one line to a file of JSON lines, of which the last `keep` stay."""
+    path = os.path.join(folder, name)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            lines = [line for line in stream.read().split("\n") if line]
+    except FileNotFoundError:
+        lines = []
+    lines = [*lines, json.dumps(value, sort_keys=True)][-keep:]
+    data = "".join(line + "\n" for line in lines).encode()
+    replace_file(path, data, MODE, rightful_owner(os.geteuid()))
+
+
+def remove(folder: str, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, name))
+
+
+def clock(seconds: float) -> str:
+    """A moment, in seconds since 1970, as people and programs read it: 2026-11-25T02:00:00Z."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a recipe's variables, and secrets that are written into it."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Issue,
+    Recipe,
+)
+
+# Names of variables whose values are nobody's business: kept out of plans and printouts.
+SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|APIKEY|CREDENTIALS?)$", re.I)
+ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Another program's references, which would reach the server as they stand.
+_FOREIGN_REFERENCE = re.compile(r"\{(?:config|launch)\.\w+\}")
+# What well-known services' keys look like: Hugging Face, OpenAI, GitHub, NVIDIA, AWS, Slack, PEM.
+_SECRET_VALUE = re.compile(
+    r"\bhf_[A-Za-z0-9]{16,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|"
+    r"\bgithub_pat_[A-Za-z0-9_]{20,}|\bnvapi-[A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{16}\b|"
+    r"\bxox[abp]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+
+
+def env_text(value: t.Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def env_issues(recipe: Recipe) -> t.Iterator[Issue]:
+    """Names and values of `env` that containers cannot get, or not as meant."""
+    for name, value in recipe.env.items():
+        field = f"env.{name}"
+        if not _ENV_NAME.fullmatch(name):
+            yield recipe.issue(
+                "env-invalid",
+                "error",
+                field,
+                f"{name!r} is not a name of a variable",
+                "Use letters, digits and _",
+            )
+        elif value is None or isinstance(value, (list, dict)):
+            yield recipe.issue(
+                "env-invalid",
+                "error",
+                field,
+                f"expected text, found {value!r:.40}",
+                'Write the value in quotes ("" for empty), or remove the line',
+            )
+        elif "\0" in str(value):
+            yield recipe.issue(
+                "env-invalid", "error", field, "the value contains a NUL character", "Remove it"
+            )
+        elif _FOREIGN_REFERENCE.search(str(value)):
+            yield recipe.issue(
+                "env-invalid",
+                "error",
+                field,
+                "{config...} and {launch...} are not filled in",
+                "Write the value itself",
+            )
+        elif not isinstance(value, str):
+            # YAML's true is text to a container; which text is the author's to say.
+            yield recipe.issue(
+                "env-not-text",
+                "warning" if isinstance(value, bool) else "suggestion",
+                field,
+                f"expected text, found {value!r}; passed on as {env_text(value)!r}",
+                "Write the value in quotes",
+            )
+
+
+def secret_issues(recipe: Recipe) -> t.Iterator[Issue]:
+    """Secrets in the file, by the name of a variable or by what they look like."""
+    reported = set()
+    for name, value in recipe.env.items():
+        named = isinstance(value, str) and value and not ENV_REFERENCE.search(value)
+        if named and SECRET_NAME.search(name):
+            reported.add(f"env.{name}")
+            yield recipe.issue(
+                "secret-in-recipe",
+                "warning",
+                f"env.{name}",
+                "a secret is written into the recipe",
+                f'Write "${{{name}}}" and allow that variable in the inventory',
+            )
+    for field, text in _texts(recipe.data, ""):
+        match = _SECRET_VALUE.search(text)
+        if match and field not in reported:
+            yield recipe.issue(
+                "secret-in-recipe",
+                "warning",
+                field,
+                "what looks like a secret key is written into the recipe",
+                "Replace it at its issuer, since it has been in a file; write a variable of env as "
+                '"${NAME}" and allow that variable in the inventory',
+                near=match.group(0),
+            )
+
+
+def _texts(value: t.Any, field: str) -> t.Iterator[tuple[str, str]]:
+    """Every text below a value, with its dotted field."""
+    if isinstance(value, str):
+        yield field, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{field}.{key}" if field else str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, field)

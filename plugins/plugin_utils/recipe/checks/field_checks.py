@@ -1,0 +1,240 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a recipe's fields, the command and the variables apart."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.vllm_names import (
+    DTYPE,
+    PARAMETERS,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
+    runtime_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
+    FIELDS,
+    KNOWN_FIELDS,
+    LATER_RUNTIMES,
+    RUNTIMES,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
+    from_the_registry,
+    mods_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Issue,
+    Recipe,
+)
+
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+_TRUST = "Read it, then set trusted: true for that registry in dgxspark_recipe_registries"
+_BUILDERS = ("eugr", "docker-pull")
+
+
+def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
+    """Fields that are missing, unknown, or not applied. image: the container that counts."""
+    if not recipe.model:
+        yield recipe.issue(
+            "missing-model",
+            "error",
+            "model",
+            "no model is named",
+            "Add model: <organisation>/<name>, or the absolute path of a model folder",
+        )
+    yield from _image(recipe, image)
+    for field in recipe.data:
+        known = FIELDS.get(field)
+        if known and known.use == "refused" and recipe.data[field]:
+            yield recipe.issue(
+                "unsupported-field",
+                "error",
+                field,
+                f"not supported yet ({known.what}), and without it something else would be served",
+                "Use a recipe without it",
+            )
+        elif known and known.use == "ignored" and recipe.data[field]:
+            yield recipe.issue(
+                "ignored-field",
+                "warning",
+                field,
+                f"not applied ({known.what})",
+                "Nothing, if the recipe serves without it",
+            )
+        elif not known:
+            near = difflib.get_close_matches(field, KNOWN_FIELDS, n=1, cutoff=0.8)
+            yield recipe.issue(
+                "unknown-field",
+                "warning" if near else "suggestion",
+                field,
+                "not a field of the format; kept in runtime_config, without effect",
+                f"Did you mean {near[0]}?" if near else "Put notes under metadata",
+            )
+    yield from _runtime(recipe)
+    yield from _metadata(recipe)
+
+
+def extra_issues(recipe: Recipe, mod_paths: t.Sequence[str]) -> t.Iterator[Issue]:
+    """Code and folders that the recipe brings besides its server."""
+    mods, missing = mods_of(recipe, mod_paths)
+    yield from missing
+    if not recipe.trusted:
+        brought = from_the_registry(recipe, mods)
+        for field, there in (
+            ("mods", bool(brought)),
+            ("pre_exec", bool(recipe.pre_exec)),
+            ("volumes", bool(recipe.volumes)),
+        ):
+            if there:
+                yield recipe.issue(
+                    "untrusted",
+                    "error",
+                    field,
+                    "it is of a registry that is not trusted, and without it something else would "
+                    "be served",
+                    _TRUST,
+                )
+        if recipe.post_exec:
+            yield recipe.issue(
+                "untrusted",
+                "warning",
+                "post_exec",
+                "it is of a registry that is not trusted, and is left out",
+                _TRUST,
+            )
+    if recipe.builder and recipe.builder not in _BUILDERS:
+        yield recipe.issue(
+            "unsupported-field",
+            "error",
+            "builder",
+            f"the builder {recipe.builder} is not supported",
+            "Build the image, name it as container, and remove the builder",
+        )
+    if recipe.executor not in ("", "docker"):
+        yield recipe.issue(
+            "unsupported-field",
+            "error",
+            "executor",
+            f"{recipe.executor} is not supported; containers are started with docker",
+            "Use a recipe for docker",
+        )
+
+
+def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
+    if not image:
+        yield recipe.issue(
+            "missing-container",
+            "error",
+            "container",
+            "no image is named",
+            "Add container: <image>:<tag>",
+        )
+        return
+    if not _IMAGE.fullmatch(image):
+        yield recipe.issue(
+            "container-invalid",
+            "error",
+            "container",
+            f"{image!r} is not an image reference",
+            "Write it as <image>:<tag>, without spaces",
+        )
+        return
+    name, _at, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    if "/" not in name:
+        yield recipe.issue(
+            "local-image",
+            "warning",
+            "container",
+            f"{image} is on no registry: it is the tag of an image that one builds oneself",
+            f"{_how_to_build(recipe, image)}, or name another: overrides container=<image>:<tag>",
+        )
+    elif not digest and tag in ("", "latest"):
+        yield recipe.issue(
+            "unpinned-image",
+            "warning",
+            "container",
+            f"{image} is another image whenever its owner builds one",
+            "Name a tag that stays, or the digest: <image>@sha256:...",
+        )
+
+
+def _how_to_build(recipe: Recipe, image: str) -> str:
+    if runtime_of(recipe) != "eugr-vllm" and not image.startswith("vllm-node"):
+        return "Build it on every node, or copy it there"
+    arguments = " ".join(["-t", image, *recipe.build_args])
+    return (
+        "Build it in a clone of https://github.com/eugr/spark-vllm-docker with "
+        f"./build-and-copy.sh {arguments}"
+    )
+
+
+def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
+    if recipe.recipe_version not in ("1", "2"):
+        yield recipe.issue(
+            "unknown-version",
+            "warning",
+            "recipe_version",
+            f"{recipe.recipe_version!r} is unknown and read as version 2",
+            'Write recipe_version: "2"',
+        )
+    runtime = runtime_of(recipe)
+    if recipe.recipe_version == "1" and runtime in RUNTIMES and runtime != "eugr-vllm":
+        yield recipe.issue(
+            "runtime-conflict",
+            "warning",
+            "runtime",
+            f"recipe_version 1 is for eugr-vllm, but the runtime is {runtime}, which counts",
+            'Write recipe_version: "2"',
+        )
+    if not recipe.runtime and runtime != "eugr-vllm":
+        yield recipe.issue(
+            "missing-runtime",
+            "suggestion",
+            "runtime",
+            f"no runtime is named; {runtime} is assumed",
+            f"Add runtime: {runtime}",
+        )
+    elif runtime in LATER_RUNTIMES:
+        yield recipe.issue(
+            "unsupported-runtime",
+            "error",
+            "runtime",
+            f"{runtime} is not supported yet",
+            f"Use a recipe for one of {', '.join(RUNTIMES)}",
+        )
+    elif runtime not in RUNTIMES:
+        near = difflib.get_close_matches(runtime.lower(), [*RUNTIMES, *LATER_RUNTIMES], n=1)
+        yield recipe.issue(
+            "unknown-runtime",
+            "error",
+            "runtime",
+            f"{runtime!r} is no runtime of the format",
+            f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(RUNTIMES)}",
+        )
+
+
+def _metadata(recipe: Recipe) -> t.Iterator[Issue]:
+    """Figures that the memory estimate reads."""
+    parameters = recipe.metadata.get("model_params")
+    if parameters is not None and not PARAMETERS.fullmatch(str(parameters)):
+        yield recipe.issue(
+            "metadata-invalid",
+            "warning",
+            "metadata.model_params",
+            f"{parameters!r:.40} is not a number of parameters",
+            "Write it as 30B or 1.7B",
+        )
+    for field in ("model_dtype", "kv_dtype"):
+        dtype = recipe.metadata.get(field)
+        if dtype is not None and not DTYPE.fullmatch(str(dtype)):
+            yield recipe.issue(
+                "metadata-invalid",
+                "warning",
+                f"metadata.{field}",
+                f"{dtype!r:.40} is not a known data type",
+                "Write it as bf16, fp8, nvfp4, int4, q4_k_m or the like",
+            )

@@ -1,0 +1,224 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`{placeholder}` substitution that cannot change what the shell does.
+
+The command of a recipe is shell text; values are data. Each value is quoted for the place where its
+placeholder stands, so neither a default nor an override can add an operator or a second command.
+The rules are in docs/contracts/recipe.md, "Substitution".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import re
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import shell
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
+    TYPED,
+    Value,
+    text_of,
+)
+
+# Braces around a name. JSON ({"a":1}), brace expansion ({a,b}) and {} are no placeholders.
+_PLACEHOLDER = re.compile(r"(?<!\$)\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}")
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
+
+
+class Piece(t.NamedTuple):
+    """Literal text (name None) or a placeholder as written, with its context in the shell."""
+
+    text: str
+    name: str | None
+    context: shell.Context
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Why a placeholder cannot be filled; fields as those of an Issue."""
+
+    code: str
+    name: str
+    message: str
+    fix: str
+
+
+class TemplateError(Exception):
+    """At least one placeholder cannot be filled."""
+
+    def __init__(self, problems: t.Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.message for problem in problems))
+
+
+@functools.lru_cache(maxsize=256)
+def parse(text: str) -> tuple[Piece, ...]:
+    """Split text into literals and placeholders.
+
+    `{{` anywhere switches the whole text to escape mode: `{{` and `}}` then are literal braces.
+    `${name}` is the shell's, never a placeholder.
+    """
+    escaping = "{{" in text
+    where = shell.contexts(text)
+    pieces: list[Piece] = []
+    start = index = 0
+    while index < len(text):
+        pair = text[index : index + 2]
+        match = _PLACEHOLDER.match(text, index) if text[index] == "{" else None
+        if escaping and pair in ("{{", "}}"):
+            pieces += [
+                Piece(text[start:index], None, where[index]),
+                Piece(pair[0], None, where[index]),
+            ]
+            start = index = index + 2
+        elif match and where[index] is not shell.Context.ESCAPED:
+            pieces.append(Piece(text[start:index], None, where[index]))
+            pieces.append(Piece(match.group(0), match.group(1), where[index]))
+            start = index = match.end()
+        else:
+            index += 1
+    pieces.append(Piece(text[start:], None, shell.Context.PLAIN))
+    return tuple(piece for piece in pieces if piece.text)
+
+
+class Renderer:
+    """Fills a command from one set of values and remembers which names were used."""
+
+    def __init__(self, values: t.Mapping[str, Value], declared: t.Mapping[str, t.Any]) -> None:
+        """declared: the recipe's defaults; they decide whether an override may be several words."""
+        self._values = values
+        self._declared = declared
+        self._problems: dict[tuple[str, str], Problem] = {}
+        self._reached: set[str] = set()
+        self.used: set[str] = set()
+
+    def command(self, template: str) -> str:
+        """The template as shell text. Raises TemplateError with every problem found."""
+        template = shell.tidy(template)
+        evaluated = shell.evaluates_again(template)
+        out = []
+        for piece in parse(template):
+            if piece.name is None:
+                out.append(piece.text)
+                continue
+            self._reached.clear()
+            if piece.context is shell.Context.PLAIN:
+                words = self._words(piece.name, ())
+            else:
+                words = [self._text(piece.name, ())]
+            self._require_safe(piece.name, words, evaluated)
+            out.append(" ".join(shell.quote(word, piece.context) for word in words))
+        if self._problems:
+            raise TemplateError(list(self._problems.values()))
+        return "".join(out)
+
+    def _words(self, name: str, above: tuple[str, ...]) -> list[str]:
+        """The words a placeholder outside of quotes stands for; an empty value stands for none."""
+        value = self._lookup(name, above)
+        if value is None:
+            return []
+        above = (*above, name)
+        if isinstance(value.value, (list, tuple)):
+            return [self._expand(text_of(item), above) for item in value.value]
+        if not value.text:
+            return []
+        if not value.several or not self._splits(name, value):
+            return self._whole(value.text, above)
+        return [word for part in value.words() for word in self._whole(part, above)]
+
+    def _whole(self, text: str, above: tuple[str, ...]) -> list[str]:
+        """A word; where it is nothing but a placeholder, the words of that."""
+        alone = _PLACEHOLDER.fullmatch(text)
+        return self._words(alone.group(1), above) if alone else [self._expand(text, above)]
+
+    def _splits(self, name: str, value: Value) -> bool:
+        """Defaults split at spaces, as their author meant; an override where its default does."""
+        if value.source in TYPED:
+            declared = self._declared.get(name)
+            return isinstance(declared, str) and Value(declared, declared, "default").several
+        return value.source == "default"
+
+    def _text(self, name: str, above: tuple[str, ...]) -> str:
+        value = self._lookup(name, above)
+        return "" if value is None else self._expand(value.text, (*above, name))
+
+    def _expand(self, text: str, above: tuple[str, ...]) -> str:
+        if "{" not in text:
+            return text
+        return "".join(
+            piece.text if piece.name is None else self._text(piece.name, above)
+            for piece in _parse_value(text)
+        )
+
+    def _lookup(self, name: str, above: tuple[str, ...]) -> Value | None:
+        self.used.add(name)
+        self._reached.add(name)
+        if name in above:
+            ring = " -> ".join([*above[above.index(name) :], name])
+            self._problem(
+                "placeholder-cycle",
+                name,
+                f"placeholders refer to each other: {ring}",
+                "Give one of them a value of its own",
+            )
+            return None
+        value = self._values.get(name)
+        if value is not None and value.value is not None:
+            return value
+        by = f", which {{{above[-1]}}} refers to," if above else ""
+        if value is not None:
+            self._problem(
+                "unresolved-placeholder",
+                name,
+                f"{{{name}}}{by} is null",
+                f"Set it with an override {name}=... or give it a default",
+            )
+            return None
+        known = sorted(key for key, other in self._values.items() if other.value is not None)
+        near = difflib.get_close_matches(name, known, n=1)
+        guess = f"Did you mean {{{near[0]}}}? " if near else ""
+        self._problem(
+            "unresolved-placeholder",
+            name,
+            f"{{{name}}}{by} has no value",
+            f"{guess}Known names: {', '.join(known)}. A literal brace is written {{{{",
+        )
+        return None
+
+    def _require_safe(self, name: str, words: t.Sequence[str], evaluated: bool) -> None:
+        """Refuse what quoting cannot carry."""
+        if any("\0" in word for word in words):
+            self._problem(
+                "unsafe-value", name, f"the value of {name} contains a NUL character", "Remove it"
+            )
+        typed = sorted(
+            key
+            for key in self._reached
+            if key in self._values and self._values[key].source in TYPED
+        )
+        if evaluated and typed and not all(_PLAIN.fullmatch(word) for word in words):
+            self._problem(
+                "unsafe-value",
+                name,
+                f"the override of {', '.join(typed)} has characters that mean something to a "
+                "shell, and a second shell reads parts of this command (bash -c, $(...), a "
+                "here-document), where quoting cannot protect them",
+                "Use only letters, digits and _@%+=:,./- in it, or a copy of the recipe",
+            )
+
+    def _problem(self, code: str, name: str, message: str, fix: str) -> None:
+        self._problems.setdefault((code, name), Problem(code, name, message, fix))
+
+
+def _parse_value(text: str) -> t.Iterator[Piece]:
+    """As `parse`, for a value: quotes mean nothing there."""
+    pattern = re.compile(r"\{\{|\}\}|" + _PLACEHOLDER.pattern) if "{{" in text else _PLACEHOLDER
+    start = 0
+    for match in pattern.finditer(text):
+        yield Piece(text[start : match.start()], None, shell.Context.PLAIN)
+        name = match.group(1)
+        yield Piece(match.group(0) if name else match.group(0)[0], name, shell.Context.PLAIN)
+        start = match.end()
+    yield Piece(text[start:], None, shell.Context.PLAIN)

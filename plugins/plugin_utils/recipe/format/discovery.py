@@ -1,0 +1,196 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where recipes are: which file a name means, and which recipes there are at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import pathlib
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Issue,
+    RecipeAmbiguous,
+    RecipeNotFound,
+)
+
+SUFFIXES = (".yaml", ".yml")
+# The real path: messages show it, and the collection may be installed as a link.
+BUNDLED = str(pathlib.Path(__file__).resolve().parents[4] / "recipes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A folder with recipes.
+
+    registry: what `@registry/name` calls it; "" for a folder of one's own. trusted: whether hooks
+    of its recipes, commands that run besides the server, may be run. root: of the registry's files.
+    """
+
+    folder: str
+    registry: str = ""
+    trusted: bool = True
+    root: str = ""
+
+    @property
+    def path(self) -> pathlib.Path:
+        return pathlib.Path(self.folder).expanduser()
+
+    def __str__(self) -> str:
+        missing = "" if self.path.is_dir() else " (no such folder)"
+        if self.registry:
+            missing = "" if self.path.is_dir() else " (not fetched yet)"
+            return f"@{self.registry}{missing}"
+        return f"{self.folder}{missing}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A recipe file.
+
+    place: None where a path was given that is no registry's. issues: what looking for it showed.
+    """
+
+    path: pathlib.Path
+    place: Place | None = None
+    issues: tuple[Issue, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a person can type to mean just this file."""
+        if self.place and self.place.registry:
+            relative = self.path.relative_to(self.place.path).with_suffix("")
+            return f"@{self.place.registry}/{relative.as_posix()}"
+        return str(self.path)
+
+
+SearchPaths = t.Sequence[t.Union[str, Place]]
+
+
+def places_of(search_paths: SearchPaths) -> list[Place]:
+    """Plain folders are one's own."""
+    return [path if isinstance(path, Place) else Place(str(path)) for path in search_paths]
+
+
+def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
+    """The file that is meant.
+
+    An existing file's path wins. `@registry/name` looks in that registry only. Any other name is a
+    file's stem, or its path without suffix, below a place: the first folder of one's own that has
+    it wins, with a warning where it hides others; then the registries, all of one rank.
+
+    Raises RecipeNotFound with the nearest names; RecipeAmbiguous, which lists them, where a name
+    means several files of one folder, or of the registries.
+    """
+    name = str(path_or_name)
+    direct = pathlib.Path(name).expanduser()
+    places = places_of(search_paths)
+    if (direct.suffix in SUFFIXES or len(direct.parts) > 1) and direct.is_file():
+        return Found(direct, _registry_of(direct, places))
+    wanted = name
+    if name.startswith("@"):
+        registry, _slash, wanted = name[1:].partition("/")
+        places = [_registry(registry, wanted, places)]
+    stem = _stem(wanted)
+    tiers = [[place] for place in places if not place.registry]
+    tiers.append([place for place in places if place.registry])
+    everything = [[one for place in tier for one in recipes_in(place)] for tier in tiers]
+    found = [hits for tier in everything if (hits := [one for one in tier if _is(one, stem)])]
+    if not found:
+        names = {one.path.stem for tier in everything for one in tier}
+        raise RecipeNotFound(_not_found(name, stem, names, places))
+    if len(found[0]) > 1:
+        listing = "\n".join(f"  - {one.label}" for one in found[0])
+        raise RecipeAmbiguous(
+            f"recipe {name} names several files; give one of these instead:\n{listing}"
+        )
+    chosen = found[0][0]
+    hidden = [one.label for group in found[1:] for one in group]
+    if not hidden:
+        return chosen
+    shadowed = Issue(
+        "shadowed",
+        "warning",
+        "",
+        f"{chosen.path} is used; the same name is also at {', '.join(hidden)}",
+        "Give the path if another one is meant",
+    )
+    return dataclasses.replace(chosen, issues=(shadowed,))
+
+
+def recipes_in(place: Place) -> list[Found]:
+    """Every recipe file below a place, in order.
+
+    Linked folders are not entered, since a link may lead in a circle; a link of a registry that
+    leads out of it is left out, since its author does not say what this machine's files are.
+    """
+    found = []
+    root = os.path.realpath(place.root or place.path)
+    for parent, folders, names in os.walk(place.path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.startswith(".") or not name.endswith(SUFFIXES):
+                continue
+            path = os.path.join(parent, name)
+            inside = os.path.realpath(path).startswith(root + os.sep)
+            if not place.registry or inside:
+                found.append(Found(pathlib.Path(path), place))
+    return found
+
+
+def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
+    """The registry that has a file whose path was given."""
+    real = os.path.realpath(path)
+    for place in places:
+        if place.registry and real.startswith(os.path.realpath(place.root or place.path) + os.sep):
+            return place
+    return None
+
+
+def _is(found: Found, stem: str) -> bool:
+    if found.path.stem == stem:
+        return True
+    if not found.place or "/" not in stem:
+        return False
+    relative = found.path.relative_to(found.place.path).with_suffix("")
+    return relative.as_posix() == stem
+
+
+def _registry(name: str, recipe: str, places: t.Sequence[Place]) -> Place:
+    for place in places:
+        if place.registry and place.registry == name:
+            if place.path.is_dir():
+                return place
+            raise RecipeNotFound(
+                f"recipe @{name}/{recipe}: the registry {name} has not been fetched yet. "
+                "Fetch it: ansible-playbook playbooks/recipes.yml -e fetch=true"
+            )
+    known = ", ".join(f"@{place.registry}" for place in places if place.registry) or "none"
+    raise RecipeNotFound(
+        f"recipe @{name}/{recipe}: no registry {name} is configured, there is: {known}. "
+        "Name it in dgxspark_recipe_registries, then fetch it: "
+        "ansible-playbook playbooks/recipes.yml -e fetch=true"
+    )
+
+
+def _stem(name: str) -> str:
+    """The name without suffix; "" for anything that would leave the place."""
+    pure = pathlib.PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts:
+        return ""
+    return str(pure.with_suffix("")) if pure.suffix in SUFFIXES else str(pure)
+
+
+def _not_found(name: str, stem: str, names: t.Collection[str], places: t.Sequence[Place]) -> str:
+    near = difflib.get_close_matches(
+        pathlib.PurePosixPath(stem).name, sorted(names), n=3, cutoff=0.5
+    )
+    where = ", ".join(map(str, places)) or "no search path"
+    text = f"recipe {name!r} not found. Looked in: {where}."
+    if near:
+        return f"{text} Did you mean {' or '.join(near)}?"
+    if names:
+        return f"{text} There are: {', '.join(sorted(names)[:20])}."
+    return f"{text} There is no recipe at all; check the recipe paths, or give the path of a file."

@@ -1,0 +1,372 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find a recipe file and read it: nothing is dropped, what is wrong with it becomes issues."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
+    SUFFIXES,
+    Found,
+    SearchPaths,
+    find,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
+    KNOWN_FIELDS,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
+    HOOK_FIELDS,
+    hooks_of,
+    volumes_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Issue,
+    Recipe,
+    RecipeError,
+)
+
+try:
+    import yaml
+except ImportError:  # reported by load(), with what to install
+    yaml = None  # type: ignore[assignment]
+
+# Real recipes have 1 to 5 kB; the limits are there for what is not a recipe.
+MAX_BYTES = 1024 * 1024
+MAX_YAML_NODES = 20000
+MAX_DEPTH = 64
+MAX_INCLUDES = 8
+
+# A file in the same folder, or @registry/folder/name: nothing that climbs or is hidden.
+_INCLUDE = re.compile(r"[A-Za-z0-9_][\w.+-]*|@[\w.-]+(/[A-Za-z0-9_][\w.+-]*)+", re.A)
+
+
+def load(path_or_name: str, search_paths: SearchPaths = ()) -> Recipe:
+    """Load the recipe of that path or name, with the recipes that it includes.
+
+    Raises RecipeNotFound, RecipeAmbiguous, or RecipeError for a file that is not a YAML map, and
+    for an `include` that leads nowhere. Wrong types and duplicate keys do not raise: they are in
+    `Recipe.issues`.
+    """
+    return load_found(find(path_or_name, search_paths), search_paths)
+
+
+def load_found(found: Found, search_paths: SearchPaths = ()) -> Recipe:
+    """As `load`, for a file that has been found."""
+    data, lines, issues = _read(found.path)
+    sources = [found]
+    while "include" in data:
+        base = _base(data["include"], sources, search_paths)
+        inherited, _lines, _issues = _read(base.path)
+        data = merge(inherited, data)
+        sources.append(base)
+    return _recipe(sources, data, lines, [*found.issues, *issues])
+
+
+def merge(base: dict[str, t.Any], outer: dict[str, t.Any]) -> dict[str, t.Any]:
+    """`outer` over the recipe that it includes, `include` being the base's own.
+
+    Maps merge key by key, a null removes a key, `overrides` follow those of the base, anything else
+    replaces. A value of `defaults` or `env` is one setting: it is replaced as a whole.
+    """
+    result = dict(base)
+    for key, value in outer.items():
+        if key == "include":
+            continue
+        below = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif key == "overrides" and isinstance(value, list) and isinstance(below, list):
+            result[key] = [*below, *value]
+        elif isinstance(value, dict) and isinstance(below, dict):
+            result[key] = _merged_map(below, value, deep=key not in ("defaults", "env"))
+        else:
+            result[key] = value
+    return result
+
+
+def _merged_map(base: dict[str, t.Any], outer: dict[str, t.Any], *, deep: bool) -> dict[str, t.Any]:
+    result = dict(base)
+    for key, value in outer.items():
+        below = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif deep and isinstance(value, dict) and isinstance(below, dict):
+            result[key] = _merged_map(below, value, deep=True)
+        else:
+            result[key] = value
+    return result
+
+
+def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found:
+    """The recipe that the last of the sources includes. Raises RecipeError."""
+    last = sources[-1]
+    if not isinstance(name, str) or not _INCLUDE.fullmatch(name):
+        raise RecipeError(
+            f"{last.path}: include: {name!r:.60} is neither the name of a recipe in the same "
+            "folder nor @registry/name"
+        )
+    if name.startswith("@"):
+        base = find(name, search_paths)
+    else:
+        base = Found(_sibling(name, last), last.place)
+    chain = [os.path.realpath(source.path) for source in sources]
+    if os.path.realpath(base.path) in chain:
+        ring = " -> ".join(source.path.name for source in [*sources, base])
+        raise RecipeError(f"{last.path}: recipes include each other: {ring}")
+    if len(sources) > MAX_INCLUDES:
+        raise RecipeError(
+            f"{sources[0].path}: more than {MAX_INCLUDES} recipes include one another"
+        )
+    return base
+
+
+def _sibling(name: str, last: Found) -> pathlib.Path:
+    folder = last.path.parent
+    for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in SUFFIXES)):
+        if candidate.suffix not in SUFFIXES or not candidate.is_file():
+            continue
+        # A registry's link says nothing about files of this machine.
+        real = os.path.dirname(os.path.realpath(candidate))
+        if not (last.place and last.place.registry) or real == os.path.realpath(folder):
+            return candidate
+    raise RecipeError(f"{last.path}: include: there is no recipe {name} in {folder}")
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, t.Any], dict[str, int], list[Issue]]:
+    """The map of one file, the line of each field, and what is wrong with it as YAML."""
+    if yaml is None:
+        raise RecipeError(
+            "Reading recipes needs PyYAML on the controller: install the Python package PyYAML"
+        )
+    text = _text(path)
+    issues: list[Issue] = []
+    lines: dict[str, int] = {}
+    try:
+        # The node graph first: it has the lines and the duplicate keys that the finished map lacks.
+        kind_of_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        _require_shallow(text, path, kind_of_loader)
+        loader = kind_of_loader(text)
+        root = loader.get_single_node()
+        if root is not None:
+            _survey(root, path, lines, issues)
+        data = loader.construct_document(root) if root is not None else None
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RecipeError(
+            f"{path}:{where} is not valid YAML: {exc.problem or exc.context}"
+        ) from exc
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise RecipeError(f"{path} is not valid YAML: {exc or type(exc).__name__}") from exc
+    if not isinstance(data, dict):
+        kind = "empty" if data is None else f"a {type(data).__name__}"
+        raise RecipeError(
+            f"{path} is {kind}; a recipe is a YAML map with model, runtime, container and command"
+        )
+    return {str(key): value for key, value in data.items()}, lines, issues
+
+
+def _require_shallow(text: str, path: pathlib.Path, loader: t.Any) -> None:
+    """Raise RecipeError for text nested so deeply that libyaml would overflow the stack on it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                where = f" line {event.start_mark.line + 1}:" if event.start_mark else ""
+                raise RecipeError(f"{path}:{where} nested more than {MAX_DEPTH} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise RecipeError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    if len(raw) > MAX_BYTES:
+        raise RecipeError(f"{path} is larger than {MAX_BYTES} bytes; that is not a recipe")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise RecipeError(
+            f"{path} is not UTF-8 text: byte {exc.start} is {raw[exc.start]:#04x}"
+        ) from exc
+
+
+def _survey(root: t.Any, path: pathlib.Path, lines: dict[str, int], issues: list[Issue]) -> None:
+    """Note the line of each field and report duplicate keys.
+
+    Raises RecipeError for an anchor that contains itself and for YAML bombs.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: t.Any, above: tuple[int, ...]) -> int:
+        """Number of values with every alias written out: a bomb is small in the file, huge here."""
+        if id(node) in above:
+            raise RecipeError(
+                f"{path}: line {node.start_mark.line + 1}: a YAML anchor contains itself"
+            )
+        if id(node) not in sizes:
+            total = 1
+            if not isinstance(node.value, str):
+                for child in node.value:
+                    for part in child if isinstance(child, tuple) else (child,):
+                        total += size(part, (*above, id(node)))
+            sizes[id(node)] = total
+        return sizes[id(node)]
+
+    if size(root, ()) > MAX_YAML_NODES:
+        raise RecipeError(
+            f"{path}: with its YAML aliases written out it has more than {MAX_YAML_NODES} values"
+        )
+
+    def walk(node: t.Any, prefix: str) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            return
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            field = f"{prefix}{key.value}"
+            line = key.start_mark.line + 1
+            if isinstance(key.value, str) and key.value in seen and key.value != "<<":
+                issues.append(
+                    Issue(
+                        "duplicate-key",
+                        "warning",
+                        field,
+                        f"the key is also on line {seen[key.value]}; the last one counts",
+                        "Remove one of them",
+                        line,
+                    )
+                )
+            seen[str(key.value)] = line
+            lines[field] = line
+            if isinstance(value, yaml.ScalarNode) and value.style == "|":
+                lines[f"{field}|"] = value.start_mark.line + 2
+            walk(value, f"{field}.")
+
+    walk(root, "")
+
+
+def _recipe(
+    sources: t.Sequence[Found], data: dict[str, t.Any], lines: dict[str, int], issues: list[Issue]
+) -> Recipe:
+    def wrong(field: str, message: str, fix: str, code: str = "wrong-type") -> None:
+        issues.append(Issue(code, "error", field, message, fix, lines.get(field)))
+
+    def typed(field: str, kind: type, fallback: t.Any) -> t.Any:
+        value = data.get(field)
+        if value is None:
+            return fallback
+        if kind is int and isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
+            return int(value)
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+        wrong(
+            field,
+            f"expected {_KIND_NAMES[kind]}, found {_kind(value)} {value!r:.60}",
+            f"Write {field} as {_KIND_NAMES[kind]}",
+        )
+        return fallback
+
+    def text(field: str) -> str:
+        return str(typed(field, str, "")).strip()
+
+    def plain(field: str) -> str:
+        """Descriptive text, which YAML may take for a number; no reason to fail."""
+        value = data.get(field)
+        return "" if value is None or isinstance(value, (dict, list)) else str(value).strip()
+
+    def words(field: str) -> tuple[str, ...]:
+        value = explicit.get(field, data.get(field))
+        if isinstance(value, str):
+            return (value,)
+        if value is None:
+            return ()
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        wrong(
+            field,
+            f"expected a list of text, found {_kind(value)} {value!r:.60}",
+            f"Write {field} as a list of text",
+        )
+        return ()
+
+    def parsed(
+        field: str, parse: t.Callable[[t.Any], tuple[tuple[t.Any, ...], list[str]]], fix: str
+    ) -> t.Any:
+        result, problems = parse(data.get(field))
+        for problem in problems:
+            wrong(field, problem, fix, f"{field.replace('_', '-')}-invalid")
+        return result
+
+    explicit = typed("runtime_config", dict, {})
+    swept = {key: value for key, value in data.items() if key not in KNOWN_FIELDS}
+    metadata = typed("metadata", dict, {})
+    path, place = sources[0].path, sources[0].place
+    hooks = {
+        field: parsed(field, hooks_of, "Write it as a list of commands") for field in HOOK_FIELDS
+    }
+    return Recipe(
+        name=path.stem,
+        path=str(path),
+        data=data,
+        lines=lines,
+        model=text("model"),
+        runtime=text("runtime"),
+        container=text("container"),
+        command=text("command"),
+        defaults={str(key): value for key, value in typed("defaults", dict, {}).items()},
+        env={str(key): value for key, value in typed("env", dict, {}).items()},
+        metadata=metadata,
+        runtime_config={**swept, **explicit},
+        # 2 and "2" mean the same.
+        recipe_version=str(data.get("recipe_version") or "2"),
+        mode=text("mode").lower() or "auto",
+        min_nodes=typed("min_nodes", int, 1),
+        max_nodes=typed("max_nodes", int, None),
+        solo_only=typed("solo_only", bool, False),
+        cluster_only=typed("cluster_only", bool, False),
+        model_revision=plain("model_revision"),
+        draft_model=text("draft_model"),
+        runtime_version=plain("runtime_version"),
+        title=str(metadata.get("name") or plain("name") or path.stem),
+        description=plain("description") or str(metadata.get("description") or ""),
+        maintainer=plain("maintainer") or str(metadata.get("maintainer") or ""),
+        mods=words("mods"),
+        build_args=words("build_args"),
+        builder=text("builder"),
+        pre_exec=hooks["pre_exec"],
+        post_exec=hooks["post_exec"],
+        post_commands=hooks["post_commands"],
+        volumes=parsed("volumes", volumes_of, "Write them as source:target or source:target:rw"),
+        executor=text("executor"),
+        executor_config=typed("executor_config", dict, {}),
+        distribution_config=typed("distribution_config", dict, {}),
+        benchmark=data.get("benchmark"),
+        overrides=tuple(typed("overrides", list, ())),
+        included=tuple(str(source.path) for source in sources[1:]),
+        registry=place.registry if place else "",
+        root=str(place.root or place.path) if place and place.registry else str(path.parent),
+        trusted=all(source.place is None or source.place.trusted for source in sources),
+        issues=tuple(issues),  # last: the fields above add to it
+    )
+
+
+_KIND_NAMES = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a map",
+    list: "a list",
+}
+_FOUND_NAMES = ((list, "the list"), (dict, "the map"), (str, "the text"))
+
+
+def _kind(value: t.Any) -> str:
+    return next((name for kind, name in _FOUND_NAMES if isinstance(value, kind)), "the value")

@@ -1,0 +1,200 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a plan makes of a recipe's mods, hooks and volumes: lines of script, and mounts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import posixpath
+import shlex
+import stat
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Hook,
+    Mod,
+    ResolvedRecipe,
+    Volume,
+)
+
+# On the nodes, by what is in them; in a container, read-only; there, where they are run.
+MODS = "/var/lib/dgxspark/mods"
+_SEEN_AT = "/opt/dgxspark/mods"
+_RUN_AT = "/tmp/dgxspark-mods"
+
+_MOD_BYTES = 64 * 1024 * 1024
+
+# No container is to see these, or anything below or above them.
+_NEVER = (
+    *("/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys"),
+    *("/var/lib/containerd", "/var/lib/docker", "/var/lib/dgxspark", "/var/run", "/var/spool"),
+)
+# And none is to write into these.
+_NO_WRITING = ("/bin", "/lib", "/lib64", "/opt", "/sbin", "/usr", "/var/lib", "/var/log")
+_SECRETS = (".aws", ".config", ".docker", ".git-credentials", ".gnupg", ".kube", ".netrc", ".ssh")
+_NO_TARGET = ("/dev", "/proc", "/sys")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedMod:
+    """A mod, and where its folder is on a node, which tells by its name what is in it."""
+
+    mod: Mod
+    digest: str
+
+    @property
+    def source(self) -> str:
+        return posixpath.join(MODS, self.digest)
+
+    @property
+    def target(self) -> str:
+        return posixpath.join(_SEEN_AT, self.digest[:16])
+
+
+def placed_mods(mods: t.Sequence[Mod]) -> tuple[list[PlacedMod], list[str]]:
+    """The mods by what is in their folders, and why some cannot be used."""
+    placed, wrong = [], []
+    for mod in mods:
+        try:
+            placed.append(PlacedMod(mod, digest(mod.folder)))
+        except (OSError, ValueError) as error:
+            wrong.append(f"the mod {mod.name} in {mod.folder} cannot be used: {error}")
+    return placed, wrong
+
+
+def digest(folder: str) -> str:
+    """sha256 of all files below a folder by their names. Raises OSError, and ValueError.
+
+    A link counts as what it leads to, within the folder: nothing else of this machine goes along.
+    """
+    root = os.path.realpath(folder)
+    entries = []
+    size = 0
+    for parent, folders, names in os.walk(folder, followlinks=False):
+        for name in [
+            *names,
+            *(one for one in folders if os.path.islink(os.path.join(parent, one))),
+        ]:
+            path = os.path.join(parent, name)
+            short = os.path.relpath(path, folder)
+            if not os.path.realpath(path).startswith(root + os.sep):
+                raise ValueError(f"{short} leads out of it")
+            about = os.stat(path)
+            if not stat.S_ISREG(about.st_mode):
+                raise ValueError(f"{short} is no file")
+            size += about.st_size
+            if size > _MOD_BYTES:
+                raise ValueError(f"it has more than {_MOD_BYTES} bytes")
+            with open(path, "rb") as stream:
+                entries.append(f"{hashlib.sha256(stream.read()).hexdigest()} {short}\0")
+    return hashlib.sha256("".join(sorted(entries)).encode()).hexdigest()
+
+
+def before(resolved: ResolvedRecipe, mods: t.Sequence[PlacedMod]) -> str:
+    """Lines of bash that apply the mods and run pre_exec; the container ends where one fails.
+
+    A mod runs in a writable copy of its folder, and knows as WORKSPACE_DIR the folder in which the
+    server is started, as those that are written for eugr's images expect.
+    """
+    lines = []
+    for index, placed in enumerate(mods):
+        folder = f"{_RUN_AT}/{index}"
+        run = [
+            'export WORKSPACE_DIR="$PWD"',
+            f"mkdir -p {folder}",
+            f"cp -R {placed.target}/. {folder}",
+            f"cd {folder}",
+            "chmod +x run.sh",
+            "./run.sh",
+        ]
+        lines.append(_or_end("( " + " && ".join(run) + " )", f"the mod {placed.mod.name}"))
+    for index, hook in enumerate(resolved.pre_exec, 1):
+        lines.append(_or_end(_run(hook), f"pre_exec {index}"))
+    return "".join(lines)
+
+
+def _or_end(command: str, what: str) -> str:
+    said = shlex.quote(f"dgxspark: {what} failed with")
+    return f"{command} || {{ code=$?; echo {said} $code >&2; exit 1; }}\n"
+
+
+def after(resolved: ResolvedRecipe) -> str:
+    """Lines of bash for the head: run post_exec beside the server, once it says it is healthy.
+
+    What they print comes into the container's log; a failure is told there and ends nothing.
+    """
+    if not resolved.post_exec:
+        return ""
+    head = f"/dev/tcp/{resolved.ranks[0].node.address}/{resolved.port}"
+    ask = (
+        f"exec 3<>{head} && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3"
+        ' && read -r -t 10 _ code _ <&3 && [ "$code" = 200 ]'
+    )
+    lines = [f"until timeout 15 bash -c {shlex.quote(ask)} 2> /dev/null; do sleep 2; done"]
+    for index, hook in enumerate(resolved.post_exec, 1):
+        said = shlex.quote(f"dgxspark: post_exec {index} failed with")
+        lines.append(f"{_run(hook)} || echo {said} $? >&2")
+    return "{ " + "; ".join(lines) + "; } < /dev/null &\n"
+
+
+def _run(hook: Hook) -> str:
+    """In a bash of its own: no variable that it sets, no quote that it leaves open reaches ours."""
+    words = ["bash", "-c", hook.command]
+    if hook.timeout is not None:
+        words = ["timeout", f"{hook.timeout:g}", *words]
+    return shlex.join(words)
+
+
+def volume_mounts(volumes: t.Sequence[Volume]) -> list[dict[str, t.Any]]:
+    return [
+        {
+            "type": "bind",
+            "source": volume.source,
+            "target": volume.target,
+            "read_only": volume.read_only,
+        }
+        for volume in volumes
+    ]
+
+
+def volume_problems(
+    volumes: t.Sequence[Volume], hf_home: str, allowed: t.Collection[str]
+) -> t.Iterator[str]:
+    """Why some are not mounted. allowed: sources that the inventory allows by name."""
+    for volume in volumes:
+        if volume.source not in allowed:
+            why = _why_not(volume, hf_home)
+            if why:
+                yield (
+                    f"the volume {volume.source} {why}. Take another folder, or allow this one by "
+                    f"name: dgxspark_volumes_allow: [{volume.source}]"
+                )
+        if volume.target == "/" or _within(volume.target, _NO_TARGET):
+            yield f"the volume {volume.source} cannot be mounted at {volume.target} of a container"
+
+
+def _why_not(volume: Volume, hf_home: str) -> str:
+    source = volume.source
+    if source == "/" or _within(source, _NEVER) or _around(source, _NEVER):
+        return "would give the container power over the node, or its secrets"
+    if source == "/home" or posixpath.dirname(source) == "/home":
+        return "is somebody's whole home, with its keys"
+    if any(part in _SECRETS for part in source.split("/")):
+        return "holds somebody's credentials"
+    if source.endswith(".sock"):
+        return "is a socket, by which the container would command what listens there"
+    if not volume.read_only and (_within(source, _NO_WRITING) or _around(source, _NO_WRITING)):
+        return "is part of the node's system, and would be writable"
+    if not volume.read_only and (_within(source, (hf_home,)) or _around(source, (hf_home,))):
+        return "has the models of all, and would be writable"
+    return ""
+
+
+def _within(path: str, folders: t.Collection[str]) -> bool:
+    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in folders)
+
+
+def _around(path: str, folders: t.Collection[str]) -> bool:
+    return any(one.startswith(path.rstrip("/") + "/") for one in folders)

@@ -1,0 +1,671 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn a resolved recipe into a launch plan: one plain dict that describes every container.
+
+The dict is a contract, docs/contracts/launch_plan.md; `SCHEMA` counts its incompatible changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import ipaddress
+import json
+import pathlib
+import re
+import shlex
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, OWNER
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
+    SECRET_NAME,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import LLAMA_CPP
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Node,
+    Rank,
+    RecipeError,
+    ResolvedRecipe,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_and_hooks import (
+    PlacedMod,
+    after,
+    before,
+    placed_mods,
+    volume_mounts,
+    volume_problems,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    DEFAULT_MASTER_PORT,
+)
+
+SCHEMA = 1
+
+# The secret by which the nodes of a Ray cluster know each other, and where containers see it.
+RAY_TOKEN = "/var/lib/dgxspark/ray/token"
+_RAY_TOKEN_SEEN_AT = "/run/dgxspark/ray-token"
+# The first that asks for one.
+_RAY_WITH_TOKEN = (2, 52)
+
+# Where containers keep what they compile, and by which variables: vLLM its graphs, Triton, inductor
+# and FlashInfer their kernels. A server that finds them starts minutes earlier.
+_RUNTIME_CACHE = "/var/cache/dgxspark"
+_RUNTIME_CACHE_ENV = {
+    "FLASHINFER_WORKSPACE_BASE": _RUNTIME_CACHE,
+    "TORCHINDUCTOR_CACHE_DIR": f"{_RUNTIME_CACHE}/torchinductor",
+    "TRITON_CACHE_DIR": f"{_RUNTIME_CACHE}/triton",
+    "VLLM_CACHE_ROOT": f"{_RUNTIME_CACHE}/vllm",
+    "XDG_CACHE_HOME": _RUNTIME_CACHE,
+}
+
+# What is served goes first where memory ends, as do the launchers' units; sshd and Docker stay.
+_OOM_SCORE = 500
+
+_MIB = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the inventory decides about containers.
+
+    hf_home: Hugging Face cache on the nodes, mounted read-only at the same path. runtime_cache: a
+    volume of each node's Docker, or a folder there, in which servers keep what they compile; "" for
+    none.
+    gpus: "all", a number, or "" for none. ulimits: name:soft:hard. devices: host paths.
+    master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
+    minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
+    over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
+    often an hour they start it. volumes_allow: sources of volumes that would be refused otherwise.
+    ray_auth: have Ray ask for a token where it can.
+    """
+
+    hf_home: str = "/ai/cache/huggingface"
+    runtime_cache: str = "dgxspark-cache"
+    gpus: str = "all"
+    shm_size: str = "16g"
+    ipc_mode: str = "private"
+    ulimits: t.Sequence[str] = ("memlock:-1:-1", "stack:67108864:67108864")
+    devices: t.Sequence[str] = ()
+    master_port: int = DEFAULT_MASTER_PORT
+    ray_port: int = 46379
+    ray_object_store_bytes: int = 1024 * _MIB
+    ray_wait_seconds: int = 300
+    survive: bool = True
+    survive_port: int = 25010
+    survive_starts: int = 3
+    volumes_allow: t.Sequence[str] = ()
+    ray_auth: bool = False
+
+
+# Node name -> what the module image_preflight found in the image there; empty where not known.
+ImageFacts = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+def build_plan(
+    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts | None = None
+) -> dict[str, t.Any]:
+    """The plan of this launch. Raises RecipeError with every reason why there can be none."""
+    pins, told = _image(resolved, settings, image_facts or {})
+    mods, wrong = placed_mods(resolved.mods)
+    _check(resolved, settings, wrong)
+    workload = slug(resolved.recipe.name)
+    ray_auth, said = _ray_auth(resolved, settings, image_facts or {})
+    environment, warnings = _environment(resolved, settings, pins, ray_auth)
+    warnings += [*told, *said]
+    head = resolved.ranks[0].node
+    ranks = [
+        _rank(
+            rank,
+            resolved,
+            settings,
+            workload,
+            environment,
+            [
+                *(_read_only(one.source, one.target) for one in mods),
+                *volume_mounts(resolved.volumes),
+                *map(_read_only, sorted({*pins[rank.node.name].values()})),
+                *([_read_only(RAY_TOKEN, _RAY_TOKEN_SEEN_AT)] if ray_auth else []),
+            ],
+            mods,
+        )
+        for rank in resolved.ranks
+    ]
+    plan: dict[str, t.Any] = {
+        "schema": SCHEMA,
+        "recipe": resolved.recipe.name,
+        "workload": workload,
+        "model": resolved.model,
+        "served_model_name": resolved.served_model_name,
+        "mode": resolved.mode,
+        "runtime": resolved.runtime,
+        "image": resolved.image,
+        "tensor_parallel": resolved.tensor_parallel,
+        "pipeline_parallel": resolved.pipeline_parallel,
+        "nodes": [rank.node.name for rank in resolved.ranks],
+        "head": head.name,
+        "address": head.address,
+        "port": resolved.port,
+        "ports": _ports(resolved, settings),
+        "url": f"http://{_in_url(head.address)}:{resolved.port}",
+        "keep": _keep(resolved, settings),
+        "env": {"shared": environment.shared, "per_node": environment.per_node},
+        "secret_env": sorted(environment.secret),
+        "ranks": ranks,
+    }
+    plan["hash"] = plan_hash(plan)
+    for rank in ranks:
+        rank["labels"].update(_told(plan, resolved))
+        used = {"pins": pins[rank["node"]], "ray": ray_auth}
+        if any(used.values()):
+            rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
+    plan["overrides"] = dict(resolved.overrides)
+    plan["recipe_path"] = resolved.recipe.path
+    plan["models"] = _models(resolved)
+    plan["ray_token"] = RAY_TOKEN if ray_auth else ""
+    plan["mods"] = [
+        {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
+    ]
+    plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
+    plan["docker_commands"] = [
+        {
+            "node": rank["node"],
+            "rank": rank["rank"],
+            "command": docker_command(rank, resolved.image, plan["secret_env"]),
+        }
+        for rank in ranks
+    ]
+    return plan
+
+
+def _image(
+    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Node -> variable -> the file that its Triton is lent, and what is to be said of it."""
+    pins: dict[str, dict[str, str]] = {}
+    told: dict[str, list[str]] = {}
+    refused: list[str] = []
+    for rank in resolved.ranks:
+        facts = image_facts.get(rank.node.name) or {}
+        pins[rank.node.name] = dict(facts.get("pins") or {})
+        if facts.get("assembles") is False and settings.gpus:
+            refused.append(
+                f"node {rank.node.name}: {facts['told']}. {facts['way_out']} Or, for a model that "
+                "needs no kernel of Triton, launch it as it is: -e dgxspark_image_preflight=false"
+            )
+        elif facts.get("told"):
+            told.setdefault(facts["told"], []).append(rank.node.name)
+    if refused:
+        _refuse(resolved, refused)
+    return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in told.items()]
+
+
+def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
+    """What has to be on the nodes; these parts of a plan do not depend on the nodes' addresses."""
+    return {
+        "recipe": resolved.recipe.name,
+        "image": resolved.image,
+        "models": _models(resolved),
+    }
+
+
+def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
+    """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
+    server = vllm.Server("", "", resolved.ranks[0].argv)
+    found: list[dict[str, str]] = []
+    for model in resolved.models:
+        name, _colon, quant = (model, "", "") if model.startswith("/") else model.partition(":")
+        # The flag means the served model, which is the first.
+        revision = "" if found else server.flag(("--revision",)) or ""
+        if name.startswith("/"):
+            found.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
+        # No place that only the server knows how to reach, as s3://bucket/model.
+        elif is_repo(name) and "/" not in quant:
+            found.append({"name": name, "quant": quant, "revision": revision})
+    return found
+
+
+def _on_node(resolved: ResolvedRecipe, path: str) -> str:
+    """Where on the node a path of the containers leads."""
+    for volume in resolved.volumes:
+        if f"{path}/".startswith(f"{volume.target.rstrip('/')}/"):
+            return volume.source.rstrip("/") + path[len(volume.target.rstrip("/")) :]
+    return path
+
+
+def _ray_auth(
+    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
+) -> tuple[str, list[str]]:
+    """The version of Ray that asks for a token, empty where none does; what is to be said of it."""
+    if resolved.runtime != "vllm-ray" or not settings.ray_auth:
+        return "", []
+    found = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
+    versions = [tuple(map(int, re.findall(r"\d+", one)[:2])) for one in found]
+    if all(one >= _RAY_WITH_TOKEN for one in versions):
+        return found[0], []
+    if not all(found):
+        return "", []
+    return "", [
+        f"Ray {min(found)} of the image asks for no token: whoever reaches port "
+        f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
+    ]
+
+
+def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
+    """Labels that say of a container what its plan was; none of them is part of the hash."""
+    values = {
+        "keep": json.dumps(plan["keep"], sort_keys=True) if plan["keep"] else "",
+        "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
+        "plan-hash": plan["hash"],
+        "ray-port": str(plan["ports"].get("ray", "")),
+        "ranks": str(len(plan["ranks"])),
+        "recipe-path": resolved.recipe.path,
+        "served-model-name": plan["served_model_name"],
+        "url": plan["url"],
+    }
+    return {LABEL + key: value for key, value in values.items()}
+
+
+def _keep(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+    """What all units of the workload have in common; empty where there are to be none."""
+    if not settings.survive:
+        return {}
+    return {
+        "members": [rank.node.link_address for rank in resolved.ranks],
+        "port": settings.survive_port,
+        "starts": settings.survive_starts,
+    }
+
+
+def _ports(resolved: ResolvedRecipe, settings: Settings) -> dict[str, int]:
+    """What the head listens on: `server`, and the ports at which the ranks and their units meet."""
+    return {"server": resolved.port, **dict(_meeting(resolved, settings))}
+
+
+def _meeting(resolved: ResolvedRecipe, settings: Settings) -> list[tuple[str, int]]:
+    """Names and numbers of the ports at which the ranks meet; empty where they need none."""
+    ports = []
+    if resolved.runtime == "vllm-ray":
+        ports.append(("ray", settings.ray_port))
+    if resolved.runtime in ("vllm-distributed", "sglang") and len(resolved.ranks) > 1:
+        ports.append(("master", settings.master_port))
+    if settings.survive and len(resolved.ranks) > 1:
+        ports.append(("survive", settings.survive_port))
+    return ports
+
+
+def plan_hash(plan: t.Mapping[str, t.Any]) -> str:
+    """sha256 of the canonical JSON of what is effective; secret values are in neither."""
+    text = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def secret_values(resolved: ResolvedRecipe, environ: t.Mapping[str, str]) -> dict[str, str]:
+    """The values of the plan's `secret_env`, for the task that starts the containers only."""
+    literal = {**resolved.inventory_env, **resolved.env}
+    values = {name: value for name, value in literal.items() if SECRET_NAME.search(name)}
+    values.update({name: environ[source] for name, source in resolved.secret_env.items()})
+    return values
+
+
+def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequence[str]) -> str:
+    """The `docker run` that starts this rank, to be pasted into a bash on its node.
+
+    Secrets come from the variables of that shell (`--env NAME`). No line of it ends inside quotes,
+    so that it survives being indented by whatever prints it.
+    """
+    options = [["--detach"], ["--name", rank["name"]], ["--pull", "never"]]
+    options += [["--network", rank["network_mode"]], ["--ipc", rank["ipc_mode"]]]
+    options += [["--shm-size", rank["shm_size"]], ["--restart", rank["restart_policy"]]]
+    options.append(["--oom-score-adj", str(rank["oom_score_adj"])])
+    if rank["gpus"]:
+        options.append(["--gpus", rank["gpus"]])
+    options += [["--device", device] for device in rank["devices"]]
+    for ulimit in rank["ulimits"]:
+        name, _colon, limits = ulimit.partition(":")
+        options.append(["--ulimit", f"{name}={limits}"])
+    for mount in rank["mounts"]:
+        told = ",".join(f"{key}={mount[key]}" for key in ("type", "source", "target"))
+        options.append(["--mount", told + (",readonly" if mount["read_only"] else "")])
+    options += [["--label", f"{key}={value}"] for key, value in rank["labels"].items()]
+    options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
+    options += [["--env", name] for name in secret_env]
+    options.append(["--entrypoint", *rank["entrypoint"]])
+    lines = ["docker run", *(shlex.join(option) for option in options), shlex.quote(image)]
+    return " \\\n  ".join([*lines, *(_one_line(word) for word in rank["argv"])])
+
+
+def _one_line(word: str) -> str:
+    """A word quoted for bash, without a line end of its own."""
+    if "\n" not in word:
+        return shlex.quote(word)
+    return "$'" + word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+def slug(text: str) -> str:
+    """A name that Docker takes as part of a container's name."""
+    short = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")[:40].rstrip("-._")
+    return short or "recipe"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Environment:
+    """shared: same on all nodes. per_node: node name -> the rest. secret: names only.
+
+    detected: names that have a value of their own on each node, or had but for the recipe.
+    """
+
+    shared: dict[str, str]
+    per_node: dict[str, dict[str, str]]
+    secret: set[str]
+    detected: set[str]
+
+    def of(self, node: Node) -> dict[str, str]:
+        return dict(sorted({**self.shared, **self.per_node[node.name]}.items()))
+
+
+def _environment(
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    pins: t.Mapping[str, t.Mapping[str, str]],
+    ray_auth: str,
+) -> tuple[_Environment, list[str]]:
+    """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
+    ours = {
+        "HF_HOME": settings.hf_home,
+        # Models are put on the nodes before the launch; a server never downloads.
+        "HF_HUB_OFFLINE": "1",
+        # The cache is read-only; transformers copies a model's own code here.
+        "HF_MODULES_CACHE": "/tmp/hf_modules",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    if resolved.runtime == "vllm-ray":
+        # Ray's own memory monitor kills workers on unified memory, where page cache counts as used.
+        ours["RAY_memory_monitor_refresh_ms"] = "0"
+        # A worker that finds the head's port asks so often, every 2 s, for the head itself; after
+        # the default of 40 s it would give up on a head that is slow to start.
+        ours["RAY_NUM_REDIS_GET_RETRIES"] = str(max(20, settings.ray_wait_seconds // 2))
+    if _keeps_cache(resolved, settings):
+        ours.update(_RUNTIME_CACHE_ENV)
+    if resolved.runtime == LLAMA_CPP.name:
+        # Mapped files are slow to read where GPU and CPU share their memory. Each in two names, for
+        # builds of before and after 2026, and no flags, which a build must know.
+        ours.update(LLAMA_ARG_OFFLINE="1", LLAMA_OFFLINE="1")
+        ours.update(LLAMA_ARG_MMAP="0", LLAMA_ARG_LOAD_MODE="none")
+    if ray_auth:
+        ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
+    per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
+    if resolved.mode == "cluster":
+        for rank in resolved.ranks:
+            interface = rank.node.fabric_interface or ""
+            per_node[rank.node.name] = {
+                "GLOO_SOCKET_IFNAME": interface,
+                "NCCL_SOCKET_IFNAME": interface,
+                "TP_SOCKET_IFNAME": interface,
+                # Without it a worker offers the address of its default route.
+                "VLLM_HOST_IP": rank.node.link_address,
+                # Both twins; NCCL finds them as well, and with them what is no link to a node.
+                **({"NCCL_IB_HCA": ",".join(rank.node.hcas)} if rank.node.hcas else {}),
+            }
+    for node, variables in per_node.items():
+        variables.update(pins[node])
+    found = {name for variables in per_node.values() for name in variables}
+    warnings = []
+    given = {**resolved.inventory_env, **resolved.env}
+    for source, variables in (
+        ("dgxspark_env", resolved.inventory_env),
+        ("the recipe's env", resolved.env),
+    ):
+        for name, value in variables.items():
+            detected = name in found
+            if detected or ours.get(name, value) != value:
+                was = "the value detected on each node" if detected else ours[name]
+                warnings.append(f"{source} sets {name}={value} over {was}")
+    secret = {name for name in given if SECRET_NAME.search(name)} | set(resolved.secret_env)
+    shared = {name: value for name, value in {**ours, **given}.items() if name not in secret}
+    left = {
+        node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
+        for node, variables in per_node.items()
+    }
+    return _Environment(dict(sorted(shared.items())), left, secret, found), warnings
+
+
+def _rank(
+    rank: Rank,
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    workload: str,
+    environment: _Environment,
+    mounts: t.Sequence[dict[str, t.Any]],
+    mods: t.Sequence[PlacedMod],
+) -> dict[str, t.Any]:
+    name = f"dgxspark-{workload}-{rank.rank}"
+    return {
+        "rank": rank.rank,
+        "role": rank.role,
+        "node": rank.node.name,
+        "address": rank.node.link_address,
+        "name": name,
+        # Said, because an image's own entrypoint may be the server itself.
+        "entrypoint": ["bash"],
+        "argv": _argv(rank, resolved, settings, name, environment, mods),
+        "server_argv": list(rank.argv),
+        "env": environment.of(rank.node),
+        "mounts": [*_mounts(resolved, settings), *mounts],
+        "labels": {
+            f"{LABEL}owner": OWNER,
+            f"{LABEL}rank": str(rank.rank),
+            f"{LABEL}recipe": resolved.recipe.name,
+            f"{LABEL}role": rank.role,
+            f"{LABEL}workload": workload,
+        },
+        "network_mode": "host",
+        "ipc_mode": settings.ipc_mode,
+        "shm_size": settings.shm_size,
+        "oom_score_adj": _OOM_SCORE,
+        "ulimits": list(settings.ulimits),
+        "gpus": settings.gpus,
+        "device_requests": _device_requests(settings.gpus),
+        "devices": list(settings.devices),
+        "restart_policy": "no",
+    }
+
+
+def _argv(
+    rank: Rank,
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    name: str,
+    environment: _Environment,
+    mods: t.Sequence[PlacedMod],
+) -> list[str]:
+    """What bash gets. Arguments after the script are the script's $0, $1, ..."""
+    first = before(resolved, mods)
+    if rank.role == "head":
+        first += after(resolved)
+    if resolved.runtime == LLAMA_CPP.name and rank.role == "head":
+        first += _rpc_wait(resolved, settings)
+    if resolved.runtime != "vllm-ray":
+        return ["-c", first + rank.text]
+    if rank.role == "worker":
+        return ["-c", first + _ray_worker(rank, resolved.ranks[0].node, settings)]
+    waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
+    return ["-c", first + _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
+
+
+def _rpc_wait(resolved: ResolvedRecipe, settings: Settings) -> str:
+    """llama-server gives up at once on a worker that does not listen yet."""
+    places = [f"{one.node.link_address}/{resolved.rpc_port}" for one in resolved.ranks[1:]]
+    return "".join(
+        _await_port(place, f"llama.cpp's worker {place.replace('/', ':')}", settings)
+        for place in places
+    )
+
+
+def _await_port(place: str, who: str, settings: Settings) -> str:
+    """Shell text that waits until somebody listens. place: ADDRESS/PORT, as /dev/tcp has it."""
+    probe = shlex.quote(f": < /dev/tcp/{place}")
+    return f"""\
+until timeout 2 bash -c {probe} 2> /dev/null; do
+  if ((SECONDS >= {settings.ray_wait_seconds})); then
+    echo "dgxspark: {who} did not answer within {settings.ray_wait_seconds} s" >&2
+    exit 1
+  fi
+  sleep 1
+done
+"""
+
+
+def _ray_node(node: Node, settings: Settings) -> str:
+    return shlex.join(
+        [
+            *("--node-ip-address", node.link_address),
+            # A Spark has one GPU; said, not detected, so that a node without it fails at once.
+            *("--num-gpus", "1"),
+            *("--object-store-memory", str(settings.ray_object_store_bytes)),
+            "--disable-usage-stats",
+        ]
+    )
+
+
+def _ray_head(
+    rank: Rank, ranks: t.Sequence[Rank], settings: Settings, environment: _Environment
+) -> str:
+    # vLLM copies the head's environment to all Ray workers, except what this file names.
+    own = json.dumps(sorted(environment.detected))
+    waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
+    return f"""\
+config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
+mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
+ray start --head --port {settings.ray_port} --include-dashboard=false \
+{_ray_node(rank.node, settings)} || exit 1
+python3 -c "$1" {shlex.join(waiting)} || exit 1
+{rank.text}"""
+
+
+def _ray_worker(rank: Rank, head: Node, settings: Settings) -> str:
+    target = f"{head.link_address}:{settings.ray_port}"
+    place = f"{head.link_address}/{settings.ray_port}"
+    return f"""\
+{_await_port(place, f"the Ray head {target}", settings)}\
+# It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
+export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
+exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
+
+
+def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.Any]]:
+    folders, model = [settings.hf_home], resolved.model
+    in_cache = model.startswith(settings.hf_home.rstrip("/") + "/")
+    if model.startswith("/") and not in_cache and _on_node(resolved, model) == model:
+        folders.append(model)
+    cache = {"source": settings.runtime_cache, "target": _RUNTIME_CACHE, "read_only": False}
+    kind = "bind" if settings.runtime_cache.startswith("/") else "volume"
+    kept = [{"type": kind, **cache}] if _keeps_cache(resolved, settings) else []
+    return [*map(_read_only, folders), *kept]
+
+
+def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:
+    """llama.cpp's kernels are compiled with it."""
+    return bool(settings.runtime_cache) and resolved.runtime != LLAMA_CPP.name
+
+
+def _read_only(path: str, target: str = "") -> dict[str, t.Any]:
+    """A mount of something of the node, at its own path where no other is given."""
+    return {"type": "bind", "source": path, "target": target or path, "read_only": True}
+
+
+def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
+    """`gpus` in the form of community.docker's device_requests."""
+    if not gpus:
+        return []
+    return [{"count": -1 if gpus == "all" else int(gpus), "capabilities": [["gpu"]]}]
+
+
+def _check(resolved: ResolvedRecipe, settings: Settings, wrong: t.Sequence[str]) -> None:
+    problems = list(wrong)
+    problems += volume_problems(resolved.volumes, settings.hf_home, settings.volumes_allow)
+    for rank in resolved.ranks:
+        node = rank.node
+        for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):
+            if address is not None and not is_ip(address):
+                problems.append(
+                    f"node {node.name}: {what} is {address!r}, expected an IP address "
+                    "(names are not resolved: .local ones stall HTTP clients)"
+                )
+        if resolved.mode == "cluster" and not node.fabric_interface:
+            problems.append(
+                f"node {node.name}: no interface is known to carry {node.link_address}. Gather the "
+                "node's facts first; if they have been, correct the address"
+            )
+    if resolved.mode == "cluster":
+        without = [rank.node.name for rank in resolved.ranks if not rank.node.fabric_address]
+        if without and len(without) < len(resolved.ranks):
+            problems.append(
+                f"only some nodes have a fabric_address; missing on {', '.join(without)}. "
+                "Give it to all of them or to none"
+            )
+    names = [rank.node.name for rank in resolved.ranks]
+    links = [rank.node.link_address for rank in resolved.ranks]
+    if len(set(names)) < len(names) or len(set(links)) < len(links):
+        problems.append(f"each rank needs its own node, found {names} at {links}")
+    problems += _settings_problems(resolved, settings)
+    if problems:
+        _refuse(resolved, problems)
+
+
+def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
+    listing = "\n".join(f"  - {problem}" for problem in problems)
+    raise RecipeError(f"recipe {resolved.recipe.name} cannot be launched:\n{listing}")
+
+
+def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
+    if not settings.hf_home.startswith("/"):
+        yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
+    if not re.fullmatch(r"|/.*|[a-zA-Z0-9][\w.-]+", settings.runtime_cache, re.ASCII | re.DOTALL):
+        yield (
+            f"dgxspark_runtime_cache is {settings.runtime_cache!r}, expected the name of a Docker "
+            "volume, an absolute path, or empty for none"
+        )
+    mounts = [*_mounts(resolved, settings), *volume_mounts(resolved.volumes)]
+    for path in [mount[end] for mount in mounts for end in ("source", "target")]:
+        # docker run --mount takes a line of comma-separated values.
+        if re.search('[,"\r\n]', path):
+            yield (
+                f"the path {path!r} has a comma, a double quote or a line end in it, "
+                "which docker run --mount cannot take. Use a path without them"
+            )
+    targets = [mount["target"] for mount in mounts]
+    for target in sorted({one for one in targets if targets.count(one) > 1}):
+        yield f"{target} would be mounted twice. Change the volumes of the recipe"
+    if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
+        yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
+    if settings.ray_object_store_bytes < 75 * _MIB:
+        yield (
+            f"dgxspark_ray_object_store_bytes is {settings.ray_object_store_bytes}, "
+            f"expected at least {75 * _MIB}, which is Ray's minimum"
+        )
+    for what, port in _meeting(resolved, settings):
+        name = f"dgxspark_{what}_port"
+        if not 0 < port < 65536:
+            yield f"{name} is {port}, expected 1 to 65535"
+        if port == resolved.port:
+            yield f"{name} and the recipe's port are both {port}; change one of them"
+    meeting = dict(_meeting(resolved, settings))
+    for what, port in meeting.items():
+        if what != "survive" and port == meeting.get("survive"):
+            yield f"dgxspark_{what}_port and dgxspark_survive_port are both {port}; change one"
+    if settings.survive and settings.survive_starts < 1:
+        yield f"dgxspark_survive_starts is {settings.survive_starts}, expected 1 or more"
+
+
+def is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on the nodes, by workload, out of what each node tells of its containers. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, PARKED
+
+
+def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The workloads of this collection, those set aside during a swap last.
+
+    observed: node name -> what the module workload_info returned there. Each workload is a map:
+    `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
+    `container` (of the head), `nodes` (in the order of ranks), `image_facts` (of the lookup
+    launch_plan, as far as they entered the plan), `state`, `ray` (the addresses that take part in
+    its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`, `container`,
+    `status`, `started`, `unit` (what keeps it; empty where nothing does).
+    """
+    groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
+    for node, facts in observed.items():
+        for container in facts["containers"]:
+            if container["ours"]:
+                aside = container["name"].endswith(PARKED)
+                key = aside, _label(container, "workload"), _label(container, "plan-hash")
+                groups.setdefault(key, []).append((node, container))
+    return [_workload(key[0], group, observed) for key, group in sorted(groups.items())]
+
+
+def _workload(
+    aside: bool,
+    group: list[tuple[str, Mapping[str, Any]]],
+    observed: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    group = sorted(group, key=lambda placed: int(_label(placed[1], "rank") or 0))
+    head = group[0][1]
+    expected = int(_label(head, "ranks") or len(group))
+    running = sum(container["status"] == "running" for _node, container in group)
+    return {
+        "recipe": _label(head, "recipe"),
+        "recipe_path": _label(head, "recipe-path"),
+        "overrides": _map(_label(head, "overrides")),
+        "plan_hash": _label(head, "plan-hash"),
+        "served_model_name": _label(head, "served-model-name"),
+        "url": _label(head, "url"),
+        "head": group[0][0],
+        "container": head["name"],
+        "nodes": [node for node, _container in group],
+        "image_facts": {node: _map(_label(one, "image-facts")) for node, one in group},
+        "state": _state(aside, running, expected),
+        "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
+        "ranks": [
+            {
+                "rank": int(_label(container, "rank") or 0),
+                "node": node,
+                "container": container["name"],
+                "status": container["status"],
+                "started": container["started"],
+                "unit": _unit(container, observed[node]),
+            }
+            for node, container in group
+        ],
+    }
+
+
+def _unit(container: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What keeps a container, without what its rank tells already."""
+    told = ("state", "enabled", "restarts", "told", "down")
+    for unit in facts.get("units", ()):
+        if unit["container"] == container["name"]:
+            return {key: unit[key] for key in told}
+    return {}
+
+
+def _state(aside: bool, running: int, expected: int) -> str:
+    if aside:
+        return "set aside"
+    if running == expected:
+        return "running"
+    return "%d of %d ranks run" % (running, expected) if running else "ended"
+
+
+def _map(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _label(container: Mapping[str, Any], key: str) -> str:
+    return str(container["labels"].get(LABEL + key, ""))

@@ -1,0 +1,386 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recipes for people: a row for each, one in full, their memory, as maps and as text."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.conflicts import (
+    port_clashes,
+    services_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
+    errors,
+    validate,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
+    runtime_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
+    Found,
+    find,
+    places_of,
+    recipes_in,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    Issue,
+    Node,
+    Recipe,
+    RecipeError,
+    ResolvedRecipe,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
+    parse_overrides,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
+    ModelConfig,
+    read_directory,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.estimate import (
+    MemoryEstimate,
+    estimate_memory,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit import (
+    Fit,
+    NodeMemory,
+    fit,
+)
+
+GIB = 1024**3
+COLUMNS = ("name", "model", "runtime", "nodes", "memory", "fits", "on_disk", "errors")
+_HEADS = ("name", "model", "runtime", "nodes", "GiB/node", "fits?", "on disk?", "errors")
+
+
+def rows(context: Context) -> list[dict[str, t.Any]]:
+    """Every recipe of the search paths, a map with the COLUMNS and more for each."""
+    folders: dict[str, bool | None] = {}
+    found = [one for place in places_of(context.search_paths) for one in recipes_in(place)]
+    return [_row(one, context, folders) for one in found]
+
+
+def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
+    registry = found.place.registry if found.place else ""
+    name = found.label if registry else found.path.stem
+    row: dict[str, t.Any] = {"name": name, "path": str(found.path)}
+    try:
+        recipe = load_found(found, context.search_paths)
+    except RecipeError as exc:
+        return {**row, "model": "", "errors": 1, "error": str(exc)}
+    shape = topology(recipe)
+    row.update(
+        title=recipe.title,
+        description=recipe.description,
+        model=recipe.model,
+        runtime=runtime_of(recipe),
+        mode=shape.mode,
+        nodes=_nodes_text(shape.min_nodes, shape.max_nodes),
+        errors=0,
+        on_disk=_on_disk(recipe.model, context.hf_home, folders),
+    )
+    try:
+        resolved = resolved_alone(recipe, context)
+    except RecipeError as exc:
+        # Without an issue of its own it is the environment that is missing, here and not there.
+        return {**row, "errors": len(exc.issues) or 1, "error": str(exc)}
+    estimate, judged = memory_of(resolved, context)
+    need = judged.need_gib
+    return {
+        **row,
+        "nodes": _nodes_text(max(shape.min_nodes, len(resolved.ranks)), shape.max_nodes)
+        if shape.max_nodes is None
+        else row["nodes"],
+        "memory": None if need is None else round(need, 1),
+        "fits": judged.verdict,
+        "confidence": estimate.confidence,
+    }
+
+
+def resolved_alone(
+    recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
+) -> ResolvedRecipe:
+    """The recipe on as many nodes as it needs, where no inventory says which. Raises RecipeError.
+
+    Variables that it asks of the controller count as set: they say nothing about the recipe.
+    """
+    names = [str(value).strip("${}") for value in recipe.env.values() if str(value).startswith("$")]
+    nodes = [Node(f"node{i}", f"192.0.2.{i}") for i in range(1, 65)]
+    return resolve(
+        recipe,
+        overrides,
+        nodes[: _least_nodes(recipe, context, overrides)],
+        env_allow=names,
+        environ=dict.fromkeys(names, ""),
+        inventory=context.values_for(recipe),
+        mod_paths=context.mod_paths,
+    )
+
+
+def _least_nodes(recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None) -> int:
+    """As many as its degrees ask for, else its fewest; a launch would take all that are there."""
+    said = {**recipe.defaults, **context.values_for(recipe), **(overrides or {})}
+    degrees = [said.get("tensor_parallel"), said.get("pipeline_parallel")]
+    if any(degree is not None for degree in degrees):
+        return 64  # ranks are counted, the rest of the nodes stays free
+    shape = topology(recipe)
+    return max(1, min(64, shape.min_nodes)) if shape.mode == "cluster" else 64
+
+
+def memory_of(resolved: ResolvedRecipe, context: Context) -> tuple[MemoryEstimate, Fit]:
+    """What it needs on each node, and whether that fits; from the model's files where they are."""
+    config: ModelConfig | None = None
+    folder = model_folder(resolved.model, context.hf_home)
+    if folder:
+        try:
+            config = read_directory(folder)
+        except (OSError, ValueError):
+            config = None  # half a download says nothing; metadata and tables do
+    estimate = estimate_memory(resolved, config)
+    return estimate, fit(estimate, NodeMemory(int(context.node_gib * GIB)))
+
+
+def model_folder(model: str, hf_home: str) -> str:
+    """The model's newest snapshot in the cache, or its own folder; "" where it is not there."""
+    if model.startswith("/"):
+        return model if os.path.isdir(model) else ""
+    repository = model.partition(":")[0]
+    if not hf_home or ".." in repository:
+        return ""
+    folder = pathlib.Path(hf_home).expanduser() / "hub" / f"models--{repository.replace('/', '--')}"
+    try:
+        snapshots = sorted((folder / "snapshots").iterdir(), key=lambda one: one.stat().st_mtime)
+    except OSError:
+        return ""
+    return str(snapshots[-1]) if snapshots else ""
+
+
+def _on_disk(model: str, hf_home: str, known: dict[str, bool | None]) -> bool | None:
+    """Whether the controller has the model; None where it has no cache to look at."""
+    if model not in known:
+        cached = bool(hf_home) and os.path.isdir(os.path.expanduser(hf_home))
+        known[model] = bool(model_folder(model, hf_home)) if cached or model[:1] == "/" else None
+    return known[model]
+
+
+def _nodes_text(low: int, high: int | None) -> str:
+    if high is None:
+        return f"{low}+"
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def details(
+    recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
+) -> dict[str, t.Any]:
+    """One recipe in full: what it says, what is wrong with it, its command per rank, its memory."""
+    issues = validate(recipe, overrides, context.values_for(recipe), context.mod_paths)
+    shape = topology(recipe)
+    result: dict[str, t.Any] = {
+        "name": recipe.name,
+        "path": recipe.path,
+        "title": recipe.title,
+        "description": recipe.description,
+        "maintainer": recipe.maintainer,
+        "data": recipe.data,
+        "registry": recipe.registry,
+        "included": list(recipe.included),
+        "runtime": runtime_of(recipe),
+        "mode": shape.mode,
+        "min_nodes": shape.min_nodes,
+        "max_nodes": shape.max_nodes,
+        "issues": [issue.to_dict() for issue in issues],
+        "errors": len(errors(issues)),
+        "resolved": None,
+        "memory": None,
+    }
+    try:
+        resolved = resolved_alone(recipe, context, overrides)
+    except RecipeError as exc:
+        for issue in exc.issues:
+            if issue not in issues:
+                result["issues"].append(issue.to_dict())
+                result["errors"] += issue.severity == "error"
+        return result
+    result["resolved"] = {
+        "image": resolved.image,
+        "runtime": resolved.runtime,
+        "port": resolved.port,
+        "served_model_name": resolved.served_model_name,
+        "models": list(resolved.models),
+        "mods": [mod.name for mod in resolved.mods],
+        "commands": [rank.text for rank in resolved.ranks],
+    }
+    result["memory"] = memory_map(*memory_of(resolved, context))
+    return result
+
+
+def memory_map(estimate: MemoryEstimate, judged: Fit) -> dict[str, t.Any]:
+    """The estimate as plain data: GiB per node, each with its source and confidence."""
+    figures = {
+        name: None
+        if figure is None
+        else {
+            "gib": round(figure.gib, 2),
+            "source": figure.source,
+            "confidence": figure.confidence,
+        }
+        for name, figure in (
+            ("weights", estimate.weights),
+            ("kv_cache", estimate.kv_cache),
+            ("draft", estimate.draft),
+            ("overhead", estimate.overhead),
+        )
+    }
+    return {
+        **figures,
+        "context_tokens": estimate.context_tokens,
+        "need_gib": None if judged.need_gib is None else round(judged.need_gib, 2),
+        "budget_gib": round(judged.budget_gib, 2),
+        "verdict": judged.verdict,
+        "confidence": estimate.confidence,
+        "largest_context": judged.largest_context,
+        "reasons": list(judged.reasons),
+        "advice": list(judged.advice),
+        "notes": list(estimate.notes),
+    }
+
+
+def table(found: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """The rows as lines, columns beneath one another."""
+    cells = [_HEADS, *(tuple(_cell(row, column) for column in COLUMNS) for row in found)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
+    ]
+
+
+def _cell(row: t.Mapping[str, t.Any], column: str) -> str:
+    value = row.get(column)
+    if value is None:
+        return "?" if column in ("memory", "fits", "on_disk") else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if column == "errors":
+        return str(value) if value else ""
+    return str(value)
+
+
+def memory_lines(memory: t.Mapping[str, t.Any] | None) -> list[str]:
+    """An estimate for people, in GiB per node."""
+    if memory is None:
+        return ["memory: not known, since the recipe has errors"]
+    lines = ["memory per node:"]
+    for name in ("weights", "kv_cache", "draft", "overhead"):
+        figure = memory[name]
+        if figure:
+            lines.append(
+                f"  {name.replace('_', ' '):9} {figure['gib']:7.2f} GiB  {figure['source']} "
+                f"({figure['confidence']})"
+            )
+    need = "?" if memory["need_gib"] is None else f"{memory['need_gib']:.2f}"
+    lines.append(
+        f"  {memory['verdict']}: needs {need} GiB, may take {memory['budget_gib']:.2f} GiB "
+        f"(confidence {memory['confidence']})"
+    )
+    if memory["largest_context"]:
+        lines.append(f"  longest context that fits: {memory['largest_context']} tokens")
+    return [
+        *lines,
+        *(f"  {text}" for key in ("reasons", "advice", "notes") for text in memory[key]),
+    ]
+
+
+def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
+    """One recipe in full, for people."""
+    resolved = shown["resolved"] or {}
+    lines = [
+        f"{shown['title']}: {shown['description']}" if shown["description"] else shown["title"],
+        f"  file      {shown['path']}",
+        f"  model     {shown['data'].get('model', '')}",
+        f"  image     {resolved.get('image') or shown['data'].get('container', '')}",
+        f"  runtime   {resolved.get('runtime') or shown['runtime']}",
+        f"  nodes     {_nodes_text(shown['min_nodes'], shown['max_nodes'])} ({shown['mode']})",
+    ]
+    if resolved:
+        lines.append(f"  serves    {resolved['served_model_name']} on port {resolved['port']}")
+    for index, command in enumerate(resolved.get("commands", ())):
+        lines.append(f"command of rank {index}:")
+        lines += [f"  {line}" for line in (command or "a Ray worker, no server").splitlines()]
+    return [*lines, *memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
+
+
+def issue_lines(issues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Issues for people, errors first."""
+    order = ("error", "warning", "suggestion")
+    return [
+        f"{issue['severity']}: {Issue(**issue)}"
+        for issue in sorted(issues, key=lambda one: order.index(one["severity"]))
+    ]
+
+
+def validated(names: t.Sequence[str], context: Context) -> list[dict[str, t.Any]]:
+    """What is wrong with these recipes, `all` being every one and the inventory's services.
+
+    Raises RecipeNotFound.
+    """
+    if list(names) != ["all"]:
+        return [_validated(find(name, context.search_paths), context) for name in names]
+    places = places_of(context.search_paths)
+    results = [_validated(one, context) for place in places for one in recipes_in(place)]
+    if context.services:
+        results.append(_counted("services", "dgxspark_services", service_issues(context)))
+    return results
+
+
+def service_issues(context: Context) -> list[Issue]:
+    """Services of the inventory that are none, or that listen on one port of one node."""
+
+    def port_of(name: str, overrides: t.Any) -> int:
+        recipe = load_found(find(name, context.search_paths), context.search_paths)
+        return resolved_alone(recipe, context, parse_overrides(overrides)).port
+
+    services, issues = services_of(context.services, port_of)
+    return [*issues, *port_clashes(services)]
+
+
+def _validated(found: Found, context: Context) -> dict[str, t.Any]:
+    name, path = found.path.stem, str(found.path)
+    try:
+        recipe = load_found(found, context.search_paths)
+    except RecipeError as exc:
+        return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
+    issues = validate(recipe, inventory=context.values_for(recipe), mod_paths=context.mod_paths)
+    return _counted(name, path, issues)
+
+
+def _counted(name: str, path: str, issues: t.Sequence[Issue]) -> dict[str, t.Any]:
+    severities = [issue.severity for issue in issues]
+    return {
+        "name": name,
+        "path": path,
+        "errors": severities.count("error"),
+        "warnings": severities.count("warning"),
+        "issues": [issue.to_dict() for issue in issues],
+    }
+
+
+def fails(result: t.Mapping[str, t.Any], strict: bool) -> bool:
+    """Whether a recipe has errors; strict: or warnings."""
+    return bool(result["errors"] or (strict and result["warnings"]))
+
+
+def validated_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """What `validated` found, for people, and a sum."""
+    lines = []
+    for result in results:
+        if result["issues"]:
+            lines.append(result["path"])
+            lines += [f"  {line}" for line in issue_lines(result["issues"])]
+    bad = sum(fails(result, strict=False) for result in results)
+    clean = sum(not result["issues"] for result in results)
+    return [*lines, f"{len(results)} recipes: {clean} without an issue, {bad} with errors"]

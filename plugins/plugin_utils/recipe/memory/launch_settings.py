@@ -1,0 +1,139 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an estimate reads from a launch: the engine, its flags, the recipe's metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import typing as t
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    ResolvedRecipe,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory import quantisation
+
+GIB = 1 << 30
+Confidence = t.Literal["high", "medium", "low"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One number in GiB, where it comes from, and how far it can be trusted."""
+
+    gib: float
+    source: str
+    confidence: Confidence
+
+    def to_dict(self) -> dict[str, t.Any]:
+        return {**dataclasses.asdict(self), "gib": round(self.gib, 2)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """What an estimate needs to know of a launch.
+
+    engine: vllm | sglang | llama-cpp. words: what the server receives; its flags are the truth.
+    metadata: the recipe's. env: of its containers, without secrets.
+    """
+
+    model: str
+    engine: str
+    words: tuple[str, ...]
+    tensor: int = 1
+    pipeline: int = 1
+    metadata: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def flag(self, *names: str) -> str | None:
+        return vllm.Server("", "", self.words).flag(names)
+
+
+def serving_of(resolved: ResolvedRecipe) -> Serving:
+    """What an estimate needs of a resolved recipe."""
+    runtime = resolved.runtime
+    pipeline = resolved.pipeline_parallel
+    if runtime == "llama-cpp":
+        # It splits a model by layers over as many nodes as take part.
+        pipeline = max(pipeline, len(resolved.ranks) // resolved.tensor_parallel)
+    return Serving(
+        model=resolved.model,
+        engine="vllm" if "vllm" in runtime else runtime,
+        words=resolved.ranks[0].argv,
+        tensor=resolved.tensor_parallel,
+        pipeline=pipeline,
+        metadata=resolved.recipe.metadata,
+        env={**resolved.inventory_env, **resolved.env},
+    )
+
+
+def draft_of(serving: Serving) -> dict[str, t.Any]:
+    """What the command says about a draft: method, model, number of tokens."""
+    found: dict[str, t.Any] = {}
+    text = serving.flag("--speculative-config", "-sc")
+    if text:
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            data = None
+        found = dict(data) if isinstance(data, dict) else {}
+    for word in ("method", "model"):
+        value = serving.flag(f"--speculative-config.{word}", f"-sc.{word}")
+        if value:
+            found[word] = value
+    draft = serving.flag(
+        "--speculative-draft-model-path", "-md", "--model-draft", "-hfd", "--hf-repo-draft"
+    )
+    if draft:
+        found["model"] = draft
+    algorithm = serving.flag("--speculative-algorithm")
+    if algorithm:
+        found.setdefault("method", algorithm.lower())
+    return found
+
+
+def gguf_of(serving: Serving) -> str | None:
+    """The GGUF type that is served, from the model's suffix, the file, or metadata."""
+    if serving.engine != "llama-cpp" and "gguf" not in serving.model.lower():
+        return None
+    for text in (
+        serving.model.partition(":")[2],
+        (serving.flag("-hf", "--hf-repo", "-hfr") or "").partition(":")[2],
+        serving.flag("-hff", "--hf-file") or "",
+        (serving.flag("-m", "--model") or "").rpartition("/")[2],
+        serving.model.rpartition("/")[2],
+        str(serving.metadata.get("model_dtype") or ""),
+    ):
+        found = quantisation.gguf_name(text) if text else None
+        if found:
+            return found
+    # llama-server's own choice of a repository without a type.
+    return "q4_k_m"
+
+
+def tokens_of(text: str | None) -> int | None:
+    """`200000`, `32k` (1000), `32K` (1024), `1M`; None for auto, -1 and anything else."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([kKmM]?)", (text or "").strip())
+    if not match:
+        return None
+    unit = {"": 1, "k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2}[match.group(2)]
+    return int(float(match.group(1)) * unit) or None
+
+
+def bytes_of(text: str | None) -> int | None:
+    """`8G` (GiB), `8g` (GB), `8589934592`; None for anything else."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)([kKmMgG]?)i?[bB]?", (text or "").strip())
+    if not match:
+        return None
+    power = {"": 0, "k": 1, "m": 2, "g": 3}[match.group(2).lower()]
+    return int(float(match.group(1)) * (1000 if match.group(2).islower() else 1024) ** power)
+
+
+def number_of(text: str | None, default: float) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return default
+    return value if 0 < value < 1e9 else default

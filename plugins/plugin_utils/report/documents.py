@@ -1,0 +1,262 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run has found, as JSON, JUnit and one page of HTML: the same facts in the same order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import page
+
+VERSION = 1
+
+# The worst first. A spec shows the first of these that one of its findings has, and skipped only
+# where nothing else was found.
+ORDER = (
+    "unreachable",
+    "failed",
+    "blocked",
+    "drift",
+    "not assessed",
+    "fixed",
+    "accepted",
+    "ok",
+    "skipped",
+)
+_WRONG = ("blocked", "drift")
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """The key by which node2 comes before node10."""
+    return [(word, int(part or 0)) for word, part in re.findall(r"(\D*)(\d*)", name)]
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """A finding, of one node."""
+
+    node: str
+    spec: str
+    check: str
+    status: str
+    severity: str = "info"
+    expected: str = ""
+    actual: str = ""
+    fix: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is told at the end of a run.
+
+    cells is (node, spec) -> status; messages what a spec said that ended without findings;
+    unreachable is node -> reason. generated is the only thing that two runs on nodes in the same
+    state do not have in common.
+    """
+
+    nodes: Sequence[str]
+    specs: Sequence[str]
+    cells: Mapping[tuple[str, str], str]
+    entries: Sequence[Entry]
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    messages: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    playbook: str = ""
+    check_mode: bool = False
+    generated: str = ""
+
+    def ordered(self) -> list[Entry]:
+        """By node and spec, the worst first, each check once."""
+        unique = dict.fromkeys(self.entries)
+        return sorted(
+            unique,
+            key=lambda one: (
+                natural(one.node),
+                one.spec,
+                ORDER.index(one.status),
+                one.check,
+                one,
+            ),
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Status -> number, of those that occur, the worst first."""
+        counted = Counter(one.status for one in self.entries)
+        counted["unreachable"] = len(self.unreachable)
+        for status in ("failed", "not assessed"):  # there is no finding that says so
+            counted[status] = list(self.cells.values()).count(status)
+        return {status: counted[status] for status in ORDER if counted[status]}
+
+
+def to_json(report: Report) -> str:
+    """docs/contracts/drift_report.md describes it."""
+    document = {
+        "version": VERSION,
+        "run": {
+            "generated": report.generated,
+            "playbook": report.playbook,
+            "check_mode": report.check_mode,
+        },
+        "counts": report.counts(),
+        "table": [
+            {
+                "node": node,
+                "spec": spec,
+                "status": report.cells[node, spec],
+                **(
+                    {"message": report.messages[node, spec]}
+                    if (node, spec) in report.messages
+                    else {}
+                ),
+            }
+            for node in report.nodes
+            for spec in report.specs
+        ],
+        "unreachable": dict(sorted(report.unreachable.items())),
+        "findings": [asdict(entry) for entry in report.ordered()],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_junit(report: Report) -> str:
+    """A suite for each node, a case for each check; what is wrong fails, what was not done errs."""
+    root = ET.Element("testsuites", name="dgxspark.suite")
+    for node in report.nodes:
+        suite = ET.SubElement(root, "testsuite", name=node)
+        for entry in (one for one in report.ordered() if one.node == node):
+            case = ET.SubElement(suite, "testcase", classname=_class(entry), name=entry.check)
+            if entry.status in _WRONG:
+                failed = ET.SubElement(
+                    case, "failure", type=entry.status, message=_xml(entry.actual)
+                )
+                failed.text = _xml(_told(entry))
+            elif entry.status in ("skipped", "accepted"):
+                reason = entry.hint if entry.status == "accepted" else entry.actual
+                ET.SubElement(case, "skipped", message=_xml(reason))
+        for spec in report.specs:
+            status = report.cells[node, spec]
+            if status not in ("failed", "unreachable", "not assessed"):
+                continue
+            case = ET.SubElement(suite, "testcase", classname=f"{node}.{spec}", name=spec)
+            message = report.unreachable.get(node) or report.messages.get((node, spec), status)
+            kind = "skipped" if status == "not assessed" else "error"
+            ET.SubElement(case, kind, type=status, message=_xml(message))
+        for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))
+        suite.set("tests", str(len(suite)))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _class(entry: Entry) -> str:
+    return f"{entry.node}.{entry.spec}"
+
+
+def _xml(text: str) -> str:
+    """Without what XML cannot hold."""
+    return "".join(
+        char
+        for char in text
+        if char in "\t\n\r" or 32 <= ord(char) < 0xD800 or 0xE000 <= ord(char) < 0xFFFE
+    )
+
+
+def _told(entry: Entry) -> str:
+    told = (("expected", entry.expected), ("fix", entry.fix), ("hint", entry.hint))
+    return "\n".join(f"{name}: {text}" for name, text in told if text)
+
+
+def write(report: Report, folder: str) -> list[str]:
+    """Write all three into a folder, each in one step; their paths. Raises OSError."""
+    os.makedirs(folder, exist_ok=True)
+    texts = {
+        "drift.json": to_json(report),
+        "drift.xml": to_junit(report),
+        "drift.html": to_html(report),
+    }
+    return [page.replace(os.path.join(folder, name), text) for name, text in texts.items()]
+
+
+_STYLE = """
+.fixed { color: var(--fixed); } .drift { color: var(--drift); }
+.blocked, .failed, .unreachable { color: var(--blocked); }
+.accepted { color: var(--accepted); }
+"""
+
+
+def to_html(report: Report) -> str:
+    """One page that needs nothing else."""
+    kind = "check, nothing was changed" if report.check_mode else "run"
+    run = " &middot; ".join(map(page.escape, (report.playbook, kind, report.generated)))
+    rows = [
+        [(node, ""), *((cell, f"status {page.word(cell)}") for cell in _row(report, node))]
+        for node in report.nodes
+    ]
+    top = "\n".join(
+        (
+            f'<p class="run">{run}</p>',
+            page.counts(report.counts()),
+            page.table(["node", *report.specs], rows),
+            _form(report),
+        )
+    )
+    articles = "".join(
+        (
+            *(_lost(node, reason) for node, reason in sorted(report.unreachable.items())),
+            *(_failed(where, text) for where, text in sorted(report.messages.items())),
+            *map(_article, report.ordered()),
+        )
+    )
+    return page.page("Drift report", _STYLE, top, articles)
+
+
+def _row(report: Report, node: str) -> list[str]:
+    return [report.cells[node, spec] for spec in report.specs]
+
+
+def _form(report: Report) -> str:
+    statuses = [status for status in ORDER if any(one.status == status for one in report.entries)]
+    every = [("", "all")]
+    return page.form(
+        {
+            "node": every + [(node, node) for node in report.nodes],
+            "spec": every + [(spec, spec) for spec in report.specs],
+            "status": [("", "what matters"), ("all", "all"), *((one, one) for one in statuses)],
+        }
+    )
+
+
+def _article(entry: Entry) -> str:
+    inside = page.facts(
+        (
+            ("expected", entry.expected),
+            ("actual", entry.actual),
+            ("fix", entry.fix),
+            ("hint", entry.hint),
+        )
+    )
+    where = f"{entry.node} · {entry.spec} · {entry.severity}"
+    quiet = entry.status in ("ok", "skipped")
+    return _box(entry.node, entry.spec, entry.status, quiet, entry.check, where, inside)
+
+
+def _lost(node: str, reason: str) -> str:
+    return _box(node, "", "unreachable", False, node, "", f"<p>{page.escape(reason)}</p>")
+
+
+def _failed(where: tuple[str, str], text: str) -> str:
+    node, spec = where
+    return _box(node, spec, "failed", False, spec, node, f"<p>{page.escape(text)}</p>")
+
+
+def _box(
+    node: str, spec: str, status: str, quiet: bool, title: str, where: str, inside: str
+) -> str:
+    data = {"node": node, "spec": spec, "status": status}
+    return page.article(data, quiet, title, status, where, inside)

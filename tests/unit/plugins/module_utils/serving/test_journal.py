@@ -1,0 +1,44 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phases of a swap, and what is left when one is cut off."""
+
+from __future__ import annotations
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.journal import (
+    advance,
+    begin,
+    finish,
+    tell,
+)
+
+
+def test_a_swap_from_its_first_phase_to_its_end() -> None:
+    entry, cut = begin({}, "1", {"recipe": "a"}, "stop", 1.5, 100.0)
+    assert cut == {}
+    assert (entry["phase"], entry["started"], entry["result"]) == ("stop", 98.5, None)
+    entry = advance(entry, "start", [{"phase": "stop old", "seconds": 2.0}], 103.0)
+    entry = advance(entry, "wait", [], 104.25)
+    entry = finish(entry, "complete", "", [{"phase": "model loaded", "seconds": 30.0}], 140.0)
+    assert entry["phases"] == [
+        {"phase": "preflight", "seconds": 1.5},
+        {"phase": "stop old", "seconds": 2.0},
+        {"phase": "start", "seconds": 1.2},
+        {"phase": "model loaded", "seconds": 30.0},
+    ]
+    assert (entry["phase"], entry["result"]) == ("complete", "complete")
+    assert tell(entry) == (
+        "preflight 1.5 s, stop old 2.0 s, start 1.2 s, model loaded 30.0 s; together 34.7 s"
+    )
+
+
+def test_the_next_swap_tells_the_one_that_was_cut_off() -> None:
+    first, _none = begin({}, "1", {"recipe": "a"}, "stop", 0.0, 100.0)
+    _second, cut = begin(first, "2", {"recipe": "b"}, "stop", 0.0, 200.0)
+    assert (cut["recipe"], cut["phase"], cut["result"]) == ("a", "stop", "interrupted")
+
+
+def test_a_swap_that_ended_was_not_cut_off() -> None:
+    first, _none = begin({}, "1", {"recipe": "a"}, "stop", 0.0, 100.0)
+    ended = finish(first, "failed", "no memory", [], 110.0)
+    assert ended["why"] == "no memory"
+    assert begin(ended, "2", {}, "stop", 0.0, 200.0)[1] == {}

@@ -1,0 +1,508 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what runs on two nodes to what the plan of lab-tiny wants there."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
+    launch_steps,
+    undo_steps,
+)
+
+ROOT = pathlib.Path(__file__).parents[6]
+PLAN: dict[str, t.Any] = json.loads(
+    (ROOT / "tests/unit/fixtures/recipes/lab-tiny.plan.json").read_text(encoding="utf-8")
+)
+HEAD, WORKER = "dgxspark-lab-tiny-0", "dgxspark-lab-tiny-1"
+OLD0, OLD1 = "dgxspark-old-0", "dgxspark-old-1"
+
+Thing = dict[str, t.Any]
+
+
+def ours(
+    name: str, plan_hash: str = PLAN["hash"], status: str = "running", id: str = "", ranks: int = 2
+) -> Thing:
+    own = name.replace(".previous", "")
+    labels = {
+        "dgxspark.suite/owner": "dgxspark.suite",
+        "dgxspark.suite/plan-hash": plan_hash,
+        "dgxspark.suite/rank": own[-1],
+        "dgxspark.suite/ranks": str(ranks),
+        "dgxspark.suite/recipe": own[len("dgxspark-") : -2],
+        "dgxspark.suite/workload": own[len("dgxspark-") : -2],
+        "dgxspark.suite/served-model-name": f"{own[len('dgxspark-') : -2]} as served",
+        "dgxspark.suite/url": "http://192.0.2.1:8000",
+    }
+    image = {"image_id": "sha256:4467"}
+    return {
+        "name": name,
+        "id": id or f"id of {name}",
+        "status": status,
+        "ours": True,
+        "labels": labels,
+        **image,
+    }
+
+
+def foreign(name: str, **labels: str) -> Thing:
+    return {**ours(name), "ours": False, "labels": labels}
+
+
+def listens(
+    port: int, container: str | None = None, pid: int | None = 7, process: str | None = "python3"
+) -> Thing:
+    owner = f"id of {container}" if container else None
+    return {"port": port, "pid": pid, "process": process, "container": owner}
+
+
+def unit(container: str, plan: str = PLAN["hash"], state: str = "active", pid: int = 70) -> Thing:
+    return {"container": container, "plan": plan, "state": state, "enabled": True, "pid": pid}
+
+
+def node(
+    *containers: Thing,
+    listening: t.Sequence[Thing] = (),
+    image: bool = True,
+    units: t.Sequence[Thing] = (),
+) -> Thing:
+    image_id = "sha256:4467" if image else None
+    return {
+        "containers": list(containers),
+        "listening": list(listening),
+        "image_id": image_id,
+        "units": list(units),
+    }
+
+
+class Case(t.NamedTuple):
+    """spark1 and spark2 as they are, and what is to be done there.
+
+    previous: recipe of what a failure brings back; park: node -> names to set aside for that.
+    """
+
+    spark1: Thing
+    spark2: Thing
+    remove: dict[str, list[str]]
+    start: list[str] = ["spark1", "spark2"]
+    refusals: list[str] = []
+    previous: str = ""
+    park: dict[str, list[str]] = {"spark1": [], "spark2": []}
+    drop: dict[str, list[str]] = {"spark1": [], "spark2": []}
+    keep: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
+
+
+NOTHING: dict[str, list[str]] = {"spark1": [], "spark2": []}
+CASES: dict[str, Case] = {
+    "fresh nodes": Case(node(), node(), NOTHING),
+    "it runs": Case(
+        node(ours(HEAD), listening=[listens(8000, HEAD), listens(46379, HEAD)]),
+        node(ours(WORKER)),
+        NOTHING,
+        start=[],
+    ),
+    "it runs, and is kept": Case(
+        node(ours(HEAD), listening=[listens(25010, pid=70)], units=[unit(HEAD)]),
+        node(ours(WORKER), units=[unit(WORKER)]),
+        NOTHING,
+        start=[],
+        keep=NOTHING,
+    ),
+    "it runs, and is kept by halves": Case(
+        node(ours(HEAD), units=[unit(HEAD, state="failed")]),
+        node(ours(WORKER), units=[unit(WORKER, plan="other")]),
+        NOTHING,
+        start=[],
+    ),
+    "units whose containers somebody has removed": Case(
+        node(units=[unit(OLD0)]),
+        node(units=[unit(WORKER)]),
+        {"spark1": [OLD0], "spark2": [WORKER]},
+    ),
+    "the port of the units taken": Case(
+        node(listening=[listens(25010)]),
+        node(),
+        NOTHING,
+        refusals=[
+            "spark1: port 25010 (survive) is taken by python3 (pid 7). Stop it, or choose another "
+            "port: -e dgxspark_survive_port=NUMBER"
+        ],
+    ),
+    "it runs, the image was removed since": Case(
+        node(ours(HEAD), image=False), node(ours(WORKER)), NOTHING, start=[]
+    ),
+    "it runs, the reference names a new image since": Case(
+        node({**ours(HEAD), "image_id": "sha256:0ld"}),
+        node(ours(WORKER)),
+        NOTHING,
+        previous="lab-tiny",
+        park={"spark1": [HEAD], "spark2": [WORKER]},
+        drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
+    ),
+    "it runs beside something older of ours": Case(
+        node(ours("dgxspark-old-0", "9"), ours(HEAD)),
+        node(ours(WORKER)),
+        {"spark1": ["dgxspark-old-0"], "spark2": []},
+        start=[],
+    ),
+    "it runs beside something foreign": Case(
+        node(ours(HEAD), foreign("registry")), node(ours(WORKER)), NOTHING, start=[]
+    ),
+    "another plan of the same name": Case(
+        node(ours(HEAD, "other"), listening=[listens(8000, HEAD)]),
+        node(ours(WORKER, "other")),
+        NOTHING,
+        previous="lab-tiny",
+        park={"spark1": [HEAD], "spark2": [WORKER]},
+        drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
+    ),
+    "another recipe": Case(
+        node(ours("dgxspark-old-0", "9", ranks=1), listening=[listens(8000, "dgxspark-old-0")]),
+        node(),
+        NOTHING,
+        previous="old",
+        park={"spark1": ["dgxspark-old-0"], "spark2": []},
+        drop={"spark1": ["dgxspark-old-0.previous"], "spark2": []},
+    ),
+    "another recipe of which half is left": Case(
+        node(ours("dgxspark-old-0", "9")), node(), {"spark1": ["dgxspark-old-0"], "spark2": []}
+    ),
+    "another recipe, crashed": Case(
+        node(ours("dgxspark-old-0", "9", "exited", ranks=1)),
+        node(),
+        {"spark1": ["dgxspark-old-0"], "spark2": []},
+    ),
+    "a launch killed before anything was stopped": Case(
+        node(ours(OLD0, "9")),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [OLD0], "spark2": [OLD1]},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed between renaming and stopping": Case(
+        node(ours(f"{OLD0}.previous", "9")),
+        node(ours(f"{OLD1}.previous", "9", "exited")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [f"{OLD0}.previous"], "spark2": []},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when only the head was set aside": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited")),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [], "spark2": [OLD1]},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when only the head was set aside, and the worker has died since": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited")),
+        node(ours(OLD1, "9", "exited")),
+        NOTHING,
+        previous="old",
+        park={"spark1": [], "spark2": [OLD1]},
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when all was set aside": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited")),
+        node(ours(f"{OLD1}.previous", "9", "exited")),
+        NOTHING,
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when only the head was started": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited"), ours(HEAD)),
+        node(ours(f"{OLD1}.previous", "9", "exited")),
+        {"spark1": [HEAD], "spark2": []},
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed while this very plan was loading": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited"), ours(HEAD)),
+        node(ours(f"{OLD1}.previous", "9", "exited"), ours(WORKER)),
+        NOTHING,
+        start=[],
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed while another plan was loading": Case(
+        node(ours(f"{OLD0}.previous", "9", "exited"), ours("dgxspark-third-0", "3")),
+        node(ours(f"{OLD1}.previous", "9", "exited"), ours("dgxspark-third-1", "3")),
+        {"spark1": ["dgxspark-third-0"], "spark2": ["dgxspark-third-1"]},
+        previous="old",
+        drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed when half of what was set aside was dropped": Case(
+        node(ours(HEAD)),
+        node(ours(f"{OLD1}.previous", "9", "exited"), ours(WORKER)),
+        NOTHING,
+        start=[],
+        previous="old",
+        drop={"spark1": [], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "killed while the same plan was started with a newer image": Case(
+        node(ours(f"{HEAD}.previous", status="exited"), ours(HEAD, id="new")),
+        node({**ours(WORKER), "image_id": "sha256:0ld"}),
+        {"spark1": [HEAD], "spark2": []},
+        start=["spark1", "spark2"],
+        previous="lab-tiny",
+        park={"spark1": [], "spark2": [WORKER]},
+        drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
+    ),
+    "half of the ranks": Case(node(ours(HEAD)), node(), {"spark1": [HEAD], "spark2": []}),
+    "a rank that has ended": Case(
+        node(ours(HEAD)),
+        node(ours(WORKER, status="exited")),
+        {"spark1": [HEAD], "spark2": [WORKER]},
+    ),
+    "ranks on each other's nodes": Case(
+        node(ours(WORKER)),
+        node(ours(HEAD)),
+        NOTHING,
+        previous="lab-tiny",
+        park={"spark1": [WORKER], "spark2": [HEAD]},
+        drop={"spark1": [f"{WORKER}.previous"], "spark2": [f"{HEAD}.previous"]},
+    ),
+    "a stopped one of ours whose label is lost": Case(
+        node({**ours(HEAD), "labels": {}}),
+        node(ours(WORKER)),
+        {"spark1": [HEAD], "spark2": [WORKER]},
+    ),
+    "no image anywhere": Case(node(image=False), node(image=False), NOTHING),
+    "no image on one node": Case(node(), node(image=False), NOTHING),
+    "a foreign container of the same name": Case(
+        node(),
+        node(foreign(WORKER, **ours(WORKER)["labels"])),
+        NOTHING,
+        refusals=[
+            f"spark2: a container named {WORKER} exists that was not started by this collection, "
+            "so it is left alone. Rename or remove it"
+        ],
+    ),
+    "a foreign container of another rank's name": Case(node(foreign(WORKER)), node(), NOTHING),
+    "the port taken by a process": Case(
+        node(listening=[listens(22), listens(8000)]),
+        node(),
+        NOTHING,
+        refusals=[
+            "spark1: port 8000 (server) is taken by python3 (pid 7). Stop it, or choose another "
+            "port: -e overrides=port=NUMBER"
+        ],
+    ),
+    "the port taken by nobody knows whom": Case(
+        node(listening=[listens(8000, pid=None, process=None)]),
+        node(),
+        NOTHING,
+        refusals=[
+            "spark1: port 8000 (server) is taken by another process. Stop it, or choose another "
+            "port: -e overrides=port=NUMBER"
+        ],
+    ),
+    "the port taken by a process just gone": Case(
+        node(listening=[listens(8000, process=None)]),
+        node(),
+        NOTHING,
+        refusals=[
+            "spark1: port 8000 (server) is taken by a process (pid 7). Stop it, or choose another "
+            "port: -e overrides=port=NUMBER"
+        ],
+    ),
+    "Ray's port taken by another container": Case(
+        node(foreign("redis"), listening=[listens(46379, "redis", 9, "redis-server")]),
+        node(),
+        NOTHING,
+        refusals=[
+            "spark1: port 46379 (ray) is taken by redis-server (pid 9) in container redis. Stop "
+            "it, or choose another port: -e dgxspark_ray_port=NUMBER"
+        ],
+    ),
+    "both ports taken, and the name": Case(
+        node(foreign(HEAD), listening=[listens(8000, HEAD), listens(46379, HEAD)]),
+        node(),
+        NOTHING,
+        refusals=[
+            f"spark1: a container named {HEAD} exists that was not started by this collection, "
+            "so it is left alone. Rename or remove it",
+            f"spark1: port 8000 (server) is taken by python3 (pid 7) in container {HEAD}. Stop it, "
+            "or choose another port: -e overrides=port=NUMBER",
+            f"spark1: port 46379 (ray) is taken by python3 (pid 7) in container {HEAD}. Stop it, "
+            "or choose another port: -e dgxspark_ray_port=NUMBER",
+        ],
+    ),
+    "the port taken where only a worker runs": Case(
+        node(), node(listening=[listens(8000)]), NOTHING
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_to_be_done(case: Case) -> None:
+    observed = {"spark1": case.spark1, "spark2": case.spark2}
+    before = copy.deepcopy((PLAN, observed))
+    steps = launch_steps(PLAN, observed)
+    previous = steps.pop("previous")
+    assert {place: list(kept) for place, kept in steps.pop("keep").items()} == case.keep
+    assert previous.get("recipe", "") == case.previous
+    if case.previous:
+        assert previous["served_model_name"] == f"{case.previous} as served"
+        assert previous["url"] == "http://192.0.2.1:8000"
+    assert steps == {
+        "refusals": case.refusals,
+        "running": not case.start,
+        "serves": False,
+        "park": case.park,
+        "drop": case.drop,
+        "remove": case.remove,
+        "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
+    }
+    assert (PLAN, observed) == before
+
+
+def test_a_node_that_the_plan_leaves_out_is_cleared_of_ours() -> None:
+    left_out = node(ours("dgxspark-old-2", "9"), foreign("registry"), image=False)
+    steps = launch_steps(PLAN, {"spark1": node(), "spark2": node(), "spark3": left_out})
+    assert steps["remove"] == {"spark1": [], "spark2": [], "spark3": ["dgxspark-old-2"]}
+    assert list(steps["start"]) == ["spark1", "spark2"]
+
+
+def test_a_left_out_node_is_cleared_of_a_rank_that_runs_elsewhere() -> None:
+    observed = {
+        "spark1": node(ours(HEAD)),
+        "spark2": node(ours(WORKER)),
+        "spark3": node(ours(HEAD)),
+    }
+    steps = launch_steps(PLAN, observed)
+    assert steps["running"] is True
+    assert steps["remove"] == {"spark1": [], "spark2": [], "spark3": [HEAD]}
+
+
+NEW0, NEW1 = ours(HEAD, "new"), ours(WORKER, "new")
+ASIDE0, ASIDE1 = (
+    ours(f"{name}.previous", "9", "exited", id=f"id of {name}") for name in (OLD0, OLD1)
+)
+
+
+class Undo(t.NamedTuple):
+    """What is there once a launch has failed, and what is done about it."""
+
+    spark1: Thing
+    spark2: Thing
+    remove: dict[str, list[str]]
+    restore: dict[str, list[str]]
+    lost: list[str] = []
+
+
+UNDOS: dict[str, Undo] = {
+    "before anything was stopped": Undo(
+        node(ours(OLD0, "9")), node(ours(OLD1, "9")), NOTHING, NOTHING
+    ),
+    "when one node could not stop": Undo(
+        node(ASIDE0),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
+    ),
+    "when one was renamed and runs on": Undo(
+        node(ours(f"{OLD0}.previous", "9", id=f"id of {OLD0}")),
+        node(ours(OLD1, "9")),
+        NOTHING,
+        {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
+    ),
+    "after the start": Undo(
+        node(ASIDE0, NEW0),
+        node(ASIDE1, NEW1),
+        {"spark1": [HEAD], "spark2": [WORKER]},
+        {"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
+    ),
+    "when something was lost": Undo(
+        node(NEW0),
+        node(ASIDE1),
+        {"spark1": [HEAD], "spark2": []},
+        {"spark1": [], "spark2": [f"{OLD1}.previous"]},
+        lost=[f"spark1: container {OLD0} is gone"],
+    ),
+}
+
+
+@pytest.mark.parametrize("undo", UNDOS.values(), ids=UNDOS)
+def test_the_way_back(undo: Undo) -> None:
+    before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
+    previous = launch_steps(PLAN, before)["previous"]
+    assert undo_steps(previous, {"spark1": undo.spark1, "spark2": undo.spark2}) == {
+        "remove": undo.remove,
+        "restore": undo.restore,
+        "keep": {"spark1": {}, "spark2": {}},
+        "lost": undo.lost,
+    }
+
+
+def test_what_was_kept_is_kept_again() -> None:
+    told = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
+    old = ours(OLD0, "9")
+    old["labels"]["dgxspark.suite/keep"] = json.dumps(told)
+    before = {"spark1": node(old, units=[unit(OLD0, "9")])}
+    steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
+    aside = {**old, "name": f"{OLD0}.previous", "status": "exited"}
+    spec = {"recipe": "old", "plan": "9", "rank": 0, **told}
+    assert undo_steps(steps["previous"], {"spark1": node(aside)})["keep"] == {
+        "spark1": {OLD0: spec}
+    }
+
+
+def test_the_way_back_to_nothing_removes_what_was_started() -> None:
+    steps = undo_steps({}, {"spark1": node(NEW0, foreign("registry")), "spark2": node()})
+    assert steps == {
+        "remove": {"spark1": [HEAD], "spark2": []},
+        "restore": NOTHING,
+        "keep": {"spark1": {}, "spark2": {}},
+        "lost": [],
+    }
+
+
+def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None:
+    before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
+    previous = launch_steps(PLAN, before)["previous"]
+    assert undo_steps(previous, {"spark1": node(ASIDE0)}) == {
+        "remove": {"spark1": []},
+        "restore": {"spark1": [f"{OLD0}.previous"]},
+        "keep": {"spark1": {}},
+        "lost": [],
+    }
+
+
+def served() -> dict[str, Thing]:
+    """Both ranks and their units, and a completion."""
+    head = node(ours(HEAD), units=[unit(HEAD)])
+    return {
+        "spark1": {**head, "answers": {HEAD: {"phase": "serving"}}},
+        "spark2": {**node(ours(WORKER), units=[unit(WORKER)]), "answers": {}},
+    }
+
+
+def test_what_runs_and_has_answered_serves() -> None:
+    assert launch_steps(PLAN, served())["serves"] is True
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("spark1", {"answers": {HEAD: {"phase": "healthy"}}}),
+        ("spark1", {"answers": {}}),
+        ("spark1", {"units": []}),
+        ("spark2", {"containers": []}),
+        ("spark2", {"containers": [ours(WORKER), ours(OLD1, "9")]}),
+        ("spark2", {"containers": [ours(WORKER), ours(OLD1 + ".previous", "9", "exited")]}),
+        ("spark1", {"listening": [listens(8000)]}),
+    ],
+)
+def test_with_anything_left_to_do_it_does_not_serve_yet(where: str, change: Thing) -> None:
+    observed = served()
+    observed[where] |= change
+    assert launch_steps(PLAN, observed)["serves"] is False
