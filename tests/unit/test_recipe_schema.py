@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import FIELDS
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.schema import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.schema import (
     schema,
     schema_text,
 )

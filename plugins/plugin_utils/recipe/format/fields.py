@@ -130,7 +130,3 @@ FIELDS: dict[str, Field] = {
 }
 
 KNOWN_FIELDS = frozenset(FIELDS)
-
-RUNTIMES = ("vllm", "vllm-ray", "vllm-distributed", "eugr-vllm", "sglang", "llama-cpp")
-# Runtimes of the format that this version refuses by name.
-LATER_RUNTIMES = ("trtllm", "atlas", "modular-max", "tokenary")
