@@ -9,9 +9,9 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
     FIELDS,
+    in_any_case,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
-    LATER_NAMES,
     NAMES,
 )
 
@@ -28,7 +28,7 @@ def schema() -> dict[str, t.Any]:
         name: {**field.schema, "description": f"{_USES[field.use]}{field.what}"}
         for name, field in FIELDS.items()
     }
-    properties["runtime"]["examples"] = [*NAMES, *LATER_NAMES]
+    properties["runtime"].update(in_any_case(NAMES))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Recipe",

@@ -9,7 +9,10 @@ import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
+    BUILDERS,
+    EXECUTORS,
     FIELDS,
+    IMAGE,
     KNOWN_FIELDS,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
@@ -29,9 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.reg
     runtime_name,
 )
 
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _TRUST = "Read it, then set trusted: true for that registry in dgxspark_recipe_registries"
-_BUILDERS = ("eugr", "docker-pull")
 # Data types of weights and of the KV cache that recipes name in their metadata.
 _DTYPE = re.compile(
     r"fp32|float32|fp16|float16|half|bf16|bfloat16|fp8\w*|mxfp[48]|nvfp4\w*|fp4|"
@@ -110,7 +111,7 @@ def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
                 "it is of a registry that is not trusted, and is left out",
                 _TRUST,
             )
-    if recipe.builder and recipe.builder not in _BUILDERS:
+    if recipe.builder and recipe.builder not in BUILDERS:
         yield recipe.issue(
             "unsupported-field",
             "error",
@@ -118,7 +119,7 @@ def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
             f"the builder {recipe.builder} is not supported",
             "Build the image, name it as container, and remove the builder",
         )
-    if recipe.executor not in ("", "docker"):
+    if recipe.executor and recipe.executor not in EXECUTORS:
         yield recipe.issue(
             "unsupported-field",
             "error",
@@ -138,7 +139,7 @@ def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
             "Add container: <image>:<tag>",
         )
         return
-    if not _IMAGE.fullmatch(image):
+    if not re.fullmatch(IMAGE, image):
         yield recipe.issue(
             "container-invalid",
             "error",
