@@ -195,13 +195,14 @@ def _ordered(given: Option) -> Option:
 
 
 def _renamed(text: str, module: str, known: Mapping[str, str]) -> str:
-    """O(option) of the module as O(variable) of the role, or as the option of that module."""
+    """O(option) of the module as O(variable) of the role, or, like RV(key), as the module's."""
 
     def name(match: re.Match[str]) -> str:
-        key = match[1]
-        return "O(" + known.get(key, f"{OURS}{module}#module:{key}")
+        mark, key = match.groups()
+        variable = known.get(key) if mark == "O" else None
+        return f"{mark}({variable or f'{OURS}{module}#module:{key}'}"
 
-    return " ".join(re.sub(r"\bO\((\w+)(?=[=)])", name, text).split())
+    return " ".join(re.sub(r"\b(O|RV)\((\w+)(?=[=)])", name, text).split())
 
 
 def spec(text: str, of_role: Mapping[str, Option]) -> str:
@@ -211,6 +212,12 @@ def spec(text: str, of_role: Mapping[str, Option]) -> str:
     if not of_role:
         return f"{head}{mark}    options: {{}}\n"
     return f"{head}{mark}    options:\n{dump(of_role, 6)}"
+
+
+def galaxy(text: str, specs: str) -> str:
+    """A meta/main.yml whose description is the short one of the argument_specs.yml."""
+    short = yaml.safe_load(specs)["argument_specs"]["main"]["short_description"]
+    return re.sub(r"(?m)^  description: .*$", lambda _: f"  description: {short}", text)
 
 
 def defaults(of_role: Mapping[str, Option]) -> str:
@@ -335,6 +342,8 @@ def files(docs: Mapping[str, Docs], renewed: Callable[[str, str], str]) -> dict[
         meta = role.path / "meta" / "argument_specs.yml"
         readme = role.path / "README.md"
         made[meta] = spec(meta.read_text(encoding="utf-8"), of_role)
+        main = role.path / "meta" / "main.yml"
+        made[main] = galaxy(main.read_text(encoding="utf-8"), made[meta])
         made[role.path / "defaults" / "main.yml"] = defaults(of_role)
         made[readme] = renewed(readme.read_text(encoding="utf-8"), table(of_role))
     unused = source["variables"].keys() - set().union(*by_role.values())

@@ -33,9 +33,6 @@ PUBLIC = {name for name in MODULES if name.startswith("ensure_")} | {
     "audit",
     "cluster_lock",
     "model_info",
-    "parity",
-    "recipe_registry",
-    "workload_info",
 }
 PRIVATE = "private to the collection"
 
