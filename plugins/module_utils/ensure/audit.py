@@ -18,6 +18,9 @@ from typing import Any, Callable, NoReturn
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import cached_answers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -46,8 +49,10 @@ class Job:
         validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
         if validated.error_messages:
             raise ValueError("; ".join(validated.error_messages))
-        observe, plan, _keep = self.spec.functions(validated.validated_parameters, act=False)
-        result, _complaint = converge(observe, plan, act=False)
+        options = validated.validated_parameters
+        exempt = Exemptions.given(options["skip"], options["accepted"])
+        observe, plan, _store = self.spec.functions(options, exempt, act=False)
+        result, _failed_checks = converge(observe, plan, act=False, exempt=exempt)
         told = ("changed", "findings", "paths", "parity", "seconds", "diff")
         return {"spec": self.spec.name, **{key: result[key] for key in told}}
 
@@ -92,7 +97,7 @@ class _Running:
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
             result, error, states = json.loads(bytes(self.told).decode())
-            cached_answers.BELIEVED.update(states)
+            cached_answers.KNOWN_STATES.update(states)
         except ValueError:
             result, error = None, _how_it_ended(status)
         if result is None:
@@ -118,7 +123,7 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGHUP, leave)
         try:
-            told = [work(job), "", cached_answers.LOOKED_UP]
+            told = [work(job), "", cached_answers.COMPUTED_STATES]
         except ValueError as error:
             told = [None, str(error), {}]
         except Exception:  # a fault of one spec is told of, and concerns no other

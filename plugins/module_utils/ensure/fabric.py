@@ -750,5 +750,5 @@ SPEC = Spec(
     wanted=_wanted,
     observe=observe,
     plan=plan,
-    aware=True,
+    needs_context=True,
 )

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
+    CACHED,
     FOLDER,
-    KEPT,
     OPTIONS,
-    Keeper,
+    CachedTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     MODE,
@@ -91,8 +91,8 @@ class Wanted:
     docker_bin: str | None
     image_python: str
     manage_ptxas_bin: bool
-    costly: str = KEPT
-    kept_folder: str = FOLDER
+    costly: str = CACHED
+    cache_folder: str = FOLDER
 
     @property
     def target(self) -> str:
@@ -109,7 +109,7 @@ class Wanted:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "kept_folder"):
+        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "cache_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -133,7 +133,7 @@ class Observed:
     file is the environment file, or why it cannot be used. entries are the binaries that its KEYS
     name, system those of the node's CUDA toolkits, best first. report is the target's answer in
     the launchers' environment and without its pins; retrials are with a pin to a toolkit's binary,
-    made only where none of those worked. keeper has the answers, to be kept where all is well.
+    made only where none of those worked. target has the answers, to be cached if all findings pass.
     """
 
     file: EnvFile | Blocked
@@ -141,7 +141,7 @@ class Observed:
     system: tuple[Binary, ...]
     report: Report | Problem
     retrials: tuple[Trial, ...] = ()
-    keeper: Keeper | None = None
+    target: CachedTarget | None = None
 
     @property
     def values(self) -> dict[str, str]:
@@ -168,7 +168,7 @@ def observe(wanted: Wanted) -> Observed:
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         reached = Image(wanted.image, docker, wanted.image_python)
-    target = Keeper(reached, wanted.kept_folder, wanted.costly)
+    target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
     pins = [key for key in PINS if key in values]
     lent = [values[key] for key in pins]
@@ -177,11 +177,11 @@ def observe(wanted: Wanted) -> Observed:
         changes.append(Change(dict.fromkeys(pins)))
     report = ask(target, wanted.arch, env, changes, wanted.timeout, lent=lent)
     if isinstance(report, Problem) or any(trial.works for trial in report.trials):
-        return Observed(file, entries, system, report, keeper=target)
+        return Observed(file, entries, system, report, target=target)
     named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
     changes = pinning((*named, *system))
     if not changes:
-        return Observed(file, entries, system, report, keeper=target)
+        return Observed(file, entries, system, report, target=target)
     lent += [change.expect for change in changes]
     again = ask(target, wanted.arch, env, changes, wanted.timeout, True, lent)
     if isinstance(again, Problem):
@@ -549,5 +549,5 @@ SPEC = Spec(
     plan=plan,
     either=("venv", "image"),
     costly=True,
-    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+    store=lambda observed: observed.target and observed.target.store(),
 )

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
+    CACHED,
     FOLDER,
-    KEPT,
     OPTIONS,
-    Keeper,
+    CachedTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     PINS,
@@ -77,8 +77,8 @@ class Wanted:
     timeout: float
     docker_bin: str | None
     image_python: str
-    costly: str = KEPT
-    kept_folder: str = FOLDER
+    costly: str = CACHED
+    cache_folder: str = FOLDER
 
     @property
     def target(self) -> str:
@@ -105,7 +105,7 @@ class Wanted:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "paths_file", "docker_bin", "kept_folder"):
+        for name in ("venv", "paths_file", "docker_bin", "cache_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -116,12 +116,12 @@ class Observed:
     """Everything the plan depends on.
 
     gpu is what tells of a GPU of this node, empty if nothing does. told is what probes.vllm replied
-    in the launchers' environment, or why it could not be asked; keeper has that answer.
+    in the launchers' environment, or why it could not be asked; target has that answer.
     """
 
     gpu: str
     told: Mapping[str, Any] | Problem
-    keeper: Keeper | None = None
+    target: CachedTarget | None = None
 
 
 def observe(wanted: Wanted) -> Observed:
@@ -136,7 +136,7 @@ def observe(wanted: Wanted) -> Observed:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
         reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus)
-    target = Keeper(reached, wanted.kept_folder, wanted.costly)
+    target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     pins = {key: values[key] for key in PINS if key in values}
     request = {
         "arch": wanted.arch,
@@ -325,5 +325,5 @@ SPEC = Spec(
     plan=plan,
     either=("venv", "image"),
     costly=True,
-    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+    store=lambda observed: observed.target and observed.target.store(),
 )

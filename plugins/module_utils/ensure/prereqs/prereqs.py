@@ -199,5 +199,5 @@ SPEC = Spec(
     wanted=Wanted,
     observe=observe,
     plan=plan,
-    aware=True,
+    needs_context=True,
 )
