@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Many specs' checks at once, each in a process of its own: what ails one spoils no other."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Driver, kernel modules and CUDA toolkit of a node, and where its binaries are."""
 
 from __future__ import annotations
@@ -9,10 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     PTXAS_BIN,
     EnvEdit,
@@ -25,6 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     LinkWrite,
     OwnFile,
     can_replace,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -38,6 +37,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     CUDNN_PACKAGES,
     DRIVER_FILE,
@@ -52,7 +52,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import 
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
     STATUS_FILE,
-    parse_status,
+    read_packages,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
@@ -177,7 +177,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     except Blocked as blocked:
         file = blocked
     values = {} if isinstance(file, Blocked) else file.values()
-    packages = parse_status(_text(at.dpkg_status))
+    packages = read_packages(at.dpkg_status)
     found = toolkits(at.toolkits, wanted.link, wanted.timeout)
     assemblers = {
         one.home: examine(
@@ -201,7 +201,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
             entries[key] = os.path.isabs(path) and _executable(path)
     return Observed(
         ask_smi(find_tool("nvidia-smi", at.tools), wanted.timeout),
-        parse_driver(_text(at.driver_file)),
+        parse_driver(read_text(at.driver_file) or ""),
         found,
         assemblers,
         _link(wanted.link),
@@ -213,14 +213,6 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         _own(wanted.environment_file),
         find_tool("update-alternatives", at.tools),
     )
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
 
 
 def _executable(path: str) -> bool:

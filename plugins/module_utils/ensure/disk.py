@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Look at one disk by the system's tools; what to make of it is the business of probes/disks.py."""
 
 from __future__ import annotations

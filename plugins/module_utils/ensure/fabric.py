@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The links between nodes: ports found, twins told apart, addresses and MTU by netplan."""
 
 from __future__ import annotations
@@ -531,7 +532,7 @@ def _obstacle(
 
 def _guard(seen: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
     """Whether the plan leaves alone what the node is reached by."""
-    finding = Finding("fabric_session", OK, "no link that this node is reached by", "so")
+    finding = Finding("fabric_session", OK, "no link that this node is reached by", "as expected")
     if not joined:
         return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
     routes = dict.fromkeys(seen.default_routes, "the default route")
@@ -599,7 +600,7 @@ def _subnets(
         if link.name in names
         for address in link.addresses
     ]
-    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "so")
+    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "as expected")
     if not found:
         return replace(finding, status=SKIPPED, actual="no port has an address")
     for at, (name, network) in enumerate(found):
@@ -628,7 +629,7 @@ def _netplan(
         "fabric_netplan",
         OK,
         "%s as the address plan has it, and no other file that disagrees" % wanted.netplan_file,
-        "so",
+        "as expected",
     )
     if not joined:
         why = "see fabric_ports" if wanted.links else "no address plan (dgxspark_fabric_topology)"
@@ -653,7 +654,7 @@ def _runtime(
         "fabric_mtu": ["%s has %d" % (one.interface, wanted.mtu) for one in joined],
     }
     default = "addresses of the plan" if check == "fabric_addresses" else "MTU %d" % wanted.mtu
-    finding = Finding(check, OK, "; ".join(wants[check]) or default, "so")
+    finding = Finding(check, OK, "; ".join(wants[check]) or default, "as expected")
     if not joined:
         return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
     if check not in drifts:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What the links between nodes carry: whether each peer answers on its own link, at full size.
 
 A change of the links that is open is confirmed by that, or undone.
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -26,6 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import who_has
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
 
@@ -216,7 +217,7 @@ def _change(seen: Observed) -> Finding:
 
 
 def _cable(seen: Observed, wanted: Wanted) -> Finding:
-    finding = Finding("fabric_cable", OK, "every link of the plan has its cable", "so")
+    finding = Finding("fabric_cable", OK, "every link of the plan has its cable", "as expected")
     names = [link["interface"] for link in wanted.links]
     if not names:
         return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
@@ -241,7 +242,9 @@ def _cable(seen: Observed, wanted: Wanted) -> Finding:
 
 
 def _duplicates(seen: Observed, wanted: Wanted) -> Finding:
-    finding = Finding("fabric_duplicates", OK, "nobody else has this node's addresses", "so")
+    finding = Finding(
+        "fabric_duplicates", OK, "nobody else has this node's addresses", "as expected"
+    )
     if not wanted.links:
         return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
     if not seen.root:
@@ -258,7 +261,7 @@ def _duplicates(seen: Observed, wanted: Wanted) -> Finding:
 def _peers(seen: Observed, wanted: Wanted) -> Finding:
     told = ["%s (%s) on %s" % (peer.name, peer.address, peer.interface) for peer in wanted.peers]
     finding = Finding(
-        "fabric_peers", OK, "answers from %s" % (", ".join(told) or "every peer"), "so"
+        "fabric_peers", OK, "answers from %s" % (", ".join(told) or "every peer"), "as expected"
     )
     if not wanted.peers:
         return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
@@ -300,7 +303,7 @@ def _silence(seen: Observed, peer: Peer) -> str:
 
 def _path_mtu(seen: Observed, wanted: Wanted) -> Finding:
     finding = Finding(
-        "fabric_path_mtu", OK, "packets of %d bytes pass in one piece" % wanted.mtu, "so"
+        "fabric_path_mtu", OK, "packets of %d bytes pass in one piece" % wanted.mtu, "as expected"
     )
     asked = [peer for peer in wanted.peers if peer.way in seen.small]
     if not asked:

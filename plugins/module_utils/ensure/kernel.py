@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Kernel, boot command line, swap and kernel settings of a node, and the GB10's traps in them."""
 
 from __future__ import annotations
@@ -10,15 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
     own_file,
-    text_of,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
@@ -27,6 +24,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     OwnFile,
     can_replace,
     locked,
+    read_text,
     replace_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -39,15 +37,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
     fstab_swaps,
     handover_holds_memory,
     handover_is_default,
     handover_is_off,
-    parse_meminfo,
     parse_swaps,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
 # Kernels that are known to fail on a GB10, by the first part of their release.
@@ -147,23 +146,23 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     )
     return Observed(
         at,
-        (text_of(at.proc + "/sys/kernel/osrelease") or "").strip(),
-        (text_of(at.proc + "/cmdline") or "").strip(),
-        parse_meminfo(text_of(at.proc + "/meminfo") or ""),
-        parse_swaps(text_of(at.proc + "/swaps") or ""),
-        text_of(at.fstab),
+        (read_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
+        (read_text(at.proc + "/cmdline") or "").strip(),
+        parse_meminfo(read_text(at.proc + "/meminfo") or ""),
+        parse_swaps(read_text(at.proc + "/swaps") or ""),
+        read_text(at.fstab, errors="surrogateescape"),
         own_file(at.grub_file),
-        text_of(at.grub_made),
+        read_text(at.grub_made),
         own_file(at.sysctl_file),
         {key: _setting(at.proc, key) for key in wanted.sysctls},
-        tuple(sorted(set((text_of(at.reboot_file) or "").split()))),
+        tuple(sorted(set((read_text(at.reboot_file) or "").split()))),
         can_replace(at.fstab),
     )
 
 
 def _setting(proc: str, key: str) -> Setting:
     path = os.path.join(proc, "sys", *key.split("."))
-    value = text_of(path)
+    value = read_text(path)
     return Setting(None if value is None else " ".join(value.split()), os.access(path, os.W_OK))
 
 
@@ -190,7 +189,7 @@ class FstabEdit:
     def apply(self) -> None:
         """Raises OSError, and then nothing has changed."""
         with locked(os.path.dirname(self.path)):
-            text = text_of(self.path) or ""
+            text = read_text(self.path, errors="surrogateescape") or ""
             lines = text.splitlines(True)
             for number, _line in fstab_swaps(text):
                 lines[number - 1] = _FSTAB_MARK + lines[number - 1]

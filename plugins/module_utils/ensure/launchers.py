@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The scripts and units that start Ray and vLLM on a node."""
 
 from __future__ import annotations
@@ -11,10 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     judge_file,
@@ -40,6 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit
 
 _SCRIPT_MODE, _FILE_MODE = 0o755, 0o644
@@ -179,7 +178,7 @@ def _enabled(observed: Observed, wanted: Wanted) -> Judged:
     if isinstance(observed.units, Blocked):
         return Finding("units_enabled", SKIPPED, expected, str(observed.units)), ()
     missing = [name for name in names if not observed.units.get(name, Unit()).enabled]
-    finding = Finding("units_enabled", OK, expected, "so")
+    finding = Finding("units_enabled", OK, expected, "as expected")
     if not missing:
         return finding, ()
     actual = "%s: not enabled" % ", ".join(missing)

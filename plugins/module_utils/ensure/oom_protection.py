@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """A node that runs out of memory loses its workload, not its sshd.
 
 What the GPU takes is taken from the system's memory, and no cgroup limit bounds it: a watcher has
@@ -19,16 +20,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.apt_i
     Installation,
     objection,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
     judge_file,
     own_file,
-    text_of,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
@@ -36,7 +33,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_
     judge_loaded,
     quoted,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    COMMENT,
+    OwnFile,
+    read_text,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -48,8 +49,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit, list_units
 
 NONE, EARLYOOM, OOMD = "none", "earlyoom", "systemd-oomd"
@@ -297,10 +299,10 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         running,
         memory,
         workloads,
-        _may_lower(text_of(at.proc + "/1/status") or ""),
+        _may_lower(read_text(at.proc + "/1/status") or ""),
         os.path.exists(at.proc + "/pressure/memory")
         and os.path.exists(at.cgroups + "/cgroup.controllers"),
-        parse_meminfo(text_of(at.proc + "/meminfo") or ""),
+        parse_meminfo(read_text(at.proc + "/meminfo") or ""),
         _simulation(at, wanted),
     )
 
@@ -313,14 +315,14 @@ def _simulation(at: Places, wanted: Wanted) -> Simulation | None:
 
 def _running(at: Places, pid: int) -> Running:
     folder = "%s/%d/" % (at.proc, pid)
-    score = (text_of(folder + "oom_score_adj") or "").strip()
-    command = text_of(folder + "cmdline") or ""
+    score = (read_text(folder + "oom_score_adj") or "").strip()
+    command = read_text(folder + "cmdline") or ""
     argv = tuple(command.split("\0")[:-1])
     return Running(int(score) if re.fullmatch(r"-?\d+", score) else None, argv)
 
 
 def _memory_min(at: Places, unit: Unit) -> int | None:
-    text = text_of("%s%s/memory.min" % (at.cgroups, unit.cgroup)) if unit.cgroup else None
+    text = read_text("%s%s/memory.min" % (at.cgroups, unit.cgroup)) if unit.cgroup else None
     if text is None:
         return None
     return int(text) if text.strip().isdigit() else 1 << 62  # "max"
@@ -419,7 +421,7 @@ def _daemon(observed: Observed, wanted: Wanted, installed: Finding) -> Judged:
     if wanted.daemon == NONE:
         return Finding("oom_daemon", SKIPPED, "no daemon", "none is wanted"), ()
     name = "%s.service" % wanted.daemon
-    finding = Finding("oom_daemon", OK, "%s runs as configured" % name, "so")
+    finding = Finding("oom_daemon", OK, "%s runs as configured" % name, "as expected")
     if isinstance(observed.units, Blocked):
         return replace(finding, status=SKIPPED, actual=str(observed.units)), ()
     unit, running = _unit(observed, name), observed.running.get(name)
@@ -502,7 +504,9 @@ def _memory(observed: Observed, wanted: Wanted) -> Judged:
     """The memory that is promised to units, as the kernel has it."""
     wants = {one.unit: one.memory_mib << 20 for one in wanted.units if one.memory_mib}
     told = ", ".join("%s %d MiB" % (unit, size >> 20) for unit, size in wants.items())
-    finding = Finding("oom_memory_min", OK, "memory.min of %s" % told if wants else "any", "so")
+    finding = Finding(
+        "oom_memory_min", OK, "memory.min of %s" % told if wants else "any", "as expected"
+    )
     if not wants:
         return replace(finding, actual="none is wanted"), ()
     wants = {_SLICE: sum(wants.values()), **wants}

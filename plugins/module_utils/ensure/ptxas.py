@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Is the ptxas that Triton really uses able to assemble for this machine, and if not, what helps?
 
 A pin is written only after Triton, under that very pin, has compiled a kernel; a repair is the

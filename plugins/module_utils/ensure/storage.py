@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Where models, data and caches are: folders, room, the Hugging Face cache, ZFS properties."""
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
@@ -43,6 +41,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
     FIXED_PROPERTIES,
     Pool,
@@ -413,7 +412,7 @@ def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
         *(["of group %s" % folder.group] if folder.group else []),
         *(["mode %04o" % folder.mode] if folder.mode else []),
     ]
-    finding = Finding(folder.check, OK, ", ".join(wants), "so")
+    finding = Finding(folder.check, OK, ", ".join(wants), "as expected")
     if found.kind not in ("folder", "nothing"):
         hint = "Look at what %s is, and move it away." % folder.path
         return replace(finding, status=BLOCKED, severity=CRITICAL, actual=found.kind, hint=hint), ()
@@ -475,7 +474,7 @@ def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
     names = list(dict.fromkeys(one.pool for one in wanted.zfs))
     if not names:
         return Finding("zfs_pools", SKIPPED, "any file system", "no ZFS is wanted here"), ()
-    finding = Finding("zfs_pools", OK, "%s ONLINE" % ", ".join(names), "so")
+    finding = Finding("zfs_pools", OK, "%s ONLINE" % ", ".join(names), "as expected")
     zfs = observed.zfs
     wrong, hint = [], "playbooks/provision_disk.yml makes one, of a disk that is empty."
     if not zfs.zfs:
@@ -497,7 +496,7 @@ def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
 
 def _dataset(observed: Observed, dataset: Dataset, mount: str) -> Judged:
     wants = ", ".join("%s=%s" % pair for pair in sorted(dataset.properties.items())) or "any"
-    finding = Finding(dataset.check, OK, "%s with %s" % (dataset.name, wants), "so")
+    finding = Finding(dataset.check, OK, "%s with %s" % (dataset.name, wants), "as expected")
     zfs = observed.zfs
     if dataset.pool not in zfs.pools:
         return replace(finding, status=SKIPPED, actual="there is no such pool: see zfs_pools"), ()

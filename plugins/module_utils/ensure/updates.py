@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The official update of a node: apt's full upgrade, never a part of it, and what it would bring.
 
 apt runs as a unit of systemd: whatever becomes of the run, of its connection or of Docker, no
@@ -13,14 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
-    text_of,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import BAD_KERNELS
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import Places
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import Places
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -32,6 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
     Change,
     Upgrade,
@@ -98,10 +97,10 @@ def observe(
         packages.look(at, apt_get, 0.0),
         simulate_upgrade(apt_get, _SIMULATE_SECONDS) if apt_get else Upgrade(problem=_NO_APT),
         ask_fwupd(find_tool("fwupdmgr", at.tools), _FWUPD_SECONDS),
-        (text_of(at.proc + "/sys/kernel/osrelease") or "").strip(),
-        (text_of(at.proc + "/cmdline") or "").strip(),
-        text_of(grub_file) or "",
-        text_of(reboot_file) is not None,
+        (read_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
+        (read_text(at.proc + "/cmdline") or "").strip(),
+        read_text(grub_file) or "",
+        read_text(reboot_file) is not None,
         at.root,
         find_tool("systemd-run", at.tools),
     )
@@ -226,7 +225,9 @@ def _next(seen: Observed) -> str:
 
 def _judge_coming(seen: Observed) -> Finding:
     """What the upgrade would put there may not be what a Spark cannot use."""
-    finding = Finding("coming_packages", OK, "nothing comes that does not belong on a Spark", "so")
+    finding = Finding(
+        "coming_packages", OK, "nothing comes that does not belong on a Spark", "as expected"
+    )
     if seen.upgrade.problem:
         return replace(finding, status=SKIPPED, actual="not assessed: see packages_current")
     told = [

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Would vLLM serve here: imported, the GPU seen, a kernel compiled and run, help given.
 
 Nothing is repaired: what is wrong here is wrong with packages, pins or the driver, which have specs

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The virtual environment with vLLM and Ray: exactly the pinned packages, on every node alike.
 
 It is repaired in place as long as its Python is right. Otherwise a new one is made beside it and
@@ -19,7 +20,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     EnvEdit,
     EnvFile,
@@ -42,6 +42,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
     Interpreter,

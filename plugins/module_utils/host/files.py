@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Files and links that are wholly ours: told from those of others, replaced in one step.
 
 A file of ours says so in its first lines (MARK). What does not say so is somebody else's, and is
@@ -178,6 +179,26 @@ def _shown(text: str | None, mode: int, other: int) -> str:
 def rightful_owner(owner: int) -> int:
     """Root, who alone can give files away; for anybody else a file's owner is right as it is."""
     return 0 if os.geteuid() == 0 else owner
+
+
+def read_text(path: str, limit: int = 1 << 20, errors: str = "replace") -> str | None:
+    """At most limit characters of a file; None if it does not exist or cannot be read.
+
+    errors is that of bytes.decode; "surrogateescape" for text that is written back.
+    """
+    try:
+        with open(path, encoding="utf-8", errors=errors) as stream:
+            return stream.read(limit)
+    except OSError:
+        return None
+
+
+def list_folder(path: str) -> list[str]:
+    """The sorted names in a folder; none if it cannot be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
 
 
 def can_replace(path: str) -> bool:

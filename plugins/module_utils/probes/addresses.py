@@ -1,14 +1,17 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The addresses of a node."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 
 
 def ask_addresses(
@@ -52,11 +55,8 @@ def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[s
     found = ask_addresses(ip, timeout, ("global", "link"))
     routes = run([ip, "-json", "route", "show", "default"], timeout) if ip else None
     facts = facts_of(found, routes.stdout if routes and routes.ok else "")
-    try:
-        with open(fabric_fact, encoding="utf-8") as stream:
-            facts["ansible_local"] = {"dgxspark_fabric": json.load(stream)}
-    except (OSError, ValueError):
-        pass  # without it a launch goes by the inventory
+    with suppress(ValueError):  # without this fact a launch uses the inventory
+        facts["ansible_local"] = {"dgxspark_fabric": json.loads(read_text(fabric_fact) or "")}
     return facts
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Who has an IPv4 address on a link: ARP probes (RFC 5227), which change nobody's tables."""
 
 from __future__ import annotations

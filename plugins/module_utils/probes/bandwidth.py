@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What programs that measure links print: iperf3, ping, ib_write_bw and NCCL's tests."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a node has of NVIDIA's: driver, kernel modules, CUDA toolkits. Found by looking."""
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     parse_version,
@@ -89,18 +91,12 @@ def gpu_evidence(devices: str = "/sys/bus/pci/devices", control: str = "/dev/nvi
     A display controller (PCI class 03) of vendor 10de, or what the driver makes when it is loaded.
     """
     for device in sorted(glob.glob(os.path.join(glob.escape(devices), "*"))):
-        vendor, kind = (_first_line(os.path.join(device, name)) for name in ("vendor", "class"))
+        vendor, kind = (
+            (read_text(os.path.join(device, name)) or "").strip() for name in ("vendor", "class")
+        )
         if vendor == "0x10de" and kind.startswith("0x03"):
             return "PCI device %s" % os.path.basename(device)
     return control if os.path.exists(control) else ""
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.readline().strip()
-    except OSError:
-        return ""
 
 
 def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
@@ -122,9 +118,9 @@ def _toolkit(home: str, timeout: float) -> Toolkit:
 
 def _version_json(home: str) -> str:
     try:
-        with open(os.path.join(home, "version.json"), encoding="utf-8") as stream:
-            version = json.load(stream)["cuda"]["version"]
-    except (OSError, ValueError, TypeError, KeyError):
+        text = read_text(os.path.join(home, "version.json")) or ""
+        version = json.loads(text)["cuda"]["version"]
+    except (ValueError, TypeError, KeyError):
         return ""
     return version if isinstance(version, str) else ""
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Which system a node has, by the release files of DGX OS, of its image and of the distribution."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Whether a disk may be given to a new pool: only one that nobody uses and that holds nothing.
 
 Pure: what lsblk, blkid and zpool say is handed in as text.

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What dpkg knows, read from its status file: no program is started, no lock is taken."""
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
+
 STATUS_FILE = "/var/lib/dpkg/status"
 # Where dpkg keeps what it has not yet merged into its status file; a number for each step.
 UPDATES = "/var/lib/dpkg/updates"
 # Whoever installs holds this first; apt-get, dpkg and the updaters alike.
 LOCK_FILES = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 
+_LIMIT = 1 << 26
 _FIELD = re.compile(r"^(Package|Status|Version|Architecture|Provides): (.*)$", re.MULTILINE)
 
 
@@ -39,6 +43,11 @@ class Package:
         """Whether an installation or an update of it was begun and not finished."""
         begun = ("half-installed", "unpacked", "half-configured", "triggers-awaited")
         return self.error != "ok" or self.state in (*begun, "triggers-pending")
+
+
+def read_packages(path: str = STATUS_FILE) -> dict[str, Package]:
+    """The packages of a status file; none if it cannot be read."""
+    return parse_status(read_text(path, _LIMIT) or "")
 
 
 def parse_status(text: str) -> dict[str, Package]:

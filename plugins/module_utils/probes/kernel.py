@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What /proc tells of kernel, boot command line, memory and swap. Needs no root."""
 
 from __future__ import annotations
@@ -21,16 +22,6 @@ class Swap:
     path: str
     kind: str
     size: int
-
-
-def parse_meminfo(text: str) -> dict[str, int]:
-    """Name -> KiB (or a plain number, for HugePages_*) of /proc/meminfo."""
-    found = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"(\S+):\s+(\d+)(?: kB)?", line.strip())
-        if match:
-            found[match[1]] = int(match[2])
-    return found
 
 
 def parse_swaps(text: str) -> tuple[Swap, ...]:

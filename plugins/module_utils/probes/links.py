@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The network interfaces of a node, its default routes, and where somebody is logged in."""
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 
 _SECONDS = 10.0
 
@@ -95,8 +97,7 @@ def _variable(path: str, name: bytes) -> str:
 
 def _parent(path: str) -> int:
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            # The name in brackets may hold anything.
-            return int(stream.read().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+        # The name in brackets may hold anything.
+        return int((read_text(path) or "").rpartition(")")[2].split()[1])
+    except (ValueError, IndexError):
         return 0

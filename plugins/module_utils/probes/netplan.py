@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What netplan makes of its files: netplan itself is asked, in a scratch folder.
 
 No YAML is parsed here. A node's modules have none to parse it with, and what counts is what netplan
@@ -16,6 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
 
 _SECONDS = 20.0
 NETWORKD, NETWORK_MANAGER = "networkd", "NetworkManager"
@@ -73,9 +78,9 @@ def handed_over(run_folder: str = "/run") -> dict[str, str]:
     found = {}
     for below in _FOLDERS.values():
         folder = os.path.join(run_folder, below)
-        for name in _listed(folder):
+        for name in list_folder(folder):
             if "netplan-" in name:
-                text = _text(os.path.join(folder, name))
+                text = read_text(os.path.join(folder, name), errors="surrogateescape")
                 if text is not None:
                     found[os.path.join(below, name)] = text
     return found
@@ -142,18 +147,3 @@ def parse_connection(path: str, text: str) -> Setting:
         int(mtu) if mtu.isdigit() else 0,
         said("ipv4", "method") == "auto",
     )
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read()
-    except OSError:
-        return None

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a ptxas binary is and whether it assembles for an architecture: proven by assembling."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Pinned requirements, as pip freeze, pip-compile and uv export write them.
 
 Only exact pins say what a virtual environment should hold, so everything else is refused by line.

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The installation of Debian packages, by the system's package manager.
 
 It upgrades and removes nothing, is not begun while anybody else is at work or while packages are

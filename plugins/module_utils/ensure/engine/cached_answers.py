@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """A cache of the answers of costly checks, valid until something that they depend on changes.
 
 A run writes it if all findings pass; a check only reads it. Validity depends on state, never on
@@ -19,7 +20,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     Image,
     Problem,
@@ -31,6 +31,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.fingerprint import file_state
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import sources_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     ask_smi,
     gpu_evidence,

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Our keys in an environment file that other people edit, too, as /etc/dgxspark/paths.env.
 
 The file is read by shells (`set -a; . FILE`) and by systemd (EnvironmentFile=). What both of them

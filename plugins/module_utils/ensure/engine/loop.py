@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The check, plan, fix, verify loop that every ensure module runs.
 
 A module provides two functions. observe() reads the node and changes nothing. plan() is pure: from

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Reach the Python that will serve, in a virtual environment or an image, and ask it.
 
 What is asked is the business of the probe that is carried there; ask() is about Triton.

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The Docker engine: there is one of the right kind, it answers, and its users may ask it."""
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
     Judged,
     Places,
     Wanted,
-    listed,
     stopped,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import list_folder
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -79,7 +80,7 @@ def look(
     root: bool,
 ) -> Seen:
     engines = [name for name in _PACKAGES if name in packages and packages[name].installed]
-    if fnmatch.filter(listed(at.snaps), "docker_*.snap"):
+    if fnmatch.filter(list_folder(at.snaps), "docker_*.snap"):
         engines.append(SNAP)
     if not engines and tools["dockerd"]:
         engines.append(tools["dockerd"])
@@ -186,7 +187,7 @@ def _running(seen: Seen, wanted: Wanted, engine: Judged) -> Judged:
 def _group(seen: Seen, engine: Judged) -> Judged:
     users = sorted(seen.members)
     expected = "%s in the group %s" % (", ".join(users), GROUP) if users else "nobody has to be"
-    finding = Finding("docker_group", OK, expected, "so")
+    finding = Finding("docker_group", OK, expected, "as expected")
     lacking = [user for user in users if not seen.members[user]]
     if not lacking:
         return Judged(finding)

@@ -1,16 +1,17 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What keeps prereqs from installing what is missing, before apt is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import NO_ROOT
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
     Seen,
     torn_packages,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import NO_ROOT
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import available

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The limits of login sessions: memory that may be pinned, files that may be open."""
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    own_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     Judged,
     Places,
     Wanted,
-    listed,
-    own_file,
     stopped,
-    text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
+    list_folder,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     DRIFT,
@@ -65,28 +68,28 @@ class Seen:
 def look(at: Places) -> Seen:
     folder = os.path.dirname(at.limits_file)
     main = os.path.join(os.path.dirname(folder), "limits.conf")
-    names = [name for name in listed(folder) if name.endswith(".conf")]
+    names = [name for name in list_folder(folder) if name.endswith(".conf")]
     drop_ins = [os.path.join(folder, name) for name in names]
     before = [main, *(path for path in drop_ins if path < at.limits_file)]
     after = [path for path in drop_ins if path > at.limits_file]
     return Seen(
-        tuple((path, text(path) or "") for path in before),
+        tuple((path, read_text(path) or "") for path in before),
         own_file(at.limits_file),
         at.limits_file,
-        tuple((path, text(path) or "") for path in after),
+        tuple((path, read_text(path) or "") for path in after),
         _ceilings(at.proc),
     )
 
 
 def _ceilings(proc: str) -> dict[str, tuple[float, str]]:
-    words = (text(proc + "/self/status") or "").partition("CapBnd:")[2].split()
+    words = (read_text(proc + "/self/status") or "").partition("CapBnd:")[2].split()
     free = not words or bool(int(words[0], 16) & _SYS_RESOURCE)
     found = {}
     for item, (number, factor) in _ITEMS.items():
         hard = resource.getrlimit(number)[1]
         most = math.inf if free or hard == resource.RLIM_INFINITY else float(hard // factor)
         found[item] = most, "nobody may raise it in this container"
-    highest = (text(proc + "/sys/fs/nr_open") or "").strip()
+    highest = (read_text(proc + "/sys/fs/nr_open") or "").strip()
     if highest.isdigit() and int(highest) < found["nofile"][0]:
         found["nofile"] = float(highest), "fs.nr_open is the highest"
     return found
@@ -167,7 +170,7 @@ def _file(seen: Seen, ours: str | None, limits: list[Judged]) -> Judged:
         return stopped(replace(finding, actual=str(seen.file), severity=WARNING), seen.file)
     differs = seen.file.differs(ours, _MODE)
     if not differs:
-        return Judged(replace(finding, actual="so" if ours else "none is there"))
+        return Judged(replace(finding, actual="as expected" if ours else "none is there"))
     fix = "write %s" % seen.path if ours else "remove %s" % seen.path
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=differs, fix=fix)
     if seen.file.obstacle:

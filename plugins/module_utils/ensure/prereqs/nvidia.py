@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """GPUs in containers: NVIDIA's container toolkit, and a description (CDI) made for the driver."""
 
 from __future__ import annotations
@@ -7,18 +8,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     Judged,
     Places,
     Wanted,
     stopped,
-    text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     can_replace,
     make_directories,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     CRITICAL,
@@ -28,6 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
     Spec,
     gpu_specs,
@@ -58,7 +59,7 @@ class Seen:
 
 
 def look(at: Places, toolkit: str) -> Seen:
-    versions = [parse_driver_version(text(path) or "") for path in at.driver]
+    versions = [parse_driver_version(read_text(path) or "") for path in at.driver]
     specs = gpu_specs(at.cdi)
     path = specs[-1].path if specs else at.cdi_file
     kind = "file" if os.path.isfile(path) else "other" if os.path.lexists(path) else "nothing"

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Packages: what is missing, what does not belong on a Spark, and whether dpkg is whole."""
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     Judged,
     Places,
     Wanted,
-    listed,
-    text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder, holder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -31,7 +33,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import 
     Package,
     available,
     interrupted,
-    parse_status,
+    read_packages,
 )
 
 # Packages that do not belong on a Spark, by the whole of their name, and why. First match tells.
@@ -89,8 +91,8 @@ def look(at: Places, apt_get: str, patience: float) -> Seen:
         time.sleep(0.2)
         lock = _holder(at)
     return Seen(
-        parse_status(text(at.dpkg_status) or ""),
-        interrupted(listed(at.dpkg_updates)),
+        read_packages(at.dpkg_status),
+        interrupted(list_folder(at.dpkg_updates)),
         lock,
         _age(at.apt_lists),
         apt_get,
@@ -136,7 +138,9 @@ def judge_lock(seen: Seen) -> Judged:
 
 def judge_whole(seen: Seen) -> Judged:
     """Whether an installation or an update was begun and not finished."""
-    finding = Finding("dpkg_whole", OK, "every package is wholly installed, or not at all", "so")
+    finding = Finding(
+        "dpkg_whole", OK, "every package is wholly installed, or not at all", "as expected"
+    )
     if isinstance(seen.lock, Holder):
         reason = "not assessed: dpkg is at work, see dpkg_lock"
         return Judged(replace(finding, status=SKIPPED, actual=reason))

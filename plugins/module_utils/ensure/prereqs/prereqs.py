@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a node needs before anything else: system, packages, time, sessions, Docker.
 
 Each topic has a file of its own, which looks and judges. Here they come together: what they need
@@ -18,7 +19,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.apt_i
     Installation,
     objection,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import (
     docker,
@@ -30,7 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs impo
     sessions,
     timekeeping,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     PACKAGES,
     TIME_PACKAGES,
     Judged,
@@ -39,6 +39,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topi
     stopped,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Action, Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.addresses import ask_addresses
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import kernel_clock

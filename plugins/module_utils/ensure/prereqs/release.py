@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Which DGX OS release a node has."""
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     Judged,
     Places,
     Wanted,
-    text,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     OK,
@@ -44,11 +45,11 @@ class Seen:
 
 
 def look(at: Places) -> Seen:
-    dgx = text(at.dgx_release)
+    dgx = read_text(at.dgx_release)
     return Seen(
-        assignments(text(at.os_release) or ""),
+        assignments(read_text(at.os_release) or ""),
         None if dgx is None else parse_dgx_release(dgx),
-        assignments(text(at.fastos_release) or "").get("VERSION", ""),
+        assignments(read_text(at.fastos_release) or "").get("VERSION", ""),
         at.dgx_release,
     )
 

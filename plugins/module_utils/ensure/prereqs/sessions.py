@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """That workers outlive the login that started them: RemoveIPC of logind, and lingering users."""
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    own_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
     Judged,
     Places,
     Wanted,
-    own_file,
     stopped,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
@@ -215,7 +218,7 @@ def _now(seen: Seen, wanted: Wanted, file: Judged) -> Judged:
 def _linger(seen: Seen) -> Judged:
     users = sorted(seen.lingering)
     expected = "systemd keeps the services of %s without a login" % ", ".join(users)
-    finding = Finding("linger", OK, expected if users else "nobody has to linger", "so")
+    finding = Finding("linger", OK, expected if users else "nobody has to linger", "as expected")
     lacking = [user for user in users if not seen.lingering[user]]
     if not lacking:
         return Judged(finding)

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Time: a service that keeps the clock right, and a clock that is."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
     TIME_PACKAGES,
     Judged,

@@ -24,12 +24,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs impo
     prereqs,
     timekeeping,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
-    why_unsupported,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     Places,
     Wanted,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
+    why_unsupported,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import files
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import Clock

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What ensure_prereqs is asked for, where it looks, and how its topics tell what they found."""
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     Action,
     Blocked,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import TOOL_FOLDERS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import LISTS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import DRIVER_FILES, FOLDERS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release import (
@@ -40,8 +41,6 @@ PACKAGES = (
 )
 # Packages that keep the time.
 TIME_PACKAGES = ("chrony", "ntpsec", "openntpd", "systemd-timesyncd")
-# Where tools are looked for, whatever PATH is.
-TOOL_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*")
@@ -149,27 +148,3 @@ def stopped(finding: Finding, obstacle: Blocked) -> Judged:
 
 
 NO_ROOT = Blocked("this takes root", "Run as root (become).")
-
-
-def text(path: str) -> str | None:
-    """What a file says; None for what is not there or may not be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return None
-
-
-def listed(folder: str) -> list[str]:
-    """The names in a folder, in order; none where it cannot be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def own_file(path: str) -> OwnFile | Blocked:
-    try:
-        return OwnFile.read(path)
-    except Blocked as blocked:
-        return blocked
