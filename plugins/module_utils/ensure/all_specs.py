@@ -21,8 +21,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs impo
 )
 
 SPECS = {
-    one.SPEC.name: one.SPEC
-    for one in (
+    module.SPEC.name: module.SPEC
+    for module in (
         cuda_toolchain,
         fabric,
         kernel,

@@ -45,7 +45,7 @@ class Job:
     def check(self) -> dict[str, Any]:
         """The envelope that the spec's module would return in check mode, without its own facts.
 
-        Raises ValueError, naming the option, for what cannot be meant.
+        Raises ValueError, naming the option, for an invalid value.
         """
         validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
         if validated.error_messages:
@@ -54,8 +54,8 @@ class Job:
         exempt = Exemptions.given(options["skip"], options["accepted"])
         observe, plan, _store = self.spec.functions(options, exempt, act=False)
         result, _failed_checks = converge(observe, plan, act=False, exempt=exempt)
-        told = ("changed", "findings", "paths", "parity", "seconds", "diff")
-        return {"spec": self.spec.name, **{key: result[key] for key in told}}
+        keys = ("changed", "findings", "paths", "parity", "seconds", "diff")
+        return {"spec": self.spec.name, **{key: result[key] for key in keys}}
 
     def unassessed(self, why: str, hint: str) -> dict[str, Any]:
         """The envelope where the check came to no end."""
@@ -124,13 +124,13 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGHUP, leave)
         try:
-            told = [work(job), "", cached_answers.COMPUTED_STATES]
+            reply = [work(job), "", cached_answers.COMPUTED_STATES]
         except ValueError as error:
-            told = [None, str(error), {}]
+            reply = [None, str(error), {}]
         except Exception:  # a fault of one spec is told of, and concerns no other
             lines = traceback.format_exc().strip().splitlines()
-            told = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
-        rest = memoryview(json.dumps(told).encode())
+            reply = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
+        rest = memoryview(json.dumps(reply).encode())
         while rest:
             rest = rest[os.write(sink, rest) :]
         status = 0
@@ -152,7 +152,7 @@ def side_by_side(
     """
     end = time.monotonic() + node_seconds
     # What takes longest begins first.
-    waiting = sorted(enumerate(jobs), key=lambda one: not one[1].spec.costly)
+    waiting = sorted(enumerate(jobs), key=lambda process: not process[1].spec.costly)
     outcomes: dict[int, dict[str, Any]] = {}
     running: list[_Running] = []
     with selectors.DefaultSelector() as selector:
@@ -166,24 +166,26 @@ def side_by_side(
                     waiting = []
                 for number, job in _next(waiting, running, width):
                     waiting.remove((number, job))
-                    one = _Running(number, job, min(end, now + probe_seconds), work)
-                    selector.register(one.source, selectors.EVENT_READ, one)
-                    running.append(one)
+                    process = _Running(number, job, min(end, now + probe_seconds), work)
+                    selector.register(process.source, selectors.EVENT_READ, process)
+                    running.append(process)
                 for key, _events in selector.select(_until(running, now)):
-                    one = key.data
-                    data = os.read(one.source, _CHUNK)
-                    one.told += data
+                    process = key.data
+                    data = os.read(process.source, _CHUNK)
+                    process.told += data
                     if not data:
-                        selector.unregister(one.source)
-                        running.remove(one)
-                        outcomes[one.number] = one.outcome()
-                for one in running:
-                    if time.monotonic() >= one.deadline:
-                        one.stop("it had not ended after %g s" % min(probe_seconds, node_seconds))
+                        selector.unregister(process.source)
+                        running.remove(process)
+                        outcomes[process.number] = process.outcome()
+                for process in running:
+                    if time.monotonic() >= process.deadline:
+                        process.stop(
+                            "it had not ended after %g s" % min(probe_seconds, node_seconds)
+                        )
         finally:
-            for one in running:
+            for process in running:
                 with suppress(ProcessLookupError):
-                    os.kill(one.pid, signal.SIGTERM)
+                    os.kill(process.pid, signal.SIGTERM)
     return [outcomes[number] for number in range(len(jobs))]
 
 
@@ -192,7 +194,7 @@ def _next(
 ) -> list[tuple[int, Job]]:
     """Those that may begin now."""
     room = width - len(running)
-    costly = any(one.job.spec.costly for one in running)
+    costly = any(process.job.spec.costly for process in running)
     chosen: list[tuple[int, Job]] = []
     for number, job in waiting:
         if len(chosen) >= room or (job.spec.costly and costly):
@@ -203,4 +205,4 @@ def _next(
 
 
 def _until(running: Sequence[_Running], now: float) -> float:
-    return max(0.0, min((one.deadline for one in running), default=now) - now)
+    return max(0.0, min((process.deadline for process in running), default=now) - now)

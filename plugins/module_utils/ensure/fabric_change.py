@@ -225,8 +225,8 @@ def _begin(
     if not armed.ok:
         if earlier is None:
             shutil.rmtree(folder, ignore_errors=True)
-        told = "the timer that would undo the change cannot be set: %s" % armed.describe()
-        raise Blocked(told, "Nothing was changed. See systemctl status %s." % UNIT)
+        message = "the timer that would undo the change cannot be set: %s" % armed.describe()
+        raise Blocked(message, "Nothing was changed. See systemctl status %s." % UNIT)
 
 
 def _write(path: str, text: str) -> None:
@@ -256,9 +256,9 @@ def _await(tools: Tools, wanted: Mapping[str, tuple[str, int]]) -> None:
         elif now - since >= _STEADY_SECONDS:
             return
         if late and now > deadline:
-            told = "%s did not become as the file says within %d s, and the file was taken back"
+            message = "%s did not become as the file says within %d s, and the file was taken back"
             hint = "See journalctl --unit systemd-networkd, or NetworkManager's."
-            raise Blocked(told % (", ".join(late), _SETTLE_SECONDS), hint)
+            raise Blocked(message % (", ".join(late), _SETTLE_SECONDS), hint)
         time.sleep(0.2)
 
 

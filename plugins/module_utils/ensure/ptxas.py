@@ -101,7 +101,7 @@ class Wanted:
         return self.image or self.venv or ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         try:
             capability(self.arch)
         except ValueError as error:
@@ -129,7 +129,7 @@ def _expected(check: str, wanted: Wanted) -> str:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
     file is the environment file, or why it cannot be used. entries are the binaries that its KEYS
     name, system those of the node's CUDA toolkits, best first. report is the target's answer in
@@ -239,14 +239,14 @@ def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
             why = _why(report, observed.values, wanted)
             version = current.binary.version if current.binary else ""
             chosen = {"path": current.path, "version": version, "why": why}
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    unique: dict[tuple[str, str], dict[str, Any]] = {}
     for binary in binaries:
-        found.setdefault((binary.path, binary.sha256), asdict(binary))
+        unique.setdefault((binary.path, binary.sha256), asdict(binary))
     return {
         "arch": wanted.arch,
         "target": target,
         "triton_version": report.version if report else None,
-        "ptxas": list(found.values()),
+        "ptxas": list(unique.values()),
         "chosen": chosen,
         "pins": {key: observed.values[key] for key in PINS if key in observed.values},
     }
@@ -256,8 +256,8 @@ def _parity(observed: Observed, wanted: Wanted) -> dict[str, str]:
     report = observed.report
     if isinstance(report, Problem):
         return {}
-    told = {"triton in %s" % wanted.target: report.version}
-    return {**told, "image %s" % wanted.image: report.image} if wanted.image else told
+    parity = {"triton in %s" % wanted.target: report.version}
+    return {**parity, "image %s" % wanted.image: report.image} if wanted.image else parity
 
 
 def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
@@ -359,7 +359,7 @@ class _Case:
     @property
     def working(self) -> Trial | None:
         """The first trial in which Triton worked; None where it did in none."""
-        return next((one for one in (*self.report.trials, *self.retrials) if one.works), None)
+        return next((trial for trial in (*self.report.trials, *self.retrials) if trial.works), None)
 
     @property
     def repair(self) -> Mapping[str, str | None] | None:
@@ -380,7 +380,9 @@ class _Case:
         if not self.wanted.manage_ptxas_bin:
             return changes
         if entry and not entry.is_ptxas:
-            changes[PTXAS_BIN] = pin or next((one.path for one in self.system if one.works), None)
+            changes[PTXAS_BIN] = pin or next(
+                (binary.path for binary in self.system if binary.works), None
+            )
         elif pin and not (entry and entry.works):
             changes[PTXAS_BIN] = pin
         return changes
@@ -516,7 +518,7 @@ def advice(
 
 def _tried(system: Sequence[Binary], retrials: Sequence[Trial]) -> str:
     """What was tried on the way to the advice."""
-    errors = {one.path: gist(one.error) for one in retrials if one.error}
+    errors = {trial.path: gist(trial.error) for trial in retrials if trial.error}
     tried = []
     for binary in system:
         failed = errors.get(binary.path, "Triton does not take it")

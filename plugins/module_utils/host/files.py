@@ -51,9 +51,9 @@ class OwnFile:
         """Raises Blocked for what is no readable text file, or is not ours."""
         writable = can_replace(path)
         try:
-            found = os.lstat(path)
-            if not stat.S_ISREG(found.st_mode):
-                raise Blocked("%s is %s" % (path, _kind(found.st_mode)), _MOVE % path)
+            status = os.lstat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise Blocked("%s is %s" % (path, _kind(status.st_mode)), _MOVE % path)
             with open(path, "rb") as stream:
                 data = stream.read(_LIMIT + 1)
         except FileNotFoundError:
@@ -67,7 +67,7 @@ class OwnFile:
         # A crash may leave an empty file; there is nothing of anybody's in it.
         if text.strip("\0 \n") and MARK not in "".join(text.splitlines(True)[:_MARKED_LINES]):
             raise Blocked("%s was written by somebody else" % path, _MOVE % path)
-        return cls(path, text, stat.S_IMODE(found.st_mode), found.st_uid, writable)
+        return cls(path, text, stat.S_IMODE(status.st_mode), status.st_uid, writable)
 
     def differs(self, text: str | None, mode: int) -> str:
         """What is wrong with the file where text and mode are wanted; empty if nothing is."""
@@ -123,13 +123,15 @@ class FileWrite:
         directory = os.path.dirname(self.file.path)
         make_directories(directory)
         with locked(directory):
-            found = OwnFile.read(self.file.path)
-            if found.obstacle:
-                raise found.obstacle
+            current = OwnFile.read(self.file.path)
+            if current.obstacle:
+                raise current.obstacle
             if self.text is not None:
-                replace_file(found.path, self.text.encode(), self.mode, rightful_owner(found.owner))
-            elif found.text is not None:
-                os.unlink(found.path)
+                replace_file(
+                    current.path, self.text.encode(), self.mode, rightful_owner(current.owner)
+                )
+            elif current.text is not None:
+                os.unlink(current.path)
 
 
 @dataclass(frozen=True)

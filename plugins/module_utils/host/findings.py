@@ -24,8 +24,8 @@ CRITICAL = "critical"
 class Blocked(Exception):
     """Something cannot be done here. The text says what was found, hint what a person can do."""
 
-    def __init__(self, found: str, hint: str) -> None:
-        super().__init__(found)
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
         self.hint = hint
 
 

@@ -25,8 +25,8 @@ class Owner:
         """Of path, or of the nearest folder above it that exists."""
         while not os.path.lexists(path):
             path = os.path.dirname(path)
-        found = os.stat(path)
-        return cls(found.st_uid, found.st_gid, os.geteuid() == 0)
+        status = os.stat(path)
+        return cls(status.st_uid, status.st_gid, os.geteuid() == 0)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """argv, so that it is the owner who runs it."""

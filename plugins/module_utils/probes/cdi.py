@@ -48,11 +48,11 @@ def parse_spec(path: str, text: str) -> Spec | None:
 
 def gpu_specs(folders: Sequence[str] = FOLDERS) -> tuple[Spec, ...]:
     """The descriptions of GPUs in those folders, what counts last."""
-    found = []
+    specs = []
     for folder in folders:
         for name in list_folder(folder):
             path = os.path.join(folder, name)
             if name.endswith((".yaml", ".json")):
                 spec = parse_spec(path, read_text(path, _LIMIT) or "")
-                found += [spec] if spec else []
-    return tuple(found)
+                specs += [spec] if spec else []
+    return tuple(specs)

@@ -64,7 +64,7 @@ class Port:
 
 def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
     """All ports, twins in the order of their PCI domains. Changes nothing, needs no rights."""
-    found = []
+    ports = []
     for interface in list_folder(os.path.join(sysfs, "class", "net")):
         device = os.path.join(sysfs, "class", "net", interface, "device")
         pci = os.path.basename(os.path.realpath(device))
@@ -76,8 +76,8 @@ def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
         table = os.path.join(sysfs, "class", "infiniband", hca, "ports", "1") if hca else ""
         gids = _gids(table, interface) if table else ()
         known = carrier == "1" if carrier in ("0", "1") else None
-        found.append(Port(interface, pci, known, hca, gids))
-    return tuple(sorted(found, key=lambda port: port.pci))
+        ports.append(Port(interface, pci, known, hca, gids))
+    return tuple(sorted(ports, key=lambda port: port.pci))
 
 
 def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
@@ -89,14 +89,14 @@ def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
 
 
 def _gids(table: str, interface: str) -> tuple[Gid, ...]:
-    found = []
+    gids = []
     for index in range(_GIDS):
         owner = _value(os.path.join(table, "gid_attrs", "ndevs", str(index)))
         gid = _value(os.path.join(table, "gids", str(index)))
         if owner == interface and gid:
             kind = _value(os.path.join(table, "gid_attrs", "types", str(index)))
-            found.append(Gid(index, gid, kind))
-    return tuple(found)
+            gids.append(Gid(index, gid, kind))
+    return tuple(gids)
 
 
 def _value(path: str) -> str:

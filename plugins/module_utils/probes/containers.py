@@ -80,8 +80,8 @@ def _moment(text: str) -> str:
 def parse_environment(text: str) -> dict[str, str]:
     """The variables that the first container of a `docker inspect` was started with."""
     try:
-        found = json.loads(text)[0]
-        pairs = [entry.partition("=") for entry in found["Config"].get("Env") or ()]
+        inspected = json.loads(text)[0]
+        pairs = [entry.partition("=") for entry in inspected["Config"].get("Env") or ()]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no environment: %r" % error) from error
     return {name: value for name, _equals, value in pairs}

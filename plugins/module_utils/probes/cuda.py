@@ -102,8 +102,8 @@ def gpu_evidence(devices: str = "/sys/bus/pci/devices", control: str = "/dev/nvi
 def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
     """Every toolkit below /usr/local and the one that the link names, newest first."""
     homes = {os.path.realpath(home) for home in (*glob.glob(pattern), link) if os.path.isdir(home)}
-    found = [_toolkit(home, timeout) for home in homes]
-    return tuple(sorted(found, key=lambda one: (version_key(one.version), one.home), reverse=True))
+    kits = [_toolkit(home, timeout) for home in homes]
+    return tuple(sorted(kits, key=lambda kit: (version_key(kit.version), kit.home), reverse=True))
 
 
 def _toolkit(home: str, timeout: float) -> Toolkit:
@@ -127,9 +127,9 @@ def _version_json(home: str) -> str:
 
 def library_version(packages: Mapping[str, Package], names: re.Pattern[str]) -> str:
     """The newest version of the installed packages of those names, empty if there is none."""
-    found = [
-        upstream(one.version)
-        for one in packages.values()
-        if one.installed and names.fullmatch(one.name)
+    versions = [
+        upstream(package.version)
+        for package in packages.values()
+        if package.installed and names.fullmatch(package.name)
     ]
-    return max(found, key=version_key, default="")
+    return max(versions, key=version_key, default="")

@@ -52,7 +52,7 @@ def read_packages(path: str = STATUS_FILE) -> dict[str, Package]:
 
 def parse_status(text: str) -> dict[str, Package]:
     """Name -> entry; of several architectures the one that is installed, or the last."""
-    found: dict[str, Package] = {}
+    packages: dict[str, Package] = {}
     for stanza in text.split("\n\n"):
         fields = dict(_FIELD.findall(stanza))
         words = fields.get("Status", "").split()
@@ -62,15 +62,15 @@ def parse_status(text: str) -> dict[str, Package]:
         version, architecture = fields.get("Version", ""), fields.get("Architecture", "")
         provides = tuple(re.findall(r"(?:^|, *)([^ ,(]+)", fields.get("Provides", "")))
         package = Package(name, version, words[0], words[1], words[2], architecture, provides)
-        if not (name in found and found[name].installed):
-            found[name] = package
-    return found
+        if not (name in packages and packages[name].installed):
+            packages[name] = package
+    return packages
 
 
 def available(packages: Mapping[str, Package]) -> set[str]:
     """The names of what is installed, and of what that stands in for."""
-    found = [one for one in packages.values() if one.installed]
-    return {name for one in found for name in (one.name, *one.provides)}
+    installed = [package for package in packages.values() if package.installed]
+    return {name for package in installed for name in (package.name, *package.provides)}
 
 
 def interrupted(names: Iterable[str]) -> bool:

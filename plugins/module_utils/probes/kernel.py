@@ -26,13 +26,13 @@ class Swap:
 
 def parse_swaps(text: str) -> tuple[Swap, ...]:
     """The lines of /proc/swaps after its heading; \\040 stands for a space there."""
-    found = []
+    swaps = []
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) >= 3 and words[2].isdigit():
             path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[0])
-            found.append(Swap(path, words[1], int(words[2])))
-    return tuple(found)
+            swaps.append(Swap(path, words[1], int(words[2])))
+    return tuple(swaps)
 
 
 def handover_is_default(release: str) -> bool:
@@ -57,11 +57,11 @@ def handover_holds_memory(meminfo: Mapping[str, int]) -> int:
 
 def fstab_swaps(text: str) -> list[tuple[int, str]]:
     """(1-based number, line) of the lines of an fstab that bring swap up at boot."""
-    found = []
+    lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if len(words) < 3 or words[0].startswith("#") or words[2] != "swap":
             continue
         if "noauto" not in (words[3] if len(words) > 3 else "").split(","):
-            found.append((number, line))
-    return found
+            lines.append((number, line))
+    return lines

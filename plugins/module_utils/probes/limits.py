@@ -43,7 +43,7 @@ def effective(files: Sequence[tuple[str, str]], item: str) -> dict[str, Limit]:
     Only the lines for everybody (*) count; root is not everybody, and users with lines of their
     own do as those say.
     """
-    found = {}
+    limits = {}
     for path, text in files:
         for line in text.splitlines():
             words = line.split("#", 1)[0].split()
@@ -55,5 +55,5 @@ def effective(files: Sequence[tuple[str, str]], item: str) -> dict[str, Limit]:
                 continue
             for kind in ("soft", "hard"):
                 if words[1] in (kind, "-"):
-                    found[kind] = Limit(value, path)
-    return found
+                    limits[kind] = Limit(value, path)
+    return limits

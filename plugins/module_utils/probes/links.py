@@ -31,44 +31,46 @@ class Link:
 
 def ask_links(ip: str) -> Mapping[str, Link]:
     """Name -> interface, by `ip`, whose path is empty where there is none."""
-    told = run([ip, "-json", "address", "show"], _SECONDS) if ip else None
-    return parse_links(told.stdout) if told and told.ok else {}
+    result = run([ip, "-json", "address", "show"], _SECONDS) if ip else None
+    return parse_links(result.stdout) if result and result.ok else {}
 
 
 def parse_links(text: str) -> dict[str, Link]:
-    found = {}
-    for one in _objects(text):
-        flags = one.get("flags") or []
+    links = {}
+    for record in _objects(text):
+        flags = record.get("flags") or []
         up = "UP" in flags
         addresses = tuple(
             "%s/%s" % (entry.get("local"), entry.get("prefixlen"))
-            for entry in one.get("addr_info") or []
+            for entry in record.get("addr_info") or []
             if entry.get("family") == "inet" and entry.get("scope") == "global"
         )
-        name = str(one.get("ifname"))
+        name = str(record.get("ifname"))
         carrier = "LOWER_UP" in flags if up else None
-        mac, mtu = str(one.get("address") or ""), int(one.get("mtu") or 0)
-        found[name] = Link(name, mac, mtu, up, carrier, addresses)
-    return found
+        mac, mtu = str(record.get("address") or ""), int(record.get("mtu") or 0)
+        links[name] = Link(name, mac, mtu, up, carrier, addresses)
+    return links
 
 
 def ask_default_routes(ip: str) -> tuple[str, ...]:
     """The interfaces of the default routes, the preferred one first."""
-    found: list[str] = []
+    interfaces: list[str] = []
     for family in ("-4", "-6"):
-        told = run([ip, family, "-json", "route", "show", "default"], _SECONDS) if ip else None
-        routes = _objects(told.stdout) if told and told.ok else []
+        result = run([ip, family, "-json", "route", "show", "default"], _SECONDS) if ip else None
+        routes = _objects(result.stdout) if result and result.ok else []
         routes.sort(key=lambda route: int(route.get("metric") or 0))
-        found += [str(route["dev"]) for route in routes if route.get("dev")]
-    return tuple(dict.fromkeys(found))
+        interfaces += [str(route["dev"]) for route in routes if route.get("dev")]
+    return tuple(dict.fromkeys(interfaces))
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
     try:
-        found = json.loads(text or "[]")
+        values = json.loads(text or "[]")
     except ValueError:
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return (
+        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
 
 
 def session_address(environ: Mapping[str, str], pid: int = 0, proc: str = "/proc") -> str:
@@ -92,7 +94,7 @@ def _variable(path: str, name: bytes) -> str:
             entries = stream.read().split(b"\0")
     except OSError:
         return ""
-    return next((one[len(name) :].decode() for one in entries if one.startswith(name)), "")
+    return next((entry[len(name) :].decode() for entry in entries if entry.startswith(name)), "")
 
 
 def _parent(path: str) -> int:

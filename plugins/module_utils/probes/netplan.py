@@ -67,34 +67,34 @@ def generate(netplan: str, files: Mapping[str, str]) -> Generated:
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
                 stream.write(text)
             os.chmod(path, 0o600)
-        told = run([netplan, "generate", "--root-dir", root], _SECONDS)
-        if not told.ok:
-            return Generated(error=told.describe().replace(root, ""))
+        result = run([netplan, "generate", "--root-dir", root], _SECONDS)
+        if not result.ok:
+            return Generated(error=result.describe().replace(root, ""))
         return Generated(handed_over(os.path.join(root, "run")))
 
 
 def handed_over(run_folder: str = "/run") -> dict[str, str]:
     """Path below /run -> text of all that netplan has handed over."""
-    found = {}
+    files = {}
     for below in _FOLDERS.values():
         folder = os.path.join(run_folder, below)
         for name in list_folder(folder):
             if "netplan-" in name:
                 text = read_text(os.path.join(folder, name), errors="surrogateescape")
                 if text is not None:
-                    found[os.path.join(below, name)] = text
-    return found
+                    files[os.path.join(below, name)] = text
+    return files
 
 
 def settings(files: Mapping[str, str]) -> tuple[Setting, ...]:
     """What those files set; .link files set nothing that lasts."""
-    found = []
+    collected = []
     for path, text in sorted(files.items()):
         if path.endswith(".network"):
-            found.append(parse_network(path, text))
+            collected.append(parse_network(path, text))
         elif path.endswith(".nmconnection"):
-            found.append(parse_connection(path, text))
-    return tuple(found)
+            collected.append(parse_connection(path, text))
+    return tuple(collected)
 
 
 def parse_network(path: str, text: str) -> Setting:
