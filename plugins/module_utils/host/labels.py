@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The labels by which this collection knows its own containers; it touches no others."""
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ def own_name(name: str) -> str:
 def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
     """What the unit of a container has to be, by the container's labels; empty for none."""
     try:
-        told = json.loads(labels.get(LABEL + "keep") or "{}")
-        if not told:
+        spec = json.loads(labels.get(LABEL + "keep") or "{}")
+        if not spec:
             return {}
         return {
             "recipe": labels[LABEL + "recipe"],
             "plan": labels[LABEL + "plan-hash"],
             "rank": int(labels[LABEL + "rank"]),
-            "members": [str(member) for member in told["members"]],
-            "port": int(told["port"]),
-            "starts": int(told["starts"]),
+            "members": [str(member) for member in spec["members"]],
+            "port": int(spec["port"]),
+            "starts": int(spec["starts"]),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import PARKED, own_name
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
@@ -19,6 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     EngineError,
     ask,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import memory_bytes
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import units
 
 _ASK_SECONDS = 120
@@ -115,23 +115,14 @@ def carry_out(docker: str, planned: Sequence[Step], stop_seconds: int) -> None:
             ask(docker, step.argv, stop_seconds + _ASK_SECONDS)
 
 
-def parse_memory(meminfo: str, wanted: str) -> int:
-    """MemAvailable, or another line, of a /proc/meminfo, in bytes; 0 where it is not told."""
-    for line in meminfo.splitlines():
-        key, _colon, rest = line.partition(":")
-        if key == wanted:
-            return int(rest.split()[0]) * 1024
-    return 0
-
-
 def available() -> int:
     """Memory that can be had now, in bytes. On a GB10 what the GPU holds counts as taken."""
-    return parse_memory(Path("/proc/meminfo").read_text("ascii"), "MemAvailable")
+    return memory_bytes("MemAvailable")
 
 
 def total() -> int:
     """All memory of the node, in bytes."""
-    return parse_memory(Path("/proc/meminfo").read_text("ascii"), "MemTotal")
+    return memory_bytes("MemTotal")
 
 
 def settle(

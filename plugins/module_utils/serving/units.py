@@ -28,6 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import own_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
 
 FOLDER = "/etc/systemd/system"
@@ -36,7 +37,6 @@ SYSTEMCTL = "/usr/bin/systemctl"
 
 _SECONDS = 120.0
 _MODE = 0o644
-_PROPERTIES = "Id,ActiveState,MainPID,NRestarts,StatusText,UnitFileState"
 _NAME = re.compile(r"dgxspark-[a-z0-9_.-]+-[0-9]+")
 
 _TEXT = """\
@@ -132,10 +132,10 @@ def found() -> list[Unit]:
     if not ours:
         return []
     asked = ["%s.service" % name for name in ours]
-    told = command.run([SYSTEMCTL, "show", "--property", _PROPERTIES, *asked], _SECONDS)
-    said = parse_show(told.stdout)
+    states, _problem = systemd.ask_units(SYSTEMCTL, asked, _SECONDS)
     return [
-        _unit(name, workload, said.get("%s.service" % name, {})) for name, workload in ours.items()
+        _unit(name, workload, states.get("%s.service" % name, systemd.Unit(active="unknown")))
+        for name, workload in ours.items()
     ]
 
 
@@ -147,27 +147,16 @@ def _read(path: str) -> supervisor.Workload | None:
         return None
 
 
-def parse_show(text: str) -> dict[str, dict[str, str]]:
-    """Id -> properties, of the paragraphs of `systemctl show`."""
-    out = {}
-    for paragraph in text.split("\n\n"):
-        pairs = [line.partition("=") for line in paragraph.splitlines()]
-        said = {key: value for key, _equals, value in pairs}
-        if said.get("Id"):
-            out[said["Id"]] = said
-    return out
-
-
-def _unit(name: str, workload: supervisor.Workload, said: Mapping[str, str]) -> Unit:
+def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit) -> Unit:
     return Unit(
         name,
         workload.recipe,
         workload.plan,
-        said.get("ActiveState", "unknown"),
-        said.get("UnitFileState") == "enabled",
-        int(said.get("MainPID") or 0),
-        int(said.get("NRestarts") or 0),
-        said.get("StatusText", ""),
+        state.active,
+        state.file_state == "enabled",
+        state.pid,
+        state.restarts,
+        state.status_text,
         supervisor.read_state(supervisor.state_path(path_of(name))).get("down"),
     )
 

@@ -97,7 +97,9 @@ def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         f"""#!/bin/sh
 [ "$1" = show ] || {{ echo "$@" >>{log}; exit; }}
 shift 3
-for unit; do printf 'Id=%s\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n\n' "$unit"; done
+for unit; do
+    printf 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n\n'
+done
 """
     )
     script.chmod(0o755)

@@ -104,9 +104,3 @@ def test_memory_is_waited_for_until_no_more_comes_free(
 ) -> None:
     following = iter(readings)
     assert retention.settle(limit, lambda: next(following), lambda _seconds: None) == expected
-
-
-def test_what_is_available_is_read_in_bytes() -> None:
-    text = "MemTotal:       125513944 kB\nMemFree:  1 kB\nMemAvailable:   119000000 kB\n"
-    assert retention.parse_memory(text, "MemAvailable") == 119000000 * 1024
-    assert retention.parse_memory("", "MemAvailable") == 0
