@@ -73,7 +73,7 @@ _value:
           description: Its containers, each with C(node), C(name) and C(id).
           type: list
           elements: dict
-    park:
+    retain:
       description: For each node, the names of its containers that are to be set aside.
       type: dict
     remove:
@@ -82,7 +82,7 @@ _value:
     drop:
       description: For each node, the names of the containers that go once the model has answered.
       type: dict
-    keep:
+    supervise:
       description: For each node, its containers that lack their unit, with what that has to be.
       type: dict
     start:

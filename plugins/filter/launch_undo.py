@@ -43,7 +43,7 @@ _value:
       description: For each node, the names of the containers that are to be started again. None
         where all of them still run.
       type: dict
-    keep:
+    supervise:
       description: For each node, those containers that have to get a unit once they answer.
       type: dict
     lost:

@@ -34,7 +34,7 @@ attributes:
     support: partial
     details: What is set aside or removed stays so; O(restore) starts anew what runs already.
 options:
-  park:
+  retain:
     description: Containers to stop and set aside, by name; those not there are passed over.
     type: list
     elements: str
@@ -51,7 +51,7 @@ options:
     type: list
     elements: str
     default: []
-  keep:
+  supervise:
     description:
       - Containers that a unit is to keep, each by its name with what its unit has to know, as
         P(dgxspark.suite.launch_steps#filter) tells it.
@@ -76,7 +76,7 @@ options:
 EXAMPLES = r"""
 - name: Make room, and keep what was served
   dgxspark.suite.workload:
-    park: [dgxspark-lab-tiny-0]
+    retain: [dgxspark-lab-tiny-0]
 
 - name: Bring it back
   dgxspark.suite.workload:
@@ -84,7 +84,7 @@ EXAMPLES = r"""
 
 - name: Have it come back after a reboot
   dgxspark.suite.workload:
-    keep: "{{ launch_steps.keep[inventory_hostname] }}"
+    supervise: "{{ launch_steps.supervise[inventory_hostname] }}"
 """
 
 RETURN = r"""
@@ -94,8 +94,8 @@ done:
   type: list
   elements: str
   sample: [set dgxspark-lab-tiny-0 aside, stopped dgxspark-lab-tiny-0.previous]
-unkept:
-  description: Why O(keep) could not be had, empty where it could.
+unsupervised:
+  description: Why O(supervise) could not be had, empty where it could.
   returned: success
   type: str
 stop_seconds:
@@ -110,7 +110,7 @@ memory_available_bytes:
   description: C(MemAvailable) of the node at the end.
   returned: success
   type: int
-memory_settled:
+memory_stable:
   description: Whether it had stopped to rise by then.
   returned: success
   type: bool
@@ -132,10 +132,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import rete
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "park": {"type": "list", "elements": "str", "default": []},
+            "retain": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
-            "keep": {"type": "dict", "default": {}},
+            "supervise": {"type": "dict", "default": {}},
             "stop_timeout": {"type": "int", "default": 30},
             "memory_timeout": {"type": "int", "default": 90},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
@@ -144,7 +144,7 @@ def main() -> None:
     )
     given = module.params
     docker, act = given["docker_bin"], not module.check_mode
-    wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.PARK, retention.RESTORE)}
+    wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.RETAIN, retention.RESTORE)}
     started = time.monotonic()
     try:
         kept = [unit.container for unit in units.found()]
@@ -157,26 +157,28 @@ def main() -> None:
     except (EngineError, retention.NotOurs, Blocked, OSError) as error:
         module.fail_json(msg=str(error))
     told = [step.told for step in planned]
-    unkept = ""
-    if given["keep"]:
+    unsupervised = ""
+    if given["supervise"]:
         try:
-            written, begun = _keep(given["keep"], docker, act)
+            written, begun = _supervise(given["supervise"], docker, act)
             diff, told = [*diff, *written], [*told, *begun]
         except (Blocked, OSError, ValueError) as error:
-            unkept = str(error)
+            unsupervised = str(error)
             module.warn("This node's rank will not come back after a reboot: %s" % error)
     stopped = any(step.unit or step.argv[0] == "stop" for step in planned)
     took = time.monotonic() - started
     wait = given["memory_timeout"] if stopped and act else 0
-    memory, waited, settled = retention.settle(wait) if wait else (retention.available(), 0.0, True)
+    memory, waited, settled = (
+        retention.await_release(wait) if wait else (retention.available(), 0.0, True)
+    )
     module.exit_json(
         changed=bool(told),
         done=told,
-        unkept=unkept,
+        unsupervised=unsupervised,
         stop_seconds=round(took, 1),
         memory_seconds=round(waited, 1),
         memory_available_bytes=memory,
-        memory_settled=settled,
+        memory_stable=settled,
         diff={
             "before": "".join(change.before for change in diff),
             "after": "".join(change.after for change in diff),
@@ -191,7 +193,7 @@ def _write(changes: list[units.Change]) -> None:
         units.reload()
 
 
-def _keep(
+def _supervise(
     wanted: dict[str, dict[str, Any]], docker: str, act: bool
 ) -> tuple[list[units.Change], list[str]]:
     """What was written, and told; raises Blocked, OSError and ValueError."""

@@ -113,7 +113,7 @@ models:
     kind:
       description: V(hub), V(directory), or V(other) for what only a person can copy.
       type: str
-    whole:
+    complete:
       description: Whether it can be loaded, as far as names and sizes of files tell.
       type: bool
     problem:
@@ -192,8 +192,8 @@ units:
     restarts:
       description: How often systemd has started it again.
       type: int
-    told:
-      description: What it does, in words.
+    status_text:
+      description: What its supervisor is doing, as C(systemctl status) shows it.
       type: str
     down:
       description: When and why the workload went down last, V(null) where it never did.

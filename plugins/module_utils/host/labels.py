@@ -11,18 +11,18 @@ from typing import Any
 LABEL = "dgxspark.suite/"
 OWNER = "dgxspark.suite"
 # What a container's name ends with while a newer one has its place and is not proven yet.
-PARKED = ".previous"
+RETAINED = ".previous"
 
 
 def own_name(name: str) -> str:
     """The name that a container had before it was parked."""
-    return name[: -len(PARKED)] if name.endswith(PARKED) else name
+    return name[: -len(RETAINED)] if name.endswith(RETAINED) else name
 
 
 def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
     """What the unit of a container has to be, by the container's labels; empty for none."""
     try:
-        told = json.loads(labels.get(LABEL + "keep") or "{}")
+        told = json.loads(labels.get(LABEL + "supervise") or "{}")
         if not told:
             return {}
         return {

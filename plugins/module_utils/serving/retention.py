@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import PARKED, own_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import RETAINED, own_name
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
     Container,
     EngineError,
@@ -23,10 +23,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import unit
 
 _ASK_SECONDS = 120
 # Memory counts as released once two looks in a row see no more than this come free.
-_SETTLED_BYTES = 64 << 20
+_STABLE_BYTES = 64 << 20
 _INTERVAL = 0.5
 
-PARK, REMOVE, RESTORE = "park", "remove", "restore"
+RETAIN, REMOVE, RESTORE = "retain", "remove", "restore"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def steps(
 ) -> list[Step]:
     """The commands that bring containers from how they are to what is wanted of them. Pure.
 
-    wanted: PARK, REMOVE, RESTORE -> names. kept: names of containers that have a unit, which ends
+    wanted: RETAIN, REMOVE, RESTORE -> names. kept: names of containers that have a unit, which ends
     before its container is touched. What is so already needs no step; a container that is not there
     can be parked or removed no more, and cannot be restored. Raises NotOurs, and EngineError for
     what is to be restored and is not there.
@@ -65,13 +65,13 @@ def steps(
         if name in by_name:
             out += _end(by_name[name], stop_seconds)
             out.append(Step(("rm", "--force", "--volumes", name), "removed %s" % name))
-    for name in wanted.get(PARK, ()):
+    for name in wanted.get(RETAIN, ()):
         if name in by_name:
-            out += _park(by_name[name], stop_seconds, kept)
+            out += _retain(by_name[name], stop_seconds, kept)
     restored: list[Step] = []
     for name in wanted.get(RESTORE, ()):
         own = own_name(name)
-        container = by_name.get(own + PARKED) or by_name.get(own)
+        container = by_name.get(own + RETAINED) or by_name.get(own)
         if container is None:
             raise EngineError("container %s is gone, so it cannot be started again" % own)
         if container.name != own:
@@ -97,8 +97,8 @@ def _forget(name: str, kept: Collection[str]) -> Iterator[Step]:
         yield Step((), "removed the unit of %s" % name, name)
 
 
-def _park(container: Container, seconds: int, kept: Collection[str]) -> Iterator[Step]:
-    aside = own_name(container.name) + PARKED
+def _retain(container: Container, seconds: int, kept: Collection[str]) -> Iterator[Step]:
+    aside = own_name(container.name) + RETAINED
     if container.name != aside:
         yield Step(("rename", container.name, aside), "set %s aside" % container.name)
         # Its unit would start it again.
@@ -134,7 +134,7 @@ def total() -> int:
     return parse_memory(Path("/proc/meminfo").read_text("ascii"), "MemTotal")
 
 
-def settle(
+def await_release(
     limit: float,
     look: Callable[[], int] = available,
     sleep: Callable[[float], None] = time.sleep,
@@ -148,6 +148,6 @@ def settle(
         sleep(_INTERVAL)
         waited += _INTERVAL
         now = look()
-        calm = calm + 1 if now - last <= _SETTLED_BYTES else 0
+        calm = calm + 1 if now - last <= _STABLE_BYTES else 0
         last = now
     return last, waited, calm >= 2

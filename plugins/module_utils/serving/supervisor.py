@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keeps one rank of a workload alive together with the others: what the unit of a rank runs.
 
-A copy of this file lies on each node, and needs nothing but Python there. The keepers of one
+A copy of this file lies on each node, and needs nothing but Python there. The supervisors of one
 workload hold a line of text messages to that of rank 0, over the fabric. Only when all of them are
 there the containers start, rank 0 first. A container that ends, or a line that breaks or falls
-silent, takes all of them down; systemd then runs the keepers again, and they meet anew. How often
+silent, takes all of them down; systemd then runs the supervisors again, and they meet anew. How often
 that may happen within an hour is counted by rank 0, on disk, since a crash loop leaks unified
 memory, across reboots as well.
 
-    python3 keeper.py /etc/systemd/system/dgxspark-NAME-0.service
+    python3 supervisor.py /etc/systemd/system/dgxspark-NAME-0.service
 """
 
 # A program that a unit runs, and no module.
@@ -33,7 +33,7 @@ STATE = "/var/lib/dgxspark"
 
 WINDOW = 3600.0  # seconds in which starts are counted
 BEAT, SILENCE = 5.0, 30.0  # seconds: how often a line is spoken on, when it counts as dead
-ADOPT = 120.0  # seconds that a container may run on while its peers' keepers are not there
+ADOPT = 120.0  # seconds that a container may run on while its peers' supervisors are not there
 STOP = 30  # seconds that a container has for its own end
 HALT = 180.0  # seconds that a peer has to stop its container and to see its memory come free
 LONGEST = 1 << 16  # bytes of a message
@@ -56,7 +56,7 @@ class Workload(t.NamedTuple):
 
 
 class Down(Exception):
-    """The workload cannot go on as it is; all of it goes down. code: how the keeper ends."""
+    """The workload cannot go on as it is; all of it goes down. code: how the supervisor ends."""
 
     def __init__(self, why: str, code: int = LOST) -> None:
         super().__init__(why)
@@ -64,7 +64,7 @@ class Down(Exception):
 
 
 class Stopped(Exception):
-    """systemd wants this keeper to end, and its container with it."""
+    """systemd wants this supervisor to end, and its container with it."""
 
 
 def read_unit(text: str) -> Workload:
@@ -118,7 +118,7 @@ def write_state(path: str, value: t.Mapping[str, t.Any]) -> None:
 
 
 def state_path(unit: str) -> str:
-    """Where the keeper of a unit, given by its path, writes down what has to outlast it."""
+    """Where the supervisor of a unit, given by its path, writes down what has to outlast it."""
     return os.path.join(STATE, os.path.basename(unit) + ".json")
 
 
@@ -131,7 +131,7 @@ def verdict(running: t.Sequence[bool]) -> str:
 
 
 class Line:
-    """One connection to the keeper of another rank: JSON, one message a line."""
+    """One connection to the supervisor of another rank: JSON, one message a line."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
@@ -149,21 +149,21 @@ class Line:
             raise Down("the line to %s broke: %s" % (self.who, error)) from error
 
     def receive(self) -> list[dict[str, t.Any]]:
-        """The messages that have come. Raises Down where the other end is gone or is no keeper."""
+        """The messages that have come. Raises Down where the other end is gone or is no supervisor."""
         try:
             data = self.socket.recv(LONGEST)
         except OSError as error:
             raise Down("the line to %s broke: %s" % (self.who, error)) from error
         if not data:
-            raise Down("the keeper of %s has ended" % self.who)
+            raise Down("the supervisor of %s has ended" % self.who)
         self.heard = time.monotonic()
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         if len(self._buffer) > LONGEST:
-            raise Down("%s is no keeper" % self.who)
+            raise Down("%s is no supervisor" % self.who)
         try:
             found = [json.loads(line) for line in lines]
         except ValueError as error:
-            raise Down("%s is no keeper" % self.who) from error
+            raise Down("%s is no supervisor" % self.who) from error
         return [message for message in found if isinstance(message, dict)]
 
     @property
@@ -174,7 +174,7 @@ class Line:
         self.socket.close()
 
 
-class Keeper:
+class Supervisor:
     """One run, from meeting the others to the end of the workload."""
 
     def __init__(self, workload: Workload, state: str) -> None:
@@ -328,9 +328,9 @@ class Keeper:
             absent = [
                 self.workload.members[rank] for rank in range(1, others + 1) if rank not in here
             ]
-            self._tell("waits for the keepers of %s" % ", ".join(absent))
+            self._tell("waits for the supervisors of %s" % ", ".join(absent))
             if deadline and time.monotonic() > deadline:
-                raise Down("no keepers of %s, while this rank ran" % ", ".join(absent))
+                raise Down("no supervisors of %s, while this rank ran" % ", ".join(absent))
             self._turn()
 
     def _follow(self) -> None:
@@ -370,9 +370,11 @@ class Keeper:
             try:
                 return Line(socket.create_connection(head, 5))
             except OSError as error:
-                self._tell("waits for the keeper of %s: %s" % (head[0], error.strerror or error))
+                self._tell(
+                    "waits for the supervisor of %s: %s" % (head[0], error.strerror or error)
+                )
             if running and time.monotonic() - started > ADOPT:
-                raise Down("no keeper of %s, while this rank ran" % head[0])
+                raise Down("no supervisor of %s, while this rank ran" % head[0])
             time.sleep(PAUSE)
 
     def _count(self) -> None:
@@ -510,7 +512,7 @@ def main(argv: list[str]) -> int:
     try:
         with open(argv[0], encoding="utf-8") as stream:
             workload = read_unit(stream.read())
-        Keeper(workload, state_path(argv[0])).run()
+        Supervisor(workload, state_path(argv[0])).run()
     except Stopped:
         return 0
     except Down as end:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The unit that keeps a rank over reboots and crashes: one per container, of the same name.
 
-It runs keeper.py, of which a copy lies on the node as long as there is such a unit.
+It runs supervisor.py, of which a copy lies on the node as long as there is such a unit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
 
 FOLDER = "/etc/systemd/system"
-PROGRAM = "/usr/local/lib/dgxspark/keeper.py"
+PROGRAM = "/usr/local/lib/dgxspark/supervisor.py"
 SYSTEMCTL = "/usr/bin/systemctl"
 
 _SECONDS = 120.0
@@ -46,7 +46,7 @@ _TEXT = """\
 Description=Rank %(rank)s of %(title)s
 Wants=network-online.target docker.service
 After=network-online.target docker.service
-# How often the workload is started is counted by the keeper, over reboots as well.
+# How often the workload is started is counted by the supervisor, over reboots as well.
 StartLimitIntervalSec=0
 
 [Service]
@@ -87,7 +87,7 @@ class Unit:
     enabled: bool = False
     pid: int = 0
     restarts: int = 0
-    told: str = ""
+    status_text: str = ""
     down: Mapping[str, Any] | None = None
 
 
@@ -193,19 +193,21 @@ class Change:
 
 
 def changes(
-    keep: Mapping[str, Mapping[str, Any]],
-    forget: Sequence[str],
+    supervise: Mapping[str, Mapping[str, Any]],
+    remove: Sequence[str],
     docker: str,
     python: str = sys.executable,
 ) -> Iterator[Change]:
     """The files that differ from what is wanted. Raises Blocked for files of others.
 
-    keep: container -> its spec. forget: containers whose units go.
+    supervise: container -> its unit_spec. remove: containers whose units are removed.
     """
-    wanted: dict[str, str | None] = {path_of(name): None for name in forget}
-    wanted.update({path_of(name): unit_text(name, keep[name], docker, python) for name in keep})
+    wanted: dict[str, str | None] = {path_of(name): None for name in remove}
+    wanted.update(
+        {path_of(name): unit_text(name, supervise[name], docker, python) for name in supervise}
+    )
     left = {path_of(unit.container) for unit in found()} - set(wanted)
-    if keep:
+    if supervise:
         wanted = {PROGRAM: COMMENT + inspect.getsource(supervisor), **wanted}
     elif not left:
         wanted[PROGRAM] = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
     LABEL,
-    PARKED,
+    RETAINED,
     own_name,
     unit_spec,
 )
@@ -32,9 +32,9 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every
     rank already runs as planned), `serves` (it has answered, and nothing of all this is left to do;
     False where workload_info was not told to ask), `previous` (what a
-    failure brings back, see describe; empty where there is nothing), `park` (node -> names of its
+    failure brings back, see describe; empty where there is nothing), `retain` (node -> names of its
     containers that are to be stopped and set aside), `remove` (node -> names of our other
-    containers), `start` (node -> its rank of the plan), `keep` (node -> container -> what its unit
+    containers), `start` (node -> its rank of the plan), `supervise` (node -> container -> what its unit
     has to be, where it is not so yet), `drop` (node -> names that go once the model has answered).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
@@ -52,13 +52,15 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
         "previous": describe(kept),
-        "park": _by_node(observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]),
+        "retain": _by_node(
+            observed, [(node, c["name"]) for node, c in kept if not _is_retained(c)]
+        ),
         "remove": going,
         "start": {rank["node"]: rank for rank in starting},
-        "keep": _to_keep(plan, observed, running),
-        "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
+        "supervise": _to_supervise(plan, observed, running),
+        "drop": _by_node(observed, [(node, own_name(c["name"]) + RETAINED) for node, c in kept]),
     }
-    todo = any(any(out[key].values()) for key in ("park", "remove", "keep", "drop"))
+    todo = any(any(out[key].values()) for key in ("retain", "remove", "supervise", "drop"))
     settled = running and not (todo or out["refusals"])
     return {**out, "serves": settled and _answers(plan, observed)}
 
@@ -70,7 +72,7 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
 
     Returns a dict: `remove` (node -> names of all of ours that are not the previous workload's),
     `restore` (node -> names of its containers that are to get their place back and to be started;
-    empty everywhere where all of them still run in it), `keep` (node -> container -> what its unit
+    empty everywhere where all of them still run in it), `supervise` (node -> container -> what its unit
     has to be once they answer), `lost` (texts: containers that are gone).
     """
     ids = {container["id"]: container for container in previous.get("containers", ())}
@@ -88,7 +90,7 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
             observed, [(node, c["name"]) for node, c in _ours(observed) if c["id"] not in ids]
         ),
         "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in found]),
-        "keep": {
+        "supervise": {
             node: {
                 own_name(c["name"]): unit_spec(c["labels"])
                 for where, c in found
@@ -129,7 +131,7 @@ def _kept(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
     runs.
     """
     ours = [(node, c) for node, c in _ours(observed) if (node, c["name"]) not in wanted]
-    aside = [(node, c) for node, c in ours if c["name"].endswith(PARKED)]
+    aside = [(node, c) for node, c in ours if c["name"].endswith(RETAINED)]
     if aside:
         group = _largest(aside)
         plan_hash = _label(group[0][1], "plan-hash")
@@ -138,7 +140,7 @@ def _kept(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
         late = [
             (node, c)
             for node, c in ours
-            if not c["name"].endswith(PARKED)
+            if not c["name"].endswith(RETAINED)
             and not wanted
             and _label(c, "plan-hash") == plan_hash
             and _label(c, "rank") not in ranks
@@ -159,7 +161,7 @@ def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
                 yield node, unit["container"]
 
 
-def _to_keep(
+def _to_supervise(
     plan: Mapping[str, Any], observed: Observed, running: bool
 ) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {node: {} for node in observed}
@@ -209,8 +211,8 @@ def _ours(observed: Observed) -> Iterator[Placed]:
                 yield node, container
 
 
-def _is_set_aside(container: Mapping[str, Any]) -> bool:
-    return str(container["name"]).endswith(PARKED) and container["status"] != "running"
+def _is_retained(container: Mapping[str, Any]) -> bool:
+    return str(container["name"]).endswith(RETAINED) and container["status"] != "running"
 
 
 def _label(container: Mapping[str, Any], key: str) -> str:
@@ -249,12 +251,12 @@ def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
     """Ports that the head will listen on and that somebody else listens on already."""
     facts = observed[plan["head"]]
     ours: list[str] = [container["id"] for container in facts["containers"] if container["ours"]]
-    keepers = [unit["pid"] for unit in facts.get("units", ()) if unit["pid"]]
+    supervisors = [unit["pid"] for unit in facts.get("units", ()) if unit["pid"]]
     for what, port in plan["ports"].items():
         for listener in facts["listening"]:
             if listener["port"] != port or listener["container"] in ours:
                 continue
-            if listener["pid"] in keepers:
+            if listener["pid"] in supervisors:
                 continue
             who = (
                 f"{listener['process'] or 'a process'} (pid {listener['pid']})"

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, PARKED
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, RETAINED
 
 
 def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     for node, facts in observed.items():
         for container in facts["containers"]:
             if container["ours"]:
-                aside = container["name"].endswith(PARKED)
+                aside = container["name"].endswith(RETAINED)
                 key = aside, _label(container, "workload"), _label(container, "plan-hash")
                 groups.setdefault(key, []).append((node, container))
     return [_workload(key[0], group, observed) for key, group in sorted(groups.items())]
@@ -69,7 +69,7 @@ def _workload(
 
 def _unit(container: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What keeps a container, without what its rank tells already."""
-    told = ("state", "enabled", "restarts", "told", "down")
+    told = ("state", "enabled", "restarts", "status_text", "down")
     for unit in facts.get("units", ()):
         if unit["container"] == container["name"]:
             return {key: unit[key] for key in told}
@@ -78,7 +78,7 @@ def _unit(container: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, A
 
 def _state(aside: bool, running: int, expected: int) -> str:
     if aside:
-        return "set aside"
+        return "retained"
     if running == expected:
         return "running"
     return "%d of %d ranks run" % (running, expected) if running else "ended"

@@ -54,7 +54,7 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
 
 def test_what_was_done_is_told(docker: Docker, run_module: RunModule, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    result = run_module(docker_bin=docker(scripts(log)), park=[A])
+    result = run_module(docker_bin=docker(scripts(log)), retain=[A])
     assert result["changed"] is True
     assert result["done"] == [f"set {A} aside", f"stopped {ASIDE}"]
     assert log.read_text() == "rename\nstop\n"
@@ -65,7 +65,7 @@ def test_check_mode_tells_the_same_and_does_nothing(
     docker: Docker, run_module: RunModule, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    result = run_module(docker_bin=docker(scripts(log)), park=[A], _ansible_check_mode=True)
+    result = run_module(docker_bin=docker(scripts(log)), retain=[A], _ansible_check_mode=True)
     assert result["changed"] is True
     assert result["done"] == [f"set {A} aside", f"stopped {ASIDE}"]
     assert not log.exists()
@@ -82,7 +82,7 @@ def test_what_is_not_ours_is_left_alone(
     docker: Docker, run_module: RunModule, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    result = run_module(docker_bin=docker(scripts(log, "somebody")), park=[A])
+    result = run_module(docker_bin=docker(scripts(log, "somebody")), retain=[A])
     assert result["failed"] is True
     assert result["msg"] == f"not started by this collection, so left alone: {A}"
     assert not log.exists()
@@ -103,7 +103,7 @@ for unit; do printf 'Id=%s\nActiveState=active\nUnitFileState=enabled\nMainPID=7
     script.chmod(0o755)
     (tmp_path / "units").mkdir()
     monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
-    monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "keeper.py"))
+    monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "supervisor.py"))
     monkeypatch.setattr(units, "SYSTEMCTL", str(script))
     monkeypatch.setattr(units.supervisor, "STATE", str(tmp_path / "state"))
     return log
@@ -123,7 +123,7 @@ UNIT = f"{A}.service"
 def test_a_unit_is_written_begun_and_left_alone_from_then_on(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
-    wanted = {"docker_bin": docker(scripts(tmp_path / "log")), "keep": {A: SPEC}}
+    wanted = {"docker_bin": docker(scripts(tmp_path / "log")), "supervise": {A: SPEC}}
     checked = run_module(**wanted, _ansible_check_mode=True)
     assert (checked["changed"], checked["done"]) == (True, [f"keeps {A} by a unit"])
     assert not (tmp_path / "units" / UNIT).exists()
@@ -135,16 +135,16 @@ def test_a_unit_is_written_begun_and_left_alone_from_then_on(
     (found,) = units.found()
     assert (found.container, found.recipe, found.plan) == (A, "100% mine", "abc")
     assert (found.state, found.enabled, found.pid) == ("active", True, 7)
-    assert (run_module(**wanted)["changed"], run_module(**wanted)["unkept"]) == (False, "")
+    assert (run_module(**wanted)["changed"], run_module(**wanted)["unsupervised"]) == (False, "")
 
 
 def test_what_is_set_aside_loses_its_unit_between_its_name_and_its_end(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
     client = docker(scripts(systemctl))
-    run_module(docker_bin=client, keep={A: SPEC})
+    run_module(docker_bin=client, supervise={A: SPEC})
     systemctl.unlink()
-    result = run_module(docker_bin=client, park=[A])
+    result = run_module(docker_bin=client, retain=[A])
     assert result["done"] == [f"set {A} aside", f"removed the unit of {A}", f"stopped {ASIDE}"]
     assert systemctl.read_text().split("\n")[:4] == [
         "rename",
@@ -163,10 +163,10 @@ def test_a_unit_of_somebody_else_is_left_alone_and_what_serves_serves(
     foreign = tmp_path / "units" / UNIT
     foreign.write_text("[Service]\nExecStart=/usr/bin/true\n")
     client = docker(scripts(tmp_path / "log"))
-    result = run_module(docker_bin=client, keep={A: SPEC})
+    result = run_module(docker_bin=client, supervise={A: SPEC})
     assert "failed" not in result
-    assert "was written by somebody else" in result["unkept"]
-    assert run_module(docker_bin=client, park=[A])["done"] == [
+    assert "was written by somebody else" in result["unsupervised"]
+    assert run_module(docker_bin=client, retain=[A])["done"] == [
         f"set {A} aside",
         f"stopped {ASIDE}",
     ]
@@ -178,14 +178,16 @@ def test_a_word_that_would_be_another_line_of_a_unit_is_refused(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
     client = docker(scripts(tmp_path / "log"))
-    result = run_module(docker_bin=client, keep={A: {**SPEC, "recipe": "x\nExecStartPre=/bin/x"}})
-    assert "is no word for a unit" in result["unkept"]
+    result = run_module(
+        docker_bin=client, supervise={A: {**SPEC, "recipe": "x\nExecStartPre=/bin/x"}}
+    )
+    assert "is no word for a unit" in result["unsupervised"]
     assert not (tmp_path / "units" / UNIT).exists()
 
 
 def test_a_unit_is_told_by_the_labels_of_its_container() -> None:
     labels = {
-        "dgxspark.suite/keep": json.dumps(
+        "dgxspark.suite/supervise": json.dumps(
             {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
         ),
         "dgxspark.suite/recipe": "100% mine",
@@ -194,4 +196,4 @@ def test_a_unit_is_told_by_the_labels_of_its_container() -> None:
     }
     assert unit_spec(labels) == SPEC
     for broken in ("", "{}", "[", "[1]", '{"port": 1}'):
-        assert unit_spec({**labels, "dgxspark.suite/keep": broken}) == {}
+        assert unit_spec({**labels, "dgxspark.suite/supervise": broken}) == {}

@@ -32,12 +32,12 @@ class Case(t.NamedTuple):
 
 CASES = {
     "set aside": Case(
-        [container(A)], {"park": [A]}, [f"rename {A} {ASIDE}", f"stop -t 30 {ASIDE}"]
+        [container(A)], {"retain": [A]}, [f"rename {A} {ASIDE}", f"stop -t 30 {ASIDE}"]
     ),
-    "set aside, crashed": Case([container(A, "exited")], {"park": [A]}, [f"rename {A} {ASIDE}"]),
-    "set aside by halves": Case([container(ASIDE)], {"park": [ASIDE]}, [f"stop -t 30 {ASIDE}"]),
-    "set aside already": Case([container(ASIDE, "exited")], {"park": [ASIDE]}, []),
-    "gone": Case([], {"park": [A], "remove": [A]}, []),
+    "set aside, crashed": Case([container(A, "exited")], {"retain": [A]}, [f"rename {A} {ASIDE}"]),
+    "set aside by halves": Case([container(ASIDE)], {"retain": [ASIDE]}, [f"stop -t 30 {ASIDE}"]),
+    "set aside already": Case([container(ASIDE, "exited")], {"retain": [ASIDE]}, []),
+    "gone": Case([], {"retain": [A], "remove": [A]}, []),
     "removed": Case(
         [container(A)], {"remove": [A]}, [f"stop -t 30 {A}", f"rm --force --volumes {A}"]
     ),
@@ -74,7 +74,7 @@ def test_the_commands(case: Case) -> None:
     assert [" ".join(step.argv) for step in found] == case.commands
 
 
-@pytest.mark.parametrize("kind", ["park", "remove", "restore"])
+@pytest.mark.parametrize("kind", ["retain", "remove", "restore"])
 def test_what_is_not_ours_stops_everything(kind: str) -> None:
     foreign = container("registry", **{"dgxspark.suite/owner": "somebody"})
     with pytest.raises(retention.NotOurs, match="registry"):
@@ -103,7 +103,9 @@ def test_memory_is_waited_for_until_no_more_comes_free(
     readings: list[int], limit: float, expected: tuple[int, float, bool]
 ) -> None:
     following = iter(readings)
-    assert retention.settle(limit, lambda: next(following), lambda _seconds: None) == expected
+    assert (
+        retention.await_release(limit, lambda: next(following), lambda _seconds: None) == expected
+    )
 
 
 def test_what_is_available_is_read_in_bytes() -> None:

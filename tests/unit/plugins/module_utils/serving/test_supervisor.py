@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keepers of real workloads of two ranks: processes of their own that meet on this machine.
+"""Supervisors of real workloads of two ranks: processes of their own that meet on this machine.
 
 Only the Docker client is played, by a file that holds the state of the node's one container.
 """
@@ -57,7 +57,7 @@ sys.exit(supervisor.main([sys.argv[1]]))
 
 
 class Rank:
-    """A node with one container, and its keeper."""
+    """A node with one container, and its supervisor."""
 
     def __init__(self, folder: Path, rank: int, members: t.Sequence[str], port: int) -> None:
         folder.mkdir()
@@ -91,7 +91,7 @@ class Rank:
         return (self.folder / "asked").read_text().split()
 
     @property
-    def kept(self) -> dict[str, t.Any]:
+    def recorded(self) -> dict[str, t.Any]:
         return supervisor.read_state(str(self.folder / self.unit.name) + ".json")
 
     def begin(self) -> Rank:
@@ -136,7 +136,7 @@ def ranks(tmp_path: Path) -> t.Iterator[list[Rank]]:
             one.process.wait()
             if one.process.stdout:
                 one.process.stdout.close()
-            # What the keeper has left waiting ends as well.
+            # What the supervisor has left waiting ends as well.
             one.state = "exited"
 
 
@@ -160,7 +160,7 @@ def test_after_a_boot_they_wait_for_each_other_and_start(ranks: list[Rank], firs
     assert ranks[first].state == "exited"
     ranks[1 - first].begin()
     formed(ranks)
-    assert len(ranks[0].kept["starts"]) == 1
+    assert len(ranks[0].recorded["starts"]) == 1
 
 
 def test_what_a_launch_has_started_is_adopted(ranks: list[Rank]) -> None:
@@ -169,7 +169,7 @@ def test_what_a_launch_has_started_is_adopted(ranks: list[Rank]) -> None:
         one.begin()
     eventually(lambda: all("wait" in one.asked for one in ranks))
     assert not {"start", "stop"} & {*ranks[0].asked, *ranks[1].asked}
-    assert "starts" not in ranks[0].kept
+    assert "starts" not in ranks[0].recorded
 
 
 def test_half_of_a_workload_is_not_adopted_but_started_anew(ranks: list[Rank]) -> None:
@@ -194,15 +194,15 @@ def test_a_rank_that_dies_takes_the_other_down_and_both_come_up_once(
     assert f"the container of rank {dying} has ended" in said
     assert ranks[1 - dying].state == "exited"
     assert ranks[dying].end()[0] == supervisor.LOST
-    assert f"the container of rank {dying} has ended" in ranks[1 - dying].kept["down"]["why"]
+    assert f"the container of rank {dying} has ended" in ranks[1 - dying].recorded["down"]["why"]
     for one in ranks:
         one.begin()
     both(ranks, "running")
-    assert len(ranks[0].kept["starts"]) == 2
+    assert len(ranks[0].recorded["starts"]) == 2
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_keeper_that_is_killed_takes_the_other_down(ranks: list[Rank], killed: int) -> None:
+def test_a_supervisor_that_is_killed_takes_the_other_down(ranks: list[Rank], killed: int) -> None:
     for one in ranks:
         one.state = "exited"
         one.begin()
@@ -212,7 +212,7 @@ def test_a_keeper_that_is_killed_takes_the_other_down(ranks: list[Rank], killed:
     process.kill()
     code, said = ranks[1 - killed].end()
     assert (code, ranks[1 - killed].state) == (supervisor.LOST, "exited")
-    assert f"the keeper of rank {killed} has ended" in said
+    assert f"the supervisor of rank {killed} has ended" in said
 
 
 def test_a_node_that_falls_silent_takes_the_other_down(ranks: list[Rank]) -> None:
@@ -255,7 +255,7 @@ def test_a_crash_loop_is_given_up_on_all_nodes(ranks: list[Rank]) -> None:
         code, said = one.end()
         assert code == supervisor.GIVEN_UP
         assert "started 2 times within an hour" in said
-        assert one.kept["down"]["given_up"] is True
+        assert one.recorded["down"]["given_up"] is True
         assert "start" not in one.asked
 
 
@@ -303,7 +303,7 @@ def test_a_container_that_is_gone_is_not_waited_for(ranks: list[Rank]) -> None:
     assert "is gone; launch it again" in said
 
 
-def test_strangers_and_keepers_of_other_plans_are_not_let_in(ranks: list[Rank]) -> None:
+def test_strangers_and_supervisors_of_other_plans_are_not_let_in(ranks: list[Rank]) -> None:
     for one in ranks:
         one.state = "exited"
     ranks[1].tell(plan="another")
@@ -322,7 +322,7 @@ def test_strangers_and_keepers_of_other_plans_are_not_let_in(ranks: list[Rank]) 
                 stranger.sendall(words)
     code, said = ranks[1].begin().end()
     assert code == supervisor.LOST
-    assert "the keeper of rank 0 has ended" in said
+    assert "the supervisor of rank 0 has ended" in said
     assert ranks[0].state == "exited"
     ranks[1].tell(plan="p")
     ranks[1].begin()
