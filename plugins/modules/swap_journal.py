@@ -103,7 +103,7 @@ journal:
   description: The entry as it is now.
   returned: success
   type: dict
-told:
+summary:
   description: Its phases and their durations, in one line.
   returned: success
   type: str
@@ -174,7 +174,7 @@ def main() -> None:
         module.fail_json(msg="The journal of swaps cannot be written: %s" % error)
     except LostLock as error:
         module.fail_json(msg="%s. Nothing more is done" % error, lost=True)
-    module.exit_json(changed=True, journal=entry, told=journal.tell(entry), interrupted=cut)
+    module.exit_json(changed=True, journal=entry, summary=journal.summary(entry), interrupted=cut)
 
 
 def note(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -56,7 +56,7 @@ def finish(
     return {**advance(entry, result, details, now), "result": result, "why": why}
 
 
-def tell(entry: Entry) -> str:
+def summary(entry: Entry) -> str:
     """The phases with their durations, in one line."""
     parts = ["%s %.1f s" % (done["phase"], done["seconds"]) for done in entry["phases"]]
     total = sum(done["seconds"] for done in entry["phases"])

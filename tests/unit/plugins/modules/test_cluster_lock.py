@@ -112,7 +112,7 @@ def test_a_swap_is_noted_and_ends_with_its_lock(run: Run, tmp_path: Path) -> Non
     assert run(swap_journal, phase="start", details=details, **swap)["journal"]["phase"] == "start"
     ended = run(swap_journal, result="complete", release=True, **swap)
     # The last phase took as long as it took.
-    assert re.search(r"stop old 2\.0 s, start \d+\.\d s", ended["told"])
+    assert re.search(r"stop old 2\.0 s, start \d+\.\d s", ended["summary"])
     assert not (tmp_path / "state" / "lock.json").exists()
     assert kept(tmp_path, "swap.json")["result"] == "complete"
     history = (tmp_path / "state" / "swaps.jsonl").read_text().splitlines()

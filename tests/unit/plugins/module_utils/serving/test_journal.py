@@ -8,7 +8,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.journal imp
     advance,
     begin,
     finish,
-    tell,
+    summary,
 )
 
 
@@ -26,7 +26,7 @@ def test_a_swap_from_its_first_phase_to_its_end() -> None:
         {"phase": "model loaded", "seconds": 30.0},
     ]
     assert (entry["phase"], entry["result"]) == ("complete", "complete")
-    assert tell(entry) == (
+    assert summary(entry) == (
         "preflight 1.5 s, stop old 2.0 s, start 1.2 s, model loaded 30.0 s; together 34.7 s"
     )
 
