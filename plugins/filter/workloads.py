@@ -50,8 +50,8 @@ _value:
           container: dgxspark-lab-tiny-solo-0
           status: running
           started: '2026-11-22T03:18:32.7Z'
-          unit: {state: active, enabled: true, restarts: 0, status_text: 'runs, with 1 ranks in all',
-            down: null}
+          unit: {state: active, enabled: true, restarts: 0,
+            status_text: 'runs, with 1 ranks in all', down: null}
       ray: []
 """
 

@@ -22,8 +22,8 @@ def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) ->
     tag or commit, empty for what is served by default).
 
     Returns `name`, `quant`, `kind` (hub, directory, or other: what only a person can copy),
-    `complete`, `problem` (why not), `downloading`, `revision` (the commit, empty outside of the cache)
-    and `size` (bytes; of the quantisation, where one is wanted).
+    `complete`, `problem` (why not), `downloading`, `revision` (the commit, empty outside of the
+    cache) and `size` (bytes; of the quantisation, where one is wanted).
     """
     name = os.path.normpath(wanted["name"]) if os.path.isabs(wanted["name"]) else wanted["name"]
     told: dict[str, Any] = {

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The phases of a swap, and what is left when one is cut off."""
+"""The phases of a swap, and the entry of an interrupted one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.journal imp
 
 
 def test_a_swap_from_its_first_phase_to_its_end() -> None:
-    entry, cut = begin({}, "1", {"recipe": "a"}, "stop", 1.5, 100.0)
-    assert cut == {}
+    entry, interrupted = begin({}, "1", {"recipe": "a"}, "stop", 1.5, 100.0)
+    assert interrupted == {}
     assert (entry["phase"], entry["started"], entry["result"]) == ("stop", 98.5, None)
     entry = advance(entry, "start", [{"phase": "stop old", "seconds": 2.0}], 103.0)
     entry = advance(entry, "wait", [], 104.25)
@@ -31,13 +31,17 @@ def test_a_swap_from_its_first_phase_to_its_end() -> None:
     )
 
 
-def test_the_next_swap_tells_the_one_that_was_cut_off() -> None:
+def test_the_next_swap_reports_an_interrupted_one() -> None:
     first, _none = begin({}, "1", {"recipe": "a"}, "stop", 0.0, 100.0)
-    _second, cut = begin(first, "2", {"recipe": "b"}, "stop", 0.0, 200.0)
-    assert (cut["recipe"], cut["phase"], cut["result"]) == ("a", "stop", "interrupted")
+    _second, interrupted = begin(first, "2", {"recipe": "b"}, "stop", 0.0, 200.0)
+    assert (interrupted["recipe"], interrupted["phase"], interrupted["result"]) == (
+        "a",
+        "stop",
+        "interrupted",
+    )
 
 
-def test_a_swap_that_ended_was_not_cut_off() -> None:
+def test_a_swap_that_ended_was_not_interrupted() -> None:
     first, _none = begin({}, "1", {"recipe": "a"}, "stop", 0.0, 100.0)
     ended = finish(first, "failed", "no memory", [], 110.0)
     assert ended["why"] == "no memory"
