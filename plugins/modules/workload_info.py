@@ -310,8 +310,8 @@ def _models(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _optional(module: AnsibleModule, found: list[containers.Container]) -> dict[str, Any]:
     """The results that are returned only on request, because each of them takes time."""
-    given, out = module.params, {}
-    docker = given["docker_bin"]
+    given, docker = module.params, module.params["docker_bin"]
+    out: dict[str, Any] = {}
     if given["interfaces"]:
         ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"]) or ""
         out["ansible_facts"] = addresses.ask_facts(ip, 10)
