@@ -187,7 +187,10 @@ def test_no_answer_of_apt_is_no_current_node() -> None:
 def test_firmware_is_told_and_left_to_a_person() -> None:
     waits = Firmware((("UEFI", "1.0", "1.2"),))
     firmware = found(plan(seen(firmware=waits), WANTED), "firmware_current")
-    assert (firmware.status, firmware.actual) == (SKIPPED, "not applied automatically: UEFI 1.0 -> 1.2")
+    assert (firmware.status, firmware.actual) == (
+        SKIPPED,
+        "not applied automatically: UEFI 1.0 -> 1.2",
+    )
     assert "fwupdmgr upgrade" in firmware.hint
 
 
