@@ -216,7 +216,7 @@ def main() -> None:
             _look(module, told)
         else:
             _begin(module, told)
-    except (DownloadError, job.JobError, Blocked, OSError) as error:
+    except (DownloadError, Blocked, OSError) as error:
         told.pop("manifest", None)
         hint = " %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **told)
@@ -280,10 +280,13 @@ def _locked_by(path: str) -> int:
 
 def _look(module: AnsibleModule, told: dict[str, Any]) -> None:
     given = module.params
-    state = job.look(given["id"])
+    try:
+        state = job.look(given["id"])
+    except job.JobError as error:
+        raise DownloadError("%s. Run again; what has arrived is kept" % error) from None
     if state.get("problem"):
         raise DownloadError(state["problem"])
-    told.update(phase=state["phase"], progress=state.get("bytes", 0))
+    told.update(phase=state["phase"], progress=state.get("progress", 0))
     if state["phase"] == job.DONE:
         hub = os.path.join(given["hf_home"], "hub")
         told["problems"] = _problems(hub, given["name"], given["revision"])

@@ -183,10 +183,11 @@ def _look(module: AnsibleModule) -> None:
     try:
         state = job.look(module.params["id"])
     except (job.JobError, OSError) as error:
-        module.fail_json(msg="The model is not wholly copied: %s" % error)
+        again = "The model is not completely copied: %s. Run again; what has arrived is kept"
+        module.fail_json(msg=again % error)
     if state.get("problem"):
         module.fail_json(msg=state["problem"])
-    module.exit_json(changed=True, phase=state["phase"], progress=state.get("bytes", 0))
+    module.exit_json(changed=True, phase=state["phase"], progress=state.get("progress", 0))
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ id:
   description: What O(state=stopped) takes; empty in check mode.
   returned: with O(state=started)
   type: str
-  sample: /tmp/dgxspark-share-k2x9
+  sample: /tmp/dgxspark-job-k2x9
 """
 
 import os
@@ -120,6 +120,7 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, manifest, share
 
 
@@ -147,8 +148,8 @@ def main() -> None:
     given = module.params
     if given["state"] == "stopped":
         try:
-            module.exit_json(changed=not module.check_mode and share.stop(given["id"]))
-        except (share.ShareError, OSError) as error:
+            module.exit_json(changed=not module.check_mode and job.end(given["id"]))
+        except (job.JobError, OSError) as error:
             module.fail_json(msg="The offer of %s is not ended: %s" % (given["name"], error))
     hub = os.path.join(given["hf_home"], "hub")
     found = cache.scan(hub, given["directories"], given["name"]).models

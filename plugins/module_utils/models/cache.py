@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The models on the disks of a node: the Hugging Face cache, and folders of one's own.
 
 Reads names, sizes and small JSON files, never weights, and changes nothing. Whatever cannot be

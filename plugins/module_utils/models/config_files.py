@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The documents that describe a model: its config.json and hf_quant_config.json, as they are."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Take a model from another node in a process of its own; see job.py and receive.py."""
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive impo
 TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
+_HOST = (command, interpreter, findings, files, repo_names, owner, job)
 MODULES = (
-    *(one.__name__ for one in (command, interpreter, findings, files)),
-    *(one.__name__ for one in (repo_names, weights, cache, manifest, owner, share, job, receive)),
+    *(module.__name__ for module in (*_HOST, weights, cache, manifest, share, receive)),
     __name__,
 )
 
@@ -53,7 +54,8 @@ def start(
         "source": source,
         "seconds": seconds,
     }
-    return job.start(TITLE + offered.name, MODULES, request)
+    unasked = job.ABANDONED_SECONDS
+    return job.start(TITLE + offered.name, MODULES, request, unasked=unasked)
 
 
 def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
@@ -73,4 +75,4 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
             return again % (found.name, error)
         return ""
 
-    job.work(request["scratch"], do)
+    job.work(request, do)

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Bring a model from the hub into the cache: asked for, fetched beside, verified, put in place.
 
 A process of its own does it (job.py). The hub's list of files becomes a manifest, and everything
@@ -223,7 +224,8 @@ def start(
         "seconds": seconds,
         "env": environment(),
     }
-    return job.start(TITLE + wanted.repo, _IN_PROCESS, request)
+    unasked = job.ABANDONED_SECONDS
+    return job.start(TITLE + wanted.repo, _IN_PROCESS, request, unasked=unasked)
 
 
 def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
@@ -244,7 +246,7 @@ def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
             return "%s. Run again; what has arrived is kept" % error
         return ""
 
-    job.work(request["scratch"], do)
+    job.work(request, do)
 
 
 def _fetch(
@@ -255,11 +257,12 @@ def _fetch(
     whose: Owner,
     sources: interpreter.Sources,
 ) -> None:
-    home = os.path.join(request["scratch"], "home")
+    scratch = request["job"]["folder"]
+    home = os.path.join(scratch, "home")
     os.mkdir(home, 0o700)
     whose.give(home)
     # To pass through, not to list.
-    os.chmod(request["scratch"], 0o711)
+    os.chmod(scratch, 0o711)
     _asked(
         wanted,
         request["token"],

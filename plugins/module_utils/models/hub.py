@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Ask the hub what a model is made of, and fetch files of it; inside a Python with huggingface_hub.
 
 snapshot_download is not used: since its version 1 it gives a file that was cut off away, and begins

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Take a model from another node: into a folder beside, verified by content, then put in place."""
 
 from __future__ import annotations
@@ -179,13 +180,13 @@ def bring(
         if refusal:
             raise ReceiveError(refusal)
         if what.entries:
-            progress.of(job.FETCHING, [target.staged(one) for one in what.entries])
+            progress.begin(job.FETCHING, [target.staged(one) for one in what.entries])
             whose.make_folders(target.stage)
             get(what, whose)
-            progress.of(job.VERIFYING)
+            progress.begin(job.VERIFYING)
             for one in what.entries:
                 check(one, target)
-                progress.verified += one.size
+                progress.count += one.size
         place(what, target, whose)
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Is a model whole? Decided by the names and sizes of its files alone; no weight is read."""
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ def test_a_killed_download_is_told_and_leaves_no_process(run_module: RunModule, 
     while any(map(is_alive, (pid, *children))):
         time.sleep(0.05)
     result = run_module(id=begun["id"])
-    assert "ended without a word. Run again" in result["msg"]
+    assert "without a result. Run again" in result["msg"]
     assert not Path(begun["id"]).exists()
 
 
@@ -272,7 +272,7 @@ def test_a_download_that_nobody_asks_for_ends(run_module: RunModule, hub: t.Any)
 
 
 def test_what_is_asked_of_another_folder_is_refused(run_module: RunModule) -> None:
-    assert "is no folder of ours" in run_module(id="/etc")["msg"]
+    assert "/etc is not the directory of a background job" in run_module(id="/etc")["msg"]
 
 
 def test_it_returns_what_it_documents(run_module: RunModule) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import socket
+import tempfile
 import typing as t
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def offer(hub: t.Any) -> t.Iterator[t.Callable[..., tuple[str, int]]]:
 
     yield start
     for scratch in scratches:
-        share.stop(scratch)
+        job.end(scratch)
 
 
 needs_rsync = pytest.mark.skipif(
@@ -136,8 +137,8 @@ def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
     scratch, port = offer(hub.folder(NAME) / "blobs")
     with pytest.raises(receive.ReceiveError, match="auth failed"):
         take(found, tmp_path, port, "wrong")
-    assert share.stop(scratch) is True
-    assert share.stop(scratch) is False
+    assert job.end(scratch) is True
+    assert job.end(scratch) is False
     assert not os.path.exists(scratch)
     with pytest.raises(receive.ReceiveError, match=r"rsync from 127\.0\.0\.1: exit status"):
         take(found, tmp_path, port)
@@ -265,14 +266,40 @@ def test_a_full_disk_is_told_before_anything_is_copied(
     assert receive.lacks_space(plan, to).startswith("300002 bytes are needed")
 
 
+def never(_what: receive.Plan, _whose: owner.Owner) -> None:
+    raise AssertionError("nothing may be fetched")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_copy_that_is_refused_fetches_nothing_and_changes_nothing(
+    hub: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, weights in ((here, b"w" * 50), (there, b"another")):
+        folder.mkdir()
+        (folder / "config.json").write_bytes(b"{}")
+        (folder / "model.safetensors").write_bytes(weights)
+    (model,) = scan(str(hub.path), [str(here)]).models
+    assert model.current is not None
+    found = replace(manifest_of(model, model.current), name=str(there))
+    if full:
+        shutil.rmtree(there)
+        monkeypatch.setattr(receive, "lacks_space", lambda _plan, _target: "50 bytes are needed")
+    before = sorted(path.name for path in there.iterdir()) if there.exists() else []
+    with pytest.raises(receive.ReceiveError, match="are needed" if full else "differs"):
+        receive.bring(found, target(found, tmp_path), False, never, job.Progress(str(tmp_path)))
+    assert (sorted(path.name for path in there.iterdir()) if there.exists() else []) == before
+    assert full or (there / "model.safetensors").read_bytes() == b"another"
+
+
 def test_a_daemon_that_cannot_start_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path for path in os.listdir("/tmp") if path.startswith(share.PREFIX)}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(share, "RSYNC", shutil.which("false") or "")
     with pytest.raises(share.ShareError, match="does not listen"):
         share.start(str(tmp_path), "127.0.0.1", [], SECRET, 5)
-    assert {path for path in os.listdir("/tmp") if path.startswith(share.PREFIX)} == before
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(share, "RSYNC", "/nowhere/rsync")
     with pytest.raises(share.ShareError, match="is missing"):
         share.start(str(tmp_path), "127.0.0.1", [], SECRET, 5)
@@ -284,10 +311,10 @@ def test_a_folder_that_the_daemon_would_misread_is_not_offered(folder: str) -> N
         share.configuration(folder, "/x", "::1", 1, [], owner.Owner(1, 1, False))
 
 
-@pytest.mark.parametrize("scratch", ["/etc", "/tmp/x", "/tmp/dgxspark-share-1/../../etc"])
+@pytest.mark.parametrize("scratch", ["/etc", "/tmp/x", "/tmp/dgxspark-job-1/../../etc"])
 def test_no_other_folder_is_stopped(scratch: str) -> None:
-    with pytest.raises(share.ShareError, match="no folder of ours"):
-        share.stop(scratch)
+    with pytest.raises(job.JobError, match=scratch):
+        job.end(scratch)
 
 
 def test_whoever_owns_the_cache_runs_what_root_starts() -> None:
