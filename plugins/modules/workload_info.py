@@ -113,8 +113,8 @@ models:
     kind:
       description: V(hub), V(directory), or V(other) for what only a person can copy.
       type: str
-    whole:
-      description: Whether it can be loaded, as far as names and sizes of files tell.
+    complete:
+      description: Whether the copy is complete, judged by the names and sizes of its files.
       type: bool
     problem:
       description: Why not.
