@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From which node a model is copied to the others."""
+"""The node from which a model is copied to the others."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def model_source(
 
 def _is_complete(model: Mapping[str, Any], quant: str) -> bool:
     if quant:
-        return any(one["name"] == quant and one["complete"] for one in model["quants"])
+        return any(known["name"] == quant and known["complete"] for known in model["quants"])
     return bool(model["complete"])
 
 
 def _refusals(disks: Disks, nodes: Sequence[str], choice: Choice) -> Iterator[str]:
     for node in nodes:
         if "models" not in disks.get(node, {}):
-            yield f"{node}: it was not reached; --limit leaves it out"
+            yield f"{node}: it was not reached; --limit excludes it"
         for model in disks.get(node, {}).get("models", ()):
             if model["downloading"]:
                 yield f"{node}: it is being downloaded there"

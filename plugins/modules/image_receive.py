@@ -179,12 +179,12 @@ def main() -> None:
 def _present(module: AnsibleModule) -> str:
     """The ID of the image of that name; empty where there is none."""
     given = module.params
-    found = None
+    image_id = None
     try:
-        found = containers.image_id(given["docker_bin"], given["image"])
+        image_id = containers.image_id(given["docker_bin"], given["image"])
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    return found or ""
+    return image_id or ""
 
 
 def _right(module: AnsibleModule, image_id: str) -> bool:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Take a model from another node in a process of its own; see job.py and receive.py."""
+"""Copy a model from another node as a background job; see host/job.py and receive.py."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def start(
     source: tuple[str, int, str],
     seconds: int,
 ) -> str:
-    """Begin to copy it; the folder by which job.look finds it. Raises OSError.
+    """Start the copy; returns the job that `job.look` takes. Raises OSError.
 
     source: address, port and secret of an offer of share.py. seconds: how long it may take.
     """
@@ -59,9 +59,9 @@ def start(
 
 
 def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
-    """What the process does that `start` began."""
-    found = manifest.Manifest.from_dict(request["manifest"])
-    target = receive.Target.of(found, request["hub"])
+    """What the process does that `start` has started."""
+    offered = manifest.Manifest.from_dict(request["manifest"])
+    target = receive.Target.of(offered, request["hub"])
 
     def get(plan: Plan, whose: Owner) -> None:
         address, port, secret = request["source"]
@@ -69,10 +69,10 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
 
     def do(progress: job.Progress) -> str:
         try:
-            receive.bring(found, target, request["verify"], get, progress)
+            receive.bring(offered, target, request["verify"], get, progress)
         except (receive.ReceiveError, findings.Blocked, OSError) as error:
-            again = "%s is not wholly copied: %s. Run again; what has arrived is kept"
-            return again % (found.name, error)
+            again = "%s is not completely copied: %s. Run again; what has arrived is kept"
+            return again % (offered.name, error)
         return ""
 
     job.work(request, do)

@@ -71,8 +71,8 @@ def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() ->
     found = steps(wanted, spark1=LACKS, spark2={**LACKS, "problem": "parts of Q8_0 are missing"})
     assert (found["copies"], found["ready"]) == ([], False)
     assert found["refusals"] == [
-        "org/one:Q8_0 is not complete on any node. spark1: it is not there; spark2: parts of Q8_0 are "
-        "missing. Download it: ansible-playbook playbooks/model_download.yml -e model=org/one "
+        "org/one:Q8_0 is not complete on any node. spark1: it is not there; spark2: parts of Q8_0 "
+        "are missing. Download it: ansible-playbook playbooks/model_download.yml -e model=org/one "
         "-e quant=Q8_0 -e revision=v2"
     ]
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model goes from one cache to another, by a real rsync on the loopback; and what goes wrong."""
+"""A model is copied from one cache to another by a real rsync on the loopback; and failures."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_model_arrives_as_it_was_and_the_second_time_nothing_is_done(
 
 
 @needs_rsync
-def test_an_interrupted_copy_goes_on(
+def test_an_interrupted_copy_is_resumed(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     hub.add(NAME, FILES)
@@ -104,7 +104,7 @@ def test_an_interrupted_copy_goes_on(
     staged = Path(to.stage) / hashlib.sha256(FILES["a/model.safetensors"]).hexdigest()
     staged.parent.mkdir(parents=True)
     staged.write_bytes(FILES["a/model.safetensors"][:100_000])
-    # Not on the menu before it is whole.
+    # Not on the menu before it is complete.
     assert [one.revisions for one in scan(str(tmp_path / "there" / "hub"), []).models] == [()]
     assert receive.plan(found, to).staged == 100_000
     _scratch, port = offer(hub.folder(NAME) / "blobs")
@@ -129,7 +129,7 @@ def test_what_is_damaged_is_never_put_in_place(
 
 
 @needs_rsync
-def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
+def test_a_wrong_secret_and_a_lost_source_fail(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     hub.add(NAME, FILES)
@@ -147,7 +147,7 @@ def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
 
 
 @needs_rsync
-def test_a_folder_of_ones_own_arrives(
+def test_a_local_model_directory_is_copied(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     own = tmp_path / "own" / 'it\'s "mine"'
@@ -178,11 +178,11 @@ def test_only_the_quantisation_that_is_asked_for(hub: t.Any) -> None:
     hub.add(NAME, files)
     assert {one.path for one in sent(hub, "Q8_0").entries} == {*files} - {"a-Q4_K_M.gguf"}
     assert {one.path for one in sent(hub).entries} == {*files}
-    with pytest.raises(ManifestError, match="no whole Q2_K; it has: Q4_K_M, Q8_0"):
+    with pytest.raises(ManifestError, match="no complete Q2_K; it has: Q4_K_M, Q8_0"):
         sent(hub, "Q2_K")
 
 
-def test_what_is_not_whole_is_not_sent(hub: t.Any) -> None:
+def test_an_incomplete_model_is_not_sent(hub: t.Any) -> None:
     hub.add(NAME, {"config.json": b"{}"})
     with pytest.raises(ManifestError, match="there are no weights"):
         sent(hub)
@@ -238,7 +238,7 @@ def test_content_is_verified_by_its_name(
     assert bool(manifest.differs(str(tmp_path / "x"), manifest.Entry("x", 3, name))) is not same
 
 
-def test_damage_that_is_there_is_found_when_asked_for(hub: t.Any) -> None:
+def test_verify_finds_damage_of_existing_files(hub: t.Any) -> None:
     snapshot = hub.add(NAME, FILES)
     found = sent(hub)
     to = receive.Target.of(found, str(hub.path))
@@ -248,7 +248,7 @@ def test_damage_that_is_there_is_found_when_asked_for(hub: t.Any) -> None:
     assert [one.path for one in receive.plan(found, to, verify=True).entries] == ["same.txt"]
 
 
-def test_a_full_disk_is_told_before_anything_is_copied(
+def test_a_full_disk_is_reported_before_anything_is_copied(
     hub: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(NAME, FILES)
@@ -312,12 +312,12 @@ def test_a_folder_that_the_daemon_would_misread_is_not_offered(folder: str) -> N
 
 
 @pytest.mark.parametrize("scratch", ["/etc", "/tmp/x", "/tmp/dgxspark-job-1/../../etc"])
-def test_no_other_folder_is_stopped(scratch: str) -> None:
+def test_no_other_directory_is_ended(scratch: str) -> None:
     with pytest.raises(job.JobError, match=scratch):
         job.end(scratch)
 
 
-def test_whoever_owns_the_cache_runs_what_root_starts() -> None:
+def test_root_runs_commands_as_the_owner_of_the_cache() -> None:
     argv = ["/usr/bin/rsync", "x"]
     assert owner.Owner(1000, 1001, False).command(argv) == argv
     assert owner.Owner(0, 0, True).command(argv) == argv
