@@ -31,8 +31,10 @@ _WAY_OUT = (
 # Attributes of a task that mean here what they mean in the role. Any other is refused where it
 # differs from the play's and from that of the task that asks for the checks.
 _HONOURED = frozenset(
-    ("action", "args", "check_mode", "collections", "loop", "loop_control", "name")
-    + ("register", "tags", "vars", "when")
+    [
+        *("action", "args", "check_mode", "collections", "loop", "loop_control"),
+        *("name", "register", "tags", "vars", "when"),
+    ]
 )
 _HONOURED_LOOP = frozenset(("label", "loop_var"))
 # Attributes under the name by which a playbook sets them.
