@@ -12,7 +12,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     Image,
     Problem,
     read,
-    tell,
+    ask_raw,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     advice,
@@ -43,7 +43,7 @@ def ask(image: Image, lendable: Sequence[Toolkit], timeout: float) -> dict[str, 
     binaries = [examine(one.path, "system", ARCH) for one in lendable]
     changes = [Change(), *pinning(binaries)]
     lent = [change.expect for change in changes if change.expect]
-    told = tell(image, ARCH, {}, changes, timeout, True, lent, PACKAGES)
+    told = ask_raw(image, ARCH, {}, changes, timeout, True, lent, PACKAGES)
     facts: dict[str, Any] = {"image_id": "", "python": "", **dict.fromkeys(PACKAGES, "")}
     facts.update(assembles=None, pins={}, told="", way_out="")
     if isinstance(told, Problem):

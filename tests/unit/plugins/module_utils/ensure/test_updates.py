@@ -126,7 +126,7 @@ def test_what_stands_against_an_update(more: dict[str, object], check: str, told
     assert told in found(made, check).actual
     assert made.actions == ()
     current = found(made, "packages_current")
-    assert (current.status, current.hint) == (BLOCKED, f"Not while this is as it is: {check}.")
+    assert (current.status, current.hint) == (BLOCKED, f"Blocked by: {check}.")
     exempt = plan(observed, replace(WANTED, exempt=frozenset({check})))
     assert len(exempt.actions) == 1
 
@@ -187,7 +187,10 @@ def test_no_answer_of_apt_is_no_current_node() -> None:
 def test_firmware_is_told_and_left_to_a_person() -> None:
     waits = Firmware((("UEFI", "1.0", "1.2"),))
     firmware = found(plan(seen(firmware=waits), WANTED), "firmware_current")
-    assert (firmware.status, firmware.actual) == (SKIPPED, "not applied automatically: UEFI 1.0 -> 1.2")
+    assert (firmware.status, firmware.actual) == (
+        SKIPPED,
+        "not applied automatically: UEFI 1.0 -> 1.2",
+    )
     assert "fwupdmgr upgrade" in firmware.hint
 
 
