@@ -60,7 +60,7 @@ types: venv-dev # with yamllint, what is checked beside the unit tests
 	@yamllint --strict .
 
 unit: venv-dev ## unit tests with .venv's Python and ansible-core
-	@ANSIBLE_INJECT_FACT_VARS=false python -m pytest --numprocesses auto --maxprocesses 4
+	@$(tools)/pytest.sh python
 
 matrix: venv-dev ## unit tests of plugins with the other ansible-core, of node code with a node's oldest Python
 	@$(tools)/matrix.sh short

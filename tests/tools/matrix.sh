@@ -39,7 +39,7 @@ failed=()
 unit() { # PYTHON [PATH]...
     local version=$1
     shift
-    ANSIBLE_INJECT_FACT_VARS=false "$cache/$version/bin/python" -m pytest -q --numprocesses auto --maxprocesses 4 "$@" || failed+=("$version")
+    tests/tools/pytest.sh "$cache/$version/bin/python" -q "$@" || failed+=("$version")
 }
 
 # Node code needs no ansible-core: it runs with a node's oldest Python below and with .venv's by `make unit`.
