@@ -10,6 +10,14 @@
 # lab's nodes, and whatever else runs.
 set -euo pipefail
 
+# Targets inherit the lock, so that it also waits for those that a killed run has left.
+mkdir -p .cache
+exec 9>.cache/phases.lock
+if ! flock --nonblock 9 2>/dev/null && command -v flock >/dev/null; then
+    echo "test: waiting for another test run in this checkout, or for what a killed one has left, to end"
+    flock 9
+fi
+
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
@@ -96,6 +104,7 @@ failed_in() { # PHASE
     exit 1
 }
 
+SECONDS=0
 at_first=$(processor)
 for name in "${@:1:$#-1}"; do
     echo "test: ---- $name ----"
