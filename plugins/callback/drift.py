@@ -168,6 +168,8 @@ class CallbackModule(CallbackBase):
             # It speaks for the specs; a column of its own it has only where it failed somewhere.
             self.audited.add(node)
             outcomes = result.result["results"]
+            for spec in result.result.get("skipped_specs", ()):
+                self._note(node, spec, "not assessed")
         for outcome in outcomes:
             spec = outcome.get("spec", action.removeprefix(ENSURE).removeprefix(OURS))
             found = outcome.get("findings", [])
@@ -225,7 +227,8 @@ class CallbackModule(CallbackBase):
             self.unreachable,
             self.messages,
             self.playbook,
-            self.check_mode,
+            # What is checked in one task is not repaired, in whatever mode Ansible runs.
+            self.check_mode or bool(self.audited),
             datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
         )
         try:

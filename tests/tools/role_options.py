@@ -349,7 +349,12 @@ def files(docs: Mapping[str, Docs], renewed: Callable[[str, str], str]) -> dict[
     unused = source["variables"].keys() - set().union(*by_role.values())
     if unused:
         raise OptionError(f"{SOURCE.name}: no role reads {', '.join(sorted(unused))}")
+    # What a role of the collection gives another one is not for users.
+    public = {
+        name: {key: given for key, given in of_role.items() if key.startswith("dgxspark_")}
+        for name, of_role in by_role.items()
+    }
     plugins = of_plugins(docs)
-    made[NAMES] = names({*plugins, *source["others"]}.union(*by_role.values()))
-    made[PAGE] = page(by_role, plugins, source["others"])
+    made[NAMES] = names({*plugins, *source["others"]}.union(*public.values()))
+    made[PAGE] = page(public, plugins, source["others"])
     return made
