@@ -167,10 +167,11 @@ def _source(name: str, role: Role, entry: Option, docs: Docs) -> tuple[str, str]
         return module, key
     if {"description", "type"} <= entry.keys():
         return None
-    said = {
-        json.dumps(docs[module]["doc"]["options"][key], sort_keys=True): (module, key)
-        for module, key in reversed(role.bound.get(name, ()))
-    }
+    said: dict[str, tuple[str, str]] = {}
+    for module, key in role.bound.get(name, ()):
+        said.setdefault(
+            json.dumps(docs[module]["doc"]["options"][key], sort_keys=True), (module, key)
+        )
     if len(said) > 1:
         raise OptionError(
             f"{role.name}: {name} is described differently by "
