@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import size
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     places_of,
     recipes_in,
@@ -225,16 +226,6 @@ def all_recipes(search_paths: Sequence[str]) -> tuple[list[Recipe], list[str]]:
 def shown(text: str) -> str:
     """Text that cannot move the cursor of a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def size(number: int) -> str:
-    """Bytes as people read them: 1.5 GiB."""
-    value, unit = float(number), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 HEADS = ("model", "size", "format", "context", "on", "revision", "fits", "recipe", "served")

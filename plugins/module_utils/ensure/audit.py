@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Many specs' checks at once, each in a process of its own: what ails one spoils no other."""
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Any, Callable, NoReturn
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import cached_answers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -41,15 +45,17 @@ class Job:
     def check(self) -> dict[str, Any]:
         """The envelope that the spec's module would return in check mode, without its own facts.
 
-        Raises ValueError, naming the option, for what cannot be meant.
+        Raises ValueError, naming the option, for an invalid value.
         """
         validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
         if validated.error_messages:
             raise ValueError("; ".join(validated.error_messages))
-        observe, plan, _keep = self.spec.functions(validated.validated_parameters, act=False)
-        result, _complaint = converge(observe, plan, act=False)
-        told = ("changed", "findings", "paths", "parity", "seconds", "diff")
-        return {"spec": self.spec.name, **{key: result[key] for key in told}}
+        options = validated.validated_parameters
+        exempt = Exemptions.given(options["skip"], options["accepted"])
+        observe, plan, _store = self.spec.functions(options, exempt, act=False)
+        result, _failed_checks = converge(observe, plan, act=False, exempt=exempt)
+        keys = ("changed", "findings", "paths", "parity", "seconds", "diff")
+        return {"spec": self.spec.name, **{key: result[key] for key in keys}}
 
     def unassessed(self, why: str, hint: str) -> dict[str, Any]:
         """The envelope where the check came to no end."""
@@ -92,7 +98,7 @@ class _Running:
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
             result, error, states = json.loads(bytes(self.told).decode())
-            cached_answers.BELIEVED.update(states)
+            cached_answers.KNOWN_STATES.update(states)
         except ValueError:
             result, error = None, _how_it_ended(status)
         if result is None:
@@ -118,13 +124,13 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGHUP, leave)
         try:
-            told = [work(job), "", cached_answers.LOOKED_UP]
+            reply = [work(job), "", cached_answers.COMPUTED_STATES]
         except ValueError as error:
-            told = [None, str(error), {}]
+            reply = [None, str(error), {}]
         except Exception:  # a fault of one spec is told of, and concerns no other
             lines = traceback.format_exc().strip().splitlines()
-            told = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
-        rest = memoryview(json.dumps(told).encode())
+            reply = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
+        rest = memoryview(json.dumps(reply).encode())
         while rest:
             rest = rest[os.write(sink, rest) :]
         status = 0
@@ -146,7 +152,7 @@ def side_by_side(
     """
     end = time.monotonic() + node_seconds
     # What takes longest begins first.
-    waiting = sorted(enumerate(jobs), key=lambda one: not one[1].spec.costly)
+    waiting = sorted(enumerate(jobs), key=lambda process: not process[1].spec.costly)
     outcomes: dict[int, dict[str, Any]] = {}
     running: list[_Running] = []
     with selectors.DefaultSelector() as selector:
@@ -160,24 +166,26 @@ def side_by_side(
                     waiting = []
                 for number, job in _next(waiting, running, width):
                     waiting.remove((number, job))
-                    one = _Running(number, job, min(end, now + probe_seconds), work)
-                    selector.register(one.source, selectors.EVENT_READ, one)
-                    running.append(one)
+                    process = _Running(number, job, min(end, now + probe_seconds), work)
+                    selector.register(process.source, selectors.EVENT_READ, process)
+                    running.append(process)
                 for key, _events in selector.select(_until(running, now)):
-                    one = key.data
-                    data = os.read(one.source, _CHUNK)
-                    one.told += data
+                    process = key.data
+                    data = os.read(process.source, _CHUNK)
+                    process.told += data
                     if not data:
-                        selector.unregister(one.source)
-                        running.remove(one)
-                        outcomes[one.number] = one.outcome()
-                for one in running:
-                    if time.monotonic() >= one.deadline:
-                        one.stop("it had not ended after %g s" % min(probe_seconds, node_seconds))
+                        selector.unregister(process.source)
+                        running.remove(process)
+                        outcomes[process.number] = process.outcome()
+                for process in running:
+                    if time.monotonic() >= process.deadline:
+                        process.stop(
+                            "it had not ended after %g s" % min(probe_seconds, node_seconds)
+                        )
         finally:
-            for one in running:
+            for process in running:
                 with suppress(ProcessLookupError):
-                    os.kill(one.pid, signal.SIGTERM)
+                    os.kill(process.pid, signal.SIGTERM)
     return [outcomes[number] for number in range(len(jobs))]
 
 
@@ -186,7 +194,7 @@ def _next(
 ) -> list[tuple[int, Job]]:
     """Those that may begin now."""
     room = width - len(running)
-    costly = any(one.job.spec.costly for one in running)
+    costly = any(process.job.spec.costly for process in running)
     chosen: list[tuple[int, Job]] = []
     for number, job in waiting:
         if len(chosen) >= room or (job.spec.costly and costly):
@@ -197,4 +205,4 @@ def _next(
 
 
 def _until(running: Sequence[_Running], now: float) -> float:
-    return max(0.0, min((one.deadline for one in running), default=now) - now)
+    return max(0.0, min((process.deadline for process in running), default=now) - now)

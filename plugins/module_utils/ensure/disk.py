@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Look at one disk by the system's tools; what to make of it is the business of probes/disks.py."""
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def look(device: str, pool: str, minimum: int, tools: Mapping[str, str]) -> Look
     blocks = run(
         [tools["lsblk"], "--json", "--bytes", "--paths", "--output", LSBLK, device], _SECONDS
     )
-    for told in (listed, status, blocks):
-        if not told.ok:
-            return Looked(("%s cannot be asked: %s" % (told.argv[0], told.describe()),))
+    for result in (listed, status, blocks):
+        if not result.ok:
+            return Looked(("%s cannot be asked: %s" % (result.argv[0], result.describe()),))
     disks = parse_lsblk(blocks.stdout)
     if len(disks) != 1:
         return Looked(("lsblk does not know %s as one device" % device,))

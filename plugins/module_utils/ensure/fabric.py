@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The links between nodes: ports found, twins told apart, addresses and MTU by netplan."""
 
 from __future__ import annotations
@@ -84,26 +85,26 @@ class Wanted:
     act: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         networks: dict[str, ipaddress.IPv4Network] = {}
-        for one in self.links:
-            said = one["address"]
+        for link in self.links:
+            said = link["address"]
             try:
-                address = ipaddress.IPv4Interface("%s/%s" % (said, one["prefix"]))
-                peers = [ipaddress.IPv4Address(peer["address"]) for peer in one["peers"]]
+                address = ipaddress.IPv4Interface("%s/%s" % (said, link["prefix"]))
+                peers = [ipaddress.IPv4Address(peer["address"]) for peer in link["peers"]]
             except ValueError as error:
                 raise ValueError("links: %s: %s" % (said, error)) from None
             for other, network in networks.items():
                 if network.overlaps(address.network):
-                    told = "links: %s and %s are in one subnet, %s: each twin needs its own"
-                    raise ValueError(told % (other, said, network))
+                    message = "links: %s and %s are in one subnet, %s: each twin needs its own"
+                    raise ValueError(message % (other, said, network))
             networks[said] = address.network
             for peer in peers:
                 if peer == address.ip:
                     raise ValueError("links: %s is used twice, here and by a peer" % said)
                 if peer not in address.network:
-                    told = "links: %s is not in the subnet of %s"
-                    raise ValueError(told % (peer, address))
+                    message = "links: %s is not in the subnet of %s"
+                    raise ValueError(message % (peer, address))
             if len(set(peers)) != len(peers):
                 raise ValueError("links: two peers of %s have one address" % said)
         for name in (name for cage in self.cages for name in cage):
@@ -135,7 +136,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
     foreign are other people's netplan files, name -> text, or why they cannot be read; after is
     what netplan makes of those and ours as wanted, present what it has handed over by now; peers
@@ -159,7 +160,7 @@ class Observed:
 def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
     """Read the node. Changes nothing."""
     tools = fabric_change.Tools.found()
-    seen = Observed(
+    observed = Observed(
         find_ports(sysfs),
         ask_links(tools.ip),
         ask_default_routes(tools.ip),
@@ -169,98 +170,98 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
         tools=tools,
         root=os.geteuid() == 0,
     )
-    joined, _problem = join(seen, wanted)
+    joined, _problem = join(observed, wanted)
     if not wanted.act:
-        seen = replace(seen, peers=fabric_peers.observe(_asked(seen, wanted, joined)))
+        observed = replace(observed, peers=fabric_peers.observe(_asked(observed, wanted, joined)))
     if not joined:
-        return seen
+        return observed
     folder, own_name = os.path.split(wanted.netplan_file)
     foreign = _foreign(folder, own_name)
     after = Generated()
     if tools.netplan and not isinstance(foreign, str):
         after = generate(tools.netplan, {**foreign, own_name: netplan_text(joined, wanted)})
     return replace(
-        seen,
+        observed,
         foreign=foreign,
         after=after,
         present=handed_over(),
     )
 
 
-def _asked(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> fabric_peers.Wanted:
+def _asked(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> fabric_peers.Wanted:
     """What fabric_confirm is asked for."""
-    return fabric_peers.Wanted([_told(seen, wanted, one) for one in joined], wanted.mtu)
+    return fabric_peers.Wanted([_told(observed, wanted, entry) for entry in joined], wanted.mtu)
 
 
 def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
-    found = {}
+    files = {}
     try:
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             if name.endswith(".yaml") and name != own_name:
                 path = os.path.join(folder, name)
                 with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-                    found[name] = stream.read()
+                    files[name] = stream.read()
     except OSError as error:
         return "%s cannot be read: %s" % (error.filename, error.strerror)
-    return found
+    return files
 
 
-def all_cages(seen: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
+def all_cages(observed: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
     """The interfaces of each cage: as the inventory says, else as the card does."""
-    return tuple(tuple(cage) for cage in wanted.cages) or cages(seen.ports)
+    return tuple(tuple(cage) for cage in wanted.cages) or cages(observed.ports)
 
 
-def join(seen: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
+def join(observed: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
     """The wanted links on their interfaces; or none, and why. Pure."""
-    known = all_cages(seen, wanted)
+    known = all_cages(observed, wanted)
     joined = []
-    for one in wanted.links:
-        cage, problem = one.get("cage"), ""
+    for link in wanted.links:
+        cage, problem = link.get("cage"), ""
         if cage is None:
-            cage, problem = _choose(seen, wanted, known)
+            cage, problem = _choose(observed, wanted, known)
         if problem or cage is None:
             return (), problem
         names = known[cage] if cage < len(known) else ()
-        name = names[one["twin"]] if one["twin"] < len(names) else ""
-        if not name or name not in seen.links:
-            told = "cage %d has no twin %d here%s"
-            return (), told % (cage, one["twin"], " (%s)" % name if name else "")
-        peers = tuple((peer["name"], peer["address"]) for peer in one["peers"])
-        joined.append(Joined(name, cage, one["twin"], one["address"], one["prefix"], peers))
+        name = names[link["twin"]] if link["twin"] < len(names) else ""
+        if not name or name not in observed.links:
+            message = "cage %d has no twin %d here%s"
+            return (), message % (cage, link["twin"], " (%s)" % name if name else "")
+        peers = tuple((peer["name"], peer["address"]) for peer in link["peers"])
+        joined.append(Joined(name, cage, link["twin"], link["address"], link["prefix"], peers))
     return tuple(joined), ""
 
 
 def _choose(
-    seen: Observed, wanted: Wanted, known: Sequence[Sequence[str]]
+    observed: Observed, wanted: Wanted, known: Sequence[Sequence[str]]
 ) -> tuple[int | None, str]:
     """The cage of a link that does not say which: the only one, or the one with the cable."""
     if wanted.cage is not None:
         return wanted.cage, ""
-    there = [n for n, names in enumerate(known) if any(name in seen.links for name in names)]
-    cabled = [n for n in there if any(_carrier(seen, name) for name in known[n])]
-    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
+    there = [n for n, names in enumerate(known) if any(name in observed.links for name in names)]
+    cabled = [n for n in there if any(_carrier(observed, name) for name in known[n])]
+    text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
     before = [n for n in there if any("    %s:\n" % name in text for name in known[n])]
     for some in (there, cabled, before):
         if len(some) == 1:
             return some[0], ""
     if not there:
         return None, "no ConnectX-7 is seen, as where no cable is plugged"
-    told = "%s cages have a cable" if cabled else "no cage of %s is seen to have a cable"
-    return None, told % (len(cabled) or len(there))
+    message = "%s cages have a cable" if cabled else "no cage of %s is seen to have a cable"
+    return None, message % (len(cabled) or len(there))
 
 
-def _carrier(seen: Observed, name: str) -> bool:
-    return name in seen.links and bool(seen.links[name].carrier)
+def _carrier(observed: Observed, name: str) -> bool:
+    return name in observed.links and bool(observed.links[name].carrier)
 
 
 def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
     """The netplan file. Pure."""
     lines = [COMMENT.rstrip("\n")]
-    for one in joined:
-        lines += ["# %s reaches %s (%s)" % (one.interface, *peer) for peer in one.peers]
+    for entry in joined:
+        lines += ["# %s reaches %s (%s)" % (entry.interface, *peer) for peer in entry.peers]
     lines += ["network:", "  version: 2", "  ethernets:"]
-    for one in joined:
-        lines.append("    %s:" % one.interface)
+    for entry in joined:
+        lines.append("    %s:" % entry.interface)
         if wanted.renderer:
             lines.append("      renderer: %s" % wanted.renderer)
         lines += [
@@ -272,7 +273,7 @@ def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
             "      ignore-carrier: true",
             "      optional: true",
             "      mtu: %d" % wanted.mtu,
-            "      addresses: [%s]" % one.with_prefix,
+            "      addresses: [%s]" % entry.with_prefix,
         ]
     return "\n".join(lines) + "\n"
 
@@ -283,7 +284,7 @@ class Apply:
 
     wanted: Wanted
     joined: tuple[Joined, ...]
-    seen: Observed
+    observed: Observed
     renderer: str
     text: str
     repairs: tuple[str, ...]
@@ -294,7 +295,7 @@ class Apply:
 
     @property
     def before(self) -> str:
-        own = self.seen.own
+        own = self.observed.own
         text = own.text or "" if isinstance(own, OwnFile) else ""
         return text + "".join(
             "# %s: mtu %d, %s\n" % (link.name, link.mtu, _addresses(link)) for link in self._links
@@ -303,67 +304,67 @@ class Apply:
     @property
     def after(self) -> str:
         shown = self.text + "".join(
-            "# %s: mtu %d, %s\n" % (one.interface, self.wanted.mtu, one.with_prefix)
-            for one in self.joined
+            "# %s: mtu %d, %s\n" % (entry.interface, self.wanted.mtu, entry.with_prefix)
+            for entry in self.joined
         )
-        for name in dropped(self.seen, self.joined):
-            shown += "# %s: mtu %d, no address\n" % (name, self.seen.links[name].mtu)
+        for name in dropped(self.observed, self.joined):
+            shown += "# %s: mtu %d, no address\n" % (name, self.observed.links[name].mtu)
         return shown
 
     @property
     def _links(self) -> list[Link]:
-        names = [one.interface for one in self.joined] + dropped(self.seen, self.joined)
-        return [self.seen.links[name] for name in names]
+        names = [entry.interface for entry in self.joined] + dropped(self.observed, self.joined)
+        return [self.observed.links[name] for name in names]
 
     def apply(self) -> None:
         """Raises Blocked, and then the old network is back."""
-        own = self.seen.own
+        own = self.observed.own
         text = own.text or "" if isinstance(own, OwnFile) else ""
         # Whom the links reached by the plan that was, and whom they would by this one.
         asked = _REACHES.findall(text)
-        asked += [(one.interface, peer[1]) for one in self.joined for peer in one.peers]
-        touched = {one.interface for one in self.joined}
+        asked += [(entry.interface, peer[1]) for entry in self.joined for peer in entry.peers]
+        touched = {entry.interface for entry in self.joined}
         fabric_change.change(
-            self.seen.tools,
+            self.observed.tools,
             self.renderer,
             [self.wanted.netplan_file, self.wanted.facts_file],
             self.text,
             self._links,
-            {one.interface: (one.with_prefix, self.wanted.mtu) for one in self.joined},
-            dropped(self.seen, self.joined),
+            {entry.interface: (entry.with_prefix, self.wanted.mtu) for entry in self.joined},
+            dropped(self.observed, self.joined),
             lambda: sorted({name for name, _peer in fabric_peers.reached(asked)} & touched),
             self.wanted.confirm_seconds,
         )
 
 
-def dropped(seen: Observed, joined: Sequence[Joined]) -> list[str]:
+def dropped(observed: Observed, joined: Sequence[Joined]) -> list[str]:
     """The interfaces that our file has, and the plan no longer. Pure."""
-    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
-    wanted = [one.interface for one in joined]
-    return [name for name in _NAMED.findall(text) if name in seen.links and name not in wanted]
+    text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
+    wanted = [entry.interface for entry in joined]
+    return [name for name in _NAMED.findall(text) if name in observed.links and name not in wanted]
 
 
 def _addresses(link: Link) -> str:
     return " ".join(link.addresses) or "no address"
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
-    joined, problem = join(seen, wanted)
-    drifts = _drifts(seen, wanted, joined)
-    setting, conflict = _conflict(seen, wanted, joined)
-    guarded = _guard(seen, joined, bool(drifts))
-    obstacle = _obstacle(seen, joined, setting, bool(drifts)) or conflict
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """The findings and actions for an observation. Pure."""
+    joined, problem = join(observed, wanted)
+    drifts = _drifts(observed, wanted, joined)
+    setting, conflict = _conflict(observed, wanted, joined)
+    guarded = _guard(observed, joined, bool(drifts))
+    obstacle = _obstacle(observed, joined, setting, bool(drifts)) or conflict
     if guarded.status == BLOCKED:
         obstacle = Blocked(guarded.actual, guarded.hint)
     findings = [
-        _ports(seen, wanted, problem),
-        _subnets(seen, wanted, joined, drifts),
+        _ports(observed, wanted, problem),
+        _subnets(observed, wanted, joined, drifts),
         guarded,
-        _netplan(seen, wanted, joined, drifts, conflict),
-        _runtime("fabric_addresses", seen, wanted, joined, drifts),
-        _runtime("fabric_mtu", seen, wanted, joined, drifts),
-        _rdma(seen, wanted, joined),
+        _netplan(observed, wanted, joined, drifts, conflict),
+        _runtime("fabric_addresses", observed, wanted, joined, drifts),
+        _runtime("fabric_mtu", observed, wanted, joined, drifts),
+        _rdma(observed, wanted, joined),
     ]
     if obstacle:
         findings = [
@@ -375,43 +376,45 @@ def plan(seen: Observed, wanted: Wanted) -> Plan:
     text = netplan_text(joined, wanted) if joined else ""
     actions: list[Action] = []
     if repairs:
-        actions.append(Apply(wanted, joined, seen, renderer, text, repairs))
-    told, some = _facts_file(seen, wanted, joined, bool(obstacle))
+        actions.append(Apply(wanted, joined, observed, renderer, text, repairs))
+    facts_edit, some = _facts_file(observed, wanted, joined, bool(obstacle))
     carried = (
-        fabric_peers.plan(seen.peers, _asked(seen, wanted, joined)).findings if seen.peers else ()
+        fabric_peers.plan(observed.peers, _asked(observed, wanted, joined)).findings
+        if observed.peers
+        else ()
     )
     return Plan(
-        (*findings, told, *carried),
+        (*findings, facts_edit, *carried),
         # Where the change fails, nobody is told of it either.
         (*actions, *(replace(action, repairs=(*repairs, *action.repairs)) for action in some)),
         facts={
-            "links": [_told(seen, wanted, one) for one in joined],
-            "ports": [_port(port) for port in seen.ports],
-            "management_interface": next(iter(seen.default_routes), ""),
+            "links": [_told(observed, wanted, entry) for entry in joined],
+            "ports": [_port(port) for port in observed.ports],
+            "management_interface": next(iter(observed.default_routes), ""),
             "address": _launch_address(wanted, joined),
         },
     )
 
 
-def _told(seen: Observed, wanted: Wanted, one: Joined) -> dict[str, Any]:
-    port = _port_of(seen, one.interface)
-    gid = port.gid_of(one.address) if port else None
+def _told(observed: Observed, wanted: Wanted, entry: Joined) -> dict[str, Any]:
+    port = _port_of(observed, entry.interface)
+    gid = port.gid_of(entry.address) if port else None
     return {
-        "interface": one.interface,
-        "cage": one.cage,
-        "twin": one.twin,
-        "address": one.address,
-        "prefix": one.prefix,
+        "interface": entry.interface,
+        "cage": entry.cage,
+        "twin": entry.twin,
+        "address": entry.address,
+        "prefix": entry.prefix,
         "mtu": wanted.mtu,
         "hca": port.hca if port else "",
         "gid": gid.gid if gid else "",
         "gid_index": gid.index if gid else None,
-        "peers": [{"name": name, "address": address} for name, address in one.peers],
+        "peers": [{"name": name, "address": address} for name, address in entry.peers],
         "others": [
             name
-            for number, names in enumerate(all_cages(seen, wanted))
+            for number, names in enumerate(all_cages(observed, wanted))
             for name in names
-            if number != one.cage
+            if number != entry.cage
         ],
     }
 
@@ -426,8 +429,8 @@ def _port(port: Port) -> dict[str, Any]:
     }
 
 
-def _port_of(seen: Observed, interface: str) -> Port | None:
-    return next((port for port in seen.ports if port.interface == interface), None)
+def _port_of(observed: Observed, interface: str) -> Port | None:
+    return next((port for port in observed.ports if port.interface == interface), None)
 
 
 def _launch_address(wanted: Wanted, joined: Sequence[Joined]) -> str:
@@ -435,60 +438,60 @@ def _launch_address(wanted: Wanted, joined: Sequence[Joined]) -> str:
     return joined[0].address if joined and wanted.topology != "ring" else ""
 
 
-def _drifts(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dict[str, str]:
+def _drifts(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dict[str, str]:
     """Check -> what is not as the plan has it."""
-    found = {}
-    if joined and isinstance(seen.own, OwnFile):
-        differs = seen.own.differs(netplan_text(joined, wanted), 0o600)
+    drifts = {}
+    if joined and isinstance(observed.own, OwnFile):
+        differs = observed.own.differs(netplan_text(joined, wanted), 0o600)
         if differs:
-            found["fabric_netplan"] = differs
-    links = [(one, seen.links[one.interface]) for one in joined]
+            drifts["fabric_netplan"] = differs
+    links = [(entry, observed.links[entry.interface]) for entry in joined]
     wrong = [
         "%s has %s%s" % (link.name, _addresses(link), "" if link.up else " and is down")
-        for one, link in links
-        if link.addresses != (one.with_prefix,) or not link.up
+        for entry, link in links
+        if link.addresses != (entry.with_prefix,) or not link.up
     ]
     if wrong:
-        found["fabric_addresses"] = "; ".join(wrong)
+        drifts["fabric_addresses"] = "; ".join(wrong)
     small = ["%s has %d" % (link.name, link.mtu) for _one, link in links if link.mtu != wanted.mtu]
     if small:
-        found["fabric_mtu"] = "; ".join(small)
-    return found
+        drifts["fabric_mtu"] = "; ".join(small)
+    return drifts
 
 
 def _conflict(
-    seen: Observed, wanted: Wanted, joined: Sequence[Joined]
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined]
 ) -> tuple[Setting | None, Blocked | None]:
     """What netplan would set on the first link; and why that is not what is wanted, if so."""
-    if not joined or isinstance(seen.foreign, str) or not seen.root:
+    if not joined or isinstance(observed.foreign, str) or not observed.root:
         return None, None
-    if not seen.tools.netplan:
-        return None, Blocked("there is no netplan here", "Install netplan.io.")
-    if isinstance(seen.own, Blocked):
-        return None, seen.own
-    if seen.after.error:
-        told = "netplan refuses its files: %s" % seen.after.error
-        return None, Blocked(told, "See netplan generate, and mend the file that it names.")
+    if not observed.tools.netplan:
+        return None, Blocked("netplan is not installed", "Install netplan.io.")
+    if isinstance(observed.own, Blocked):
+        return None, observed.own
+    if observed.after.error:
+        message = "netplan refuses its files: %s" % observed.after.error
+        return None, Blocked(message, "See netplan generate, and mend the file that it names.")
     first = None
-    for one in joined:
-        link = seen.links[one.interface]
-        some = [a for a in settings(seen.after.files) if a.concerns(link.name, link.mac)]
-        wrong = _wrong(some, one, wanted.mtu)
+    for entry in joined:
+        link = observed.links[entry.interface]
+        some = [a for a in settings(observed.after.files) if a.concerns(link.name, link.mac)]
+        wrong = _wrong(some, entry, wanted.mtu)
         if wrong:
-            told = "%s sets %s on %s" % (_blame(seen.foreign, link), wrong, link.name)
+            message = "%s sets %s on %s" % (_blame(observed.foreign, link), wrong, link.name)
             hint = "Take that out of the file, or give dgxspark_fabric_networks that agree with it."
-            return None, Blocked(told, hint)
+            return None, Blocked(message, hint)
         first = first or some[0]
     return first, None
 
 
-def _wrong(some: Sequence[Setting], one: Joined, mtu: int) -> str:
+def _wrong(some: Sequence[Setting], entry: Joined, mtu: int) -> str:
     """What netplan would set besides, or instead of, what is wanted."""
     if not some:
         return "nothing"
     if len(some) > 1:
         return "a second configuration, %s," % " and ".join(os.path.basename(a.path) for a in some)
-    wrong = ["address %s" % a for a in some[0].addresses if a != one.with_prefix]
+    wrong = ["address %s" % a for a in some[0].addresses if a != entry.with_prefix]
     if some[0].dhcp:
         wrong.append("DHCP")
     if some[0].mtu != mtu:
@@ -506,42 +509,42 @@ def _blame(foreign: Mapping[str, str], link: Link) -> str:
 
 
 def _obstacle(
-    seen: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
+    observed: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
 ) -> Blocked | None:
     """Why nothing may be applied, other than what netplan makes of the files."""
     if not joined or not drifts:
         return None
-    if not seen.root:
+    if not observed.root:
         return Blocked("this user may not", "Run as root (become).")
-    if isinstance(seen.foreign, str):
-        return Blocked(seen.foreign, "Make it readable for root.")
-    missing = seen.tools.missing(setting.renderer if setting else NETWORKD)
+    if isinstance(observed.foreign, str):
+        return Blocked(observed.foreign, "Make it readable for root.")
+    missing = observed.tools.missing(setting.renderer if setting else NETWORKD)
     if missing:
-        return Blocked("there is no %s here" % " and no ".join(missing), "Install what is missing.")
-    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
-    ours = {*(one.interface for one in joined), *_NAMED.findall(text)}
-    for path in sorted({*seen.after.files, *seen.present}):
+        return Blocked("%s is not installed" % " and no ".join(missing), "Install what is missing.")
+    text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
+    ours = {*(entry.interface for entry in joined), *_NAMED.findall(text)}
+    for path in sorted({*observed.after.files, *observed.present}):
         of_ours = any("netplan-%s." % name in path for name in ours)
-        if not of_ours and seen.after.files.get(path) != seen.present.get(path):
-            told = "netplan has not handed over /run/%s as its files say" % path
+        if not of_ours and observed.after.files.get(path) != observed.present.get(path):
+            message = "netplan has not handed over /run/%s as its files say" % path
             hint = "Somebody edited a file and did not apply it. Apply it, or take the edit back."
-            return Blocked(told, hint)
+            return Blocked(message, hint)
     return None
 
 
-def _guard(seen: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
+def _guard(observed: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
     """Whether the plan leaves alone what the node is reached by."""
-    finding = Finding("fabric_session", OK, "no link that this node is reached by", "so")
+    finding = Finding("fabric_session", OK, "no link that this node is reached by", "as expected")
     if not joined:
         return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
-    routes = dict.fromkeys(seen.default_routes, "the default route")
+    routes = dict.fromkeys(observed.default_routes, "the default route")
     session = [
         name
-        for name, link in seen.links.items()
-        if seen.session and seen.session in [a.partition("/")[0] for a in link.addresses]
+        for name, link in observed.links.items()
+        if observed.session and observed.session in [a.partition("/")[0] for a in link.addresses]
     ]
     reasons = {**routes, **dict.fromkeys(session, "this SSH session")}
-    touched = [one.interface for one in joined] + dropped(seen, joined)
+    touched = [entry.interface for entry in joined] + dropped(observed, joined)
     hit = ["%s carries %s" % (name, reasons[name]) for name in touched if name in reasons]
     if not hit:
         return finding
@@ -552,24 +555,24 @@ def _guard(seen: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
-def _ports(seen: Observed, wanted: Wanted, problem: str) -> Finding:
-    known = all_cages(seen, wanted)
-    told = []
+def _ports(observed: Observed, wanted: Wanted, problem: str) -> Finding:
+    known = all_cages(observed, wanted)
+    descriptions = []
     for number, names in enumerate(known):
-        there = [name for name in names if name in seen.links]
+        there = [name for name in names if name in observed.links]
         if there:
-            told.append(
+            descriptions.append(
                 "cage %d: %s"
-                % (number, ", ".join("%s (%s)" % (name, _state(seen, name)) for name in there))
+                % (number, ", ".join("%s (%s)" % (name, _state(observed, name)) for name in there))
             )
     finding = Finding(
         "fabric_ports",
         OK,
         "the ports of the links between nodes",
-        "; ".join(told) or "none is seen",
+        "; ".join(descriptions) or "none is seen",
     )
     if not wanted.links:
-        if told:
+        if descriptions:
             return finding
         actual = "no ConnectX-7 is seen, as where no cable is plugged; no address plan needs one"
         return replace(finding, status=SKIPPED, actual=actual)
@@ -579,35 +582,35 @@ def _ports(seen: Observed, wanted: Wanted, problem: str) -> Finding:
         "Plug the cable, see that lspci lists the card, or say which cage has it: "
         "dgxspark_fabric_cage, dgxspark_fabric_links."
     )
-    actual = "%s. %s" % (problem, "; ".join(told)) if told else problem
+    actual = "%s. %s" % (problem, "; ".join(descriptions)) if descriptions else problem
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
-def _state(seen: Observed, name: str) -> str:
-    carrier = seen.links[name].carrier
+def _state(observed: Observed, name: str) -> str:
+    carrier = observed.links[name].carrier
     return "down" if carrier is None else "cabled" if carrier else "no cable"
 
 
 def _subnets(
-    seen: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
 ) -> Finding:
     """Whether two ports are in one subnet, as some set-up scripts have them."""
-    names = {name for cage in all_cages(seen, wanted) for name in cage}
-    found = [
+    names = {name for cage in all_cages(observed, wanted) for name in cage}
+    subnets = [
         (link.name, ipaddress.IPv4Interface(address).network)
-        for link in seen.links.values()
+        for link in observed.links.values()
         if link.name in names
         for address in link.addresses
     ]
-    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "so")
-    if not found:
+    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "as expected")
+    if not subnets:
         return replace(finding, status=SKIPPED, actual="no port has an address")
-    for at, (name, network) in enumerate(found):
-        for other, another in found[:at]:
+    for at, (name, network) in enumerate(subnets):
+        for other, another in subnets[:at]:
             if other != name and network.overlaps(another):
                 actual = "%s and %s are both in %s" % (other, name, another)
                 finding = replace(finding, severity=CRITICAL, actual=actual)
-                ours = {one.interface for one in joined}
+                ours = {entry.interface for entry in joined}
                 if "fabric_addresses" in drifts and {name, other} <= ours:
                     return replace(finding, status=DRIFT, fix="give them the addresses of the plan")
                 hint = (
@@ -618,7 +621,7 @@ def _subnets(
 
 
 def _netplan(
-    seen: Observed,
+    observed: Observed,
     wanted: Wanted,
     joined: Sequence[Joined],
     drifts: Mapping[str, str],
@@ -628,12 +631,14 @@ def _netplan(
         "fabric_netplan",
         OK,
         "%s as the address plan has it, and no other file that disagrees" % wanted.netplan_file,
-        "so",
+        "as expected",
     )
     if not joined:
         why = "see fabric_ports" if wanted.links else "no address plan (dgxspark_fabric_topology)"
         return replace(finding, status=SKIPPED, actual=why)
-    if not seen.root and (isinstance(seen.foreign, str) or isinstance(seen.own, Blocked)):
+    if not observed.root and (
+        isinstance(observed.foreign, str) or isinstance(observed.own, Blocked)
+    ):
         return replace(finding, status=SKIPPED, actual="only root may read netplan's files")
     actual = drifts.get("fabric_netplan", "")
     if conflict:
@@ -646,14 +651,20 @@ def _netplan(
 
 
 def _runtime(
-    check: str, seen: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
+    check: str,
+    observed: Observed,
+    wanted: Wanted,
+    joined: Sequence[Joined],
+    drifts: Mapping[str, str],
 ) -> Finding:
     wants = {
-        "fabric_addresses": ["%s has %s" % (one.interface, one.with_prefix) for one in joined],
-        "fabric_mtu": ["%s has %d" % (one.interface, wanted.mtu) for one in joined],
+        "fabric_addresses": [
+            "%s has %s" % (entry.interface, entry.with_prefix) for entry in joined
+        ],
+        "fabric_mtu": ["%s has %d" % (entry.interface, wanted.mtu) for entry in joined],
     }
     default = "addresses of the plan" if check == "fabric_addresses" else "MTU %d" % wanted.mtu
-    finding = Finding(check, OK, "; ".join(wants[check]) or default, "so")
+    finding = Finding(check, OK, "; ".join(wants[check]) or default, "as expected")
     if not joined:
         return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
     if check not in drifts:
@@ -662,36 +673,36 @@ def _runtime(
     return replace(finding, status=DRIFT, severity=CRITICAL, actual=drifts[check], fix=fix)
 
 
-def _rdma(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
+def _rdma(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
     finding = Finding(
         "fabric_rdma", OK, "a RoCE device, and a RoCE v2 GID for its address, per link", ""
     )
-    ports = {one.interface: _port_of(seen, one.interface) for one in joined}
+    ports = {entry.interface: _port_of(observed, entry.interface) for entry in joined}
     if not any(ports.values()):
         why = "the links are no ConnectX-7 ports" if joined else "there is no address plan to apply"
         return replace(finding, status=SKIPPED, actual=why)
-    told, wrong = [], []
-    for one in joined:
-        port = ports[one.interface]
+    problems, wrong = [], []
+    for entry in joined:
+        port = ports[entry.interface]
         if not port:
             continue
-        gid = port.gid_of(one.address)
+        gid = port.gid_of(entry.address)
         if not port.hca:
             wrong.append("%s has no RoCE device" % port.interface)
-        elif not gid and seen.links[one.interface].addresses == (one.with_prefix,):
-            wrong.append("%s has no RoCE v2 GID for %s" % (port.hca, one.address))
+        elif not gid and observed.links[entry.interface].addresses == (entry.with_prefix,):
+            wrong.append("%s has no RoCE v2 GID for %s" % (port.hca, entry.address))
         else:
-            told.append(
+            problems.append(
                 "%s is %s%s" % (port.interface, port.hca, ", GID %d" % gid.index if gid else "")
             )
     if not wrong:
-        return replace(finding, actual="; ".join(told))
+        return replace(finding, actual="; ".join(problems))
     hint = "Install rdma-core, load mlx5_ib (see rdma link), set the interface down and up."
     return replace(finding, status=BLOCKED, severity=WARNING, actual="; ".join(wrong), hint=hint)
 
 
 def _facts_file(
-    seen: Observed, wanted: Wanted, joined: Sequence[Joined], hindered: bool
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined], hindered: bool
 ) -> tuple[Finding, tuple[FileWrite, ...]]:
     """What a launch learns with the node's other facts."""
     expected = "%s tells launches of the links" % wanted.facts_file
@@ -699,11 +710,11 @@ def _facts_file(
         why = "the links are not as planned" if joined else "there is no address plan to apply"
         return Finding("fabric_facts", SKIPPED, expected, why), ()
     links = []
-    for one in joined:
-        port = _port_of(seen, one.interface)
+    for port_link in joined:
+        port = _port_of(observed, port_link.interface)
         entry = {
-            "interface": one.interface,
-            "address": one.address,
+            "interface": port_link.interface,
+            "address": port_link.address,
             "hca": port.hca if port else "",
         }
         links.append(entry)
@@ -714,7 +725,7 @@ def _facts_file(
         "links": links,
     }
     text = json.dumps(said, indent=2) + "\n"
-    finding, actions = judge_file("fabric_facts", seen.facts_file, wanted.facts_file, text)
+    finding, actions = judge_file("fabric_facts", observed.facts_file, wanted.facts_file, text)
     return finding, tuple(action for action in actions if isinstance(action, FileWrite))
 
 
@@ -750,5 +761,5 @@ SPEC = Spec(
     wanted=_wanted,
     observe=observe,
     plan=plan,
-    aware=True,
+    needs_context=True,
 )

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """A change of the fabric's links that undoes itself unless somebody confirms it.
 
 What was is kept in a folder, together with a script that puts it back. A timer of systemd runs that
@@ -18,7 +19,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     make_directories,
@@ -26,6 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     rightful_owner,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import NETWORK_MANAGER
 
@@ -224,8 +225,8 @@ def _begin(
     if not armed.ok:
         if earlier is None:
             shutil.rmtree(folder, ignore_errors=True)
-        told = "the timer that would undo the change cannot be set: %s" % armed.describe()
-        raise Blocked(told, "Nothing was changed. See systemctl status %s." % UNIT)
+        message = "the timer that would undo the change cannot be set: %s" % armed.describe()
+        raise Blocked(message, "Nothing was changed. See systemctl status %s." % UNIT)
 
 
 def _write(path: str, text: str) -> None:
@@ -255,9 +256,9 @@ def _await(tools: Tools, wanted: Mapping[str, tuple[str, int]]) -> None:
         elif now - since >= _STEADY_SECONDS:
             return
         if late and now > deadline:
-            told = "%s did not become as the file says within %d s, and the file was taken back"
+            message = "%s did not become as the file says within %d s, and the file was taken back"
             hint = "See journalctl --unit systemd-networkd, or NetworkManager's."
-            raise Blocked(told % (", ".join(late), _SETTLE_SECONDS), hint)
+            raise Blocked(message % (", ".join(late), _SETTLE_SECONDS), hint)
         time.sleep(0.2)
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What the links between nodes carry: whether each peer answers on its own link, at full size.
 
 A change of the links that is open is confirmed by that, or undone.
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -26,6 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import who_has
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
 
@@ -154,83 +155,90 @@ def _up(links: Mapping[str, Link], name: str) -> bool:
 def _has(links: Mapping[str, Link], peer: Peer) -> bool:
     """Whether the link has its own address, without which nothing can be asked by it."""
     there = links.get(peer.interface)
-    return there is not None and peer.own in [one.partition("/")[0] for one in there.addresses]
+    return there is not None and peer.own in [entry.partition("/")[0] for entry in there.addresses]
 
 
-def settle(seen: Observed, wanted: Wanted) -> Observed:
+def settle(observed: Observed, wanted: Wanted) -> Observed:
     """Confirm the change that is open, or undo it where it lost what there was."""
-    if seen.open is None:
-        return seen
+    if observed.open is None:
+        return observed
     tools = fabric_change.Tools.found()
-    lost = lost_by_change(seen, wanted)
+    lost = lost_by_change(observed, wanted)
     if lost:
         fabric_change.undo(tools)
-        return replace(seen, undone=lost)
+        return replace(observed, undone=lost)
     if not fabric_change.confirm(tools):
-        return replace(seen, undone="it was not confirmed in time")
-    return replace(seen, settled="confirmed just now")
+        return replace(observed, undone="it was not confirmed in time")
+    return replace(observed, settled="confirmed just now")
 
 
-def lost_by_change(seen: Observed, wanted: Wanted) -> str:
+def lost_by_change(observed: Observed, wanted: Wanted) -> str:
     """What an open change has taken away; empty for nothing. Pure."""
-    for address, macs in seen.owners.items():
+    for address, macs in observed.owners.items():
         return "%s is used by somebody else as well: %s answers for it" % (
             address,
             " and ".join(macs),
         )
     for peer in wanted.peers:
-        if not _has(seen.links, peer):
+        if not _has(observed.links, peer):
             return "%s does not have %s" % (peer.interface, peer.own)
-    carried = seen.open.carried if seen.open else ()
-    carries = {interface for interface, _address in seen.full}
+    carried = observed.open.carried if observed.open else ()
+    carries = {interface for interface, _address in observed.full}
     lost = [name for name in carried if name not in carries]
     return "%s reached a peer before, and reaches none now" % " and ".join(lost) if lost else ""
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
+def plan(observed: Observed, wanted: Wanted) -> Plan:
     """What to say about one observation. Pure; there is nothing to do."""
     return Plan(
         (
-            _change(seen),
-            _cable(seen, wanted),
-            _duplicates(seen, wanted),
-            _peers(seen, wanted),
-            _path_mtu(seen, wanted),
+            _change(observed),
+            _cable(observed, wanted),
+            _duplicates(observed, wanted),
+            _peers(observed, wanted),
+            _path_mtu(observed, wanted),
         ),
-        facts={"reached": [list(way) for way in sorted(seen.full)], "undone": seen.undone},
+        facts={"reached": [list(way) for way in sorted(observed.full)], "undone": observed.undone},
     )
 
 
-def _change(seen: Observed) -> Finding:
+def _change(observed: Observed) -> Finding:
     finding = Finding(
-        "fabric_change", OK, "no change of the links waits to be confirmed", seen.settled or "none"
+        "fabric_change",
+        OK,
+        "no change of the links waits to be confirmed",
+        observed.settled or "none",
     )
-    if seen.undone:
+    if observed.undone:
         hint = "Mend what the other checks tell of, or the address plan, and run again."
-        actual = "the change was undone, the old network is back: %s" % seen.undone
+        actual = "the change was undone, the old network is back: %s" % observed.undone
         return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
-    if seen.open and not seen.settled:
+    if observed.open and not observed.settled:
         hint = "A run confirms it, or undoes it: site.yml --tags fabric."
         return replace(finding, status=BLOCKED, severity=CRITICAL, actual="one does", hint=hint)
     return finding
 
 
-def _cable(seen: Observed, wanted: Wanted) -> Finding:
-    finding = Finding("fabric_cable", OK, "every link of the plan has its cable", "so")
+def _cable(observed: Observed, wanted: Wanted) -> Finding:
+    finding = Finding("fabric_cable", OK, "every link of the plan has its cable", "as expected")
     names = [link["interface"] for link in wanted.links]
     if not names:
         return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
-    known = [name for name in names if name in seen.links and seen.links[name].carrier is not None]
+    known = [
+        name
+        for name in names
+        if name in observed.links and observed.links[name].carrier is not None
+    ]
     if not known:
         return replace(finding, status=SKIPPED, actual="the links are down: see fabric_addresses")
-    bare = [name for name in known if not seen.links[name].carrier]
+    bare = [name for name in known if not observed.links[name].carrier]
     if not bare:
         return finding
     others = [
         name
         for link in wanted.links
         for name in link.get("others") or ()
-        if _up(seen.links, name) and name not in names
+        if _up(observed.links, name) and name not in names
     ]
     actual = "no carrier on %s" % " and ".join(bare)
     hint = "Plug the cable; its other end must be in a node that runs."
@@ -240,33 +248,39 @@ def _cable(seen: Observed, wanted: Wanted) -> Finding:
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
-def _duplicates(seen: Observed, wanted: Wanted) -> Finding:
-    finding = Finding("fabric_duplicates", OK, "nobody else has this node's addresses", "so")
+def _duplicates(observed: Observed, wanted: Wanted) -> Finding:
+    finding = Finding(
+        "fabric_duplicates", OK, "nobody else has this node's addresses", "as expected"
+    )
     if not wanted.links:
         return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
-    if not seen.root:
+    if not observed.root:
         return replace(finding, status=SKIPPED, actual="only root may ask")
-    if not any(_up(seen.links, link["interface"]) for link in wanted.links):
+    if not any(_up(observed.links, link["interface"]) for link in wanted.links):
         return replace(finding, status=SKIPPED, actual="no link has a carrier")
-    if not seen.owners:
+    if not observed.owners:
         return finding
-    told = ["%s answers for %s" % (" and ".join(macs), to) for to, macs in seen.owners.items()]
+    duplicates = [
+        "%s answers for %s" % (" and ".join(macs), to) for to, macs in observed.owners.items()
+    ]
     hint = "Find that one, or give this node another number (dgxspark_fabric_numbers)."
-    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(told), hint=hint)
+    return replace(
+        finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(duplicates), hint=hint
+    )
 
 
-def _peers(seen: Observed, wanted: Wanted) -> Finding:
-    told = ["%s (%s) on %s" % (peer.name, peer.address, peer.interface) for peer in wanted.peers]
+def _peers(observed: Observed, wanted: Wanted) -> Finding:
+    peers = ["%s (%s) on %s" % (peer.name, peer.address, peer.interface) for peer in wanted.peers]
     finding = Finding(
-        "fabric_peers", OK, "answers from %s" % (", ".join(told) or "every peer"), "so"
+        "fabric_peers", OK, "answers from %s" % (", ".join(peers) or "every peer"), "as expected"
     )
     if not wanted.peers:
         return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
-    asked = [peer for peer in wanted.peers if _has(seen.links, peer)]
+    asked = [peer for peer in wanted.peers if _has(observed.links, peer)]
     if not asked:
         actual = "no link has its address yet: see fabric_addresses"
         return replace(finding, status=SKIPPED, actual=actual)
-    silent = [_silence(seen, peer) for peer in asked if peer.way not in seen.small]
+    silent = [_silence(observed, peer) for peer in asked if peer.way not in observed.small]
     if not silent:
         return finding
     hint = (
@@ -276,14 +290,14 @@ def _peers(seen: Observed, wanted: Wanted) -> Finding:
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(silent), hint=hint)
 
 
-def _silence(seen: Observed, peer: Peer) -> str:
+def _silence(observed: Observed, peer: Peer) -> str:
     who = "%s (%s)" % (peer.name, peer.address)
     elsewhere = sorted(
         interface
-        for interface, address in seen.heard
+        for interface, address in observed.heard
         if address == peer.address and interface != peer.interface
     )
-    if peer.way in seen.heard:
+    if peer.way in observed.heard:
         # A node answers ARP for all its addresses by any interface, ping by the right one alone.
         return (
             "%s is heard on %s, but does not answer there: a cable or a twin is on the wrong port"
@@ -293,29 +307,29 @@ def _silence(seen: Observed, peer: Peer) -> str:
             )
         )
     if elsewhere:
-        told = "%s is silent on %s, and heard on %s: the cable is on the wrong port"
-        return told % (who, peer.interface, " and ".join(elsewhere))
+        message = "%s is silent on %s, and heard on %s: the cable is on the wrong port"
+        return message % (who, peer.interface, " and ".join(elsewhere))
     return "%s is silent on %s" % (who, peer.interface)
 
 
-def _path_mtu(seen: Observed, wanted: Wanted) -> Finding:
+def _path_mtu(observed: Observed, wanted: Wanted) -> Finding:
     finding = Finding(
-        "fabric_path_mtu", OK, "packets of %d bytes pass in one piece" % wanted.mtu, "so"
+        "fabric_path_mtu", OK, "packets of %d bytes pass in one piece" % wanted.mtu, "as expected"
     )
-    asked = [peer for peer in wanted.peers if peer.way in seen.small]
+    asked = [peer for peer in wanted.peers if peer.way in observed.small]
     if not asked:
         return replace(finding, status=SKIPPED, actual="no peer answers at all")
     short = [
         "%s (%s) on %s" % (peer.name, peer.address, peer.interface)
         for peer in asked
-        if peer.way not in seen.full
+        if peer.way not in observed.full
     ]
     if not short:
         return finding
     small = [
-        "%s has MTU %d" % (name, seen.links[name].mtu)
+        "%s has MTU %d" % (name, observed.links[name].mtu)
         for name in sorted({peer.interface for peer in asked})
-        if seen.links[name].mtu != wanted.mtu
+        if observed.links[name].mtu != wanted.mtu
     ]
     actual = "they do not reach %s, small ones do" % ", ".join(short)
     if small:

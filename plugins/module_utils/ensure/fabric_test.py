@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """How fast the links between nodes are, measured, and whether that is what is to be expected."""
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.bandwidth import (
     parse_iperf,
     parse_nccl,
@@ -117,7 +118,7 @@ def serve(wanted: Wanted) -> None:
     iperf, write_bw, starter = (find_tool(n) for n in ("iperf3", "ib_write_bw", "systemd-run"))
     if not iperf or not starter:
         missing = "iperf3" if not iperf else "systemd-run"
-        raise Blocked("there is no %s here" % missing, "Install it.")
+        raise Blocked("%s is not installed" % missing, "Install it.")
     stop(wanted)
     for link in wanted.links:
         bound = ["--bind", link["address"], "--port", str(wanted.port)]
@@ -172,9 +173,9 @@ def observe(wanted: Wanted, act: bool) -> Observed:
     else:
         skipped["rdma"] = "there is no ib_write_bw here: install perftest"
     if wanted.nccl_command:
-        told = run(list(wanted.nccl_command), 600)
-        value = parse_nccl(told.stdout)
-        problem = "" if value is not None else told.describe()
+        result = run(list(wanted.nccl_command), 600)
+        value = parse_nccl(result.stdout)
+        problem = "" if value is not None else result.describe()
         figures["nccl"] = [Measured("all nodes", value or 0.0, "GB/s", problem)]
     else:
         skipped["nccl"] = "no command is given (dgxspark_fabric_test_nccl_command)"
@@ -184,26 +185,28 @@ def observe(wanted: Wanted, act: bool) -> Observed:
 def _iperf(wanted: Wanted, way: Way) -> Measured:
     argv = [find_tool("iperf3"), "--client", way.address, "--bind", way.own, "--json"]
     argv += ["--port", str(wanted.port), "--time", str(wanted.seconds)]
-    told = run([*argv, "--parallel", str(wanted.streams)], wanted.seconds + 30)
-    value, problem = parse_iperf(told.stdout)
+    result = run([*argv, "--parallel", str(wanted.streams)], wanted.seconds + 30)
+    value, problem = parse_iperf(result.stdout)
     return Measured(str(way), value, "Gbit/s", problem)
 
 
 def _ping(way: Way) -> Measured:
     argv = [find_tool("ping"), "-n", "-q", "-c", str(_PINGS), "-i", "0.02", "-I", way.interface]
-    told = run([*argv, way.address], 30)
-    value = parse_ping(told.stdout)
+    result = run([*argv, way.address], 30)
+    value = parse_ping(result.stdout)
     return Measured(str(way), value or 0.0, "ms", "" if value is not None else "no answer")
 
 
 def _write(wanted: Wanted, way: Way, write_bw: str) -> Measured:
     options = _write_options(wanted, way.hca, way.rdma_port)
-    told = run([write_bw, *options, way.address], wanted.seconds + 30)
-    value = parse_write_bw(told.stdout)
-    return Measured(str(way), value or 0.0, "Gbit/s", "" if value is not None else told.describe())
+    result = run([write_bw, *options, way.address], wanted.seconds + 30)
+    value = parse_write_bw(result.stdout)
+    return Measured(
+        str(way), value or 0.0, "Gbit/s", "" if value is not None else result.describe()
+    )
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
+def plan(observed: Observed, wanted: Wanted) -> Plan:
     """What to say about the figures. Pure; there is nothing to do."""
     least = "at least %g Gbit/s by TCP with %d streams" % (wanted.min_gbits, wanted.streams)
     expected = {
@@ -213,27 +216,33 @@ def plan(seen: Observed, wanted: Wanted) -> Plan:
         "nccl": ("at least %g GB/s by NCCL" % wanted.min_nccl_gbytes, wanted.min_nccl_gbytes),
     }
     return Plan(
-        tuple(_judge(seen, check, *wants) for check, wants in expected.items()),
+        tuple(_judge(observed, check, *wants) for check, wants in expected.items()),
         facts={
             "figures": [
-                {"check": check, "way": one.way, "value": round(one.value, 4), "unit": one.unit}
-                for check, some in seen.figures.items()
-                for one in some
-                if not one.problem
+                {
+                    "check": check,
+                    "way": entry.way,
+                    "value": round(entry.value, 4),
+                    "unit": entry.unit,
+                }
+                for check, some in observed.figures.items()
+                for entry in some
+                if not entry.problem
             ]
         },
     )
 
 
-def _judge(seen: Observed, check: str, expected: str, limit: float) -> Finding:
+def _judge(observed: Observed, check: str, expected: str, limit: float) -> Finding:
     """A limit below zero is the most that is allowed, with its sign turned."""
     finding = Finding("fabric_test_%s" % check, OK, expected, "")
-    if check not in seen.figures:
-        return replace(finding, status=SKIPPED, actual=seen.skipped.get(check, "not measured"))
-    figures = seen.figures[check]
-    finding = replace(finding, actual="; ".join(str(one) for one in figures))
+    if check not in observed.figures:
+        return replace(finding, status=SKIPPED, actual=observed.skipped.get(check, "not measured"))
+    figures = observed.figures[check]
+    finding = replace(finding, actual="; ".join(str(figure) for figure in figures))
     if all(
-        not one.problem and (one.value if limit >= 0 else -one.value) >= limit for one in figures
+        not figure.problem and (figure.value if limit >= 0 else -figure.value) >= limit
+        for figure in figures
     ):
         return finding
     hint = (

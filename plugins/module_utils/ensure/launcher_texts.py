@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The scripts and units that start Ray and vLLM on a node, as they are written there.
 
 They are kept here since a module can bring nothing but Python to a node; the tests hand them to

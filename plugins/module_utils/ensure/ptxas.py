@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Is the ptxas that Triton really uses able to assemble for this machine, and if not, what helps?
 
 A pin is written only after Triton, under that very pin, has compiled a kernel; a repair is the
@@ -16,10 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
+    CACHED,
     FOLDER,
-    KEPT,
     OPTIONS,
-    Keeper,
+    CachedTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     MODE,
@@ -91,8 +92,8 @@ class Wanted:
     docker_bin: str | None
     image_python: str
     manage_ptxas_bin: bool
-    costly: str = KEPT
-    kept_folder: str = FOLDER
+    costly: str = CACHED
+    cache_folder: str = FOLDER
 
     @property
     def target(self) -> str:
@@ -100,7 +101,7 @@ class Wanted:
         return self.image or self.venv or ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         try:
             capability(self.arch)
         except ValueError as error:
@@ -109,7 +110,7 @@ class Wanted:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "kept_folder"):
+        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "cache_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -128,12 +129,12 @@ def _expected(check: str, wanted: Wanted) -> str:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
     file is the environment file, or why it cannot be used. entries are the binaries that its KEYS
     name, system those of the node's CUDA toolkits, best first. report is the target's answer in
     the launchers' environment and without its pins; retrials are with a pin to a toolkit's binary,
-    made only where none of those worked. keeper has the answers, to be kept where all is well.
+    made only where none of those worked. target has the answers, to be cached if all findings pass.
     """
 
     file: EnvFile | Blocked
@@ -141,7 +142,7 @@ class Observed:
     system: tuple[Binary, ...]
     report: Report | Problem
     retrials: tuple[Trial, ...] = ()
-    keeper: Keeper | None = None
+    target: CachedTarget | None = None
 
     @property
     def values(self) -> dict[str, str]:
@@ -168,7 +169,7 @@ def observe(wanted: Wanted) -> Observed:
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         reached = Image(wanted.image, docker, wanted.image_python)
-    target = Keeper(reached, wanted.kept_folder, wanted.costly)
+    target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
     pins = [key for key in PINS if key in values]
     lent = [values[key] for key in pins]
@@ -177,11 +178,11 @@ def observe(wanted: Wanted) -> Observed:
         changes.append(Change(dict.fromkeys(pins)))
     report = ask(target, wanted.arch, env, changes, wanted.timeout, lent=lent)
     if isinstance(report, Problem) or any(trial.works for trial in report.trials):
-        return Observed(file, entries, system, report, keeper=target)
+        return Observed(file, entries, system, report, target=target)
     named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
     changes = pinning((*named, *system))
     if not changes:
-        return Observed(file, entries, system, report, keeper=target)
+        return Observed(file, entries, system, report, target=target)
     lent += [change.expect for change in changes]
     again = ask(target, wanted.arch, env, changes, wanted.timeout, True, lent)
     if isinstance(again, Problem):
@@ -238,14 +239,14 @@ def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
             why = _why(report, observed.values, wanted)
             version = current.binary.version if current.binary else ""
             chosen = {"path": current.path, "version": version, "why": why}
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    unique: dict[tuple[str, str], dict[str, Any]] = {}
     for binary in binaries:
-        found.setdefault((binary.path, binary.sha256), asdict(binary))
+        unique.setdefault((binary.path, binary.sha256), asdict(binary))
     return {
         "arch": wanted.arch,
         "target": target,
         "triton_version": report.version if report else None,
-        "ptxas": list(found.values()),
+        "ptxas": list(unique.values()),
         "chosen": chosen,
         "pins": {key: observed.values[key] for key in PINS if key in observed.values},
     }
@@ -255,8 +256,8 @@ def _parity(observed: Observed, wanted: Wanted) -> dict[str, str]:
     report = observed.report
     if isinstance(report, Problem):
         return {}
-    told = {"triton in %s" % wanted.target: report.version}
-    return {**told, "image %s" % wanted.image: report.image} if wanted.image else told
+    parity = {"triton in %s" % wanted.target: report.version}
+    return {**parity, "image %s" % wanted.image: report.image} if wanted.image else parity
 
 
 def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
@@ -358,7 +359,7 @@ class _Case:
     @property
     def working(self) -> Trial | None:
         """The first trial in which Triton worked; None where it did in none."""
-        return next((one for one in (*self.report.trials, *self.retrials) if one.works), None)
+        return next((trial for trial in (*self.report.trials, *self.retrials) if trial.works), None)
 
     @property
     def repair(self) -> Mapping[str, str | None] | None:
@@ -379,7 +380,9 @@ class _Case:
         if not self.wanted.manage_ptxas_bin:
             return changes
         if entry and not entry.is_ptxas:
-            changes[PTXAS_BIN] = pin or next((one.path for one in self.system if one.works), None)
+            changes[PTXAS_BIN] = pin or next(
+                (binary.path for binary in self.system if binary.works), None
+            )
         elif pin and not (entry and entry.works):
             changes[PTXAS_BIN] = pin
         return changes
@@ -515,7 +518,7 @@ def advice(
 
 def _tried(system: Sequence[Binary], retrials: Sequence[Trial]) -> str:
     """What was tried on the way to the advice."""
-    errors = {one.path: gist(one.error) for one in retrials if one.error}
+    errors = {trial.path: gist(trial.error) for trial in retrials if trial.error}
     tried = []
     for binary in system:
         failed = errors.get(binary.path, "Triton does not take it")
@@ -549,5 +552,5 @@ SPEC = Spec(
     plan=plan,
     either=("venv", "image"),
     costly=True,
-    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+    store=lambda observed: observed.target and observed.target.store(),
 )

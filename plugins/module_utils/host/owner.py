@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Whose a cache is: root would leave files in it that its owner cannot use."""
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Owner:
         """Of path, or of the nearest folder above it that exists."""
         while not os.path.lexists(path):
             path = os.path.dirname(path)
-        found = os.stat(path)
-        return cls(found.st_uid, found.st_gid, os.geteuid() == 0)
+        status = os.stat(path)
+        return cls(status.st_uid, status.st_gid, os.geteuid() == 0)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """argv, so that it is the owner who runs it."""

@@ -22,15 +22,15 @@ def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) ->
     tag or commit, empty for what is served by default).
 
     Returns `name`, `quant`, `kind` (hub, directory, or other: what only a person can copy),
-    `whole`, `problem` (why not), `downloading`, `revision` (the commit, empty outside of the cache)
-    and `size` (bytes; of the quantisation, where one is wanted).
+    `complete`, `problem` (why not), `downloading`, `revision` (the commit, empty outside of the
+    cache) and `size` (bytes; of the quantisation, where one is wanted).
     """
     name = os.path.normpath(wanted["name"]) if os.path.isabs(wanted["name"]) else wanted["name"]
     told: dict[str, Any] = {
         "name": name,
         "quant": wanted["quant"],
         "kind": cache.DIRECTORY if os.path.isabs(name) else cache.HUB,
-        "whole": False,
+        "complete": False,
         "problem": "it is not there",
         "downloading": False,
         "revision": "",
@@ -43,7 +43,7 @@ def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) ->
     if not found:
         if is_path and os.path.exists(name):
             # A file, or a folder of a form that nobody here can judge.
-            told.update(kind=OTHER, whole=True, problem="")
+            told.update(kind=OTHER, complete=True, problem="")
         return told
     model = found[0]
     revision = model.named(wanted["revision"])
@@ -56,7 +56,7 @@ def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) ->
         told.update(_quant(revision.quants, wanted["quant"]))
     else:
         told.update(size=revision.size, problem="; ".join(revision.problems))
-    told["whole"] = not told["problem"]
+    told["complete"] = not told["problem"]
     return told
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked, read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
@@ -106,7 +106,7 @@ def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
         size,
         staged,
         [one for one in links if _link(one[0]) != one[1]],
-        [one for one in refs if _text(one[0]) != one[1]],
+        [one for one in refs if (read_text(one[0]) or "").strip() != one[1]],
     )
 
 
@@ -126,14 +126,6 @@ def _size(path: str) -> int:
 def _link(path: str) -> str:
     try:
         return os.readlink(path)
-    except OSError:
-        return ""
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(200).strip()
     except OSError:
         return ""
 

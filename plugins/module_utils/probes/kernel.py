@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What /proc tells of kernel, boot command line, memory and swap. Needs no root."""
 
 from __future__ import annotations
@@ -23,25 +24,15 @@ class Swap:
     size: int
 
 
-def parse_meminfo(text: str) -> dict[str, int]:
-    """Name -> KiB (or a plain number, for HugePages_*) of /proc/meminfo."""
-    found = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"(\S+):\s+(\d+)(?: kB)?", line.strip())
-        if match:
-            found[match[1]] = int(match[2])
-    return found
-
-
 def parse_swaps(text: str) -> tuple[Swap, ...]:
     """The lines of /proc/swaps after its heading; \\040 stands for a space there."""
-    found = []
+    swaps = []
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) >= 3 and words[2].isdigit():
             path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[0])
-            found.append(Swap(path, words[1], int(words[2])))
-    return tuple(found)
+            swaps.append(Swap(path, words[1], int(words[2])))
+    return tuple(swaps)
 
 
 def handover_is_default(release: str) -> bool:
@@ -66,11 +57,11 @@ def handover_holds_memory(meminfo: Mapping[str, int]) -> int:
 
 def fstab_swaps(text: str) -> list[tuple[int, str]]:
     """(1-based number, line) of the lines of an fstab that bring swap up at boot."""
-    found = []
+    lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if len(words) < 3 or words[0].startswith("#") or words[2] != "swap":
             continue
         if "noauto" not in (words[3] if len(words) > 3 else "").split(","):
-            found.append((number, line))
-    return found
+            lines.append((number, line))
+    return lines

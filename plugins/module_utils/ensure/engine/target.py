@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Reach the Python that will serve, in a virtual environment or an image, and ask it.
 
 What is asked is the business of the probe that is carried there; ask() is about Triton.
@@ -121,9 +122,9 @@ class Venv:
         with tempfile.TemporaryDirectory(prefix="dgxspark-venv-") as private:
             env = {"HOME": private, "TMPDIR": private}
             sources = interpreter.sources_of(probe)
-            told, result = interpreter.ask([python], sources, request, timeout, env)
-        if told:
-            return told
+            answer, result = interpreter.ask([python], sources, request, timeout, env)
+        if answer:
+            return answer
         if not os.path.isdir(self.path):
             return Problem(
                 "%s is not a directory" % self.path,
@@ -194,12 +195,12 @@ class Image:
         sources = interpreter.sources_of(probe)
         limit = timeout + _CONTAINER_SECONDS
         try:
-            told, result = interpreter.ask(argv, sources, request, limit)
+            answer, result = interpreter.ask(argv, sources, request, limit)
         finally:
             # Where only the client has ended, the container runs on; mostly there is none.
             command.run([self.docker, "rm", "--force", container], _CONTAINER_SECONDS)
-        if told:
-            return {**told, "image": inspected.stdout.strip()}
+        if answer:
+            return {**answer, "image": inspected.stdout.strip()}
         trial = "docker run --rm --entrypoint %s %s -V" % (self.python, self.name)
         # The engine's own complaints begin so, and end with an advertisement of its help.
         complaints = [line for line in result.stderr.splitlines() if line.startswith("docker: ")]
@@ -265,8 +266,8 @@ def ask(
     With until, trials end with the first that works. lent are files of this node that an image
     gets to see at the same place. timeout is in seconds, for each trial.
     """
-    told = tell(target, arch, env, changes, timeout, until, lent)
-    return told if isinstance(told, Problem) else read(told, changes)
+    answer = tell(target, arch, env, changes, timeout, until, lent)
+    return answer if isinstance(answer, Problem) else read(answer, changes)
 
 
 def tell(
@@ -283,7 +284,9 @@ def tell(
     request = {
         "arch": arch,
         "env": dict(env),
-        "trials": [{"changes": dict(one.changes), "expect": one.expect} for one in changes],
+        "trials": [
+            {"changes": dict(change.changes), "expect": change.expect} for change in changes
+        ],
         "until": until,
         "timeout": timeout,
         "isolated": target.isolated,
@@ -296,39 +299,41 @@ def tell(
         return Problem("no room to work in: %s" % error, "See that /tmp can be written.")
 
 
-def read(told: Mapping[str, Any], changes: Sequence[Change]) -> Report | Problem:
+def read(answer: Mapping[str, Any], changes: Sequence[Change]) -> Report | Problem:
     """What the probe's words say of Triton."""
-    if not told["root"]:
+    if not answer["root"]:
         return Problem(
-            "its Python %s has no Triton" % told["python"],
+            "its Python %s has no Triton" % answer["python"],
             "Install Triton (vLLM and PyTorch bring it), or name another venv or image (role:"
             " dgxspark_ptxas_targets).",
         )
-    trials = tuple(_trial(one.changes, found) for one, found in zip(changes, told["trials"]))
-    versions = [found["version"] for found in told["trials"] if found.get("version")]
-    if not any(found.get("imported") for found in told["trials"]):
+    trials = tuple(
+        _trial(change.changes, trial) for change, trial in zip(changes, answer["trials"])
+    )
+    versions = [trial["version"] for trial in answer["trials"] if trial.get("version")]
+    if not any(trial.get("imported") for trial in answer["trials"]):
         why = trials[0].error if trials else "nothing was tried"
         return Problem(
             "Triton %s in %s cannot be used: %s"
-            % (versions[0] if versions else "", told["root"], why),
+            % (versions[0] if versions else "", answer["root"], why),
             "Repair or reinstall Triton there; a CUDA build with its NVIDIA backend is needed.",
         )
     return Report(
-        told["python"],
+        answer["python"],
         versions[0],
-        told["root"],
-        tuple(ptxas.Binary(**found) for found in told["binaries"]),
+        answer["root"],
+        tuple(ptxas.Binary(**trial) for trial in answer["binaries"]),
         trials,
-        told.get("image", ""),
+        answer.get("image", ""),
     )
 
 
-def _trial(changes: Mapping[str, str | None], found: Mapping[str, Any]) -> Trial:
-    binary = found.get("binary")
+def _trial(changes: Mapping[str, str | None], answer: Mapping[str, Any]) -> Trial:
+    binary = answer.get("binary")
     return Trial(
         changes,
-        found.get("path", ""),
+        answer.get("path", ""),
         ptxas.Binary(**binary) if binary else None,
-        bool(found.get("compiled")),
-        found.get("error", ""),
+        bool(answer.get("compiled")),
+        answer.get("error", ""),
     )

@@ -25,7 +25,7 @@ def model_steps(
     copies, refusals = [], []
     for at, wanted in enumerate(plan["models"]):
         seen = {node: observed[node]["models"][at] for node in [*plan["nodes"], *observed]}
-        having = [node for node in seen if seen[node]["whole"]]
+        having = [node for node in seen if seen[node]["complete"]]
         # The head's is right where they differ: it is what a launch on it alone would serve.
         source = next(iter(having), "")
         receive = [

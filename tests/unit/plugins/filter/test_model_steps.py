@@ -12,13 +12,13 @@ ONE = {"name": "org/one", "quant": "", "revision": ""}
 HAS: dict[str, Any] = {
     "quant": "",
     "kind": "hub",
-    "whole": True,
+    "complete": True,
     "problem": "",
     "downloading": False,
     "revision": "a" * 40,
     "size": 12,
 }
-LACKS = {**HAS, "whole": False, "problem": "it is not there", "revision": "", "size": 0}
+LACKS = {**HAS, "complete": False, "problem": "it is not there", "revision": "", "size": 0}
 
 
 def steps(wanted: dict[str, str] | None = None, **nodes: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def test_who_lacks_it_takes_it_from_who_has_it() -> None:
 def test_the_heads_revision_is_right_and_a_half_model_is_none() -> None:
     other = {**HAS, "revision": "b" * 40}
     assert steps(spark1=HAS, spark2=other)["copies"][0]["source"] == "spark1"
-    half = {**other, "whole": False, "problem": "1 of 2 shards are missing"}
+    half = {**other, "complete": False, "problem": "1 of 2 shards are missing"}
     assert steps(spark1=half, spark2=HAS)["copies"][0]["source"] == "spark2"
 
 

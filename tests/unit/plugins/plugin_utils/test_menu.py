@@ -22,7 +22,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
     all_recipes,
     repository,
     serves,
-    size,
     to_html,
     to_json,
     to_text,
@@ -230,20 +229,6 @@ def test_two_folders_of_one_name_are_the_same_by_their_size() -> None:
 )
 def test_which_recipe_serves_what(wanted: str, name: str, expected: bool) -> None:
     assert serves(wanted, name) is expected
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1536, "1.5 KiB"),
-        (3 << 30, "3.0 GiB"),
-        (5 << 50, "5120.0 TiB"),
-    ],
-)
-def test_sizes_as_people_read_them(number: int, text: str) -> None:
-    assert size(number) == text
 
 
 def test_the_table_lists_what_is_whole_and_tells_the_rest_below() -> None:

@@ -144,12 +144,12 @@ def test_costly_checks_come_one_after_another_and_first(tmp_path: Path) -> None:
 def test_a_costly_check_need_not_look_up_what_the_one_before_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cached_answers, "BELIEVED", {})
-    monkeypatch.setattr(cached_answers, "LOOKED_UP", {})
+    monkeypatch.setattr(cached_answers, "KNOWN_STATES", {})
+    monkeypatch.setattr(cached_answers, "COMPUTED_STATES", {})
 
     def look(value: int) -> str:
-        cached_answers.LOOKED_UP["/venv"] = "state %d" % value
-        return repr(cached_answers.BELIEVED)
+        cached_answers.COMPUTED_STATES["/venv"] = "state %d" % value
+        return repr(cached_answers.KNOWN_STATES)
 
     jobs = [Job(spec("costly", look, costly=True), {"value": value}) for value in (1, 2)]
     first, second = (told(one)[2] for one in side_by_side(jobs, 2, 60, 60))

@@ -299,7 +299,7 @@ def test_links_of_an_earlier_plan_of_ours_are_let_go() -> None:
     ("changes", "told"),
     [
         ({"root": False}, "Run as root (become)"),
-        ({"tools": replace(TOOLS, netplan="")}, "there is no netplan here"),
+        ({"tools": replace(TOOLS, netplan="")}, "netplan is not installed"),
         ({"tools": replace(TOOLS, networkctl="", systemd_run="")}, "systemd-run and no networkctl"),
         ({"own": Blocked("it was written by somebody else", "Look.")}, "written by somebody else"),
         ({"after": Generated(error="a.yaml:3:1: Error")}, "netplan refuses its files: a.yaml:3:1"),

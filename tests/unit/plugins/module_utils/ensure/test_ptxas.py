@@ -16,6 +16,9 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import target
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     converge,
     ensure,
@@ -300,6 +303,7 @@ def test_a_run_that_is_ended_removes_its_container(node: Any) -> None:
             "ptxas",
             partial(observe, wanted),
             partial(plan, wanted=wanted),
+            Exemptions(),
         )
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before

@@ -12,17 +12,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel impor
     handover_holds_memory,
     handover_is_default,
     handover_is_off,
-    parse_meminfo,
     parse_swaps,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
 
 TRAPPED = "MemTotal: 127535104 kB\nCmaTotal: 0 kB\nCmaFree: 9961472 kB\nHugePages_Total:   3\nodd\n"
-
-
-def test_meminfo_is_in_kib_and_counts_are_plain() -> None:
-    assert parse_meminfo(TRAPPED)["MemTotal"] == 127535104
-    assert parse_meminfo(TRAPPED)["HugePages_Total"] == 3
-    assert parse_meminfo("\x00garbage") == {}
 
 
 @pytest.mark.parametrize(
