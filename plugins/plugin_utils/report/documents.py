@@ -183,80 +183,14 @@ def write(report: Report, folder: str) -> list[str]:
     return [page.replace(os.path.join(folder, name), text) for name, text in texts.items()]
 
 
-_STYLE = """
-.fixed { color: var(--fixed); } .drift { color: var(--drift); }
-.blocked, .failed, .unreachable { color: var(--blocked); }
-.accepted { color: var(--accepted); }
-"""
-
-
 def to_html(report: Report) -> str:
     """One page that needs nothing else."""
-    kind = "check, nothing was changed" if report.check_mode else "run"
-    run = " &middot; ".join(map(page.escape, (report.playbook, kind, report.generated)))
-    rows = [
-        [(node, ""), *((cell, f"status {page.word(cell)}") for cell in _row(report, node))]
-        for node in report.nodes
-    ]
-    top = "\n".join(
-        (
-            f'<p class="run">{run}</p>',
-            page.counts(report.counts()),
-            page.table(["node", *report.specs], rows),
-            _form(report),
-        )
-    )
-    articles = "".join(
-        (
-            *(_lost(node, reason) for node, reason in sorted(report.unreachable.items())),
-            *(_failed(where, text) for where, text in sorted(report.messages.items())),
-            *map(_article, report.ordered()),
-        )
-    )
-    return page.page("Drift report", _STYLE, top, articles)
-
-
-def _row(report: Report, node: str) -> list[str]:
-    return [report.cells[node, spec] for spec in report.specs]
-
-
-def _form(report: Report) -> str:
-    statuses = [status for status in ORDER if any(one.status == status for one in report.entries)]
+    occurring = {entry.status for entry in report.entries}
+    statuses = [(status, status) for status in ORDER if status in occurring]
     every = [("", "all")]
-    return page.form(
-        {
-            "node": every + [(node, node) for node in report.nodes],
-            "spec": every + [(spec, spec) for spec in report.specs],
-            "status": [("", "what matters"), ("all", "all"), *((one, one) for one in statuses)],
-        }
-    )
-
-
-def _article(entry: Entry) -> str:
-    inside = page.facts(
-        (
-            ("expected", entry.expected),
-            ("actual", entry.actual),
-            ("fix", entry.fix),
-            ("hint", entry.hint),
-        )
-    )
-    where = f"{entry.node} · {entry.spec} · {entry.severity}"
-    quiet = entry.status in ("ok", "skipped")
-    return _box(entry.node, entry.spec, entry.status, quiet, entry.check, where, inside)
-
-
-def _lost(node: str, reason: str) -> str:
-    return _box(node, "", "unreachable", False, node, "", f"<p>{page.escape(reason)}</p>")
-
-
-def _failed(where: tuple[str, str], text: str) -> str:
-    node, spec = where
-    return _box(node, spec, "failed", False, spec, node, f"<p>{page.escape(text)}</p>")
-
-
-def _box(
-    node: str, spec: str, status: str, quiet: bool, title: str, where: str, inside: str
-) -> str:
-    data = {"node": node, "spec": spec, "status": status}
-    return page.article(data, quiet, title, status, where, inside)
+    choices = {
+        "node": every + [(node, node) for node in report.nodes],
+        "spec": every + [(spec, spec) for spec in report.specs],
+        "status": [("", "what matters"), ("all", "all"), *statuses],
+    }
+    return page.render("drift.html.j2", report=report, choices=choices)
