@@ -34,7 +34,7 @@ with tempfile.NamedTemporaryFile(suffix=".zip") as archive:
     archive.flush()
     sys.path.insert(0, archive.name)
     from @.audit import Job, side_by_side
-    from @.specs import SPECS
+    from @.all_specs import SPECS
     jobs = [Job(SPECS[one["spec"]], one["options"]) for one in told["specs"]]
     width = min(8, len(os.sched_getaffinity(0)))
     print(json.dumps(side_by_side(jobs, width, 240, 480)))
@@ -46,7 +46,7 @@ def archive() -> str:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
         ours = ROOT / "plugins" / "module_utils"
-        for folder in ("ensure", "probes", "launch", "launchers"):
+        for folder in ("ensure", "host", "probes"):
             for path in sorted((ours / folder).rglob("*.py")):
                 packed.write(path, f"{OURS}/{path.relative_to(ours)}")
         theirs = Path(ansible.__file__).parent / "module_utils"
