@@ -1,10 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pages of HTML that need nothing else, from the templates beside this file.
+"""Self-contained HTML pages from the templates beside this file.
 
-A page holds articles and a form that chooses among them. An article says in data-NAME what the
-field NAME of the form chooses by, several values separated by "|"; data-quiet="yes" hides it until
-its status is asked for.
+A page has articles and a form that filters them. data-NAME of an article has the values by which
+the field NAME of the form filters, separated by "|"; data-quiet="yes" hides an article until its
+status is chosen.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _environment() -> Environment:
 
 
 def replace(path: str, text: str) -> str:
-    """Write a file in one step; its path. Raises OSError, and then the old one is still there."""
+    """Replace a file atomically; returns its path. On OSError the old file is still there."""
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
