@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Many specs' checks at once, each in a process of its own: what ails one spoils no other."""
+"""Checks of many specs in parallel, each in its own process, so that failures stay separate."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
 )
 
-# A process that was asked to end removes what it has made: scratch files, probe containers.
+# Seconds for a terminated process to remove its scratch files and probe containers.
 _GRACE = 5.0
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class Job:
-    """A spec, and the options of one task that asks for it."""
+    """A spec, and the options of a task for it."""
 
     spec: Spec
     options: Mapping[str, Any]
 
     def check(self) -> dict[str, Any]:
-        """The envelope that the spec's module would return in check mode, without its own facts.
+        """The result of the spec's module in check mode, without its own facts.
 
         Raises ValueError, naming the option, for an invalid value.
         """
@@ -58,9 +58,9 @@ class Job:
         return {"spec": self.spec.name, **{key: result[key] for key in keys}}
 
     def unassessed(self, why: str, hint: str) -> dict[str, Any]:
-        """The envelope where the check came to no end."""
+        """The result of a check that did not finish."""
         name = self.spec.name
-        expected = "the checks of %s come to their end" % name
+        expected = "the checks of %s finish" % name
         finding = Finding(
             "%s_assessed" % name, BLOCKED, expected, "not assessed: %s" % why, CRITICAL, hint=hint
         )
@@ -72,8 +72,8 @@ class _Running:
 
     def __init__(self, number: int, job: Job, deadline: float, work: Callable[[Job], Any]) -> None:
         self.number, self.job, self.deadline = number, job, deadline
-        self.told = bytearray()
-        self.ended_by = ""  # which limit it was told to end by
+        self.reply = bytearray()
+        self.ended_by = ""  # the limit that it exceeded
         self.source, sink = os.pipe()
         self.pid = os.fork()
         if not self.pid:
@@ -82,7 +82,7 @@ class _Running:
         os.close(sink)
 
     def stop(self, why: str) -> None:
-        """Ask it to end, or end it where it was asked before."""
+        """Terminate it; kill it the second time."""
         number = signal.SIGKILL if self.ended_by else signal.SIGTERM
         self.ended_by = self.ended_by or why
         self.deadline = time.monotonic() + _GRACE
@@ -90,31 +90,31 @@ class _Running:
             os.kill(self.pid, number)
 
     def outcome(self) -> dict[str, Any]:
-        """What it said; it has ended, or has closed its end of the pipe to do so."""
+        """Its result; it has ended, or has closed its end of the pipe."""
         os.close(self.source)
         _pid, status = os.waitpid(self.pid, 0)
         if self.ended_by:
-            hint = "Run it by itself to see where it hangs: site.yml --check --tags %s."
+            hint = "Run it alone to see where it hangs: site.yml --check --tags %s."
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
-            result, error, states = json.loads(bytes(self.told).decode())
+            result, error, states = json.loads(bytes(self.reply).decode())
             cached_answers.KNOWN_STATES.update(states)
         except ValueError:
-            result, error = None, _how_it_ended(status)
+            result, error = None, _exit_reason(status)
         if result is None:
-            hint = "If the options are as they should be, this is a fault of ours: report it."
+            hint = "If the options are valid, this is a bug in the collection: please report it."
             return self.job.unassessed(error, hint)
         return dict(result)
 
 
-def _how_it_ended(status: int) -> str:
+def _exit_reason(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return "its process died by signal %d" % os.WTERMSIG(status)
-    return "its process ended with status %d, and without an answer" % os.WEXITSTATUS(status)
+        return "its process was killed by signal %d" % os.WTERMSIG(status)
+    return "its process ended with status %d and no result" % os.WEXITSTATUS(status)
 
 
 def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
-    """Do the work, tell [result, error, states] as JSON, and end without coming back."""
+    """Do the work, write [result, error, states] as JSON, and exit."""
 
     def leave(_number: int, _frame: object) -> None:
         raise SystemExit(1)
@@ -127,7 +127,7 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
             reply = [work(job), "", cached_answers.COMPUTED_STATES]
         except ValueError as error:
             reply = [None, str(error), {}]
-        except Exception:  # a fault of one spec is told of, and concerns no other
+        except Exception:  # reported as the result of this spec only
             lines = traceback.format_exc().strip().splitlines()
             reply = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
         rest = memoryview(json.dumps(reply).encode())
@@ -135,7 +135,7 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
             rest = rest[os.write(sink, rest) :]
         status = 0
     finally:
-        os._exit(status)  # no handler of the parent's, no buffer of the parent's
+        os._exit(status)  # without the exit handlers and buffers of the parent
 
 
 def side_by_side(
@@ -145,13 +145,13 @@ def side_by_side(
     node_seconds: float,
     work: Callable[[Job], Any] = Job.check,
 ) -> list[dict[str, Any]]:
-    """The envelopes of all jobs, in their order, at most width at a time.
+    """The results of all jobs, in their order; at most width jobs run at a time.
 
-    A costly job holds gigabytes, so there is never more than one of those. What has not ended
-    after probe_seconds, or after node_seconds for all together, is not assessed.
+    A costly job uses gigabytes of memory, so only one of those runs at a time. A job that runs
+    longer than probe_seconds is not assessed, nor one that has not ended after node_seconds.
     """
     end = time.monotonic() + node_seconds
-    # What takes longest begins first.
+    # The longest jobs start first.
     waiting = sorted(enumerate(jobs), key=lambda process: not process[1].spec.costly)
     outcomes: dict[int, dict[str, Any]] = {}
     running: list[_Running] = []
@@ -161,10 +161,12 @@ def side_by_side(
                 now = time.monotonic()
                 if now >= end:
                     for number, job in waiting:
-                        why = "the node's %g s were over before its turn" % node_seconds
-                        outcomes[number] = job.unassessed(why, "See what takes so long here.")
+                        why = "not started within the %g s of the node" % node_seconds
+                        outcomes[number] = job.unassessed(
+                            why, "Check which of the other checks takes so long."
+                        )
                     waiting = []
-                for number, job in _next(waiting, running, width):
+                for number, job in _startable(waiting, running, width):
                     waiting.remove((number, job))
                     process = _Running(number, job, min(end, now + probe_seconds), work)
                     selector.register(process.source, selectors.EVENT_READ, process)
@@ -172,7 +174,7 @@ def side_by_side(
                 for key, _events in selector.select(_until(running, now)):
                     process = key.data
                     data = os.read(process.source, _CHUNK)
-                    process.told += data
+                    process.reply += data
                     if not data:
                         selector.unregister(process.source)
                         running.remove(process)
@@ -180,7 +182,7 @@ def side_by_side(
                 for process in running:
                     if time.monotonic() >= process.deadline:
                         process.stop(
-                            "it had not ended after %g s" % min(probe_seconds, node_seconds)
+                            "it had not finished after %g s" % min(probe_seconds, node_seconds)
                         )
         finally:
             for process in running:
@@ -189,10 +191,10 @@ def side_by_side(
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def _next(
+def _startable(
     waiting: Sequence[tuple[int, Job]], running: Sequence[_Running], width: int
 ) -> list[tuple[int, Job]]:
-    """Those that may begin now."""
+    """The jobs that may start now."""
     room = width - len(running)
     costly = any(process.job.spec.costly for process in running)
     chosen: list[tuple[int, Job]] = []

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The links between nodes: ports found, twins told apart, addresses and MTU by netplan."""
+"""The links between nodes: ports, their interface pairs, addresses and MTU by netplan."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
 )
 
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
-# How our own file names an interface.
+# An interface in our netplan file.
 _NAMED = re.compile(r"^    (\S+):$", re.MULTILINE)
-# The comment by which a later run knows whom a link reached.
+# The comment that names the peers of a link, for a later run.
 _REACHES = re.compile(r"^# (\S+) reaches .*\((\d+\.\d+\.\d+\.\d+)\)$", re.MULTILINE)
 
 
@@ -81,32 +81,34 @@ class Wanted:
     netplan_file: str
     facts_file: str
     confirm_seconds: int
-    # Whether what drifts is going to be repaired. Then fabric_confirm asks the peers, afterwards.
+    # Whether drift is going to be repaired; fabric_confirm then asks the peers afterwards.
     act: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the parameter, for an invalid value."""
         networks: dict[str, ipaddress.IPv4Network] = {}
         for link in self.links:
-            said = link["address"]
+            own = link["address"]
             try:
-                address = ipaddress.IPv4Interface("%s/%s" % (said, link["prefix"]))
+                address = ipaddress.IPv4Interface("%s/%s" % (own, link["prefix"]))
                 peers = [ipaddress.IPv4Address(peer["address"]) for peer in link["peers"]]
             except ValueError as error:
-                raise ValueError("links: %s: %s" % (said, error)) from None
+                raise ValueError("links: %s: %s" % (own, error)) from None
             for other, network in networks.items():
                 if network.overlaps(address.network):
-                    message = "links: %s and %s are in one subnet, %s: each twin needs its own"
-                    raise ValueError(message % (other, said, network))
-            networks[said] = address.network
+                    message = (
+                        "links: %s and %s are in the same subnet %s; each interface needs its own"
+                    )
+                    raise ValueError(message % (other, own, network))
+            networks[own] = address.network
             for peer in peers:
                 if peer == address.ip:
-                    raise ValueError("links: %s is used twice, here and by a peer" % said)
+                    raise ValueError("links: %s is used by this node and by a peer" % own)
                 if peer not in address.network:
                     message = "links: %s is not in the subnet of %s"
                     raise ValueError(message % (peer, address))
             if len(set(peers)) != len(peers):
-                raise ValueError("links: two peers of %s have one address" % said)
+                raise ValueError("links: two peers of %s have the same address" % own)
         for name in (name for cage in self.cages for name in cage):
             if not _INTERFACE.fullmatch(name):
                 raise ValueError("cages: expected the name of an interface, found %r" % name)
@@ -120,7 +122,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Joined:
-    """A wanted link on the interface that is to carry it."""
+    """A link of the address plan, with its interface."""
 
     interface: str
     cage: int
@@ -138,9 +140,9 @@ class Joined:
 class Observed:
     """The input of the plan.
 
-    foreign are other people's netplan files, name -> text, or why they cannot be read; after is
-    what netplan makes of those and ours as wanted, present what it has handed over by now; peers
-    what they answer, None where fabric_confirm is to ask them.
+    foreign are the other netplan files, name -> text, or why they cannot be read. after is what
+    netplan generates from them and our planned file, present what it has generated so far. peers is
+    None if fabric_confirm is going to ask them.
     """
 
     ports: tuple[Port, ...] = ()
@@ -159,7 +161,7 @@ class Observed:
 
 def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
     """Read the node. Changes nothing."""
-    tools = fabric_change.Tools.found()
+    tools = fabric_change.Tools.search()
     observed = Observed(
         find_ports(sysfs),
         ask_links(tools.ip),
@@ -189,8 +191,10 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
 
 
 def _asked(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> fabric_peers.Wanted:
-    """What fabric_confirm is asked for."""
-    return fabric_peers.Wanted([_told(observed, wanted, entry) for entry in joined], wanted.mtu)
+    """The parameters of fabric_confirm."""
+    return fabric_peers.Wanted(
+        [_link_facts(observed, wanted, entry) for entry in joined], wanted.mtu
+    )
 
 
 def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
@@ -207,12 +211,12 @@ def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
 
 
 def all_cages(observed: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
-    """The interfaces of each cage: as the inventory says, else as the card does."""
+    """The interfaces of each cage, from the inventory or else from the card."""
     return tuple(tuple(cage) for cage in wanted.cages) or cages(observed.ports)
 
 
 def join(observed: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
-    """The wanted links on their interfaces; or none, and why. Pure."""
+    """(the links of the plan with their interfaces, why there are none). Pure."""
     known = all_cages(observed, wanted)
     joined = []
     for link in wanted.links:
@@ -224,7 +228,7 @@ def join(observed: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
         names = known[cage] if cage < len(known) else ()
         name = names[link["twin"]] if link["twin"] < len(names) else ""
         if not name or name not in observed.links:
-            message = "cage %d has no twin %d here%s"
+            message = "cage %d has no interface %d on this node%s"
             return (), message % (cage, link["twin"], " (%s)" % name if name else "")
         peers = tuple((peer["name"], peer["address"]) for peer in link["peers"])
         joined.append(Joined(name, cage, link["twin"], link["address"], link["prefix"], peers))
@@ -234,20 +238,20 @@ def join(observed: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
 def _choose(
     observed: Observed, wanted: Wanted, known: Sequence[Sequence[str]]
 ) -> tuple[int | None, str]:
-    """The cage of a link that does not say which: the only one, or the one with the cable."""
+    """The cage for a link without one: the only one, the one with a cable, or as before."""
     if wanted.cage is not None:
         return wanted.cage, ""
-    there = [n for n, names in enumerate(known) if any(name in observed.links for name in names)]
-    cabled = [n for n in there if any(_carrier(observed, name) for name in known[n])]
+    present = [n for n, names in enumerate(known) if any(name in observed.links for name in names)]
+    cabled = [n for n in present if any(_carrier(observed, name) for name in known[n])]
     text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
-    before = [n for n in there if any("    %s:\n" % name in text for name in known[n])]
-    for some in (there, cabled, before):
-        if len(some) == 1:
-            return some[0], ""
-    if not there:
-        return None, "no ConnectX-7 is seen, as where no cable is plugged"
-    message = "%s cages have a cable" if cabled else "no cage of %s is seen to have a cable"
-    return None, message % (len(cabled) or len(there))
+    before = [n for n in present if any("    %s:\n" % name in text for name in known[n])]
+    for candidates in (present, cabled, before):
+        if len(candidates) == 1:
+            return candidates[0], ""
+    if not present:
+        return None, "no ConnectX-7 is visible (this is so without a cable)"
+    message = "%s cages have a cable" if cabled else "none of %s cages has a visible cable"
+    return None, message % (len(cabled) or len(present))
 
 
 def _carrier(observed: Observed, name: str) -> bool:
@@ -269,7 +273,7 @@ def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
             "      dhcp6: false",
             "      accept-ra: false",
             "      link-local: []",
-            # The addresses are there before the peer is, and the node starts without it.
+            # The address is set without a peer, and the boot does not wait for the link.
             "      ignore-carrier: true",
             "      optional: true",
             "      mtu: %d" % wanted.mtu,
@@ -280,7 +284,7 @@ def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
 
 @dataclass(frozen=True)
 class Apply:
-    """Write our netplan file and have its links, and no others, follow it; see fabric_change."""
+    """Write our netplan file and apply it to its links only; see fabric_change."""
 
     wanted: Wanted
     joined: tuple[Joined, ...]
@@ -317,10 +321,10 @@ class Apply:
         return [self.observed.links[name] for name in names]
 
     def apply(self) -> None:
-        """Raises Blocked, and then the old network is back."""
+        """Raises Blocked, and then the old network has been restored."""
         own = self.observed.own
         text = own.text or "" if isinstance(own, OwnFile) else ""
-        # Whom the links reached by the plan that was, and whom they would by this one.
+        # The peers of the old plan, and those of the new one.
         asked = _REACHES.findall(text)
         asked += [(entry.interface, peer[1]) for entry in self.joined for peer in entry.peers]
         touched = {entry.interface for entry in self.joined}
@@ -338,7 +342,7 @@ class Apply:
 
 
 def dropped(observed: Observed, joined: Sequence[Joined]) -> list[str]:
-    """The interfaces that our file has, and the plan no longer. Pure."""
+    """The interfaces of our file that are no longer in the plan. Pure."""
     text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
     wanted = [entry.interface for entry in joined]
     return [name for name in _NAMED.findall(text) if name in observed.links and name not in wanted]
@@ -385,10 +389,10 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     )
     return Plan(
         (*findings, facts_edit, *carried),
-        # Where the change fails, nobody is told of it either.
+        # If the change fails, the facts are not written either.
         (*actions, *(replace(action, repairs=(*repairs, *action.repairs)) for action in some)),
         facts={
-            "links": [_told(observed, wanted, entry) for entry in joined],
+            "links": [_link_facts(observed, wanted, entry) for entry in joined],
             "ports": [_port(port) for port in observed.ports],
             "management_interface": next(iter(observed.default_routes), ""),
             "address": _launch_address(wanted, joined),
@@ -396,7 +400,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     )
 
 
-def _told(observed: Observed, wanted: Wanted, entry: Joined) -> dict[str, Any]:
+def _link_facts(observed: Observed, wanted: Wanted, entry: Joined) -> dict[str, Any]:
     port = _port_of(observed, entry.interface)
     gid = port.gid_of(entry.address) if port else None
     return {
@@ -434,12 +438,12 @@ def _port_of(observed: Observed, interface: str) -> Port | None:
 
 
 def _launch_address(wanted: Wanted, joined: Sequence[Joined]) -> str:
-    # In a ring no address of a node is on a subnet of all others.
+    # In a ring no address of a node is in the subnet of all other nodes.
     return joined[0].address if joined and wanted.topology != "ring" else ""
 
 
 def _drifts(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dict[str, str]:
-    """Check -> what is not as the plan has it."""
+    """Check -> its difference from the plan."""
     drifts = {}
     if joined and isinstance(observed.own, OwnFile):
         differs = observed.own.differs(netplan_text(joined, wanted), 0o600)
@@ -453,7 +457,9 @@ def _drifts(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dic
     ]
     if wrong:
         drifts["fabric_addresses"] = "; ".join(wrong)
-    small = ["%s has %d" % (link.name, link.mtu) for _one, link in links if link.mtu != wanted.mtu]
+    small = [
+        "%s has %d" % (link.name, link.mtu) for _entry, link in links if link.mtu != wanted.mtu
+    ]
     if small:
         drifts["fabric_mtu"] = "; ".join(small)
     return drifts
@@ -462,7 +468,7 @@ def _drifts(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dic
 def _conflict(
     observed: Observed, wanted: Wanted, joined: Sequence[Joined]
 ) -> tuple[Setting | None, Blocked | None]:
-    """What netplan would set on the first link; and why that is not what is wanted, if so."""
+    """(what netplan would set on the first link, why that differs from the plan)."""
     if not joined or isinstance(observed.foreign, str) or not observed.root:
         return None, None
     if not observed.tools.netplan:
@@ -470,8 +476,8 @@ def _conflict(
     if isinstance(observed.own, Blocked):
         return None, observed.own
     if observed.after.error:
-        message = "netplan refuses its files: %s" % observed.after.error
-        return None, Blocked(message, "See netplan generate, and mend the file that it names.")
+        message = "netplan rejects its files: %s" % observed.after.error
+        return None, Blocked(message, "Run `netplan generate`, and correct the file that it names.")
     first = None
     for entry in joined:
         link = observed.links[entry.interface]
@@ -479,14 +485,14 @@ def _conflict(
         wrong = _wrong(some, entry, wanted.mtu)
         if wrong:
             message = "%s sets %s on %s" % (_blame(observed.foreign, link), wrong, link.name)
-            hint = "Take that out of the file, or give dgxspark_fabric_networks that agree with it."
+            hint = "Remove that from the file, or set dgxspark_fabric_networks accordingly."
             return None, Blocked(message, hint)
         first = first or some[0]
     return first, None
 
 
 def _wrong(some: Sequence[Setting], entry: Joined, mtu: int) -> str:
-    """What netplan would set besides, or instead of, what is wanted."""
+    """What netplan would set that differs from the plan."""
     if not some:
         return "nothing"
     if len(some) > 1:
@@ -500,43 +506,48 @@ def _wrong(some: Sequence[Setting], entry: Joined, mtu: int) -> str:
 
 
 def _blame(foreign: Mapping[str, str], link: Link) -> str:
-    speaks = [
+    naming = [
         name
         for name, text in foreign.items()
         if link.name in text or (link.mac and link.mac in text.lower())
     ]
-    return " and ".join(speaks or foreign) or "netplan"
+    return " and ".join(naming or foreign) or "netplan"
 
 
 def _obstacle(
     observed: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
 ) -> Blocked | None:
-    """Why nothing may be applied, other than what netplan makes of the files."""
+    """Why nothing can be applied, apart from conflicts between netplan files."""
     if not joined or not drifts:
         return None
     if not observed.root:
-        return Blocked("this user may not", "Run as root (become).")
+        return Blocked("this user may not change the network", "Run as root (become).")
     if isinstance(observed.foreign, str):
         return Blocked(observed.foreign, "Make it readable for root.")
     missing = observed.tools.missing(setting.renderer if setting else NETWORKD)
     if missing:
-        return Blocked("%s is not installed" % " and no ".join(missing), "Install what is missing.")
+        return Blocked("not installed: %s" % ", ".join(missing), "Install these programs.")
     text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
     ours = {*(entry.interface for entry in joined), *_NAMED.findall(text)}
     for path in sorted({*observed.after.files, *observed.present}):
         of_ours = any("netplan-%s." % name in path for name in ours)
         if not of_ours and observed.after.files.get(path) != observed.present.get(path):
-            message = "netplan has not handed over /run/%s as its files say" % path
-            hint = "Somebody edited a file and did not apply it. Apply it, or take the edit back."
+            message = "/run/%s differs from what netplan would generate" % path
+            hint = "A netplan file was edited and not applied. Apply it, or undo the edit."
             return Blocked(message, hint)
     return None
 
 
 def _guard(observed: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
-    """Whether the plan leaves alone what the node is reached by."""
-    finding = Finding("fabric_session", OK, "no link that this node is reached by", "as expected")
+    """Whether the plan leaves the default route and this SSH session alone."""
+    finding = Finding(
+        "fabric_session",
+        OK,
+        "no change of the default route's or this session's interface",
+        "as expected",
+    )
     if not joined:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
+        return replace(finding, status=SKIPPED, actual="no address plan")
     routes = dict.fromkeys(observed.default_routes, "the default route")
     session = [
         name
@@ -550,8 +561,10 @@ def _guard(observed: Observed, joined: Sequence[Joined], drifts: bool) -> Findin
         return finding
     actual = "; ".join(hit)
     if not drifts:
-        return replace(finding, actual="%s; nothing is to be changed on it" % actual)
-    hint = "Log in by another interface, or take this one out of the plan (dgxspark_fabric_links)."
+        return replace(finding, actual="%s; nothing changes there" % actual)
+    hint = (
+        "Connect over another interface, or remove this one from the plan (dgxspark_fabric_links)."
+    )
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
@@ -559,27 +572,32 @@ def _ports(observed: Observed, wanted: Wanted, problem: str) -> Finding:
     known = all_cages(observed, wanted)
     descriptions = []
     for number, names in enumerate(known):
-        there = [name for name in names if name in observed.links]
-        if there:
+        present = [name for name in names if name in observed.links]
+        if present:
             descriptions.append(
                 "cage %d: %s"
-                % (number, ", ".join("%s (%s)" % (name, _state(observed, name)) for name in there))
+                % (
+                    number,
+                    ", ".join("%s (%s)" % (name, _state(observed, name)) for name in present),
+                )
             )
     finding = Finding(
         "fabric_ports",
         OK,
         "the ports of the links between nodes",
-        "; ".join(descriptions) or "none is seen",
+        "; ".join(descriptions) or "none found",
     )
     if not wanted.links:
         if descriptions:
             return finding
-        actual = "no ConnectX-7 is seen, as where no cable is plugged; no address plan needs one"
+        actual = (
+            "no ConnectX-7 is visible (this is so without a cable), and no address plan needs one"
+        )
         return replace(finding, status=SKIPPED, actual=actual)
     if not problem:
         return finding
     hint = (
-        "Plug the cable, see that lspci lists the card, or say which cage has it: "
+        "Plug in the cable, check that lspci lists the card, or set the cage: "
         "dgxspark_fabric_cage, dgxspark_fabric_links."
     )
     actual = "%s. %s" % (problem, "; ".join(descriptions)) if descriptions else problem
@@ -594,7 +612,7 @@ def _state(observed: Observed, name: str) -> str:
 def _subnets(
     observed: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
 ) -> Finding:
-    """Whether two ports are in one subnet, as some set-up scripts have them."""
+    """Whether two interfaces are in one subnet, as some setup scripts configure them."""
     names = {name for cage in all_cages(observed, wanted) for name in cage}
     subnets = [
         (link.name, ipaddress.IPv4Interface(address).network)
@@ -602,9 +620,9 @@ def _subnets(
         if link.name in names
         for address in link.addresses
     ]
-    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "as expected")
+    finding = Finding("fabric_subnets", OK, "each interface in its own subnet", "as expected")
     if not subnets:
-        return replace(finding, status=SKIPPED, actual="no port has an address")
+        return replace(finding, status=SKIPPED, actual="no interface has an address")
     for at, (name, network) in enumerate(subnets):
         for other, another in subnets[:at]:
             if other != name and network.overlaps(another):
@@ -612,10 +630,8 @@ def _subnets(
                 finding = replace(finding, severity=CRITICAL, actual=actual)
                 ours = {entry.interface for entry in joined}
                 if "fabric_addresses" in drifts and {name, other} <= ours:
-                    return replace(finding, status=DRIFT, fix="give them the addresses of the plan")
-                hint = (
-                    "One twin sends for the other. Give an address plan: dgxspark_fabric_topology."
-                )
+                    return replace(finding, status=DRIFT, fix="set the addresses of the plan")
+                hint = "One answers for the other. Set an address plan (dgxspark_fabric_topology)."
                 return replace(finding, status=BLOCKED, hint=hint)
     return finding
 
@@ -630,7 +646,7 @@ def _netplan(
     finding = Finding(
         "fabric_netplan",
         OK,
-        "%s as the address plan has it, and no other file that disagrees" % wanted.netplan_file,
+        "%s according to the address plan, and no conflicting file" % wanted.netplan_file,
         "as expected",
     )
     if not joined:
@@ -639,14 +655,16 @@ def _netplan(
     if not observed.root and (
         isinstance(observed.foreign, str) or isinstance(observed.own, Blocked)
     ):
-        return replace(finding, status=SKIPPED, actual="only root may read netplan's files")
+        return replace(
+            finding, status=SKIPPED, actual="not assessed: only root may read netplan files"
+        )
     actual = drifts.get("fabric_netplan", "")
     if conflict:
         finding = replace(finding, severity=CRITICAL, actual=str(conflict))
         return blocked_by(finding, conflict)
     if not actual:
         return finding
-    fix = "write it, apply it to its links alone, and undo it unless it is confirmed"
+    fix = "write it, apply it to its links only, and undo it unless confirmed"
     return replace(finding, status=DRIFT, severity=CRITICAL, actual=actual, fix=fix)
 
 
@@ -666,7 +684,7 @@ def _runtime(
     default = "addresses of the plan" if check == "fabric_addresses" else "MTU %d" % wanted.mtu
     finding = Finding(check, OK, "; ".join(wants[check]) or default, "as expected")
     if not joined:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
+        return replace(finding, status=SKIPPED, actual="no address plan")
     if check not in drifts:
         return finding
     fix = "apply %s to its links" % wanted.netplan_file
@@ -674,14 +692,12 @@ def _runtime(
 
 
 def _rdma(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
-    finding = Finding(
-        "fabric_rdma", OK, "a RoCE device, and a RoCE v2 GID for its address, per link", ""
-    )
+    finding = Finding("fabric_rdma", OK, "a RoCE device with a RoCE v2 GID for each link", "")
     ports = {entry.interface: _port_of(observed, entry.interface) for entry in joined}
     if not any(ports.values()):
-        why = "the links are no ConnectX-7 ports" if joined else "there is no address plan to apply"
+        why = "the links are not ConnectX-7 ports" if joined else "no address plan"
         return replace(finding, status=SKIPPED, actual=why)
-    problems, wrong = [], []
+    devices, wrong = [], []
     for entry in joined:
         port = ports[entry.interface]
         if not port:
@@ -692,22 +708,22 @@ def _rdma(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Findi
         elif not gid and observed.links[entry.interface].addresses == (entry.with_prefix,):
             wrong.append("%s has no RoCE v2 GID for %s" % (port.hca, entry.address))
         else:
-            problems.append(
+            devices.append(
                 "%s is %s%s" % (port.interface, port.hca, ", GID %d" % gid.index if gid else "")
             )
     if not wrong:
-        return replace(finding, actual="; ".join(problems))
-    hint = "Install rdma-core, load mlx5_ib (see rdma link), set the interface down and up."
+        return replace(finding, actual="; ".join(devices))
+    hint = "Install rdma-core, load mlx5_ib (see `rdma link`), set the interface down and up."
     return replace(finding, status=BLOCKED, severity=WARNING, actual="; ".join(wrong), hint=hint)
 
 
 def _facts_file(
-    observed: Observed, wanted: Wanted, joined: Sequence[Joined], hindered: bool
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined], blocked: bool
 ) -> tuple[Finding, tuple[FileWrite, ...]]:
-    """What a launch learns with the node's other facts."""
-    expected = "%s tells launches of the links" % wanted.facts_file
-    if not joined or hindered:
-        why = "the links are not as planned" if joined else "there is no address plan to apply"
+    """The local facts for launches."""
+    expected = "%s with the links, for launches" % wanted.facts_file
+    if not joined or blocked:
+        why = "not assessed: the links differ from the plan" if joined else "no address plan"
         return Finding("fabric_facts", SKIPPED, expected, why), ()
     links = []
     for port_link in joined:
@@ -718,13 +734,13 @@ def _facts_file(
             "hca": port.hca if port else "",
         }
         links.append(entry)
-    said = {
+    content = {
         "_": "%s: changes made here are overwritten." % MARK,
         "topology": wanted.topology,
         "address": _launch_address(wanted, joined),
         "links": links,
     }
-    text = json.dumps(said, indent=2) + "\n"
+    text = json.dumps(content, indent=2) + "\n"
     finding, actions = judge_file("fabric_facts", observed.facts_file, wanted.facts_file, text)
     return finding, tuple(action for action in actions if isinstance(action, FileWrite))
 

@@ -187,7 +187,7 @@ def _text(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderState:
     """What exists at a folder's path. free is in bytes, of the file system that has the path."""
 
     kind: str  # folder, nothing, or a text for anything else
@@ -214,7 +214,7 @@ class Zfs:
 class Observed:
     """The input of the plan. users and groups are the required ones that exist."""
 
-    folders: Mapping[str, Found]
+    folders: Mapping[str, FolderState]
     users: Mapping[str, int]
     groups: Mapping[str, int]
     files: Mapping[str, OwnFile | Blocked]
@@ -257,7 +257,7 @@ def _ids(ask: Any, names: Sequence[str]) -> dict[str, int]:
     return ids
 
 
-def _look(path: str) -> Found:
+def _look(path: str) -> FolderState:
     above = path
     while not os.path.exists(above):
         above = os.path.dirname(above)
@@ -272,15 +272,15 @@ def _look(path: str) -> Found:
         if kind == "nothing" and not os.path.isdir(above):
             kind = "below %s, which is not a folder" % above
         writable = can_replace(path) and not read_only
-        return Found(kind, free=free, writable=writable, read_only=read_only)
+        return FolderState(kind, free=free, writable=writable, read_only=read_only)
     status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
-        return Found("not a folder", free=free)
+        return FolderState("not a folder", free=free)
     try:
         empty = not os.listdir(path)
     except OSError:  # not readable: treated as not empty
         empty = False
-    return Found(
+    return FolderState(
         "folder",
         _name(pwd.getpwuid, status.st_uid),
         _name(grp.getgrgid, status.st_gid),
@@ -352,7 +352,7 @@ class FolderMake:
     """Create a folder, or set its owner, group and mode; its contents are not changed."""
 
     folder: Folder
-    found: Found
+    current: FolderState
     uid: int
     gid: int
 
@@ -366,17 +366,17 @@ class FolderMake:
 
     @property
     def before(self) -> str:
-        if self.found.kind != "folder":
+        if self.current.kind != "folder":
             return ""
-        return "%s:%s %04o\n" % (self.found.owner, self.found.group, self.found.mode)
+        return "%s:%s %04o\n" % (self.current.owner, self.current.group, self.current.mode)
 
     @property
     def after(self) -> str:
-        exists = self.found.kind == "folder"
+        exists = self.current.kind == "folder"
         return "%s:%s %04o\n" % (
-            self.folder.owner or (self.found.owner if exists else "root"),
-            self.folder.group or (self.found.group if exists else "root"),
-            self.folder.mode or (self.found.mode if exists else 0o755),
+            self.folder.owner or (self.current.owner if exists else "root"),
+            self.folder.group or (self.current.group if exists else "root"),
+            self.folder.mode or (self.current.mode if exists else 0o755),
         )
 
     def apply(self) -> None:

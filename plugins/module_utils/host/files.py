@@ -140,7 +140,7 @@ class LinkWrite:
 
     path: str
     target: str
-    found: str  # what the link names now; empty if there is none
+    current: str  # what the link names now; empty if there is none
     repairs: tuple[str, ...]
 
     @property
@@ -149,7 +149,7 @@ class LinkWrite:
 
     @property
     def before(self) -> str:
-        return "%s -> %s\n" % (self.path, self.found) if self.found else ""
+        return "%s -> %s\n" % (self.path, self.current) if self.current else ""
 
     @property
     def after(self) -> str:

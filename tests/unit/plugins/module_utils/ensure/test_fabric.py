@@ -173,7 +173,7 @@ def test_without_a_plan_it_only_looks() -> None:
     assert made.actions == ()
     assert having(made, "ok") == {"fabric_ports"}
     gone = plan(replace(FRESH, ports=()), wanted(topology="", links=[]))
-    assert "as where no cable is plugged" in said(gone, "fabric_ports")
+    assert "no ConnectX-7" in said(gone, "fabric_ports")
     assert having(gone, "skipped") >= {"fabric_ports", "fabric_netplan"}
 
 
@@ -182,7 +182,7 @@ def test_a_plan_needs_its_ports() -> None:
     assert having(made, "blocked") == {"fabric_ports"}
     assert made.actions == ()
     missing = plan(FRESH, wanted(cage=1))
-    assert "cage 1 has no twin 0 here" in said(missing, "fabric_ports")
+    assert "cage 1 has no interface 0" in said(missing, "fabric_ports")
 
 
 def both_cages(carrier: bool) -> Observed:
@@ -199,7 +199,7 @@ def test_of_two_cages_the_one_with_the_cable_is_meant() -> None:
     assert [one.cage for one in joined] == [1, 1]
     seen = both_cages(carrier=False)
     _none, problem = join(seen, wanted())
-    assert problem == "no cage of 2 is seen to have a cable"
+    assert problem == "none of 2 cages has a visible cable"
     # With the cable pulled out, it stays where it was.
     before = replace(seen, own=converged().own)
     assert [one.interface for one in join(before, wanted())[0]] == [A, B]
@@ -238,7 +238,7 @@ def test_what_the_node_is_reached_by_is_never_touched(seen: Observed, told: str)
 
 def test_a_session_over_the_links_is_fine_where_nothing_changes() -> None:
     made = plan(replace(converged(), session="198.51.100.11"), wanted())
-    assert "nothing is to be changed on it" in said(made, "fabric_session")
+    assert "nothing changes there" in said(made, "fabric_session")
     assert "fabric_session" in having(made, "ok")
 
 
@@ -282,7 +282,7 @@ def test_an_edit_that_nobody_applied_is_not_applied_by_the_way() -> None:
     after = Generated({**FRESH.after.files, "systemd/network/10-netplan-enP7s7.network": "new"})
     seen = replace(FRESH, after=after, present={"systemd/network/10-netplan-enP7s7.network": "old"})
     told = plan(seen, wanted())
-    assert "10-netplan-enP7s7.network as its files say" in said(told, "fabric_netplan")
+    assert "10-netplan-enP7s7.network" in said(told, "fabric_netplan")
 
 
 def test_links_of_an_earlier_plan_of_ours_are_let_go() -> None:
@@ -299,10 +299,10 @@ def test_links_of_an_earlier_plan_of_ours_are_let_go() -> None:
     ("changes", "told"),
     [
         ({"root": False}, "Run as root (become)"),
-        ({"tools": replace(TOOLS, netplan="")}, "netplan is not installed"),
-        ({"tools": replace(TOOLS, networkctl="", systemd_run="")}, "systemd-run and no networkctl"),
+        ({"tools": replace(TOOLS, netplan="")}, "netplan"),
+        ({"tools": replace(TOOLS, networkctl="", systemd_run="")}, "systemd-run, networkctl"),
         ({"own": Blocked("it was written by somebody else", "Look.")}, "written by somebody else"),
-        ({"after": Generated(error="a.yaml:3:1: Error")}, "netplan refuses its files: a.yaml:3:1"),
+        ({"after": Generated(error="a.yaml:3:1: Error")}, "a.yaml:3:1"),
         ({"foreign": "/etc/netplan cannot be read: why"}, "/etc/netplan cannot be read"),
     ],
 )
@@ -327,8 +327,11 @@ def test_twins_in_one_subnet_are_found_with_and_without_a_plan() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"links": [LINKS[0], {**LINKS[1], "address": "198.51.100.13"}]}, "are in one subnet"),
-        ({"links": [{**LINKS[0], "address": "198.51.100.12"}]}, "is used twice"),
+        ({"links": [LINKS[0], {**LINKS[1], "address": "198.51.100.13"}]}, "in the same subnet"),
+        (
+            {"links": [{**LINKS[0], "address": "198.51.100.12"}]},
+            "is used by this node and by a peer",
+        ),
         ({"links": [{**LINKS[0], "address": "198.51.100.300"}]}, "198.51.100.300"),
         ({"links": [{**LINKS[0], "prefix": 31}]}, "is not in the subnet"),
         ({"links": [{**LINKS[0], "peers": LINKS[0]["peers"] * 2}]}, "two peers"),

@@ -126,7 +126,7 @@ def test_what_stands_against_an_update(more: dict[str, object], check: str, told
     assert told in found(made, check).actual
     assert made.actions == ()
     current = found(made, "packages_current")
-    assert (current.status, current.hint) == (BLOCKED, f"Not while this is as it is: {check}.")
+    assert (current.status, current.hint) == (BLOCKED, f"Blocked by: {check}.")
     exempt = plan(observed, replace(WANTED, exempt=frozenset({check})))
     assert len(exempt.actions) == 1
 

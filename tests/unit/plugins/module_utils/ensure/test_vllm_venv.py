@@ -278,8 +278,8 @@ def test_comparing_is_pure() -> None:
     ]
     difference = compare(found, pins, exact=True)
     assert difference.describe() == (
-        "d is missing; b is 2.0; c is damaged (c.py); e 1.0 is too many; e 2.0 is too many;"
-        " e is there twice"
+        "d is missing; b is 2.0; c is damaged (c.py); e 1.0 is not pinned; e 2.0 is not pinned;"
+        " e is installed twice"
     )
     assert [pin.name for pin in difference.install] == ["b", "c", "d"]
     assert not compare(found[:1], pins[:1], exact=True)
