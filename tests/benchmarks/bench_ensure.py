@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The cost of each spec's check on a node: time, processor, memory, measured on the node.
 
-site.yml --check runs on a converged node of the lab, spec by spec, several times in turn. The node's
+site.yml --check runs on a converged node of the lab, spec by spec, several times in turn. Its
 Python is replaced by one that measures what it runs. The yardstick is the ping module, the cost of
 any task. Nothing is changed on the node but a directory in /opt, which is removed at the end.
 """
