@@ -18,6 +18,7 @@ description:
   - The value of most nodes is expected; of equally frequent values, that of the first node. Nodes
     that deviate get a finding. Of two nodes that differ, the second is reported.
   - It never fails because of a finding.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
