@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The labels by which this collection knows its own containers; it touches no others."""
+"""The labels of this collection's containers; it changes no others."""
 
 from __future__ import annotations
 

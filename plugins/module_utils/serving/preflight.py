@@ -11,8 +11,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     Change,
     Image,
     Problem,
-    read,
     ask_raw,
+    read,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     advice,
