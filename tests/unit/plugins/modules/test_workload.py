@@ -167,7 +167,7 @@ def test_a_unit_of_somebody_else_is_left_alone_and_what_serves_serves(
     client = docker(scripts(tmp_path / "log"))
     result = run_module(docker_bin=client, keep={A: SPEC})
     assert "failed" not in result
-    assert "was written by somebody else" in result["unkept"]
+    assert "does not belong to this collection" in result["unkept"]
     assert run_module(docker_bin=client, park=[A])["done"] == [
         f"set {A} aside",
         f"stopped {ASIDE}",

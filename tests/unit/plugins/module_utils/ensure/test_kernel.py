@@ -145,7 +145,7 @@ def test_a_kernel_that_keeps_no_memory_is_left_as_it_is(node: Node) -> None:
 @pytest.mark.parametrize(
     ("breaking", "told"),
     [
-        ("foreign", "written by somebody else"),
+        ("foreign", "does not belong"),
         ("directory", "is a directory"),
         ("no tool", "update-grub is not installed"),
         ("failing", "exit status 3"),
