@@ -43,9 +43,9 @@ class Toolkit:
 
 def image(docker: str, reference: str, paths_file: str, state_dir: str) -> dict[str, Any]:
     """The results `image_id` and `image_facts`. Raises EngineError."""
-    found = image_id(docker, reference) if reference else None
-    facts = known(state_dir, found, toolkits(paths_file)) if found else {}
-    return {"image_id": found, "image_facts": facts}
+    present = image_id(docker, reference) if reference else None
+    facts = known(state_dir, present, toolkits(paths_file)) if present else {}
+    return {"image_id": present, "image_facts": facts}
 
 
 def toolkits(paths_file: str) -> list[Toolkit]:
@@ -55,14 +55,14 @@ def toolkits(paths_file: str) -> list[Toolkit]:
     except Blocked:
         values = {}
     named = [os.path.realpath(values[key]) for key in (PTXAS_BIN, *PINS) if key in values]
-    found = []
+    tools = []
     for path in dict.fromkeys([*named, *cuda_ptxas()]):
         try:
             about = os.stat(path)
         except OSError:
             continue
-        found.append(Toolkit(path, about.st_size, about.st_mtime_ns))
-    return found
+        tools.append(Toolkit(path, about.st_size, about.st_mtime_ns))
+    return tools
 
 
 def known(state_dir: str, image: str, mountable: Sequence[Toolkit]) -> dict[str, Any]:

@@ -51,14 +51,14 @@ def read(folder: str, name: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-        found = json.loads(text) if text.strip("\0 \n") else {}
+        content = json.loads(text) if text.strip("\0 \n") else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise Broken("%s cannot be read: %s. Inspect it, then remove it" % (path, error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise Broken("%s has no JSON object. Inspect it, then remove it" % path)
-    return found
+    return content
 
 
 def write(folder: str, name: str, value: dict[str, Any]) -> None:
