@@ -13,7 +13,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
 # Where a configuration file and the folder of its drop-ins are looked for; the first wins.
 ROOTS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 
-_PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID,ControlGroup,NeedDaemonReload"
+_PROPERTIES = (
+    "LoadState,ActiveState,UnitFileState,MainPID,ControlGroup,NeedDaemonReload,NRestarts,StatusText"
+)
 _YES, _NO = ("1", "yes", "y", "true", "t", "on"), ("0", "no", "n", "false", "f", "off")
 
 
@@ -22,7 +24,8 @@ class Unit:
     """One unit.
 
     load is loaded, not-found or masked, active as active or failed, file_state as enabled. pid is 0
-    where no main process runs. stale: its files are others than systemd has read.
+    where no main process runs. stale: its files are others than systemd has read. restarts: by
+    systemd. status_text: what the service reports.
     """
 
     load: str = "not-found"
@@ -31,6 +34,8 @@ class Unit:
     pid: int = 0
     cgroup: str = ""
     stale: bool = False
+    restarts: int = 0
+    status_text: str = ""
 
     @property
     def there(self) -> bool:
@@ -69,16 +74,21 @@ def parse_units(text: str, names: Sequence[str]) -> dict[str, Unit]:
         said = {key: value for key, _equals, value in pairs}
         if "LoadState" not in said:
             continue
-        pid = said.get("MainPID", "0")
         found[name] = Unit(
             said["LoadState"],
             said.get("ActiveState", "inactive"),
             said.get("UnitFileState", ""),
-            int(pid) if pid.isdigit() else 0,
+            _count(said.get("MainPID", "")),
             said.get("ControlGroup", ""),
             said.get("NeedDaemonReload") == "yes",
+            _count(said.get("NRestarts", "")),
+            said.get("StatusText", ""),
         )
     return found
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def list_units(systemctl: str, patterns: Sequence[str], timeout: float = 30.0) -> tuple[str, ...]:

@@ -128,9 +128,7 @@ def test_a_model_without_recipe_is_set_up_launched_and_answers(recipes: Path) ->
     assert answers("my-tune")
 
 
-def test_a_served_model_is_not_deleted_and_a_stopped_one_is(
-    recipes: Path, tmp_path: Path
-) -> None:
+def test_a_served_model_is_not_deleted_and_a_stopped_one_is(recipes: Path, tmp_path: Path) -> None:
     paths = json.dumps({"model": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
     confirmed = ("-e", paths, "-e", json.dumps({"confirm": TUNE}))
     try:

@@ -149,7 +149,7 @@ def build_plan(
         "port": resolved.port,
         "ports": _ports(resolved, settings),
         "url": f"http://{_in_url(head.address)}:{resolved.port}",
-        "keep": _keep(resolved, settings),
+        "supervise": _supervise(resolved, settings),
         "env": {"shared": environment.shared, "per_node": environment.per_node},
         "secret_env": sorted(environment.secret),
         "ranks": ranks,
@@ -255,7 +255,7 @@ def _ray_auth(
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
     """Labels that say of a container what its plan was; none of them is part of the hash."""
     values = {
-        "keep": json.dumps(plan["keep"], sort_keys=True) if plan["keep"] else "",
+        "supervise": (json.dumps(plan["supervise"], sort_keys=True) if plan["supervise"] else ""),
         "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
         "plan-hash": plan["hash"],
         "ray-port": str(plan["ports"].get("ray", "")),
@@ -267,7 +267,7 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
     return {LABEL + key: value for key, value in values.items()}
 
 
-def _keep(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+def _supervise(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
     """What all units of the workload have in common; empty where there are to be none."""
     if not settings.survive:
         return {}

@@ -161,7 +161,11 @@ def test_verify_finds_what_has_gone_bad_on_the_disk(run_module: RunModule, home:
     [
         ({}, {"name": "org/none"}, "no model org/none that is accessible without a token"),
         ({"private": [NAME]}, {}, "no model org/one that is accessible without a token"),
-        ({"token": TOKEN}, {"name": "org/none", "token": TOKEN}, "that is accessible with this token"),
+        (
+            {"token": TOKEN},
+            {"name": "org/none", "token": TOKEN},
+            "that is accessible with this token",
+        ),
         ({"gated": [NAME]}, {}, "org/one is gated: ask for access on http://127.0.0.1"),
         ({"token": "hf_other"}, {"token": TOKEN}, "does not accept the token"),
         ({}, {"revision": "v9"}, "has no revision v9"),

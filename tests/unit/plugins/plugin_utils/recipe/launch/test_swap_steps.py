@@ -84,7 +84,7 @@ def node(
 class Case(t.NamedTuple):
     """spark1 and spark2 as they are, and what is to be done there.
 
-    previous: recipe of what a failure brings back; park: node -> names to set aside for that.
+    previous: recipe of what a failure brings back; retain: node -> names to set aside for that.
     """
 
     spark1: Thing
@@ -93,9 +93,9 @@ class Case(t.NamedTuple):
     start: list[str] = ["spark1", "spark2"]
     refusals: list[str] = []
     previous: str = ""
-    park: dict[str, list[str]] = {"spark1": [], "spark2": []}
+    retain: dict[str, list[str]] = {"spark1": [], "spark2": []}
     drop: dict[str, list[str]] = {"spark1": [], "spark2": []}
-    keep: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
+    supervise: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
 
 
 NOTHING: dict[str, list[str]] = {"spark1": [], "spark2": []}
@@ -112,7 +112,7 @@ CASES: dict[str, Case] = {
         node(ours(WORKER), units=[unit(WORKER)]),
         NOTHING,
         start=[],
-        keep=NOTHING,
+        supervise=NOTHING,
     ),
     "it runs, and is kept by halves": Case(
         node(ours(HEAD), units=[unit(HEAD, state="failed")]),
@@ -142,7 +142,7 @@ CASES: dict[str, Case] = {
         node(ours(WORKER)),
         NOTHING,
         previous="lab-tiny",
-        park={"spark1": [HEAD], "spark2": [WORKER]},
+        retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "it runs beside something older of ours": Case(
@@ -159,7 +159,7 @@ CASES: dict[str, Case] = {
         node(ours(WORKER, "other")),
         NOTHING,
         previous="lab-tiny",
-        park={"spark1": [HEAD], "spark2": [WORKER]},
+        retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "another recipe": Case(
@@ -167,7 +167,7 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         previous="old",
-        park={"spark1": ["dgxspark-old-0"], "spark2": []},
+        retain={"spark1": ["dgxspark-old-0"], "spark2": []},
         drop={"spark1": ["dgxspark-old-0.previous"], "spark2": []},
     ),
     "another recipe of which half is left": Case(
@@ -183,7 +183,7 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9")),
         NOTHING,
         previous="old",
-        park={"spark1": [OLD0], "spark2": [OLD1]},
+        retain={"spark1": [OLD0], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed between renaming and stopping": Case(
@@ -191,7 +191,7 @@ CASES: dict[str, Case] = {
         node(ours(f"{OLD1}.previous", "9", "exited")),
         NOTHING,
         previous="old",
-        park={"spark1": [f"{OLD0}.previous"], "spark2": []},
+        retain={"spark1": [f"{OLD0}.previous"], "spark2": []},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed when only the head was set aside": Case(
@@ -199,7 +199,7 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9")),
         NOTHING,
         previous="old",
-        park={"spark1": [], "spark2": [OLD1]},
+        retain={"spark1": [], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed when only the head was set aside, and the worker has died since": Case(
@@ -207,7 +207,7 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9", "exited")),
         NOTHING,
         previous="old",
-        park={"spark1": [], "spark2": [OLD1]},
+        retain={"spark1": [], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed when all was set aside": Case(
@@ -253,7 +253,7 @@ CASES: dict[str, Case] = {
         {"spark1": [HEAD], "spark2": []},
         start=["spark1", "spark2"],
         previous="lab-tiny",
-        park={"spark1": [], "spark2": [WORKER]},
+        retain={"spark1": [], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "half of the ranks": Case(node(ours(HEAD)), node(), {"spark1": [HEAD], "spark2": []}),
@@ -267,7 +267,7 @@ CASES: dict[str, Case] = {
         node(ours(HEAD)),
         NOTHING,
         previous="lab-tiny",
-        park={"spark1": [WORKER], "spark2": [HEAD]},
+        retain={"spark1": [WORKER], "spark2": [HEAD]},
         drop={"spark1": [f"{WORKER}.previous"], "spark2": [f"{HEAD}.previous"]},
     ),
     "a stopped one of ours whose label is lost": Case(
@@ -348,7 +348,7 @@ def test_what_is_to_be_done(case: Case) -> None:
     before = copy.deepcopy((PLAN, observed))
     steps = launch_steps(PLAN, observed)
     previous = steps.pop("previous")
-    assert {place: list(kept) for place, kept in steps.pop("keep").items()} == case.keep
+    assert {place: list(kept) for place, kept in steps.pop("supervise").items()} == case.supervise
     assert previous.get("recipe", "") == case.previous
     if case.previous:
         assert previous["served_model_name"] == f"{case.previous} as served"
@@ -357,7 +357,7 @@ def test_what_is_to_be_done(case: Case) -> None:
         "refusals": case.refusals,
         "running": not case.start,
         "serves": False,
-        "park": case.park,
+        "retain": case.retain,
         "drop": case.drop,
         "remove": case.remove,
         "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
@@ -438,7 +438,7 @@ def test_the_way_back(undo: Undo) -> None:
     assert undo_steps(previous, {"spark1": undo.spark1, "spark2": undo.spark2}) == {
         "remove": undo.remove,
         "restore": undo.restore,
-        "keep": {"spark1": {}, "spark2": {}},
+        "supervise": {"spark1": {}, "spark2": {}},
         "lost": undo.lost,
     }
 
@@ -446,12 +446,12 @@ def test_the_way_back(undo: Undo) -> None:
 def test_what_was_kept_is_kept_again() -> None:
     told = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
     old = ours(OLD0, "9")
-    old["labels"]["dgxspark.suite/keep"] = json.dumps(told)
+    old["labels"]["dgxspark.suite/supervise"] = json.dumps(told)
     before = {"spark1": node(old, units=[unit(OLD0, "9")])}
     steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
     aside = {**old, "name": f"{OLD0}.previous", "status": "exited"}
     spec = {"recipe": "old", "plan": "9", "rank": 0, **told}
-    assert undo_steps(steps["previous"], {"spark1": node(aside)})["keep"] == {
+    assert undo_steps(steps["previous"], {"spark1": node(aside)})["supervise"] == {
         "spark1": {OLD0: spec}
     }
 
@@ -461,7 +461,7 @@ def test_the_way_back_to_nothing_removes_what_was_started() -> None:
     assert steps == {
         "remove": {"spark1": [HEAD], "spark2": []},
         "restore": NOTHING,
-        "keep": {"spark1": {}, "spark2": {}},
+        "supervise": {"spark1": {}, "spark2": {}},
         "lost": [],
     }
 
@@ -472,7 +472,7 @@ def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None
     assert undo_steps(previous, {"spark1": node(ASIDE0)}) == {
         "remove": {"spark1": []},
         "restore": {"spark1": [f"{OLD0}.previous"]},
-        "keep": {"spark1": {}},
+        "supervise": {"spark1": {}},
         "lost": [],
     }
 

@@ -71,8 +71,8 @@ def test_what_keeps_a_rank_and_who_is_in_ray_is_told_with_it() -> None:
         "state": "active",
         "enabled": True,
         "restarts": 1,
-        "told": "waits for the keepers of 192.0.2.2",
-        "down": {"at": 1764000000, "why": "the keeper of rank 1 has ended", "given_up": False},
+        "status_text": "waits for the supervisors of 192.0.2.2",
+        "down": {"at": 1764000000, "why": "the supervisor of rank 1 has ended", "given_up": False},
     }
     nodes = seen([rank(0)], [rank(1)])
     nodes["spark1"].update(units=[{**unit, **told}], ray={"dgxspark-a-0": ["192.0.2.1"]})
@@ -102,7 +102,7 @@ def test_what_is_set_aside_is_a_workload_of_its_own_and_the_last() -> None:
     aside = {**rank(0, "b", "exited"), "name": "dgxspark-b-0.previous"}
     current, previous = workloads(seen([aside, rank(0, "c", ranks="1")]))
     assert (current["recipe"], current["state"]) == ("c", "running")
-    assert (previous["recipe"], previous["state"]) == ("b", "set aside")
+    assert (previous["recipe"], previous["state"]) == ("b", "retained")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
