@@ -135,9 +135,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import make_directories
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    image_disk,
+    image_transfer,
+)
 
 
 def main() -> None:
@@ -153,7 +158,7 @@ def main() -> None:
             "seconds": {"type": "int", "default": 14400},
             "job": {"type": "str", "default": ""},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
-            "run_dir": {"type": "path", "default": image_jobs.FOLDER},
+            "run_dir": {"type": "path", "default": image_transfer.FOLDER},
         },
         supports_check_mode=True,
     )
@@ -174,12 +179,12 @@ def main() -> None:
 def _present(module: AnsibleModule) -> str:
     """The ID of the image of that name; empty where there is none."""
     given = module.params
-    found = None
+    image_id = None
     try:
-        found = containers.image_id(given["docker_bin"], given["image"])
+        image_id = containers.image_id(given["docker_bin"], given["image"])
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    return found or ""
+    return image_id or ""
 
 
 def _right(module: AnsibleModule, image_id: str) -> bool:
@@ -189,48 +194,47 @@ def _right(module: AnsibleModule, image_id: str) -> bool:
 
 def _start(module: AnsibleModule) -> str:
     given = module.params
-    work = "take" if given["address"] else "pull"
-    folder = image_jobs.folder_of(given["run_dir"], work, given["image"])
-    if work == "pull" and image_jobs.running(folder):
+    work = _work(module)
+    folder = image_transfer.folder_of(given["run_dir"], work, given["image"])
+    if work == image_transfer.PULL and job.running(folder):
         return folder
     # Docker unpacks an image beside the archive that it receives.
-    lacks = image_jobs.lacks_space(given["docker_bin"], 2 * given["bytes"])
+    lacks = image_disk.lacks_space(given["docker_bin"], 2 * given["bytes"])
     if lacks:
         module.fail_json(msg="%s is not copied: %s" % (given["image"], lacks))
-    names = ("image", "address", "port", "secret")
-    job: dict[str, Any] = {name: given[name] for name in names}
+    request = {name: given[name] for name in ("image", "address", "port", "secret")}
+    request["docker"] = given["docker_bin"]
     try:
-        job.update(work=work, docker=given["docker_bin"])
-        image_jobs.begin(folder, job, given["seconds"])
+        make_directories(given["run_dir"])
+        image_transfer.start(given["run_dir"], work, request, given["seconds"])
     except (Blocked, OSError) as error:
         module.fail_json(msg="%s cannot be brought to this node: %s" % (given["image"], error))
     return folder
 
 
+def _work(module: AnsibleModule) -> str:
+    return image_transfer.TAKE if module.params["address"] else image_transfer.PULL
+
+
 def _look(module: AnsibleModule) -> None:
     given = module.params
-    folder = given["job"]
-    status = image_jobs.status(folder)
-    if not status.get("done"):
-        if "layers" in status:
-            state = {
-                "phase": "pulling",
-                "progress": status["layers_done"],
-                "total": status["layers"],
-            }
-        else:
-            phase = "unpacking" if status.get("arrived") else "fetching"
-            state = {"phase": phase, "progress": status.get("bytes", 0)}
+    folder = image_transfer.folder_of(given["run_dir"], _work(module), given["image"])
+    state: dict[str, Any] = {"phase": job.DONE}
+    try:
+        state = job.look(folder, given["run_dir"])
+    except job.JobError as error:
+        state["problem"] = str(error)
+    if state["phase"] != job.DONE:
         module.exit_json(changed=True, image_id="", **state)
-    image_jobs.end(folder)
-    if status.get("error"):
-        module.fail_json(msg=_why(module, status["error"]))
     present = _present(module)
+    # Another run may have followed the same pull, and have forgotten it after its end.
     if not _right(module, present):
+        if state["problem"]:
+            module.fail_json(msg=_why(module, state["problem"]))
         actual = "it is %s" % present if present else "the image is missing"
         text = "Image ID mismatch for %s: expected %s, %s. Run it again"
         module.fail_json(msg=text % (given["image"], given["id"] or "that of the registry", actual))
-    module.exit_json(changed=True, phase="done", progress=0, image_id=present)
+    module.exit_json(changed=True, phase=job.DONE, progress=0, image_id=present)
 
 
 def _why(module: AnsibleModule, error: str) -> str:

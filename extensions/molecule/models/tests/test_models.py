@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users of the playbooks about models see, in the order in which it happens on one lab."""
+"""The playbooks for models, in the order of their use, on one lab."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def menu(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def tree(node: str, folder: str) -> str:
-    # Beside these huggingface_hub keeps what it remembers of the hub's answers.
+    # huggingface_hub caches answers of the Hub beside these.
     parts = "blobs refs snapshots"
     script = f"find {parts} ! -type d | sort | xargs -d '\\n' sha256sum"
     return on_node(node, f"cd {HUB}/{folder} && {script}")
@@ -45,7 +45,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
             ["lab-tiny-solo", "lab-tiny"],
         ),
         "dgxspark/tiny-qwen3-deep": ("ready", both, "safetensors", "solo", ["lab-tiny-2"]),
-        "lab/half": ("not whole", [], "safetensors", "unknown", []),
+        "lab/half": ("incomplete", [], "safetensors", "unknown", []),
         "lab/embedding": ("needs setup", both, "safetensors", "solo", []),
         "lab/llama": ("needs setup", both, "safetensors", "solo", []),
         "lab/moe": ("needs setup", [OTHER], "safetensors", "solo", []),
@@ -76,7 +76,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     assert rows["/ai/models/gguf"]["quants"] == ["Q4_K_M", "Q8_0"]
     assert rows["lab/half"]["on"][FIRST]["problems"] == [
         "1 of 2 shards are missing: model-00002-of-00002.safetensors",
-        "1 of its files have not been downloaded to the end",
+        "1 of its files are not completely downloaded",
     ]
 
 
@@ -95,7 +95,7 @@ def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
     assert menu(tmp_path)["lab/moe"]["nodes"] == list(NODES)
 
 
-def test_a_damaged_source_is_found_and_nothing_is_called_done(tmp_path: Path) -> None:
+def test_a_damaged_source_is_detected_and_nothing_is_reported_as_done(tmp_path: Path) -> None:
     blob = on_node(OTHER, f"readlink -f {HUB}/models--lab--sharded/snapshots/*/*00002-of*").strip()
     on_node(FIRST, f"rm -r {HUB}/models--lab--sharded")
     on_node(OTHER, f"cp {blob} /ai/kept; tr m n </ai/kept >{blob}")
@@ -128,9 +128,7 @@ def test_a_model_without_recipe_is_set_up_launched_and_answers(recipes: Path) ->
     assert answers("my-tune")
 
 
-def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
-    recipes: Path, tmp_path: Path
-) -> None:
+def test_a_served_model_is_not_deleted_and_a_stopped_one_is(recipes: Path, tmp_path: Path) -> None:
     paths = json.dumps({"model": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
     confirmed = ("-e", paths, "-e", json.dumps({"confirm": TUNE}))
     try:

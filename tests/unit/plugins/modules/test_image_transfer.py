@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job as background
 from ansible_collections.dgxspark.suite.plugins.modules import image_receive, image_share
 
 Result = dict[str, t.Any]
@@ -96,7 +96,7 @@ def source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Eng
     (engine.root / "image").write_bytes(b"sha256:4467\n" + os.urandom(3 << 20))
     yield engine
     for job in engine.jobs:
-        image_jobs.end(str(job))
+        background.end(str(job), str(job.parent))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Eng
     engine = Engine(tmp_path / "target", capsys)
     yield engine
     for job in engine.jobs:
-        image_jobs.end(str(job))
+        background.end(str(job), str(job.parent))
 
 
 def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
@@ -137,7 +137,8 @@ def test_the_secret_is_in_no_argument_and_in_no_file_that_others_read(source: En
     (job,) = source.jobs
     pid = json.loads((job / "pid").read_text())["pid"]
     assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    assert (job / "job.json").stat().st_mode & 0o077 == 0
+    assert job.stat().st_mode & 0o077 == 0
+    assert not any(b"s3cret" in path.read_bytes() for path in job.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_a_transfer_that_was_killed_is_begun_anew(source: Engine, target: Engine
     (job,) = target.jobs
     os.killpg(json.loads((job / "pid").read_text())["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while image_jobs.running(str(job)):
+    while background.running(str(job)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     slow.unlink()
