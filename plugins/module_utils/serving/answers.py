@@ -1,9 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the servers on this node answer a completion.
-
-PRIVATE to this collection; it may change without notice.
-"""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether the servers on this node answer a completion."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a node has recorded about an image.
-
-PRIVATE to this collection; it may change without notice.
 
 A record is valid as long as the image and the CUDA toolkits whose ptxas a container may mount stay
 the same; both are part of the record. Asking an image is in preflight.py, because every inspection

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The rules of the cluster lock: who may change what the cluster serves. Pure.
-
-PRIVATE to this collection; it may change without notice.
 
 A lock is a map: `token` (whoever knows it holds the lock), `owner`, `reason`, `since` and `expires`
 (seconds since 1970), `holder` (the process of the controller) and `run`. A launch takes a lock for

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The schedule of announced uses of the cluster. Pure.
-
-PRIVATE to this collection; it may change without notice.
 
 It blocks nobody; the cluster lock does. An entry is a map: `id`, `owner`, `reason`, `begin` and
 `end` (seconds since 1970).

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The files of the head: the cluster lock, the schedule and the journal of swaps.
-
-PRIVATE to this collection; it may change without notice.
 
 They are on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
 gets the old or the new text and never a part of it.
