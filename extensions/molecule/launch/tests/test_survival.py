@@ -95,7 +95,7 @@ def test_status_reports_why_it_went_down() -> None:
         forget_starts()
         before = started()
         on_node(WORKER, f"docker kill {RANKS[WORKER]}")
-        comes_back(before)
+        await_restart(before)
         status, said = playbook("status")
     assert status == 0, said
     assert "its unit runs, with 2 ranks in all" in said
