@@ -130,11 +130,11 @@ def main() -> None:
 
 
 def decide(
-    given: dict[str, Any], found: dict[str, Any]
+    given: dict[str, Any], stored: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The entries before and after. Raises Refused."""
     now = time.time()
-    listed = schedule.entries(found, now)
+    listed = schedule.entries(stored, now)
     if given["state"] == "announced":
         begin = schedule.moment(given["begin"])
         entry = {

@@ -95,7 +95,7 @@ def main() -> None:
             for container in containers.containers(docker)
             if container.ours and given["recipe"] in ("", container.recipe)
         ]
-        found = [
+        lines = [
             {
                 "at": stamp,
                 "container": container.name,
@@ -111,7 +111,7 @@ def main() -> None:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     module.exit_json(
         changed=False,
-        lines=sorted(found, key=lambda line: line["at"]),
+        lines=sorted(lines, key=lambda line: line["at"]),
         running=any(container.status == "running" for container in ours),
     )
 

@@ -75,7 +75,11 @@ def test_what_crashes_spoils_its_own_finding_only() -> None:
     first, second, third = map(told, side_by_side(jobs, 2, 60, 60))
     assert first[:2] == ("raises_assessed", "blocked")
     assert first[2].startswith("not assessed: KeyError: 'MemTotal'")
-    assert second == ("dies_assessed", "blocked", "not assessed: its process was killed by signal 11")
+    assert second == (
+        "dies_assessed",
+        "blocked",
+        "not assessed: its process was killed by signal 11",
+    )
     assert third == ("well_check", "ok", "1")
 
 
