@@ -4,6 +4,8 @@
 #
 # The tour: two nodes that drift are checked, repaired, checked again, and serve one model together.
 set -euo pipefail
+# Ansible calls executable files of an inventory directory with --list: this script is none, and replaces the nodes.
+(($# == 0)) || { echo "usage: tests/lab/demo.sh, without arguments" >&2; exit 2; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PATH="$PWD/.venv/bin:$PATH"
 unset PYTHONUNBUFFERED # it makes a pipelined Ansible module read its payload byte by byte
