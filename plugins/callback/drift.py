@@ -21,6 +21,8 @@ description:
   - With a directory for reports it also writes C(drift.json), C(drift.xml) for JUnit and
     C(drift.html), one self-contained page. They have the same content in a stable
     order, so that two reports can be compared.
+  - Warns of variables of the inventory and of C(-e) that begin with C(dgxspark_) and that nothing
+    reads, with the nearest name that exists.
 author:
   - dgxspark.suite contributors (@dgxspark)
 options:
