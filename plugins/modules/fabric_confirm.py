@@ -18,6 +18,7 @@ description:
     it runs shows that the controller still reaches the node. The change is undone instead if a link
     does not have its address, or reached a peer before and reaches none now.
   - A peer that did not answer before the change is reported, but does not cause an undo.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -15,6 +15,7 @@ description:
     and the NCCL tests if there are RoCE devices, and compares them with minimum values.
   - Each link is measured once, from the first of its nodes in O(members). The other nodes run
     servers, with O(state=serving), as transient systemd units that end after ten minutes.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

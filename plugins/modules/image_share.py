@@ -11,11 +11,12 @@ module: image_share
 short_description: Offer a container image to other nodes for the time of a copy
 version_added: 0.1.0
 description:
-  - Starts a process on this node that gives one image to the named clients alone, on one address,
-    by a secret of that run. It ends by itself after O(seconds), if O(state=stopped) has not ended
-    it before.
-  - Docker packs an image on the disk before it gives it away; O(state=started) fails where there is
-    no room for that.
+  - Starts a background process on this node that sends one image to the named clients only, on one
+    address, protected by a secret of that run. It ends by itself after O(seconds), if
+    O(state=stopped) has not ended it before.
+  - Docker packs an image on the disk before it sends it; O(state=started) fails where there is not
+    enough space for that.
+  - This module is private to the collection.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -28,7 +29,7 @@ attributes:
     support: none
   idempotent:
     support: partial
-    details: Each O(state=started) takes the place of the offer before.
+    details: Each O(state=started) replaces the previous offer.
 options:
   state:
     description: Start or end the offer.
@@ -36,21 +37,21 @@ options:
     choices: [started, stopped]
     default: started
   image:
-    description: The image, by the name that the other nodes will know it by.
+    description: The image, by the name that it will have on the other nodes.
     type: str
     required: true
   address:
-    description: The address of this node on which the other nodes reach it.
+    description: The address of this node on which the offer listens.
     type: str
   clients:
-    description: The addresses from which they come.
+    description: The addresses that may connect.
     type: list
     elements: str
   secret:
-    description: What they have to know; new for each copy.
+    description: The secret that a client must prove to know; new for each copy.
     type: str
   seconds:
-    description: When the offer ends by itself, in seconds.
+    description: Time limit of the offer, in seconds.
     type: int
     default: 14400
   docker_bin:
@@ -58,7 +59,7 @@ options:
     type: path
     default: /usr/bin/docker
   run_dir:
-    description: Folder in which transfers that go on are known.
+    description: Directory of the transfers that are running.
     type: path
     default: /run/dgxspark/images
 seealso:
@@ -66,7 +67,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Offer it
+- name: Offer the image
   dgxspark.suite.image_share:
     image: example/vllm:1.0
     address: "{{ dgxspark_fabric_address }}"
@@ -74,7 +75,7 @@ EXAMPLES = r"""
     secret: "{{ copy_secret }}"
   register: offer
 
-- name: End it
+- name: End the offer
   dgxspark.suite.image_share:
     image: example/vllm:1.0
     state: stopped
@@ -82,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image_id:
-  description: The id of the image.
+  description: The image ID.
   returned: with O(state=started)
   type: str
   sample: sha256:738e1df4b72f
@@ -92,7 +93,7 @@ bytes:
   type: int
   sample: 4290000000
 port:
-  description: Where it is given; V(0) in check mode.
+  description: The port on which the offer listens; V(0) in check mode.
   returned: with O(state=started)
   type: int
   sample: 40873
@@ -100,9 +101,14 @@ port:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import make_directories
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    image_disk,
+    image_transfer,
+)
 
 
 def main() -> None:
@@ -115,41 +121,36 @@ def main() -> None:
             "secret": {"type": "str", "no_log": True},
             "seconds": {"type": "int", "default": 14400},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
-            "run_dir": {"type": "path", "default": image_jobs.FOLDER},
+            "run_dir": {"type": "path", "default": image_transfer.FOLDER},
         },
         required_if=[("state", "started", ["address", "clients", "secret"])],
         supports_check_mode=True,
     )
     given = module.params
-    image, docker = given["image"], given["docker_bin"]
-    folder = image_jobs.folder_of(given["run_dir"], "offer", image)
+    image, docker, run_dir = given["image"], given["docker_bin"], given["run_dir"]
+    folder = image_transfer.folder_of(run_dir, image_transfer.OFFER, image)
     if given["state"] == "stopped":
-        module.exit_json(changed=not module.check_mode and image_jobs.end(folder))
+        module.exit_json(changed=not module.check_mode and job.end(folder, run_dir))
     try:
         image_id = containers.image_id(docker, image)
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     if not image_id:
         module.fail_json(msg="%s cannot be offered: it is not on this node" % image)
-    size = image_jobs.size_of(docker, image)
-    lacks = image_jobs.lacks_space(docker, size)
+    size = image_disk.size_of(docker, image)
+    lacks = image_disk.lacks_space(docker, size)
     if lacks:
         module.fail_json(msg="%s cannot be packed for the other nodes: %s" % (image, lacks))
     if module.check_mode:
         module.exit_json(changed=False, image_id=image_id, bytes=size, port=0)
-    job = {
-        "work": "offer",
-        "image": image,
-        "docker": docker,
-        "address": given["address"],
-        "clients": given["clients"],
-        "secret": given["secret"],
-    }
+    request = {name: given[name] for name in ("image", "address", "clients", "secret")}
+    request["docker"] = docker
     try:
-        image_jobs.begin(folder, job, given["seconds"])
-        port = image_jobs.await_port(folder)
-    except (Blocked, OSError) as error:
-        image_jobs.end(folder)
+        make_directories(run_dir)
+        image_transfer.start(run_dir, image_transfer.OFFER, request, given["seconds"])
+        port = job.announced(folder, "port", run_dir)
+    except (Blocked, job.JobError, OSError) as error:
+        job.end(folder, run_dir)
         module.fail_json(msg="%s cannot be offered: %s" % (image, error))
     # What the process does is no change of the node.
     module.exit_json(changed=False, image_id=image_id, bytes=size, port=port)

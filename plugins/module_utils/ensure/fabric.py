@@ -51,6 +51,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import
     ask_default_routes,
     ask_links,
     session_address,
+    stacked,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
     NETWORKD,
@@ -469,6 +470,9 @@ def _conflict(
     observed: Observed, wanted: Wanted, joined: Sequence[Joined]
 ) -> tuple[Setting | None, Blocked | None]:
     """(what netplan would set on the first link, why that differs from the plan)."""
+    used = next(filter(None, (_used(observed, entry) for entry in joined)), None)
+    if used:
+        return None, used
     if not joined or isinstance(observed.foreign, str) or not observed.root:
         return None, None
     if not observed.tools.netplan:
@@ -489,6 +493,25 @@ def _conflict(
             return None, Blocked(message, hint)
         first = first or some[0]
     return first, None
+
+
+def _used(observed: Observed, entry: Joined) -> Blocked | None:
+    """Why an interface is not free for the plan: a bond, bridge or VLAN uses it, now or by netplan.
+
+    A member of a bond must have no address of its own.
+    """
+    link = observed.links[entry.interface]
+    some = [a for a in settings(observed.after.files) if a.concerns(link.name, link.mac)]
+    uppers = [*stacked(observed.links, link.name), *(name for a in some for name in a.uppers)]
+    if not uppers:
+        return None
+    known = observed.foreign if isinstance(observed.foreign, Mapping) else {}
+    files = [name for name, text in known.items() if any(upper in text for upper in uppers)]
+    where = " (%s)" % " and ".join(files) if files else ""
+    return Blocked(
+        "%s is used by %s%s" % (link.name, " and ".join(dict.fromkeys(uppers)), where),
+        "Remove it from there, or leave this port out of the plan (dgxspark_fabric_links).",
+    )
 
 
 def _wrong(some: Sequence[Setting], entry: Joined, mtu: int) -> str:
@@ -556,7 +579,14 @@ def _guard(observed: Observed, joined: Sequence[Joined], drifts: bool) -> Findin
     ]
     reasons = {**routes, **dict.fromkeys(session, "this SSH session")}
     touched = [entry.interface for entry in joined] + dropped(observed, joined)
-    hit = ["%s carries %s" % (name, reasons[name]) for name in touched if name in reasons]
+    # A route or a session over a bond or a VLAN goes over its ports.
+    carrying = [
+        (name, reasons[user])
+        for name in touched
+        for user in (name, *stacked(observed.links, name))
+        if user in reasons
+    ]
+    hit = ["%s carries %s" % carried for carried in carrying]
     if not hit:
         return finding
     actual = "; ".join(hit)

@@ -32,6 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     CRITICAL,
     DRIFT,
     OK,
+    SKIPPED,
     WARNING,
     Blocked,
     Finding,
@@ -40,14 +41,18 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
+    boots_without_handover,
     fstab_swaps,
-    handover_holds_memory,
-    handover_is_default,
-    handover_is_off,
+    handover_by_default,
+    handover_memory,
+    handover_on_command_line,
     parse_swaps,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import (
+    VersionSpec,
+    key,
+)
 
 # Kernels that are known to fail on a GB10: start of the release -> reason.
 BAD_KERNELS: Mapping[str, str] = {
@@ -79,11 +84,11 @@ class Wanted:
             VersionSpec.parse(self.kernel)
         except ValueError as error:
             raise ValueError("kernel: %s" % error) from error
-        for key, value in self.sysctls.items():
-            if not _KEY.fullmatch(key):
-                raise ValueError("sysctls: expected a name such as vm.swappiness, found %r" % key)
+        for name, value in self.sysctls.items():
+            if not _KEY.fullmatch(name):
+                raise ValueError("sysctls: expected a name such as vm.swappiness, found %r" % name)
             if not isinstance(value, (str, int)) or "\n" in str(value) or not str(value).strip():
-                raise ValueError("sysctls: %s: expected a value, found %r" % (key, value))
+                raise ValueError("sysctls: %s: expected a value, found %r" % (name, value))
 
     @property
     def sysctl_text(self) -> str | None:
@@ -107,6 +112,7 @@ class Places:
     update_grub: str | None = None  # searched if None
     sysctl: str | None = None
     swapoff: str | None = None
+    boot: str = "/boot"
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Observed:
-    """The input of the plan. generated_grub is None if it cannot be read."""
+    """The input of the plan. generated_grub is None if it cannot be read.
+
+    handover: installed kernel -> whether it has Kexec Handover on by default, None if unknown; the
+    running kernel first, then the newest one, which boots next.
+    """
 
     places: Places
     release: str
@@ -133,6 +143,7 @@ class Observed:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     reboot_packages: tuple[str, ...] = ()
     fstab_writable: bool = True
+    handover: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -144,9 +155,10 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         sysctl=find_tool("sysctl") if at.sysctl is None else at.sysctl,
         swapoff=find_tool("swapoff") if at.swapoff is None else at.swapoff,
     )
+    release = (read_text(at.proc + "/sys/kernel/osrelease") or "").strip()
     return Observed(
         at,
-        (read_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
+        release,
         (read_text(at.proc + "/cmdline") or "").strip(),
         parse_meminfo(read_text(at.proc + "/meminfo") or ""),
         parse_swaps(read_text(at.proc + "/swaps") or ""),
@@ -157,7 +169,22 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         {key: _setting(at.proc, key) for key in wanted.sysctls},
         tuple(sorted(set((read_text(at.reboot_file) or "").split()))),
         can_replace(at.fstab),
+        {name: _handover(at.boot, name) for name in (release, *_newest(at.boot))},
     )
+
+
+def _handover(boot: str, release: str) -> bool | None:
+    return handover_by_default(release, read_text(os.path.join(boot, "config-" + release)))
+
+
+def _newest(boot: str) -> list[str]:
+    """The release of the newest installed kernel, which the boot loader starts; none if unknown."""
+    try:
+        names = os.listdir(boot)
+    except OSError:
+        return []
+    releases = [name[len("vmlinuz-") :] for name in names if name.startswith("vmlinuz-")]
+    return sorted(releases, key=key)[-1:]
 
 
 def _setting(proc: str, key: str) -> Setting:
@@ -245,16 +272,17 @@ def _version(observed: Observed, wanted: Wanted) -> Judged:
 
 
 def _handover_at_boot(observed: Observed) -> Judged:
+    """The next boot: judged by kernel, build and boot loader; memory only adds certainty."""
     expected = "kho=off on the command line of a kernel with Kexec Handover on by default"
-    finding = Finding("kho_at_boot", OK, expected, "%s does not need it" % observed.release)
-    off_now = handover_is_off(observed.command_line)
-    if not handover_is_default(observed.release):
-        return finding, ()
-    if not off_now and not handover_holds_memory(observed.meminfo):
-        return replace(finding, actual="%s reserves no memory" % observed.release), ()
+    trapped = _trapped(observed)
+    unknown = [name for name, state in observed.handover.items() if state is None]
+    names = ", ".join(observed.handover)
+    finding = Finding("kho_at_boot", OK, expected, "%s: off by default" % names)
     generated, path = observed.generated_grub, observed.places.grub_file
-    if generated is not None and "kho=off" in generated:
+    if generated is not None and boots_without_handover(generated):
         return replace(finding, actual="kho=off in %s" % observed.places.generated_grub), ()
+    if not trapped:
+        return _unknown(finding, unknown) if unknown else finding, ()
     file = observed.grub_file
     written = isinstance(file, OwnFile) and not file.differs(GRUB_TEXT, 0o644)
     if written and generated is None:
@@ -263,7 +291,7 @@ def _handover_at_boot(observed: Observed) -> Judged:
         finding,
         status=DRIFT,
         severity=CRITICAL,
-        actual="the boot loader does not set kho=off",
+        actual="%s: on by default, and the boot loader does not set kho=off" % ", ".join(trapped),
         fix="write %s and run update-grub (effective at the next boot)" % path,
         hint="Reboot afterwards.",
     )
@@ -288,19 +316,46 @@ def _handover_at_boot(observed: Observed) -> Judged:
     return finding, (*write, update)
 
 
+def _trapped(observed: Observed) -> list[str]:
+    """The kernels whose next boot has Kexec Handover on, unless the boot loader turns it off."""
+    running = observed.release
+    # Memory that is reserved now proves it for the running kernel, whatever is known of its build.
+    proven = bool(handover_memory(observed.meminfo)) and _may_hand_over(observed)
+    return [
+        name
+        for name, state in observed.handover.items()
+        if state or (name == running and proven and state is None)
+    ]
+
+
+def _may_hand_over(observed: Observed) -> bool:
+    """Whether the running kernel can have Kexec Handover on."""
+    said = handover_on_command_line(observed.command_line)
+    default = observed.handover.get(observed.release)
+    return default is not False if said is None else said
+
+
+def _unknown(finding: Finding, releases: list[str]) -> Finding:
+    reason = "not known of %s: its /boot/config file cannot be read" % ", ".join(releases)
+    hint = "Look for CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT in the kernel's configuration."
+    return replace(finding, status=SKIPPED, actual=reason, hint=hint)
+
+
 def _handover_now(observed: Observed) -> Judged:
     expected = "no memory reserved by Kexec Handover, which could not be pinned for RDMA"
-    held = handover_holds_memory(observed.meminfo)
-    trapped = handover_is_default(observed.release) and held
-    if not trapped or handover_is_off(observed.command_line):
-        return Finding("kho_now", OK, expected, "as expected"), ()
-    actual = "%.1f GiB are reserved: NCCL between nodes fails with Cannot allocate memory"
-    return Finding(
-        "kho_now",
-        BLOCKED,
-        expected,
-        actual % (held / (1 << 20)),
-        CRITICAL,
+    finding = Finding("kho_now", OK, expected, "as expected")
+    if not _may_hand_over(observed):
+        return finding, ()
+    visible = handover_memory(observed.meminfo)
+    if not visible:
+        reason = "no reserved memory is free at the moment, which proves nothing: see kho_at_boot"
+        return replace(finding, status=SKIPPED, actual=reason), ()
+    actual = "memory is reserved, %.1f GiB of it free: NCCL between nodes fails with %s"
+    return replace(
+        finding,
+        status=BLOCKED,
+        severity=CRITICAL,
+        actual=actual % (visible / (1 << 20), "Cannot allocate memory"),
         hint="Reboot with kho=off (see kho_at_boot), or boot the installed 6.17 kernel.",
     ), ()
 

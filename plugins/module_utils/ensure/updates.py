@@ -38,8 +38,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import Firmware, ask_fwupd
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
-    handover_is_default,
-    handover_is_off,
+    handover_by_default,
+    handover_on_command_line,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import key
 
@@ -275,14 +275,14 @@ def _judge_kernel(observed: Observed) -> Finding:
                 actual="%s: %s" % (release, why),
                 hint=hint % release,
             )
-    off = handover_is_off(observed.command_line) or "kho=off" in observed.grub
-    if handover_is_default(release) and not off:
+    off = handover_on_command_line(observed.command_line) is False or "kho=off" in observed.grub
+    # Of a kernel that is not installed yet, there is no /boot/config.
+    if handover_by_default(release, None) is not False and not off:
         return replace(
             finding,
             status=BLOCKED,
             severity=CRITICAL,
-            actual="%s, where Kexec Handover reserves 9.5 GiB and NCCL between nodes fails"
-            % release,
+            actual="%s may have Kexec Handover on: NCCL between nodes fails then" % release,
             hint="Set kho=off on its command line first: a file in /etc/default/grub.d with"
             ' GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX kho=off", then update-grub.',
         )

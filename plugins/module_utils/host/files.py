@@ -191,7 +191,7 @@ def read_text(path: str, limit: int = 1 << 20, errors: str = "replace") -> str |
     try:
         with open(path, encoding="utf-8", errors=errors) as stream:
             return stream.read(limit)
-    except OSError:
+    except (OSError, ValueError):  # a path with a NUL
         return None
 
 

@@ -19,7 +19,11 @@ _SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Link:
-    """One interface. carrier is None where it is down; addresses are IPv4, with their prefix."""
+    """One interface. carrier is None where it is down; addresses are IPv4, with their prefix.
+
+    master: the bond, bridge or VRF that it belongs to. parent: the interface that it is a VLAN or a
+    virtual interface of. Both are empty for none.
+    """
 
     name: str
     mac: str = ""
@@ -27,6 +31,8 @@ class Link:
     up: bool = False
     carrier: bool | None = None
     addresses: tuple[str, ...] = ()
+    master: str = ""
+    parent: str = ""
 
 
 def ask_links(ip: str) -> Mapping[str, Link]:
@@ -48,8 +54,26 @@ def parse_links(text: str) -> dict[str, Link]:
         name = str(record.get("ifname"))
         carrier = "LOWER_UP" in flags if up else None
         mac, mtu = str(record.get("address") or ""), int(record.get("mtu") or 0)
-        links[name] = Link(name, mac, mtu, up, carrier, addresses)
+        master, parent = str(record.get("master") or ""), str(record.get("link") or "")
+        links[name] = Link(name, mac, mtu, up, carrier, addresses, master, parent)
     return links
+
+
+def stacked(links: Mapping[str, Link], name: str) -> tuple[str, ...]:
+    """The interfaces that use this one: its bond or bridge, its VLANs, and what uses those."""
+    users: list[str] = []
+    waiting = [name]
+    while waiting:
+        lower = waiting.pop(0)
+        master = links[lower].master if lower in links else ""
+        upper = [master] if master else []
+        upper += [link.name for link in links.values() if link.parent == lower]
+        # The two ends of a veth pair name each other; neither is on top.
+        below = links[lower].parent if lower in links else ""
+        fresh = [other for other in upper if other not in (name, below, *users)]
+        users += fresh
+        waiting += fresh
+    return tuple(users)
 
 
 def ask_default_routes(ip: str) -> tuple[str, ...]:

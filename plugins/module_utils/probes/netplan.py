@@ -29,6 +29,8 @@ _FOLDERS = {
     NETWORKD: os.path.join("systemd", "network"),
     NETWORK_MANAGER: os.path.join("NetworkManager", "system-connections"),
 }
+# In [Network] of a .network file: what is stacked on the interface.
+_UPPERS = ("Bond", "Bridge", "VRF", "VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class Generated:
 
 @dataclass(frozen=True)
 class Setting:
-    """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing."""
+    """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing.
+
+    uppers: the bonds, bridges and VLANs that these interfaces are used by.
+    """
 
     path: str
     renderer: str
@@ -50,6 +55,7 @@ class Setting:
     addresses: tuple[str, ...] = ()
     mtu: int = 0
     dhcp: bool = False
+    uppers: tuple[str, ...] = ()
 
     def concerns(self, name: str, mac: str) -> bool:
         """Whether it is for this interface in particular; one for any interface is not."""
@@ -114,6 +120,7 @@ def parse_network(path: str, text: str) -> Setting:
         tuple(said.get("Address", [])),
         int(mtu) if mtu.isdigit() else 0,
         said.get("DHCP", ["no"])[-1] not in ("no", "false"),
+        tuple(upper for key in _UPPERS for value in said.get(key, []) for upper in value.split()),
     )
 
 
@@ -146,4 +153,5 @@ def parse_connection(path: str, text: str) -> Setting:
         tuple(addresses),
         int(mtu) if mtu.isdigit() else 0,
         said("ipv4", "method") == "auto",
+        tuple(filter(None, (said("connection", "controller") or said("connection", "master"),))),
     )

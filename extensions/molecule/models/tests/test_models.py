@@ -1,10 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users of the playbooks about models see, in the order in which it happens on one lab."""
+"""The playbooks about models, on the models that prepare.yml lays out."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,20 @@ def menu(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def tree(node: str, folder: str) -> str:
-    # Beside these huggingface_hub keeps what it remembers of the hub's answers.
+    # huggingface_hub caches answers of the Hub beside these.
     parts = "blobs refs snapshots"
     script = f"find {parts} ! -type d | sort | xargs -d '\\n' sha256sum"
     return on_node(node, f"cd {HUB}/{folder} && {script}")
+
+
+MOE = f"{HUB}/models--lab--moe"
+
+
+@pytest.fixture
+def moe_on_the_other() -> Iterator[None]:
+    """As laid out: not on the first node."""
+    yield
+    on_node(FIRST, f"rm -rf {MOE}")
 
 
 def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
@@ -45,7 +56,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
             ["lab-tiny-solo", "lab-tiny"],
         ),
         "dgxspark/tiny-qwen3-deep": ("ready", both, "safetensors", "solo", ["lab-tiny-2"]),
-        "lab/half": ("not whole", [], "safetensors", "unknown", []),
+        "lab/half": ("incomplete", [], "safetensors", "unknown", []),
         "lab/embedding": ("needs setup", both, "safetensors", "solo", []),
         "lab/llama": ("needs setup", both, "safetensors", "solo", []),
         "lab/moe": ("needs setup", [OTHER], "safetensors", "solo", []),
@@ -76,10 +87,11 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     assert rows["/ai/models/gguf"]["quants"] == ["Q4_K_M", "Q8_0"]
     assert rows["lab/half"]["on"][FIRST]["problems"] == [
         "1 of 2 shards are missing: model-00002-of-00002.safetensors",
-        "1 of its files have not been downloaded to the end",
+        "1 of its files are not completely downloaded",
     ]
 
 
+@pytest.mark.usefixtures("moe_on_the_other")
 def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
     status, said = playbook("model_sync", "-e", "model=lab/moe", "--check")
     assert status == 0, said
@@ -95,7 +107,7 @@ def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
     assert menu(tmp_path)["lab/moe"]["nodes"] == list(NODES)
 
 
-def test_a_damaged_source_is_found_and_nothing_is_called_done(tmp_path: Path) -> None:
+def test_a_damaged_source_is_detected_and_nothing_is_reported_as_done(tmp_path: Path) -> None:
     blob = on_node(OTHER, f"readlink -f {HUB}/models--lab--sharded/snapshots/*/*00002-of*").strip()
     on_node(FIRST, f"rm -r {HUB}/models--lab--sharded")
     on_node(OTHER, f"cp {blob} /ai/kept; tr m n </ai/kept >{blob}")
@@ -128,6 +140,26 @@ def test_a_model_without_recipe_is_set_up_launched_and_answers(recipes: Path) ->
     assert answers("my-tune")
 
 
+@pytest.fixture
+def tune() -> Iterator[None]:
+    """It is laid out again after a test that deletes it."""
+    on_node(FIRST, f"cp -a '{TUNE}' /opt/tune")
+    yield
+    on_node(FIRST, f"rm -rf '{TUNE}'; mv /opt/tune '{TUNE}'")
+
+
+@pytest.fixture
+def tuned(recipes: Path) -> None:
+    """Served by a recipe of its own, which is made and launched only where that is not so."""
+    if answers("my-tune"):
+        return
+    paths = json.dumps({"model": TUNE, "confirm": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
+    for call in (("model_setup",), ("launch", "-e", "recipe=my-tune", "--limit", FIRST)):
+        status, said = playbook(*call, "-e", paths)
+        assert status == 0, said
+
+
+@pytest.mark.usefixtures("tune", "tuned")
 def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
     recipes: Path, tmp_path: Path
 ) -> None:

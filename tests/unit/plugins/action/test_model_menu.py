@@ -73,7 +73,7 @@ def test_nodes_recipes_and_what_is_not_known_come_together(tmp_path: Path) -> No
         in said
     )
     assert "spark2: no Python" in said
-    assert "spark3: not reached" in said
+    assert "spark3: unreachable" in said
     assert "broken.yaml" in said
     assert {path.name for path in (tmp_path / "reports").iterdir()} == {
         "models.json",
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         tmp_path, {"spark1": {"models_disks": DISKS}}, report_dir="file/x", show=False
     )
     assert status != 0
-    assert "no report in" in said
+    assert "cannot write the report to" in said
     assert "MODEL" not in said
 
 

@@ -64,7 +64,7 @@ def test_nothing_goes_that_was_not_shown(run_module: RunModule, folder: Path) ->
     shown = run_module(_ansible_check_mode=True)["plan_id"]
     (folder / "snapshots" / "a" / "more").write_text("more")
     result = run_module(confirm=NAME, expect=shown)
-    assert "has changed since it was shown" in result["msg"]
+    assert "has changed since the plan was shown" in result["msg"]
     assert folder.exists()
 
 

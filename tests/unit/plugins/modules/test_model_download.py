@@ -159,18 +159,22 @@ def test_verify_finds_what_has_gone_bad_on_the_disk(run_module: RunModule, home:
 @pytest.mark.parametrize(
     ("control", "arguments", "told"),
     [
-        ({}, {"name": "org/none"}, "no model org/none that may be seen without a token"),
-        ({"private": [NAME]}, {}, "no model org/one that may be seen without a token"),
-        ({"token": TOKEN}, {"name": "org/none", "token": TOKEN}, "that this token may see"),
+        ({}, {"name": "org/none"}, "no model org/none that is accessible without a token"),
+        ({"private": [NAME]}, {}, "no model org/one that is accessible without a token"),
+        (
+            {"token": TOKEN},
+            {"name": "org/none", "token": TOKEN},
+            "that is accessible with this token",
+        ),
         ({"gated": [NAME]}, {}, "org/one is gated: ask for access on http://127.0.0.1"),
         ({"token": "hf_other"}, {"token": TOKEN}, "does not accept the token"),
         ({}, {"revision": "v9"}, "has no revision v9"),
-        ({}, {"endpoint": "http://127.0.0.1:9"}, "is not reached from this node (ConnectError"),
-        ({}, {"endpoint": "127.0.0.1"}, "the hub's address is '127.0.0.1'"),
+        ({}, {"endpoint": "http://127.0.0.1:9"}, "is not reachable from this node (ConnectError"),
+        ({}, {"endpoint": "127.0.0.1"}, "the Hub's address is '127.0.0.1'"),
         ({}, {"quant": "Q4_K_M"}, "has no quantisation Q4_K_M; it has: none"),
         ({}, {"files": ["*.onnx"]}, "none of the 3 files of org/one is wanted"),
-        ({}, {"name": "org/../one"}, "is no repository of the hub"),
-        ({}, {"python": "/nowhere/python"}, "/nowhere/python is no program. `site.yml"),
+        ({}, {"name": "org/../one"}, "is not a Hub repository ID"),
+        ({}, {"python": "/nowhere/python"}, "/nowhere/python is not executable. `site.yml"),
         ({}, {"python": None, "paths_file": "/nowhere/env"}, "/nowhere/env has no PY_BIN"),
     ],
 )
@@ -224,7 +228,7 @@ def test_two_at_once(run_module: RunModule, home: Path) -> None:
     folder.mkdir()
     with locked(str(folder), 0):
         result = run_module()
-    assert f"process {os.getpid()} works on it already" in result["msg"]
+    assert f"(process {os.getpid()})" in result["msg"]
 
 
 def running(begun: dict[str, t.Any]) -> int:
@@ -257,7 +261,7 @@ def test_a_killed_download_is_told_and_leaves_no_process(run_module: RunModule, 
     while any(map(is_alive, (pid, *children))):
         time.sleep(0.05)
     result = run_module(id=begun["id"])
-    assert "ended without a word. Run again" in result["msg"]
+    assert "without a result. Run again" in result["msg"]
     assert not Path(begun["id"]).exists()
 
 
@@ -272,7 +276,7 @@ def test_a_download_that_nobody_asks_for_ends(run_module: RunModule, hub: t.Any)
 
 
 def test_what_is_asked_of_another_folder_is_refused(run_module: RunModule) -> None:
-    assert "is no folder of ours" in run_module(id="/etc")["msg"]
+    assert "/etc is not the directory of a background job" in run_module(id="/etc")["msg"]
 
 
 def test_it_returns_what_it_documents(run_module: RunModule) -> None:

@@ -70,7 +70,7 @@ def test_models_of_both_kinds_are_told(run_module: RunModule, home: Path, check_
     first, second = result["models"]
     assert (first["config_problem"], second["config_problem"]) == ("", "")
     assert [one["name"] for one in second["quants"]] == ["Q8_0"]
-    assert [one["reason"] for one in result["ignored"]] == ["it has no repository's name"]
+    assert [one["reason"] for one in result["ignored"]] == ["its name is not that of a repository"]
     assert result["disks"][0]["free"] > 0
     assert result["memory"] > 1 << 28
 

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, Node, Recipe
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
+    Menu,
+    MenuRecipe,
+    NodeModels,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.model_setup import (
     SetupError,
     propose,
@@ -35,8 +39,8 @@ def menu(fixture: str, name: str = "org/Name", nodes: int = 1, **told: Any) -> M
         "configs": configs,
         **told,
     }
-    lying = Node([model], memory=SPARK)
-    recipes = [Recipe("mine", "mine", "/r/mine.yaml", "org/Name")]
+    lying = NodeModels([model], memory=SPARK)
+    recipes = [MenuRecipe("mine", "mine", "/r/mine.yaml", "org/Name")]
     return Menu({f"spark{number}": lying for number in range(nodes)}, recipes)
 
 
@@ -72,7 +76,7 @@ def test_it_is_written_once_and_brought_up_to_date(tmp_path: Path) -> None:
 )
 def test_a_persons_recipe_is_never_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / "name.yaml").write_text(text)
-    with pytest.raises(SetupError, match="it is left alone"):
+    with pytest.raises(SetupError, match="was not inferred for"):
         propose(menu("qwen3-1.7b"), "org/Name", str(tmp_path))
     assert (tmp_path / "name.yaml").read_text() == text
 
@@ -106,5 +110,5 @@ def test_a_gguf_model_is_set_up_for_the_quantisation_that_is_asked_for(tmp_path:
     for quant, model in (("", "org/N-GGUF:Q4_K_M"), ("Q8_0", "org/N-GGUF:Q8_0")):
         proposal = propose(found, "org/N-GGUF", str(tmp_path), "example/llama:1", quant=quant)
         assert proposal.inference.recipe["model"] == model
-    with pytest.raises(SetupError, match="no whole Q2_K; there is: Q4_K_M, Q8_0"):
+    with pytest.raises(SetupError, match="no complete Q2_K; it has: Q4_K_M, Q8_0"):
         propose(found, "org/N-GGUF", str(tmp_path), quant="Q2_K")

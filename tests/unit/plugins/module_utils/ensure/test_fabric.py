@@ -236,6 +236,44 @@ def test_what_the_node_is_reached_by_is_never_touched(seen: Observed, message: s
         assert made.actions == ()
 
 
+@pytest.mark.parametrize(
+    ("upper", "changes"),
+    [
+        ("bond0", {"links": {A: {"master": "bond0"}}}),
+        ("br0", {"links": {B: {"master": "br0"}}}),
+        ("storage.7", {"links": {"storage.7": {"parent": A}}}),
+        ("bond0", {"after": {A: network(A, FIRST, more="Bond=bond0"), B: network(B, SECOND)}}),
+        ("vlan7", {"after": {A: network(A, FIRST), B: network(B, SECOND, more="VLAN=vlan7")}}),
+    ],
+)
+def test_a_port_that_a_bond_a_bridge_or_a_vlan_uses_is_left_alone(
+    upper: str, changes: dict[str, Any]
+) -> None:
+    links = dict(FRESH.links)
+    for name, attributes in changes.get("links", {}).items():
+        links[name] = replace(links.get(name, link(name)), **attributes)
+    after = handed(changes["after"]) if "after" in changes else FRESH.after
+    files = {"50-other.yaml": f"network: {{x: {{{upper}: }}}}"}
+    made = plan(replace(FRESH, links=links, after=after, foreign=files), wanted())
+    netplan = next(finding for finding in made.findings if finding.check == "fabric_netplan")
+    assert (netplan.status, made.actions) == ("blocked", ())
+    assert upper in netplan.actual
+    assert "50-other.yaml" in netplan.actual
+
+
+def test_a_session_over_a_bond_of_the_ports_goes_over_the_ports() -> None:
+    links = {
+        **FRESH.links,
+        A: replace(link(A), master="bond0"),
+        "bond0": link("bond0"),
+        "bond0.7": replace(link("bond0.7", "203.0.113.9/24"), parent="bond0"),
+    }
+    made = plan(replace(FRESH, links=links, session="203.0.113.9"), wanted())
+    session = next(finding for finding in made.findings if finding.check == "fabric_session")
+    assert (session.status, made.actions) == ("blocked", ())
+    assert A in session.actual
+
+
 def test_a_session_over_the_links_is_fine_where_nothing_changes() -> None:
     made = plan(replace(converged(), session="198.51.100.11"), wanted())
     assert "nothing changes there" in said(made, "fabric_session")

@@ -19,8 +19,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import l
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     MISSING,
     STAGE,
-    Found,
     Model,
+    Scan,
     held_locks,
     read_json,
     scan,
@@ -31,12 +31,12 @@ WEIGHTS = b"w" * 5000
 WHOLE = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
 
 
-def only(found: Found) -> Model:
+def only(found: Scan) -> Model:
     (model,) = found.models
     return model
 
 
-def look(hub: t.Any, name: str | None = None, directories: tuple[str, ...] = ()) -> Found:
+def look(hub: t.Any, name: str | None = None, directories: tuple[str, ...] = ()) -> Scan:
     return scan(str(hub.path), directories, name)
 
 
@@ -83,7 +83,7 @@ def test_files_in_folders_of_a_model(hub: t.Any) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".incomplete", ".0a1b2c3d.incomplete"])
-def test_a_download_that_goes_on(hub: t.Any, suffix: str) -> None:
+def test_a_running_download(hub: t.Any, suffix: str) -> None:
     hub.add("org/half", {"config.json": CONFIG})
     (hub.folder("org/half") / "blobs" / (hashlib.sha256(WEIGHTS).hexdigest() + suffix)).write_bytes(
         WEIGHTS[:4096]
@@ -95,7 +95,7 @@ def test_a_download_that_goes_on(hub: t.Any, suffix: str) -> None:
     assert not model.current.complete
     assert list(model.current.problems) == [
         "there are no weights",
-        "1 of its files have not been downloaded to the end",
+        "1 of its files are not completely downloaded",
     ]
 
 
@@ -203,12 +203,12 @@ def add_a_name_that_is_no_text(folder: Path) -> None:
         (break_a_link, ["model.safetensors is missing"]),
         (lose_the_snapshots, ["it has no files"]),
         (lose_the_blobs, ["config.json is missing", "model.safetensors is missing"]),
-        (lead_out, ["config.json is a link that leads out of the cache"]),
+        (lead_out, ["config.json is a link to a target outside of the cache"]),
         (replace_the_folder_by_a_file, ["it has no files"]),
-        (add_a_name_that_is_no_text, ["\\udcff\\n has a name that no file of the hub has"]),
+        (add_a_name_that_is_no_text, ["\\udcff\\n has a name that no file on the Hub has"]),
     ],
 )
-def test_a_half_deleted_model_says_what_it_lacks(
+def test_a_partly_deleted_model_reports_what_is_missing(
     hub: t.Any, harm: t.Callable[[Path], None], problems: list[str]
 ) -> None:
     hub.add("org/hurt", WHOLE)
@@ -247,14 +247,14 @@ def test_an_index_of_the_snapshot_is_read(hub: t.Any) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("models--..--etc", "it has no repository's name"),
-        ("models--a--b c", "it has no repository's name"),
-        ("models--a--b\nc", "it has no repository's name"),
-        ("models--a--b'c", "it has no repository's name"),
-        ("models--a--b--c", "it has no repository's name"),
+        ("models--..--etc", "its name is not that of a repository"),
+        ("models--a--b c", "its name is not that of a repository"),
+        ("models--a--b\nc", "its name is not that of a repository"),
+        ("models--a--b'c", "its name is not that of a repository"),
+        ("models--a--b--c", "its name is not that of a repository"),
     ],
 )
-def test_names_that_the_hub_does_not_have_are_told_and_not_listed(
+def test_names_that_the_hub_does_not_allow_are_ignored_with_a_reason(
     hub: t.Any, name: str, reason: str
 ) -> None:
     (hub.path / name).mkdir()
@@ -264,15 +264,15 @@ def test_names_that_the_hub_does_not_have_are_told_and_not_listed(
     assert all("\n" not in path for path, _why in found.ignored)
 
 
-def test_what_else_lies_in_the_cache_is_passed_over(hub: t.Any) -> None:
+def test_other_entries_of_the_cache_are_ignored(hub: t.Any) -> None:
     for name in ("version.txt", "models--org--file"):
         (hub.path / name).write_text("")
     (hub.path / "datasets--org--name").mkdir()
-    assert [why for _path, why in look(hub).ignored] == ["it is not a folder"]
+    assert [why for _path, why in look(hub).ignored] == ["it is not a directory"]
 
 
 def test_no_cache_at_all_is_no_models(tmp_path: Path) -> None:
-    assert scan(str(tmp_path / "nowhere"), [str(tmp_path / "neither")]) == Found((), ())
+    assert scan(str(tmp_path / "nowhere"), [str(tmp_path / "neither")]) == Scan((), ())
 
 
 def test_a_folder_that_may_not_be_read_is_told(hub: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,22 +370,22 @@ def test_weights_that_are_links_to_nowhere_are_missing(hub: t.Any, tmp_path: Pat
     assert list(current.problems) == ["model.safetensors is missing"]
 
 
-def test_a_download_into_a_folder_is_seen(hub: t.Any, tmp_path: Path) -> None:
+def test_a_download_into_a_local_directory_is_detected(hub: t.Any, tmp_path: Path) -> None:
     partial = ".cache/huggingface/download/abc.incomplete"
     own_model(tmp_path / "models" / "tune", {**WHOLE, partial: b"x"})
     model = only(look(hub, directories=(str(tmp_path / "models"),)))
     assert model.downloading
     assert model.current is not None
-    assert list(model.current.problems) == ["1 of its files have not been downloaded to the end"]
+    assert list(model.current.problems) == ["1 of its files are not completely downloaded"]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         (b"[" * 200_000 + b"]" * 200_000, "it is nested too deeply"),
-        (b'{"a": ', "it is no JSON"),
-        (b"\xff\xfe", "it is no JSON"),
-        (b"", "it is no JSON"),
+        (b'{"a": ', "it is not JSON"),
+        (b"\xff\xfe", "it is not JSON"),
+        (b"", "it is not JSON"),
     ],
 )
 def test_hostile_json(tmp_path: Path, text: bytes, reason: str) -> None:

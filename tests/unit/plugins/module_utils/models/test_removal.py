@@ -80,7 +80,7 @@ def test_a_revision_that_there_is_not_is_refused(two: t.Any) -> None:
         ({"users": [Process(7, "vllm", [])]}, ["it is used by vllm (pid 7)"]),
         ({"opened": [Process(8, "rsync", [])]}, ["it has files open in rsync (pid 8)"]),
         ({"locked": True}, ["another run works on it"]),
-        ({"links": ["/a", "/b", "/c", "/d"]}, ["links lead into it: /a, /b, /c and 1 more"]),
+        ({"links": ["/a", "/b", "/c", "/d"]}, ["links point into it: /a, /b, /c and 1 more"]),
         (
             {"writable": False},
             ["this user may not write there, or the file system is read-only"],

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes a model whole, as a table of file names."""
+"""What makes a model complete, as a table of file names."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_model_is_whole_or_says_what_it_lacks(
         (
             {"Q2_K/a-Q2_K-00001-of-00002.gguf": 9},
             {"Q2_K": False},
-            ["Q2_K is not whole"],
+            ["Q2_K is incomplete"],
         ),
         (
             {f"UD-Q2_K_XL/a-UD-Q2_K_XL-0000{n}-of-00002.gguf": 9 for n in (1, 2)},
@@ -91,7 +91,7 @@ def test_a_model_is_whole_or_says_what_it_lacks(
         ({"mmproj-F16.gguf": 9, "a-IQ4_XS.gguf": 9}, {"IQ4_XS": True}, []),
     ],
 )
-def test_one_whole_quantisation_is_a_whole_model(
+def test_one_complete_quantisation_is_enough(
     files: dict[str, int], quants: dict[str, bool], problems: list[str]
 ) -> None:
     verdict = judge(files, {})
