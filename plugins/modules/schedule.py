@@ -14,6 +14,7 @@ description:
   - The schedule on the head has who has announced to use the cluster, why and when. Entries are
     removed after their end.
   - It blocks nobody. M(dgxspark.suite.cluster_lock) does, and warns about announcements of others.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

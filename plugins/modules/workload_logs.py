@@ -14,6 +14,7 @@ description:
   - Reads what the containers of this collection have printed, each line with its rank and node.
   - With O(follow), prints new lines until the containers have ended or the run is stopped by
     Ctrl-C, which does not stop the containers.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

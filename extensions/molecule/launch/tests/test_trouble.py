@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, complete, frozen, module, on_node, playbook, run, wait_for
+from lab import NODES, ROOT, answers, complete, frozen, module, on_node, playbook, run, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
@@ -27,8 +27,8 @@ def containers(node: str) -> set[str]:
     return set(on_node(node, "docker ps --all --format '{{.Names}}'").split())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     status, said = playbook("stop")
     assert status == 0, said
     text = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
@@ -37,12 +37,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ).replace("{served_model_name}", "{quoted}")
     quoted = "'" + SERVED.replace("'", "'\\''") + "'"
     named = named.replace("defaults:", f"defaults:\n  quoted: {json.dumps(quoted)}")
-    recipe = tmp_path_factory.mktemp("recipes") / "a $(touch pwned) b.yaml"
-    recipe.write_text(named, encoding="utf-8")
-    status, said = playbook("launch", "-e", json.dumps({"recipe": str(recipe)}))
-    assert status == 0, said
-    yield
+    path = tmp_path_factory.mktemp("recipes") / "a $(touch pwned) b.yaml"
+    path.write_text(named, encoding="utf-8")
+    yield path
     playbook("stop", "-e", "force=true")
+
+
+@pytest.fixture(autouse=True)
+def served(recipe: Path) -> None:
+    """Launched only where it does not answer."""
+    if not answers(SERVED):
+        status, said = playbook("launch", "-e", json.dumps({"recipe": str(recipe)}))
+        assert status == 0, said
 
 
 def test_shell_metacharacters_of_a_recipe_are_not_executed() -> None:
@@ -167,7 +173,9 @@ def test_a_lost_lock_is_noticed_before_the_rollback() -> None:
     module(HEAD, "cluster_lock", {"state": "released", "token": token})
 
 
-def test_nothing_of_this_collection_is_left(tmp_path: Path) -> None:
+def test_nothing_of_this_collection_is_left() -> None:
+    status, said = playbook("stop")
+    assert status == 0, said
     for node in NODES:
         assert containers(node) == set()
         assert "dgxspark" not in on_node(node, "ls /usr/local/lib")

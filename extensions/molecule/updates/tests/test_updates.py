@@ -105,7 +105,7 @@ def test_a_reboot_is_made_only_where_it_is_asked_for() -> None:
     on_node(FIRST, "touch /run/reboot-required")
     status, said = playbook("updates", "--check")
     assert status == 0, said
-    assert "a reboot would be needed: an earlier update waits for it" in said
+    assert "a reboot would be needed: an earlier update requires it" in said
     # The lab's nodes are containers: something has to start them again.
     over = threading.Event()
 
