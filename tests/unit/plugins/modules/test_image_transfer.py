@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An image goes from one played Docker engine to another, by real processes over a real socket."""
+"""An image is copied between two fake Docker engines, by real processes over a real socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job as background
-from ansible_collections.dgxspark.suite.plugins.modules import image_receive, image_share
+from ansible_collections.dgxspark.suite.plugins.modules import (
+    image_receive,
+    image_share,
+    share_end,
+)
 
 Result = dict[str, t.Any]
 
@@ -49,9 +53,9 @@ class Engine:
         self.client.chmod(0o755)
 
     def run(self, module: t.Any, check: bool = False, **arguments: t.Any) -> Result:
+        image = {"image": "serving:1", "docker_bin": str(self.client)}
         given = {
-            "image": "serving:1",
-            "docker_bin": str(self.client),
+            **(image if module is not share_end else {}),
             "run_dir": str(self.root / "run"),
             "_ansible_check_mode": check,
             **arguments,
@@ -64,8 +68,8 @@ class Engine:
         who = {"address": "127.0.0.1", "clients": ["127.0.0.1"], "secret": "s3cret"}
         return self.run(image_share, **{**who, **arguments})
 
-    def end(self) -> Result:
-        return self.run(image_share, state="stopped")
+    def end(self, offered: Result) -> Result:
+        return self.run(share_end, id=offered["id"])
 
     def receive(self, offered: Result, **arguments: t.Any) -> Result:
         """As the action plugin does: begin, then look until it is through."""
@@ -117,7 +121,8 @@ def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
     assert (result["changed"], result["image_id"]) == (True, "sha256:4467")
     assert (target.root / "image").read_bytes() == (source.root / "image").read_bytes()
     assert target.jobs == []
-    assert source.end()["changed"] is True
+    assert source.end(offered)["changed"] is True
+    assert source.end(offered)["changed"] is False
     assert source.jobs == []
 
 
@@ -186,7 +191,7 @@ def test_an_offer_that_ends_fails_the_copy(source: Engine, target: Engine) -> No
     arguments = {"address": "127.0.0.1", "port": offered["port"], "secret": "s3cret"}
     target.run(image_receive, id="sha256:4467", **arguments)
     time.sleep(0.5)
-    source.end()
+    source.end(offered)
     result = target.receive({**offered, "port": offered["port"]})
     assert result["failed"] is True
     assert target.jobs == []
@@ -227,3 +232,9 @@ def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: En
 
 def test_an_image_that_is_not_there_cannot_be_offered(target: Engine) -> None:
     assert "it is not on this node" in target.offer()["msg"]
+
+
+def test_no_other_directory_is_ended(source: Engine) -> None:
+    result = source.run(share_end, id=str(source.root))
+    assert result["failed"] is True
+    assert source.client.exists()
