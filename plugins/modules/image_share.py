@@ -16,7 +16,7 @@ description:
     M(dgxspark.suite.share_end) has not ended it before.
   - Docker packs an image on the disk before it sends it; the module fails where there is not enough
     space for that.
-  - This module is private to the collection.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -15,7 +15,7 @@ description:
     named clients only, protected by a secret of that run. It ends by itself after O(seconds), if
     M(dgxspark.suite.share_end) has not ended it before.
   - As root, it reads as the owner of the model.
-  - This module is private to the collection.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -13,7 +13,7 @@ version_added: 0.1.0
 description:
   - Ends the process that M(dgxspark.suite.image_share) or M(dgxspark.suite.model_share) has
     started. An offer that has ended already is no error.
-  - This module is private to the collection.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
