@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long model_info takes for a thousand models: ``python tests/benchmarks/bench_model_info.py``.
 
-Builds them in a temporary directory in the layout of huggingface_hub, and prints the median duration
-of the module as a node runs it, in seconds.
+Builds them in a temporary directory in the layout of huggingface_hub, and prints the median
+duration of the module as a node runs it, in seconds.
 """
 
 from __future__ import annotations

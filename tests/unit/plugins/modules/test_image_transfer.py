@@ -72,7 +72,7 @@ class Engine:
         return self.run(share_end, id=offered["id"])
 
     def receive(self, offered: Result, **arguments: t.Any) -> Result:
-        """As the action plugin does: begin, then look until it is through."""
+        """As the action plugin does: start, then look until it has ended."""
         given = {
             "address": "127.0.0.1",
             "port": offered.get("port", 0),
@@ -111,7 +111,7 @@ def target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Eng
         background.end(str(job), str(job.parent))
 
 
-def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
+def test_an_image_is_copied_exactly_and_nothing_else_remains(
     source: Engine, target: Engine
 ) -> None:
     offered = source.offer()
@@ -126,7 +126,7 @@ def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
     assert source.jobs == []
 
 
-def test_what_is_there_already_is_not_copied(source: Engine, target: Engine) -> None:
+def test_an_existing_image_is_not_copied(source: Engine, target: Engine) -> None:
     (target.root / "image").write_text("sha256:4467\n")
     result = target.receive({"image_id": "sha256:4467"})
     assert (result["changed"], result["job"], result["image_id"]) == (False, "", "sha256:4467")
@@ -149,7 +149,7 @@ def test_the_secret_is_in_no_argument_and_in_no_file_that_others_read(source: En
 @pytest.mark.parametrize(
     ("offer", "receive"), [({}, {"secret": "guess"}), ({"clients": ["192.0.2.9"]}, {})]
 )
-def test_nobody_else_gets_it(
+def test_other_clients_are_refused(
     source: Engine, target: Engine, offer: Result, receive: Result
 ) -> None:
     result = target.receive(source.offer(**offer), **receive)
@@ -159,7 +159,7 @@ def test_nobody_else_gets_it(
     assert target.jobs == []
 
 
-def test_an_image_of_another_id_is_not_believed(source: Engine, target: Engine) -> None:
+def test_an_image_with_another_id_is_refused(source: Engine, target: Engine) -> None:
     offered = {**source.offer(), "image_id": "sha256:other"}
     result = target.receive(offered)
     assert result["failed"] is True
@@ -167,7 +167,7 @@ def test_an_image_of_another_id_is_not_believed(source: Engine, target: Engine) 
     assert "sha256:4467" in result["msg"]
 
 
-def test_a_transfer_that_was_killed_is_begun_anew(source: Engine, target: Engine) -> None:
+def test_a_killed_transfer_is_started_again(source: Engine, target: Engine) -> None:
     slow = source.root / "slow"
     slow.touch()
     offered = source.offer()
@@ -197,14 +197,14 @@ def test_an_offer_that_ends_fails_the_copy(source: Engine, target: Engine) -> No
     assert target.jobs == []
 
 
-def test_a_disk_that_is_too_full_is_told_before_anything_moves(target: Engine) -> None:
+def test_a_full_disk_is_reported_before_anything_is_copied(target: Engine) -> None:
     result = target.receive({"image_id": "sha256:4467"}, bytes=1 << 60)
     assert result["failed"] is True
     assert "bytes are needed" in result["msg"]
     assert target.jobs == []
 
 
-def test_check_mode_moves_nothing(source: Engine, target: Engine) -> None:
+def test_check_mode_copies_nothing(source: Engine, target: Engine) -> None:
     offered = source.run(
         image_share, check=True, address="127.0.0.1", clients=["127.0.0.1"], secret="hidden"
     )
@@ -221,7 +221,9 @@ def test_without_an_address_it_is_pulled(target: Engine) -> None:
     assert target.receive({}, address="")["changed"] is False
 
 
-def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: Engine) -> None:
+def test_an_unreachable_registry_is_reported_with_the_nodes_that_lack_the_image(
+    target: Engine,
+) -> None:
     (target.root / "unreachable").touch()
     result = target.receive({}, address="", looked_on=["spark1", "spark2"])
     assert result["failed"] is True
@@ -230,7 +232,7 @@ def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: En
     assert "docker load" in result["msg"]
 
 
-def test_an_image_that_is_not_there_cannot_be_offered(target: Engine) -> None:
+def test_a_missing_image_cannot_be_offered(target: Engine) -> None:
     assert "it is not on this node" in target.offer()["msg"]
 
 
