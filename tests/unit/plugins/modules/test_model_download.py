@@ -33,7 +33,7 @@ TOKEN = "hf_0123456789"
 
 @pytest.fixture
 def hub(tmp_path: Path) -> t.Iterator[t.Any]:
-    """A hub with one model; `control` sets how it behaves."""
+    """A model hub with one model; `control` sets how it behaves."""
     path = Path(__file__).resolve().parents[3] / "lab" / "hub.py"
     spec = importlib.util.spec_from_file_location("lab_hub", path)
     assert spec
