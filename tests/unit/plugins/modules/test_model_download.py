@@ -184,12 +184,12 @@ def test_refusals_say_what_to_do(
     hub: t.Any,
     control: dict[str, t.Any],
     arguments: dict[str, t.Any],
-    told: str,
+    message: str,
 ) -> None:
     hub.set(**control)
     result = run_module(**arguments)
     assert result["failed"] is True
-    assert told in result["msg"]
+    assert message in result["msg"]
     assert TOKEN not in json.dumps(result)
     assert list((home / "hub").iterdir()) == []
 
