@@ -1,8 +1,8 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# `make` prints what there is. Needed beforehand: git, Python 3.11 to 3.13 with venv, and, for the lab,
-# a Docker engine and an SSH client. PYTHON=/path/to/python3.12 chooses the interpreter of a new .venv.
+# `make` lists the targets. Required: git, Python 3.11 or newer with venv; for the lab also a Docker engine and
+# an SSH client. PYTHON=/path/to/python3.12 chooses the interpreter of a new .venv.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,92 +11,101 @@ SHELL := bash
 tools := tests/tools
 bin := $(CURDIR)/.venv/bin
 export PATH := $(bin):$(PATH)
-# Common in containers; it makes a pipelined Ansible module read its payload byte by byte.
+# Set in many containers; with it a pipelined Ansible module reads its payload byte by byte.
 unexport PYTHONUNBUFFERED
 
-# pytest's own closing line stays the last one of `make test`.
+# pytest's summary is the last line of `make test`.
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## print this
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14 | sed 's/^/  /'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##
 ## See it work
 
-.PHONY: demo demo-down lab
-demo: venv ## build the lab, then check, converge and serve a model on two nodes
+.PHONY: demo demo-down lab lab-images
+demo: venv ## build the lab; check, converge and serve a model on two nodes
 	@tests/lab/demo.sh
 
 demo-down: ## remove the lab: nodes, networks, images, wheels, keys
 	@python3 tests/lab/lab.py down --all
 
-lab: venv ## build the lab and start its nodes, nothing more
+lab: venv ## build the lab and start its nodes
 	@python3 tests/lab/lab.py up
+
+lab-images: venv ## build the lab, start no node
+	@python3 tests/lab/lab.py build
 
 ##
 ## Test it
 
-.PHONY: test test-all test-fast unit test-matrix lint sanity build molecule molecule-short
-test: venv-dev ## all but the longest, in just under an hour; needs no step before
+.PHONY: test test-all test-fast unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
+test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lint+build+lab sanity+test-matrix demo molecule-short unit
+	@$(tools)/phases.sh lab-images+lint+build+sanity+matrix demo molecule-after-demo+unit
 
-test-all: venv-dev ## everything: faults and survival of launches take another half hour
+test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lint+build+lab sanity+test-matrix demo molecule unit
+	@$(tools)/phases.sh lab-images+lint+build+importer+sanity-all+matrix-all demo molecule unit
 
-test-fast: venv-dev ## what to run while editing: no containers, three minutes
+test-fast: venv-dev ## while editing: ruff, mypy, yamllint, unit tests; two minutes, no container
 	@ruff check --output-format concise
 	@$(tools)/mypy.sh
 	@yamllint --strict .
 	@$(MAKE) unit
 
-unit: venv-dev ## unit tests with the Python and the ansible-core of .venv
+unit: venv-dev ## unit tests with .venv's Python and ansible-core
 	@ANSIBLE_INJECT_FACT_VARS=false python -m pytest --numprocesses auto --maxprocesses 4
 
-test-matrix: venv-dev ## unit tests with the other ansible-core, and with a node's oldest Python
+matrix: venv-dev ## unit tests of plugins with the other ansible-core, of node code with a node's oldest Python
+	@$(tools)/matrix.sh short
+
+matrix-all: venv-dev ## the same, and all other tests of the controller with the other ansible-core
 	@$(tools)/matrix.sh
 
-lint: venv-dev ## ruff, mypy, yamllint, ansible-lint, shellcheck, docs, changelog and licence linters
+lint: venv-dev ## ruff, mypy, yamllint, ansible-lint, shellcheck, docs, changelog and license linters
 	@$(tools)/lint.sh
 
-sanity: venv-dev ## ansible-test sanity with every Python that is found
+sanity: venv-dev ## ansible-test sanity with .venv's Python; compile with every Python that is found
+	@$(tools)/sanity.sh one
+
+sanity-all: venv-dev ## ansible-test sanity with every Python that is found
 	@$(tools)/sanity.sh
 
 build: venv ## build the collection, install it from that tarball, resolve its playbooks
 	@$(tools)/build.sh
 
-# Molecule remembers, outside of the checkout and by its path, what an earlier one has prepared.
-molecule: venv-dev ## all Molecule scenarios, on the lab
-	@molecule reset --scenario-name default >/dev/null 2>&1
-	@molecule test --all --no-command-borders
+importer: build ## import that tarball with Galaxy's importer
+	@$(tools)/importer.sh
 
-molecule-short: venv-dev ## the same without fabric and updates, and without the tests that take minutes each
-	@molecule reset --scenario-name default >/dev/null 2>&1
-	@PYTEST_ADDOPTS='-m "not long"' molecule test --all --exclude fabric --exclude updates --no-command-borders
+molecule: venv-dev ## all Molecule scenarios with their slow tests, on the lab
+	@$(tools)/molecule.sh
 
-bench: venv-dev ## what things cost, on the lab and on this machine; asserts nothing
+molecule-after-demo: venv-dev # the scenarios of `make test`, on the nodes that `make demo` leaves
+	@$(tools)/molecule.sh after-demo
+
+bench: venv-dev ## measure durations on the lab and on this machine; asserts nothing
 	@for file in tests/benchmarks/bench_*.py; do echo "bench: $$file"; python "$$file"; done
 
 ##
 ## Keep it
 
-.PHONY: venv venv-dev contracts format clean
+.PHONY: venv venv-dev contracts format clean bench
 venv: ## make or complete .venv: what a controller needs
 	@$(tools)/venv.sh
 
-venv-dev: ## and what the tests and linters need
+venv-dev: ## the same with what the tests and linters need
 	@$(tools)/venv.sh dev
 
 contracts: venv-dev ## write the modules' documentation into docs/contracts
 	@python tests/tools/contracts.py
 
-format: venv-dev ## let ruff order the imports and format the Python files
+format: venv-dev ## sort the imports and format the Python files with ruff
 	@ruff check --fix
 	@ruff format
 
-clean: ## remove .venv, caches and what tools left in the tree; the lab is for demo-down
-	@rm -rf .venv .cache/{build,matrix,mypy,pytest,ruff,sanity,venv.*} .ansible tests/output
+clean: ## remove .venv, caches and the tools' output; demo-down removes the lab
+	@rm -rf .venv .cache/{build,importer,matrix,mypy,pytest,ruff,sanity,venv.*} .ansible tests/output
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -55,6 +55,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents im
     natural,
     write,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.variable_names import (
+    given,
+    warnings,
+)
 
 COLOURS = {
     "unreachable": "bright red",
@@ -99,6 +103,7 @@ class CallbackModule(CallbackBase):
         self.playbook = ""
         self.check_mode = False
         self.folder = ""
+        self.checked_names = False
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self.playbook = os.path.basename(playbook._file_name)
@@ -106,6 +111,10 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self.check_mode = bool(play.check_mode)
         self.folder = self.folder or self._report_dir(play)
+        if not self.checked_names:
+            self.checked_names = True
+            for warning in warnings(given(play)):
+                self._display.warning(warning)
 
     def _report_dir(self, play: Any) -> str:
         """The folder by the variables of the play's first host, or else by the option."""
@@ -159,6 +168,8 @@ class CallbackModule(CallbackBase):
             # It speaks for the specs; a column of its own it has only where it failed somewhere.
             self.audited.add(node)
             outcomes = result.result["results"]
+            for spec in result.result.get("skipped_specs", ()):
+                self._note(node, spec, "not assessed")
         for outcome in outcomes:
             spec = outcome.get("spec", action.removeprefix(ENSURE).removeprefix(OURS))
             found = outcome.get("findings", [])
@@ -216,7 +227,8 @@ class CallbackModule(CallbackBase):
             self.unreachable,
             self.messages,
             self.playbook,
-            self.check_mode,
+            # What is checked in one task is not repaired, in whatever mode Ansible runs.
+            self.check_mode or bool(self.audited),
             datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
         )
         try:

@@ -240,8 +240,12 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan 
     needs,
     secret_values,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    Variables,
+    resolve,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Ports
 
 
 class LookupModule(RecipeLookup):
@@ -261,12 +265,10 @@ class LookupModule(RecipeLookup):
                 recipe,
                 parse_overrides(self.plain("overrides")),
                 self._nodes((variables or {}).get("hostvars") or {}),
-                env_allow=self.plain("env_allow"),
-                environ=os.environ,
-                master_port=settings.master_port,
-                inventory_env=self.plain("env"),
+                Variables(self.plain("env"), self.plain("env_allow"), os.environ),
                 inventory=known.values_for(recipe),
                 mod_paths=self.plain("mod_paths"),
+                ports=Ports(master=settings.master_port),
             )
             if self.get_option("needs"):
                 return [needs(resolved)]

@@ -154,12 +154,10 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import updates
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
-    Exemptions,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 
 
@@ -175,10 +173,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    try:
-        exempt = Exemptions.given(given["skip"], given["accepted"])
-    except ValueError as error:
-        module.fail_json(msg=str(error))
+    exempt = exemptions(module)
     wanted = updates.Wanted(given["allow_removals"], given["seconds"], exempt.checks)
     if given["refresh"] and not module.check_mode:
         problem = updates.refresh()
@@ -188,7 +183,7 @@ def main() -> None:
                 " (`apt-get update`); refresh=false updates by the lists that are there" % problem
             )
     module.check_mode = module.check_mode or not given["apply"]
-    ensure(module, "updates", updates.observe, partial(updates.plan, wanted=wanted))
+    ensure(module, "updates", updates.observe, partial(updates.plan, wanted=wanted), exempt)
 
 
 if __name__ == "__main__":

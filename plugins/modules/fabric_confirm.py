@@ -108,6 +108,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabri
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 
 
@@ -121,11 +122,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = fabric_peers.Wanted(module.params["links"], module.params["mtu"])
-    seen = fabric_peers.observe(wanted)
+    observed = fabric_peers.observe(wanted)
     if not module.check_mode:
-        # First of all, as the timer runs; the loop has nothing left to do then.
-        seen = fabric_peers.settle(seen, wanted)
-    ensure(module, "fabric", lambda: seen, partial(fabric_peers.plan, wanted=wanted))
+        # Before everything else, as the timer runs; the loop has nothing left to do then.
+        observed = fabric_peers.settle(observed, wanted)
+    plan = partial(fabric_peers.plan, wanted=wanted)
+    ensure(module, "fabric", lambda: observed, plan, exemptions(module))
 
 
 if __name__ == "__main__":

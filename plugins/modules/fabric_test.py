@@ -168,6 +168,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabri
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
@@ -201,14 +202,16 @@ def main() -> None:
     wanted = fabric_test.Wanted(**parameters)
     act = not module.check_mode
     if state == "measured":
-        seen = fabric_test.observe(wanted, act)
-        ensure(module, "fabric_test", lambda: seen, partial(fabric_test.plan, wanted=wanted))
+        exempt = exemptions(module)
+        observed = fabric_test.observe(wanted, act)
+        plan = partial(fabric_test.plan, wanted=wanted)
+        ensure(module, "fabric_test", lambda: observed, plan, exempt)
     if act:
         try:
             (fabric_test.serve if state == "serving" else fabric_test.stop)(wanted)
         except Blocked as blocked:
             module.fail_json(msg="%s. %s" % (blocked, blocked.hint))
-    # Nothing of it lasts.
+    # The servers of a test are not a lasting change.
     module.exit_json(changed=False)
 
 

@@ -117,6 +117,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, summary, users
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import memory_bytes
 
 
 def main() -> None:
@@ -142,7 +143,7 @@ def main() -> None:
         models=[summary.summary(model, running, *wanted) for model in scan.models],
         ignored=[{"path": path, "reason": reason} for path, reason in scan.ignored],
         disks=summary.disks([home, *directories]),
-        memory=summary.memory(),
+        memory=memory_bytes("MemTotal"),
     )
 
 

@@ -21,16 +21,31 @@ import images
 import nodes
 from shell import CACHE, can_install, docker, fail, install, run, say
 
+# There while tests change the nodes; where it is left, that run was interrupted.
+UNDER_TEST = CACHE / "under-test"
 
-def up(count: int, base: str, fresh: bool) -> None:
+
+def build(base: str) -> tuple[str, str]:
+    """The node image, and the folder with the data of an engine that has the serving images."""
     ensure_ssh()
     engine.ensure()
     images.sweep()
     base = images.ensure_base(base)
     images.ensure_wheels(base)
     node_image = images.ensure_node_image(base)
-    golden = images.ensure_serving_images(base, node_image)
+    return node_image, images.ensure_serving_images(base, node_image)
+
+
+def up(count: int, base: str, fresh: bool, test: bool) -> None:
+    node_image, golden = build(base)
+    if test and UNDER_TEST.exists():
+        say("an interrupted test run has left the nodes: replacing them")
+        fresh = True
     nodes.ensure(count, node_image, golden, fresh)
+    if fresh:
+        UNDER_TEST.unlink(missing_ok=True)
+    if test:
+        UNDER_TEST.touch()
 
 
 def ensure_ssh() -> None:
@@ -45,6 +60,7 @@ def down(everything: bool, stop_engine: bool) -> None:
     """Remove the nodes; with everything also what makes the next start quick."""
     if engine.answers():
         remove_nodes()
+        UNDER_TEST.unlink(missing_ok=True)
         if everything:
             say("images, engine data, wheels, keys: removing them")
             remove_images()
@@ -126,20 +142,28 @@ def number_of_nodes(text: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser("up", help="build what is missing and start the nodes")
+    based = argparse.ArgumentParser(add_help=False)
+    based.add_argument(
+        "--base",
+        default=os.environ.get("LAB_BASE", "debootstrap"),
+        help="the nodes' system (LAB_BASE, else debootstrap): debootstrap makes one of this "
+        "machine's own release and needs root; or an image such as ubuntu:24.04",
+    )
+    verbs.add_parser("build", parents=[based], help="build what is missing, start no node")
+    verb = verbs.add_parser("up", parents=[based], help="build what is missing, start the nodes")
     verb.add_argument(
         "--nodes",
         type=number_of_nodes,
         default=os.environ.get("LAB_NODES", "2"),
         help="how many (LAB_NODES, else 2)",
     )
-    verb.add_argument(
-        "--base",
-        default=os.environ.get("LAB_BASE", "debootstrap"),
-        help="the nodes' system (LAB_BASE, else debootstrap): debootstrap makes one of this "
-        "machine's own release and needs root; or an image such as ubuntu:24.04",
-    )
     verb.add_argument("--fresh", action="store_true", help="replace nodes that exist")
+    verb.add_argument(
+        "--test",
+        action="store_true",
+        help="for tests: without a `tested` or `down`, the next `up --test` replaces the nodes",
+    )
+    verbs.add_parser("tested", help="the test run has ended and the nodes can be used again")
     verb = verbs.add_parser("down", help="remove the nodes, keep images and wheels for next time")
     verb.add_argument("--all", action="store_true", help="remove images, wheels and keys as well")
     verb.add_argument("--stop-engine", action="store_true", help="stop the engine the lab started")
@@ -151,7 +175,11 @@ def main() -> None:
     given = parser.parse_args()
     with alone():
         if given.verb == "up":
-            up(given.nodes, given.base, given.fresh)
+            up(given.nodes, given.base, given.fresh, given.test)
+        elif given.verb == "build":
+            build(given.base)
+        elif given.verb == "tested":
+            UNDER_TEST.unlink(missing_ok=True)
         elif given.verb == "down":
             down(given.all, given.stop_engine)
         elif given.verb == "llama":

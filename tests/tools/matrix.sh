@@ -2,8 +2,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Unit tests where .venv does not look: with the ansible-core of the other controller Pythons (the oldest
-# and the newest supported), and, for what runs on nodes, with the oldest Python of a node.
+# Unit tests with other versions than .venv's: with the ansible-core of the other controller Pythons (the
+# oldest and the newest supported), and, for node code, with the oldest Python of a node.
+#   matrix.sh short    of the controller's tests only those of the plugins that Ansible loads
+#   matrix.sh          all of the controller's tests
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -12,11 +14,11 @@ node=3.9
 cache=.cache/matrix
 here=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-# Makes the environment $cache/PYTHON, unless it is there and complete.
+# Makes the environment $cache/PYTHON unless it exists and is complete.
 environment() { # PYTHON INTERPRETER PACKAGE...
     local venv=$cache/$1 interpreter=$2 key site
     shift 2
-    key="$interpreter $* $(sha256sum constraints.txt)"
+    key="$interpreter $* $(cksum <constraints.txt)"
     if [[ $(cat "$venv/.installed" 2>/dev/null) != "$key" ]]; then
         "$interpreter" -m venv --clear "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off "$@" \
@@ -35,6 +37,11 @@ unit() { # PYTHON [PATH]...
     ANSIBLE_INJECT_FACT_VARS=false "$cache/$version/bin/python" -m pytest -q --numprocesses auto --maxprocesses 4 "$@" || failed+=("$version")
 }
 
+# Node code needs no ansible-core: it runs with a node's oldest Python below and with .venv's by `make unit`.
+controller_tests=(tests/unit --ignore tests/unit/plugins/module_utils)
+# The recipe engine is plain Python: sanity compiles it with every Python. Modules meet 3.9 below.
+[[ ${1:-} != short ]] || controller_tests+=(--ignore tests/unit/plugins/plugin_utils --ignore tests/unit/plugins/modules)
+
 mapfile -t pytest < <(grep -E '^(pytest(-xdist)?|hypothesis)==' requirements-dev.txt)
 for version in "${controllers[@]}"; do
     [[ $version != "$here" ]] || continue
@@ -45,8 +52,7 @@ for version in "${controllers[@]}"; do
     environment "$version" "$interpreter" -c constraints.txt ansible-core jsonschema "${pytest[@]}"
     echo "matrix: controller with Python $version," \
         "$("$cache/$version/bin/python" -c 'import ansible.release as r; print("ansible-core", r.__version__)')"
-    # What a node runs needs no core, and is tried with the oldest Python below and the newest by `make unit`.
-    unit "$version" tests/unit --ignore tests/unit/plugins/module_utils
+    unit "$version" "${controller_tests[@]}"
 done
 
 if interpreter=$(tests/tools/python.sh "$node"); then

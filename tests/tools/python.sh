@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Finds interpreters. Prints a path, or fails silently:
-#   python.sh controller    the newest of 3.11 to 3.13 that can make a virtual environment
-#   python.sh 3.9           that one version
-# An executable may lie on PATH and still not start (pyenv's shims), hence each is tried.
+#   python.sh controller    the newest of 3.11 to 3.13 that can make a virtual environment, else 3.14
+#   python.sh 3.9           this version
+# An executable can be on PATH and still not start (pyenv's shims), so each one is tried.
 set -euo pipefail
 
 candidates() { # VERSION
@@ -36,7 +36,8 @@ if [[ $1 != controller ]]; then
     exit
 fi
 
-for version in 3.13 3.12 3.11; do
+# molecule does not list 3.14 yet.
+for version in 3.13 3.12 3.11 3.14; do
     if [[ -n ${PYTHON:-} ]]; then
         resolve "$version" "$PYTHON" && exit
     else

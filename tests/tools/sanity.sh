@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # ansible-test sanity, without a container and without its download of get-pip:
-#   sanity.sh [--test NAME | other options of ansible-test sanity]...
-# Modules are compiled and imported with every Python that is found. All it makes lies in .cache/sanity.
+#   sanity.sh one                          every test with .venv's Python; compile with every Python that is found
+#   sanity.sh [OPTION OF ansible-test]...  every test with every Python that is found
+# Everything that it makes lies in .cache/sanity.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,7 +15,7 @@ home=$cache/home
 suite=$cache/ansible_collections/dgxspark/suite
 python=$root/.venv/bin/python
 
-# ansible-test wants a git checkout below ansible_collections; a copy keeps its output out of ours.
+# ansible-test needs a git checkout below ansible_collections; a copy keeps its output out of this one.
 rm -rf "$suite"
 mkdir -p "$suite" "$cache/bin"
 git ls-files -z --cached --others --exclude-standard |
@@ -23,7 +24,7 @@ git ls-files -z --cached --others --exclude-standard |
 git -C "$suite" init --quiet
 git -C "$suite" add --all
 
-# Only interpreters that start, ahead of whatever else PATH calls pythonX.Y.
+# Only interpreters that start, ahead of what PATH calls pythonX.Y.
 found=()
 rm -f "$cache"/bin/*
 for version in 3.9 3.10 3.11 3.12 3.13 3.14; do
@@ -35,10 +36,10 @@ done
 echo "sanity: $("$python" -c 'import ansible.release as r; print("ansible-core", r.__version__)')," \
     "Python ${found[*]} (others: not found, not tested)"
 
-# ansible-test builds its environments with pip but withholds PIP_* and the like from it. A home of its
-# own hands pip this machine's settings as a file, and keeps ~ untouched.
+# ansible-test makes its environments with pip, but without this shell's PIP_* variables. A home directory of
+# its own gives pip this machine's settings as a file, and leaves ~ unchanged.
 mkdir -p "$home/.config/pip" "$home/.ansible/test/cache"
-chmod 700 "$home" # an index's address can hold a password
+chmod 700 "$home" # an index URL can contain a password
 "$python" - >"$home/.config/pip/pip.conf" <<'END'
 import ast
 import subprocess
@@ -56,7 +57,7 @@ for name, value in settings.items():
     print(f"{name} = {value}")
 END
 
-# It also fetches get-pip.py, which few networks let through; Python brings a pip of its own.
+# It also downloads get-pip.py, which many networks block; Python includes a pip of its own.
 pip_version=$("$python" -c 'import ansible_test, os; print(os.path.dirname(ansible_test.__file__))')
 pip_version=$(sed -n "s/^ *pip='\([0-9.]*\)',\$/\1/p" "$pip_version/_internal/python_requirements.py")
 cat >"$home/.ansible/test/cache/get_pip_${pip_version//./_}.py" <<'END'
@@ -71,7 +72,16 @@ subprocess.run(
 END
 
 cd "$suite"
-# Dropped from its output: what pip tells of each of the dozen environments.
-HOME=$home PATH=$cache/bin:$root/.venv/bin:$PATH \
-    "$root/.venv/bin/ansible-test" sanity --color no "$@" </dev/null 2>&1 |
-    grep --line-buffered -vE '^$|^(Looking in|Processing|Collecting|Using cached|Install|Successfully inst|Requirement|WARNING: Location|  )'
+# Left out of the output: what pip prints for each environment.
+ansible_test() {
+    HOME=$home PATH=$cache/bin:$root/.venv/bin:$PATH \
+        "$root/.venv/bin/ansible-test" sanity --color no "$@" </dev/null 2>&1 |
+        grep --line-buffered -vE '^$|^(Looking in|Processing|Collecting|Using cached|Install|Successfully inst|Requirement|WARNING: Location|  )'
+}
+
+if [[ ${1:-} == one ]]; then
+    ansible_test --test compile
+    ansible_test --skip-test compile --python "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+else
+    ansible_test "$@"
+fi

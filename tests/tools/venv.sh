@@ -2,9 +2,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Makes or completes .venv, with the collection visible in it:
+# Makes or completes .venv, and links the collection into it:
 #   venv.sh          what a controller needs (requirements.txt)
-#   venv.sh dev      and what the tests and linters need (requirements-dev.txt)
+#   venv.sh dev      also what the tests and linters need (requirements-dev.txt)
 # $PYTHON chooses the interpreter of a new environment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -14,11 +14,13 @@ venv=.venv
 requirements=(requirements.txt)
 [[ ${1:-} != dev ]] || requirements+=(requirements-dev.txt)
 
-key() { sha256sum constraints.txt "$1"; }
 stamp() { echo "$venv/.installed-$1"; }
-done_already() { [[ $(cat "$(stamp "$1")" 2>/dev/null) == "$(key "$1")" ]]; }
 
-# Runs a slow command and shows, in one line, that it is alive. Its output is told only on failure.
+# A stamp is the text of what was installed, so that no checksum program is needed.
+stamp_text() { cat constraints.txt "$1"; }
+installed() { [[ -e $(stamp "$1") && $(cat "$(stamp "$1")") == "$(stamp_text "$1")" ]]; }
+
+# Runs a slow command and prints its last line every ten seconds; its complete output only when it fails.
 step() { # LABEL COMMAND...
     local label=$1 log=.cache/venv.log started=$SECONDS shown=0 pid
     shift
@@ -29,7 +31,7 @@ step() { # LABEL COMMAND...
         sleep 0.5
         ((SECONDS - started >= shown + 10)) || continue
         shown=$((SECONDS - started))
-        # pip is silent while it unpacks; its last line still tells what it is at.
+        # pip prints nothing while it unpacks; its last line still names the package.
         echo "venv:   ${shown} s: $(grep -v ^WARNING "$log" | tail -n 1 | cut -c -100)"
     done
     if ! wait "$pid"; then
@@ -42,12 +44,12 @@ step() { # LABEL COMMAND...
 
 mkdir -p .cache
 exec 9>.cache/venv.lock
-flock 9 2>/dev/null || true # two makes at a time would spoil each other's installation
+flock 9 2>/dev/null || true # two runs at the same time would damage each other's installation
 
-# The first stamp comes last in the making of an environment: none means an interrupted one.
+# The stamp is written last: an environment without it was interrupted.
 if ! [[ -e $(stamp requirements.txt) ]] || ! "$venv/bin/python" -c '' 2>/dev/null; then
     if ! python=$("$tools/python.sh" controller); then
-        echo "venv: no Python 3.11, 3.12 or 3.13 with the venv module found${PYTHON:+ at PYTHON=$PYTHON};" \
+        echo "venv: no Python 3.11 to 3.14 with the venv module found${PYTHON:+ at PYTHON=$PYTHON};" \
             "install one (Debian, Ubuntu: apt-get install python3-venv) or name it: make venv PYTHON=/path/to/python3.12" >&2
         exit 1
     fi
@@ -55,11 +57,13 @@ if ! [[ -e $(stamp requirements.txt) ]] || ! "$venv/bin/python" -c '' 2>/dev/nul
 fi
 
 for file in "${requirements[@]}"; do
-    done_already "$file" && continue
+    ! installed "$file" || continue
     step "installing $file (one to three minutes the first time)" \
         "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-compile -r "$file"
-    key "$file" >"$(stamp "$file")"
+    stamp_text "$file" >"$(stamp "$file")"
 done
+
+[[ -x $venv/bin/ansible-playbook ]] || { echo "venv: FAILED: $venv has no ansible-playbook; remove it and run this again" >&2; exit 1; }
 
 # Ansible, pytest and mypy find dgxspark.suite in the working tree itself, not in a copy.
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

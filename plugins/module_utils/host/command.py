@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Run one foreign program that may be absent, hang, crash or print anything.
 
 Standard library only: what runs inside another interpreter carries this file along.

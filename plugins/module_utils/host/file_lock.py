@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Who holds a lock on a file, as dpkg and apt take them. Asking takes no lock."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Files and links that are wholly ours: told from those of others, replaced in one step.
 
 A file of ours says so in its first lines (MARK). What does not say so is somebody else's, and is
@@ -50,9 +51,9 @@ class OwnFile:
         """Raises Blocked for what is no readable text file, or is not ours."""
         writable = can_replace(path)
         try:
-            found = os.lstat(path)
-            if not stat.S_ISREG(found.st_mode):
-                raise Blocked("%s is %s" % (path, _kind(found.st_mode)), _MOVE % path)
+            status = os.lstat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise Blocked("%s is %s" % (path, _kind(status.st_mode)), _MOVE % path)
             with open(path, "rb") as stream:
                 data = stream.read(_LIMIT + 1)
         except FileNotFoundError:
@@ -66,7 +67,7 @@ class OwnFile:
         # A crash may leave an empty file; there is nothing of anybody's in it.
         if text.strip("\0 \n") and MARK not in "".join(text.splitlines(True)[:_MARKED_LINES]):
             raise Blocked("%s was written by somebody else" % path, _MOVE % path)
-        return cls(path, text, stat.S_IMODE(found.st_mode), found.st_uid, writable)
+        return cls(path, text, stat.S_IMODE(status.st_mode), status.st_uid, writable)
 
     def differs(self, text: str | None, mode: int) -> str:
         """What is wrong with the file where text and mode are wanted; empty if nothing is."""
@@ -122,13 +123,15 @@ class FileWrite:
         directory = os.path.dirname(self.file.path)
         make_directories(directory)
         with locked(directory):
-            found = OwnFile.read(self.file.path)
-            if found.obstacle:
-                raise found.obstacle
+            current = OwnFile.read(self.file.path)
+            if current.obstacle:
+                raise current.obstacle
             if self.text is not None:
-                replace_file(found.path, self.text.encode(), self.mode, rightful_owner(found.owner))
-            elif found.text is not None:
-                os.unlink(found.path)
+                replace_file(
+                    current.path, self.text.encode(), self.mode, rightful_owner(current.owner)
+                )
+            elif current.text is not None:
+                os.unlink(current.path)
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class LinkWrite:
 
     path: str
     target: str
-    found: str  # what the link names now; empty if there is none
+    current: str  # what the link names now; empty if there is none
     repairs: tuple[str, ...]
 
     @property
@@ -146,7 +149,7 @@ class LinkWrite:
 
     @property
     def before(self) -> str:
-        return "%s -> %s\n" % (self.path, self.found) if self.found else ""
+        return "%s -> %s\n" % (self.path, self.current) if self.current else ""
 
     @property
     def after(self) -> str:
@@ -178,6 +181,26 @@ def _shown(text: str | None, mode: int, other: int) -> str:
 def rightful_owner(owner: int) -> int:
     """Root, who alone can give files away; for anybody else a file's owner is right as it is."""
     return 0 if os.geteuid() == 0 else owner
+
+
+def read_text(path: str, limit: int = 1 << 20, errors: str = "replace") -> str | None:
+    """At most limit characters of a file; None if it does not exist or cannot be read.
+
+    errors is that of bytes.decode; "surrogateescape" for text that is written back.
+    """
+    try:
+        with open(path, encoding="utf-8", errors=errors) as stream:
+            return stream.read(limit)
+    except (OSError, ValueError):  # a path with a NUL
+        return None
+
+
+def list_folder(path: str) -> list[str]:
+    """The sorted names in a folder; none if it cannot be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
 
 
 def can_replace(path: str) -> bool:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What ensure modules say and plan: findings, actions, plans."""
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ CRITICAL = "critical"
 class Blocked(Exception):
     """Something cannot be done here. The text says what was found, hint what a person can do."""
 
-    def __init__(self, found: str, hint: str) -> None:
-        super().__init__(found)
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
         self.hint = hint
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What tells that files are still the very ones, without reading them."""
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def file_state(path: str) -> str:
         return "%s: %s" % (path, error.strerror)
 
 
-def _state(seen: os.stat_result) -> str:
-    kept = (seen.st_dev, seen.st_ino, seen.st_mode, seen.st_uid)
-    return "%s %d %d %d" % (kept, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+def _state(status: os.stat_result) -> str:
+    kept = (status.st_dev, status.st_ino, status.st_mode, status.st_uid)
+    return "%s %d %d %d" % (kept, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def tree_state(path: str) -> str:
@@ -40,26 +41,26 @@ def tree_state(path: str) -> str:
     waiting = [path]
     while waiting:
         folder = waiting.pop()
-        seen, inside = [], []
+        states, inside = [], []
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
                 if name == _BYTECODE:
                     continue
                 if entry.is_symlink():
-                    seen.append((name, file_state(entry.path)))
+                    states.append((name, file_state(entry.path)))
                 elif entry.is_dir():
                     # What is in it counts; bytecode that comes or goes changes the folder itself.
-                    seen.append((name, ""))
+                    states.append((name, ""))
                     inside.append(entry.path)
                 else:
                     now = entry.stat(follow_symlinks=False)
                     own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-                    seen.append((name, repr(own)))
+                    states.append((name, repr(own)))
         # In whatever order the system tells them.
         waiting += sorted(inside)
-        seen.sort()
-        digest.update(repr((folder, seen)).encode("utf-8", "surrogateescape"))
+        states.sort()
+        digest.update(repr((folder, states)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -81,7 +82,9 @@ def venv_state(path: str) -> str:
         return ""
     standard = os.path.join(library, versions[0])
     # Not the packages of the system: those the environment does not see.
-    own = [one for one in sorted(os.listdir(standard)) if one not in ("site-packages", _BYTECODE)]
+    own = [
+        name for name in sorted(os.listdir(standard)) if name not in ("site-packages", _BYTECODE)
+    ]
     states = [real, tree_state(real), file_state(python)]
     for name in own:
         entry = os.path.join(standard, name)
@@ -107,8 +110,8 @@ def _leads_elsewhere(venv: str) -> bool:
                 lines = [line.strip() for line in stream if line.strip()]
             paths = [line for line in lines if not line.startswith(("import", "#"))]
             inside = all(
-                os.path.isdir(os.path.join(site, one)) and ".." not in one for one in paths
+                os.path.isdir(os.path.join(site, entry)) and ".." not in entry for entry in paths
             )
-            if _EDITABLE in name or not inside or any(os.path.isabs(one) for one in paths):
+            if _EDITABLE in name or not inside or any(os.path.isabs(entry) for entry in paths):
                 return True
     return False

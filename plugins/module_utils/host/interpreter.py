@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Run modules of this collection in another Python interpreter, without leaving a file there.
 
 The modules travel on standard input, so that it makes no difference whether they come from a

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked, read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
@@ -107,7 +107,11 @@ def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
         size,
         staged,
         [(path, goal) for path, goal in links if _link(path) != goal],
-        [(path, revision) for path, revision in refs if _text(path) != revision],
+        [
+            (path, revision)
+            for path, revision in refs
+            if (read_text(path) or "").strip() != revision
+        ],
     )
 
 
@@ -132,11 +136,7 @@ def _link(path: str) -> str:
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(200).strip()
-    except OSError:
-        return ""
+    return (read_text(path, 200) or "").strip()
 
 
 def lacks_space(what: Plan, target: Target) -> str:

@@ -81,15 +81,3 @@ def disks(paths: Sequence[str]) -> list[dict[str, Any]]:
             {"path": path, "total": answer.f_blocks * block, "free": answer.f_bavail * block}
         )
     return systems
-
-
-def memory(meminfo: str = "/proc/meminfo") -> int:
-    """MemTotal in bytes; 0 where it is not known."""
-    try:
-        with open(meminfo, encoding="ascii", errors="replace") as stream:
-            for line in stream:
-                if line.startswith("MemTotal:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0

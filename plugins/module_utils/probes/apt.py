@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What apt-get would do, asked of it without leaving anything behind."""
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Upgrade:
 
     @property
     def removals(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.changes if not one.new)
+        return tuple(change.name for change in self.changes if not change.new)
 
 
 _CHANGE = re.compile(r"^(Inst|Remv) (\S+)(?: \[([^]]*)\])?(?: \((\S+))?", re.M)
@@ -97,7 +98,7 @@ def parse_upgrade(result: Result) -> Upgrade:
 
 
 def parse_simulation(result: Result) -> Simulation:
-    unknown = tuple(one or other for one, other in _UNKNOWN.findall(result.stderr))
+    unknown = tuple(entry or other for entry, other in _UNKNOWN.findall(result.stderr))
     if unknown:
         return Simulation(unknown=unknown)
     if not result.ok:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Who has an IPv4 address on a link: ARP probes (RFC 5227), which change nobody's tables."""
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ def who_has(
     Waits timeout seconds. Raises PermissionError for anybody but root; an interface that is down or
     gone has no answers.
     """
-    found: dict[tuple[str, str], set[str]] = {}
+    answers: dict[tuple[str, str], set[str]] = {}
     with ExitStack() as stack:
         sockets: dict[str, socket.socket] = {}
         for interface, mac, address in asked:
-            found[interface, address] = set()
+            answers[interface, address] = set()
             if interface not in sockets:
                 opened = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
                 with suppress(OSError):  # gone
@@ -48,9 +49,9 @@ def who_has(
                     sockets.pop(names[opened.fileno()])
                     continue
                 key = (names[opened.fileno()], answer[0])
-                if key in found:
-                    found[key].add(answer[1])
-    return {key: tuple(sorted(macs)) for key, macs in found.items()}
+                if key in answers:
+                    answers[key].add(answer[1])
+    return {key: tuple(sorted(macs)) for key, macs in answers.items()}
 
 
 def probe(mac: str, address: str) -> bytes:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Which driver the description of the GPUs for containers (CDI) was made for."""
 
 from __future__ import annotations
@@ -8,6 +9,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
 
 # What is in the later folder counts where both describe a device.
 FOLDERS = ("/etc/cdi", "/run/cdi")
@@ -42,26 +48,11 @@ def parse_spec(path: str, text: str) -> Spec | None:
 
 def gpu_specs(folders: Sequence[str] = FOLDERS) -> tuple[Spec, ...]:
     """The descriptions of GPUs in those folders, what counts last."""
-    found = []
+    specs = []
     for folder in folders:
-        for name in _listed(folder):
+        for name in list_folder(folder):
             path = os.path.join(folder, name)
             if name.endswith((".yaml", ".json")):
-                spec = parse_spec(path, _text(path))
-                found += [spec] if spec else []
-    return tuple(found)
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(_LIMIT)
-    except OSError:
-        return ""
+                spec = parse_spec(path, read_text(path, _LIMIT) or "")
+                specs += [spec] if spec else []
+    return tuple(specs)

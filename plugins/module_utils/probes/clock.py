@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Whether the kernel's clock is kept right by somebody, as the kernel itself knows it."""
 
 from __future__ import annotations

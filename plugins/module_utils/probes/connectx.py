@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The ConnectX-7 ports of a node, their RoCE devices and GIDs, as sysfs has them.
 
 A Spark's network card shows each of its two cages (QSFP sockets) as two PCI functions, the twins,
@@ -14,6 +15,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
 
 _MELLANOX = "0x15b3"
 _CONNECTX_7 = "0x1021"
@@ -58,20 +64,20 @@ class Port:
 
 def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
     """All ports, twins in the order of their PCI domains. Changes nothing, needs no rights."""
-    found = []
-    for interface in _listed(os.path.join(sysfs, "class", "net")):
+    ports = []
+    for interface in list_folder(os.path.join(sysfs, "class", "net")):
         device = os.path.join(sysfs, "class", "net", interface, "device")
         pci = os.path.basename(os.path.realpath(device))
-        ids = [_text(os.path.join(device, name)) for name in ("vendor", "device")]
+        ids = [_value(os.path.join(device, name)) for name in ("vendor", "device")]
         if ids != [_MELLANOX, _CONNECTX_7] or not _PCI.fullmatch(pci):
             continue
-        carrier = _text(os.path.join(sysfs, "class", "net", interface, "carrier"))
-        hca = next(iter(_listed(os.path.join(device, "infiniband"))), "")
+        carrier = _value(os.path.join(sysfs, "class", "net", interface, "carrier"))
+        hca = next(iter(list_folder(os.path.join(device, "infiniband"))), "")
         table = os.path.join(sysfs, "class", "infiniband", hca, "ports", "1") if hca else ""
         gids = _gids(table, interface) if table else ()
         known = carrier == "1" if carrier in ("0", "1") else None
-        found.append(Port(interface, pci, known, hca, gids))
-    return tuple(sorted(found, key=lambda port: port.pci))
+        ports.append(Port(interface, pci, known, hca, gids))
+    return tuple(sorted(ports, key=lambda port: port.pci))
 
 
 def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
@@ -83,27 +89,16 @@ def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
 
 
 def _gids(table: str, interface: str) -> tuple[Gid, ...]:
-    found = []
+    gids = []
     for index in range(_GIDS):
-        owner = _text(os.path.join(table, "gid_attrs", "ndevs", str(index)))
-        gid = _text(os.path.join(table, "gids", str(index)))
+        owner = _value(os.path.join(table, "gid_attrs", "ndevs", str(index)))
+        gid = _value(os.path.join(table, "gids", str(index)))
         if owner == interface and gid:
-            kind = _text(os.path.join(table, "gid_attrs", "types", str(index)))
-            found.append(Gid(index, gid, kind))
-    return tuple(found)
+            kind = _value(os.path.join(table, "gid_attrs", "types", str(index)))
+            gids.append(Gid(index, gid, kind))
+    return tuple(gids)
 
 
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    # The carrier of an interface that is down, and an unused entry of a table, cannot be read.
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
+def _value(path: str) -> str:
+    """Empty for the carrier of an interface that is down, and for an unused entry of a table."""
+    return (read_text(path) or "").strip()

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The containers of a node, as its Docker engine describes them."""
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def _moment(text: str) -> str:
 def parse_environment(text: str) -> dict[str, str]:
     """The variables that the first container of a `docker inspect` was started with."""
     try:
-        found = json.loads(text)[0]
-        pairs = [entry.partition("=") for entry in found["Config"].get("Env") or ()]
+        inspected = json.loads(text)[0]
+        pairs = [entry.partition("=") for entry in inspected["Config"].get("Env") or ()]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no environment: %r" % error) from error
     return {name: value for name, _equals, value in pairs}

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a node has of NVIDIA's: driver, kernel modules, CUDA toolkits. Found by looking."""
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     parse_version,
@@ -89,25 +91,19 @@ def gpu_evidence(devices: str = "/sys/bus/pci/devices", control: str = "/dev/nvi
     A display controller (PCI class 03) of vendor 10de, or what the driver makes when it is loaded.
     """
     for device in sorted(glob.glob(os.path.join(glob.escape(devices), "*"))):
-        vendor, kind = (_first_line(os.path.join(device, name)) for name in ("vendor", "class"))
+        vendor, kind = (
+            (read_text(os.path.join(device, name)) or "").strip() for name in ("vendor", "class")
+        )
         if vendor == "0x10de" and kind.startswith("0x03"):
             return "PCI device %s" % os.path.basename(device)
     return control if os.path.exists(control) else ""
 
 
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.readline().strip()
-    except OSError:
-        return ""
-
-
 def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
     """Every toolkit below /usr/local and the one that the link names, newest first."""
     homes = {os.path.realpath(home) for home in (*glob.glob(pattern), link) if os.path.isdir(home)}
-    found = [_toolkit(home, timeout) for home in homes]
-    return tuple(sorted(found, key=lambda one: (version_key(one.version), one.home), reverse=True))
+    kits = [_toolkit(home, timeout) for home in homes]
+    return tuple(sorted(kits, key=lambda kit: (version_key(kit.version), kit.home), reverse=True))
 
 
 def _toolkit(home: str, timeout: float) -> Toolkit:
@@ -122,18 +118,18 @@ def _toolkit(home: str, timeout: float) -> Toolkit:
 
 def _version_json(home: str) -> str:
     try:
-        with open(os.path.join(home, "version.json"), encoding="utf-8") as stream:
-            version = json.load(stream)["cuda"]["version"]
-    except (OSError, ValueError, TypeError, KeyError):
+        text = read_text(os.path.join(home, "version.json")) or ""
+        version = json.loads(text)["cuda"]["version"]
+    except (ValueError, TypeError, KeyError):
         return ""
     return version if isinstance(version, str) else ""
 
 
 def library_version(packages: Mapping[str, Package], names: re.Pattern[str]) -> str:
     """The newest version of the installed packages of those names, empty if there is none."""
-    found = [
-        upstream(one.version)
-        for one in packages.values()
-        if one.installed and names.fullmatch(one.name)
+    versions = [
+        upstream(package.version)
+        for package in packages.values()
+        if package.installed and names.fullmatch(package.name)
     ]
-    return max(found, key=version_key, default="")
+    return max(versions, key=version_key, default="")

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Which system a node has, by the release files of DGX OS, of its image and of the distribution."""
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ class DgxRelease:
 
 def assignments(text: str) -> dict[str, str]:
     """The lines KEY=value of a release file; of a key that is repeated the last one counts."""
-    found = {}
+    values = {}
     for key, value in _ASSIGNMENT.findall(text):
         try:
             words = shlex.split(value, comments=True)
         except ValueError:  # an open quote
             words = [value.strip().strip("\"'")]
-        found[key] = " ".join(words)
-    return found
+        values[key] = " ".join(words)
+    return values
 
 
 def parse_dgx_release(text: str) -> DgxRelease:

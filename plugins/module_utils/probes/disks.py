@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Whether a disk may be given to a new pool: only one that nobody uses and that holds nothing.
 
 Pure: what lsblk, blkid and zpool say is handed in as text.
@@ -143,21 +144,21 @@ def disk_refused(
     if disk.children:
         names = ", ".join("%s (%s)" % (child.path, child.kind) for child in disk.children)
         refused.append("%s is divided: %s" % (disk.path, names))
-    found = _signature(signature)
-    if found and not (disk.filesystem or disk.table):
-        refused.append("%s holds a signature: %s" % (disk.path, found))
-    found = _signature(remains)
-    if found and not disk.children:
-        told = "%s holds what is left of a partition at 1 MiB: %s"
-        refused.append(told % (disk.path, found))
+    signature_name = _signature(signature)
+    if signature_name and not (disk.filesystem or disk.table):
+        refused.append("%s holds a signature: %s" % (disk.path, signature_name))
+    signature_name = _signature(remains)
+    if signature_name and not disk.children:
+        message = "%s holds what is left of a partition at 1 MiB: %s"
+        refused.append(message % (disk.path, signature_name))
     if ambiguous:
         refused.append("%s holds several signatures that contradict each other" % disk.path)
     return refused
 
 
-def _signature(told: Mapping[str, str]) -> str:
+def _signature(fields: Mapping[str, str]) -> str:
     return ", ".join(
-        "%s %s" % (key, told[key]) for key in ("TYPE", "PTTYPE", "USAGE") if told.get(key)
+        "%s %s" % (key, fields[key]) for key in ("TYPE", "PTTYPE", "USAGE") if fields.get(key)
     )
 
 

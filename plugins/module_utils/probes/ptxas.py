@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a ptxas binary is and whether it assembles for an architecture: proven by assembling."""
 
 from __future__ import annotations
@@ -161,15 +162,15 @@ def examine(path: str, where: str, arch: str, timeout: float = _SECONDS) -> Bina
 def _fingerprint(path: str, needle: str) -> tuple[str, bool, bytes]:
     """(sha256, whether the bytes contain needle, the first bytes) of a file of any size."""
     digest = hashlib.sha256()
-    found = False
+    contained = False
     start = tail = b""
     with open(path, "rb") as stream:
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             digest.update(chunk)
-            found = found or needle.encode() in tail + chunk
+            contained = contained or needle.encode() in tail + chunk
             tail = chunk[-len(needle) :]
             start = start or chunk[:80]
-    return digest.hexdigest(), found, start
+    return digest.hexdigest(), contained, start
 
 
 def _assemble(binary: Binary, names: Sequence[str], timeout: float) -> Binary:

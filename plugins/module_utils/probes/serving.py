@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Is a model being served? Asked the way its users ask: by a completion.
 
 /health alone is no proof: vLLM answers it while its engine is wedged, or about to die of the first

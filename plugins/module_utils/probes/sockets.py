@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Which TCP ports somebody listens on, and who, read from /proc."""
 
 from __future__ import annotations
@@ -56,25 +57,25 @@ def _address(word: str) -> str:
         int.from_bytes(data[at : at + 4], "big").to_bytes(4, sys.byteorder)
         for at in range(0, len(data), 4)
     )
-    found = ipaddress.ip_address(ordered)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)
+    address = ipaddress.ip_address(ordered)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def peers(port: int, proc: Path = Path("/proc")) -> list[str]:
     """The addresses that have a connection to a port of this network namespace."""
-    found = set()
+    addresses = set()
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             text = (proc / "net" / table).read_text()
-            found |= {address for own, address in parse_peers(text) if own == port}
-    return sorted(found)
+            addresses |= {address for own, address in parse_peers(text) if own == port}
+    return sorted(addresses)
 
 
 def parse_container(cgroup: str) -> str | None:
     """The innermost container that a /proc/PID/cgroup table names; None outside containers."""
-    found: list[str] = _CONTAINER.findall(cgroup)
-    return found[-1] if found else None
+    matches: list[str] = _CONTAINER.findall(cgroup)
+    return matches[-1] if matches else None
 
 
 def listeners(proc: Path = Path("/proc")) -> list[Listener]:
@@ -88,11 +89,11 @@ def listeners(proc: Path = Path("/proc")) -> list[Listener]:
         except OSError:  # a kernel without IPv6
             continue
     owners = _owners(proc, set(inodes))
-    found = {
+    sockets = {
         Listener(port, *(_describe(proc, owners[inode]) if inode in owners else ()))
         for inode, port in inodes.items()
     }
-    return sorted(found, key=lambda listener: (listener.port, listener.pid or 0))
+    return sorted(sockets, key=lambda listener: (listener.port, listener.pid or 0))
 
 
 def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:

@@ -74,10 +74,10 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
 
 def _everything(request: dict[str, Any], sources: Sources) -> dict[str, Any]:
     root = _root()
-    found: dict[str, Any] = {"python": platform.python_version(), "root": root, "trials": []}
-    found["packages"] = {name: _version(name) for name in request.get("packages", ())}
+    report: dict[str, Any] = {"python": platform.python_version(), "root": root, "trials": []}
+    report["packages"] = {name: _version(name) for name in request.get("packages", ())}
     if not root:
-        return found
+        return report
     examined: dict[str, Binary] = {}
     places = [(path, "vendored") for path in _binaries(root)]
     if request["isolated"]:
@@ -85,21 +85,21 @@ def _everything(request: dict[str, Any], sources: Sources) -> dict[str, Any]:
         places += [(path, "image") for path in cuda_ptxas() if path not in request["mounted"]]
     for path, where in places:
         examined[path] = examine(path, where, request["arch"], request["timeout"])
-    found["binaries"] = [asdict(binary) for binary in examined.values()]
+    report["binaries"] = [asdict(binary) for binary in examined.values()]
     works = False
     for trial in request["trials"]:
         compiles = request["until"] or not works
-        told = _run_trial(request, sources, trial, compiles)
-        found["trials"].append(told)
-        path = str(told.get("path", ""))
+        trial_result = _run_trial(request, sources, trial, compiles)
+        report["trials"].append(trial_result)
+        path = str(trial_result.get("path", ""))
         if path:
             if path not in examined:
                 examined[path] = examine(path, "pinned", request["arch"], request["timeout"])
-            told["binary"] = asdict(examined[path])
-            works = works or bool(examined[path].works and told.get("compiled"))
+            trial_result["binary"] = asdict(examined[path])
+            works = works or bool(examined[path].works and trial_result.get("compiled"))
         if works and request["until"]:
             break
-    return found
+    return report
 
 
 def _run_trial(
@@ -113,11 +113,11 @@ def _run_trial(
     with tempfile.TemporaryDirectory(prefix="dgxspark-triton-") as private:
         env.update(dict.fromkeys(PRIVATE, private))
         question = {"arch": request["arch"], "expect": trial["expect"], "compile": compiles}
-        told, result = ask([sys.executable], sources, question, request["timeout"], env)
-    told = told or {}
+        trial_reply, result = ask([sys.executable], sources, question, request["timeout"], env)
+    trial_reply = trial_reply or {}
     if not result.ok:
-        told["error"] = "asking Triton: " + result.describe()
-    return told
+        trial_reply["error"] = "asking Triton: " + result.describe()
+    return trial_reply
 
 
 def _version(package: str) -> str:
@@ -141,7 +141,7 @@ def _binaries(root: str) -> list[str]:
     """The ptxas that came with Triton or its neighbours."""
     site = glob.escape(os.path.dirname(root))
     patterns = ("triton/backends/nvidia/bin/ptxas*", "torch/bin/ptxas", "nvidia/*/bin/ptxas")
-    return [path for one in patterns for path in sorted(glob.glob(os.path.join(site, one)))]
+    return [path for pattern in patterns for path in sorted(glob.glob(os.path.join(site, pattern)))]
 
 
 def _trial(request: Mapping[str, Any]) -> None:
@@ -149,21 +149,21 @@ def _trial(request: Mapping[str, Any]) -> None:
 
     The reply is made as far as each step gets: what comes next may hang or crash the process.
     """
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     number = capability(request["arch"])
     try:
-        told["version"] = str(importlib.import_module("triton").__version__)
+        report["version"] = str(importlib.import_module("triton").__version__)
         compiler = importlib.import_module("triton.backends.nvidia.compiler")
-        told["imported"] = True
-        reply(told)
-        told["path"] = _chosen(compiler, number)
-        reply(told)
-        if request["compile"] and request["expect"] in ("", told["path"]):
+        report["imported"] = True
+        reply(report)
+        report["path"] = _chosen(compiler, number)
+        reply(report)
+        if request["compile"] and request["expect"] in ("", report["path"]):
             compile_kernel(number)
-            told["compiled"] = True
+            report["compiled"] = True
     except Exception as error:  # whatever a foreign library raises is the answer
-        told["error"] = "%s: %s" % (type(error).__name__, error)
-    reply(told)
+        report["error"] = "%s: %s" % (type(error).__name__, error)
+    reply(report)
 
 
 def _chosen(compiler: types.ModuleType, number: int) -> str:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Wanted versions as people write them: `13.0`, `>=13.0`, `>=12.9,<14`, `!=6.17.0-1008`."""
 
 from __future__ import annotations

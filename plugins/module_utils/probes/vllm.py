@@ -43,8 +43,8 @@ _NOT_LOADED = re.compile(r"Failed to import from vllm\._")
 def answer(request: dict[str, Any], sources: Sources) -> None:
     """Reply to {arch, env, timeout}, or to the child's part of it.
 
-    env is what the launchers' environment adds, timeout in seconds. The reply has what the child
-    told, see _steps, with died where it did not come to its end; and serve, {ok, said, seconds}.
+    env is added by the launchers' environment, timeout is in seconds. The reply has the report of
+    the child, see _steps, with died if it did not end; and serve: {path, ok, error, seconds}.
     """
     if request.get("child"):
         _steps(request)
@@ -57,20 +57,20 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
         with ThreadPoolExecutor(1) as beside:
             serving = beside.submit(run, [_vllm(), "serve", "--help"], timeout, env=env)
             child = {**request, "child": True}
-            told, result = ask([sys.executable], sources, child, timeout, env)
+            steps, result = ask([sys.executable], sources, child, timeout, env)
             helped = serving.result()
-    found = told or {}
+    report = steps or {}
     if not result.ok:
-        found["died"] = result.describe()
+        report["died"] = result.describe()
     answered = helped.ok and "usage" in helped.stdout.lower()
-    said = helped.describe() if not helped.ok else "" if answered else "it tells no usage"
-    found["serve"] = {
+    error = helped.describe() if not helped.ok else "" if answered else "prints no usage"
+    report["serve"] = {
         "path": helped.argv[0],
         "ok": answered,
-        "said": said,
+        "error": error,
         "seconds": round(helped.seconds, 2),
     }
-    reply(found)
+    reply(report)
 
 
 def _vllm() -> str:
@@ -88,26 +88,26 @@ def _steps(request: Mapping[str, Any]) -> None:
     errors and seconds are by step: import, device, compile, run. step is the one at work: where the
     process dies without more, it was in that.
     """
-    told: dict[str, Any] = {"python": platform.python_version(), "errors": {}, "seconds": {}}
+    report: dict[str, Any] = {"python": platform.python_version(), "errors": {}, "seconds": {}}
 
     def step(name: str, work: Callable[[], Mapping[str, Any]]) -> bool:
-        told["step"] = name
-        reply(told)
+        report["step"] = name
+        reply(report)
         started = time.monotonic()
         try:
-            told.update(work())
+            report.update(work())
         except Exception as error:  # whatever a foreign library raises is the answer
-            told["errors"][name] = "%s: %s" % (type(error).__name__, error)
-        told["seconds"][name] = round(time.monotonic() - started, 2)
-        return name not in told["errors"]
+            report["errors"][name] = "%s: %s" % (type(error).__name__, error)
+        report["seconds"][name] = round(time.monotonic() - started, 2)
+        return name not in report["errors"]
 
     if step("import", _import):
-        seen = step("device", _devices) and told["devices"]
+        devices = step("device", _devices) and report["devices"]
         step("compile", partial(_compile, capability(request["arch"])))
-        if seen:
+        if devices:
             step("run", _run_kernel)
-    told["step"] = ""
-    reply(told)
+    report["step"] = ""
+    reply(report)
 
 
 class _Complaints(logging.Handler):
@@ -150,12 +150,12 @@ def _devices() -> dict[str, list[dict[str, Any]]]:
     cuda = importlib.import_module("torch").cuda
     if not cuda.is_available():
         cuda.init()
-    found = []
+    devices = []
     for index in range(cuda.device_count()):
         about = cuda.get_device_properties(index)
         kind = "%d.%d" % (about.major, about.minor)
-        found.append({"name": about.name, "capability": kind, "bytes": about.total_memory})
-    return {"devices": found}
+        devices.append({"name": about.name, "capability": kind, "bytes": about.total_memory})
+    return {"devices": devices}
 
 
 def _run_kernel() -> dict[str, bool]:

@@ -14,8 +14,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     Change,
     Image,
     Problem,
+    ask_raw,
     read,
-    tell,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     advice,
@@ -46,7 +46,7 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
     binaries = [examine(tool.path, "system", ARCH) for tool in mountable]
     changes = [Change(), *pinning(binaries)]
     mounts = [change.expect for change in changes if change.expect]
-    answer = tell(image, ARCH, {}, changes, timeout, True, mounts, PACKAGES)
+    answer = ask_raw(image, ARCH, {}, changes, timeout, True, mounts, PACKAGES)
     facts: dict[str, Any] = {"image_id": "", "python": "", **dict.fromkeys(PACKAGES, "")}
     facts.update(assembles=None, pins={}, told="", way_out="")
     if isinstance(answer, Problem):

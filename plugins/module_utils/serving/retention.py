@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import RETAINED, own_name
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
@@ -22,7 +21,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     EngineError,
     ask,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import memory_bytes
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import units
 
 _ASK_SECONDS = 120
@@ -121,16 +120,12 @@ def carry_out(docker: str, planned: Sequence[Step], stop_seconds: int) -> None:
 
 def available() -> int:
     """MemAvailable in bytes. On a GB10 it counts memory that the GPU holds as taken."""
-    return _memory("MemAvailable")
+    return memory_bytes("MemAvailable")
 
 
 def total() -> int:
     """MemTotal in bytes."""
-    return _memory("MemTotal")
-
-
-def _memory(name: str) -> int:
-    return parse_meminfo(Path("/proc/meminfo").read_text("ascii")).get(name, 0) * 1024
+    return memory_bytes("MemTotal")
 
 
 def await_release(

@@ -495,7 +495,7 @@ class Supervisor:
 
 
 def _available() -> int:
-    """MemAvailable in bytes."""
+    """MemAvailable in bytes. Not probes/meminfo.py: this file runs on nodes without the others."""
     with open("/proc/meminfo", encoding="ascii") as stream:
         for line in stream:
             if line.startswith("MemAvailable:"):

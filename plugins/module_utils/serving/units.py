@@ -153,7 +153,7 @@ def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) 
         workload.recipe,
         workload.plan,
         known.active,
-        known.enabled,
+        known.file_state == "enabled",
         known.pid,
         known.restarts,
         known.status_text,

@@ -123,7 +123,7 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _schema(_options: argparse.Namespace) -> int:
-    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.schema import (
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.schema import (
         schema_text,
     )
 

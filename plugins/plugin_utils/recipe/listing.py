@@ -13,11 +13,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.confl
     services_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
-    errors,
-    validate,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
-    runtime_of,
+    CheckedRecipe,
+    check,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
@@ -38,7 +35,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
     parse_overrides,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    Variables,
+    resolve_checked,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
     ModelConfig,
     read_directory,
@@ -51,6 +51,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit i
     Fit,
     NodeMemory,
     fit,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    runtime_name,
 )
 
 GIB = 1024**3
@@ -78,7 +81,7 @@ def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dic
         title=recipe.title,
         description=recipe.description,
         model=recipe.model,
-        runtime=runtime_of(recipe),
+        runtime=runtime_name(recipe),
         mode=shape.mode,
         nodes=_nodes_text(shape.min_nodes, shape.max_nodes),
         errors=0,
@@ -105,21 +108,26 @@ def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dic
 def resolved_alone(
     recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
 ) -> ResolvedRecipe:
-    """The recipe on as many nodes as it needs, where no inventory says which. Raises RecipeError.
+    """The recipe on as many nodes as it needs, at made-up addresses. Raises RecipeError."""
+    nodes = _least_nodes(recipe, context, overrides)
+    return _resolved(_checked(recipe, context, overrides, nodes), nodes)
+
+
+def _checked(
+    recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None, nodes: int | None
+) -> CheckedRecipe:
+    return check(recipe, overrides, context.values_for(recipe), context.mod_paths, nodes)
+
+
+def _resolved(checked: CheckedRecipe, nodes: int) -> ResolvedRecipe:
+    """On that many nodes, at made-up addresses. Raises RecipeError.
 
     Variables that it asks of the controller count as set: they say nothing about the recipe.
     """
-    names = [str(value).strip("${}") for value in recipe.env.values() if str(value).startswith("$")]
-    nodes = [Node(f"node{i}", f"192.0.2.{i}") for i in range(1, 65)]
-    return resolve(
-        recipe,
-        overrides,
-        nodes[: _least_nodes(recipe, context, overrides)],
-        env_allow=names,
-        environ=dict.fromkeys(names, ""),
-        inventory=context.values_for(recipe),
-        mod_paths=context.mod_paths,
-    )
+    values = map(str, checked.recipe.env.values())
+    names = [value.strip("${}") for value in values if value.startswith("$")]
+    made_up = [Node(f"node{i}", f"192.0.2.{i}") for i in range(1, nodes + 1)]
+    return resolve_checked(checked, made_up, Variables({}, names, dict.fromkeys(names, "")))
 
 
 def _least_nodes(recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None) -> int:
@@ -178,7 +186,9 @@ def details(
     recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
 ) -> dict[str, t.Any]:
     """One recipe in full: what it says, what is wrong with it, its command per rank, its memory."""
-    issues = validate(recipe, overrides, context.values_for(recipe), context.mod_paths)
+    nodes = _least_nodes(recipe, context, overrides)
+    checked = _checked(recipe, context, overrides, nodes)
+    issues = checked.issues
     shape = topology(recipe)
     result: dict[str, t.Any] = {
         "name": recipe.name,
@@ -189,17 +199,17 @@ def details(
         "data": recipe.data,
         "registry": recipe.registry,
         "included": list(recipe.included),
-        "runtime": runtime_of(recipe),
+        "runtime": runtime_name(recipe),
         "mode": shape.mode,
         "min_nodes": shape.min_nodes,
         "max_nodes": shape.max_nodes,
         "issues": [issue.to_dict() for issue in issues],
-        "errors": len(errors(issues)),
+        "errors": len(checked.errors),
         "resolved": None,
         "memory": None,
     }
     try:
-        resolved = resolved_alone(recipe, context, overrides)
+        resolved = _resolved(checked, nodes)
     except RecipeError as exc:
         for issue in exc.issues:
             if issue not in issues:
@@ -354,8 +364,7 @@ def _validated(found: Found, context: Context) -> dict[str, t.Any]:
         recipe = load_found(found, context.search_paths)
     except RecipeError as exc:
         return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
-    issues = validate(recipe, inventory=context.values_for(recipe), mod_paths=context.mod_paths)
-    return _counted(name, path, issues)
+    return _counted(name, path, _checked(recipe, context, None, None).issues)
 
 
 def _counted(name: str, path: str, issues: t.Sequence[Issue]) -> dict[str, t.Any]:

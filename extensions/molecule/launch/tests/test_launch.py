@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What users of launch.yml and stop.yml see, in the order in which it happens on one lab.
+"""launch.yml, stop.yml, status.yml and logs.yml on the lab.
 
-Runs after lab-tiny was launched over both nodes.
+The fixture of a test is what it needs to be served, launched only when it does not run: seldom, in
+the order of this file. Real vLLM serves where the engine matters, elsewhere the server of quick/.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from typing import Any
 
 import pytest
 from lab import INVENTORY, NODES, ROOT, complete, module, on_node, playbook, wait_for
+
+QUICK = ROOT / "extensions" / "molecule" / "launch" / "quick"
+PS = "docker ps --all --format '{{.Names}} {{.State}}'"
+SOLO, PAIR = str(QUICK / "lab-quick.yaml"), str(QUICK / "lab-quick-2.yaml")
 
 
 def containers(host: Any) -> dict[str, dict[str, Any]]:
@@ -88,10 +93,46 @@ def begun(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
+def serve(recipe: str, *ranks: str) -> None:
+    """Have this recipe served. ranks: the container of each node that has one."""
+    wanted = [f"{rank} running" for rank in ranks] + [""] * (len(NODES) - len(ranks))
+    if [on_node(node, PS).strip() for node in NODES] != wanted:
+        status, said = playbook("launch", "-e", f"recipe={recipe}")
+        assert status == 0, said
+
+
+@pytest.fixture
+def tiny() -> None:
+    """Real vLLM over both nodes, through Ray."""
+    serve("lab-tiny", "dgxspark-lab-tiny-0", "dgxspark-lab-tiny-1")
+
+
+@pytest.fixture
+def solo() -> None:
+    """The quick server on the first node."""
+    serve(SOLO, "dgxspark-lab-quick-0")
+
+
+@pytest.fixture
+def pair() -> None:
+    """The quick server over both nodes."""
+    serve(PAIR, "dgxspark-lab-quick-2-0", "dgxspark-lab-quick-2-1")
+
+
+@pytest.fixture
+def nothing() -> None:
+    """No container on any node."""
+    if any(on_node(node, PS) for node in NODES):
+        status, said = playbook("stop")
+        assert status == 0, said
+
+
+@pytest.mark.usefixtures("tiny")
 def test_the_model_answers_on_the_management_address() -> None:
     assert isinstance(complete("lab-tiny"), str)
 
 
+@pytest.mark.usefixtures("tiny")
 def test_ray_has_both_nodes_and_both_serve(nodes: dict[str, Any]) -> None:
     status = nodes["spark1"].check_output("docker exec dgxspark-lab-tiny-0 ray status")
     assert "2.0/2.0 GPU" in status
@@ -100,12 +141,14 @@ def test_ray_has_both_nodes_and_both_serve(nodes: dict[str, Any]) -> None:
         assert "ray::RayWorkerProc" in processes, name
 
 
+@pytest.mark.usefixtures("tiny")
 def test_the_server_is_the_first_process_of_the_heads_container(nodes: dict[str, Any]) -> None:
     head = containers(nodes["spark1"])["dgxspark-lab-tiny-0"]
     command = nodes["spark1"].check_output(f"tr '\\0' ' ' </proc/{head['State']['Pid']}/cmdline")
     assert "vllm serve" in command
 
 
+@pytest.mark.usefixtures("tiny")
 def test_ranks_meet_on_the_fabric(nodes: dict[str, Any]) -> None:
     for rank, name in enumerate(NODES):
         environment = containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Env"]
@@ -114,6 +157,7 @@ def test_ranks_meet_on_the_fabric(nodes: dict[str, Any]) -> None:
         assert any(f"VLLM_HOST_IP={own}" in environment for own in fabric)
 
 
+@pytest.mark.usefixtures("tiny")
 def test_all_ranks_carry_one_plan(nodes: dict[str, Any]) -> None:
     hashes = {
         containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Labels"][
@@ -133,6 +177,7 @@ def test_check_mode_prints_the_docker_commands_and_starts_nothing(nodes: dict[st
     assert {name: containers(nodes[name]).keys() for name in NODES} == before
 
 
+@pytest.mark.usefixtures("tiny")
 def test_check_mode_works_on_nodes_without_the_image(tmp_path: Path) -> None:
     recipe = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
     elsewhere = tmp_path / "elsewhere.yaml"
@@ -153,6 +198,7 @@ def test_an_unknown_recipe_names_its_neighbours() -> None:
     assert "Did you mean lab-tiny" in said
 
 
+@pytest.mark.usefixtures("tiny")
 def test_a_model_that_one_node_lacks_is_copied_to_it() -> None:
     """While it is served, so that nothing has to be started for it."""
     model = "/ai/cache/huggingface/hub/models--dgxspark--tiny-qwen3"
@@ -165,6 +211,7 @@ def test_a_model_that_one_node_lacks_is_copied_to_it() -> None:
     assert on_node(NODES[1], f"cd {model} && find . | sort") == listed
 
 
+@pytest.mark.usefixtures("tiny")
 def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tiny", "-e", "overrides=model=lab/nowhere")
     assert status != 0
@@ -173,6 +220,7 @@ def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() ->
     assert isinstance(complete("lab-tiny"), str)
 
 
+@pytest.mark.usefixtures("tiny")
 def test_a_taken_port_is_refused_and_the_running_model_stays(nodes: dict[str, Any]) -> None:
     listen = "python3 -m http.server --bind 127.0.0.1 9000"
     nodes["spark1"].check_output(f"systemd-run --unit=taken --collect {listen}")
@@ -185,6 +233,7 @@ def test_a_taken_port_is_refused_and_the_running_model_stays(nodes: dict[str, An
     assert isinstance(complete("lab-tiny"), str)
 
 
+@pytest.mark.usefixtures("tiny")
 def test_a_foreign_container_of_the_same_name_is_left_alone(nodes: dict[str, Any]) -> None:
     create = "docker create --name dgxspark-lab-tiny-solo-0 dgxspark-lab/vllm:cpu true"
     nodes["spark1"].check_output(create)
@@ -198,20 +247,22 @@ def test_a_foreign_container_of_the_same_name_is_left_alone(nodes: dict[str, Any
         nodes["spark1"].check_output("docker rm dgxspark-lab-tiny-solo-0")
 
 
+@pytest.mark.usefixtures("tiny")
 def test_another_recipe_replaces_it_on_all_nodes(nodes: dict[str, Any]) -> None:
-    status, said = playbook("launch", "-e", "recipe=lab-tiny-solo")
+    status, said = playbook("launch", "-e", f"recipe={SOLO}")
     assert status == 0, said
-    assert isinstance(complete("lab-tiny-solo"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-solo-0"}
+    assert isinstance(complete("lab-quick"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-0"}
     assert not containers(nodes["spark2"])
 
 
+@pytest.mark.usefixtures("solo")
 def test_a_server_that_exits_fails_the_launch_and_the_model_before_is_back(
     nodes: dict[str, Any],
 ) -> None:
     with receiver() as (url, received):
         webhooks = {"dgxspark_webhook_urls": [url], "dgxspark_webhook_secret": "lab"}
-        wrong = ("-e", "recipe=lab-tiny", "-e", "overrides=dtype=no-such-dtype")
+        wrong = ("-e", f"recipe={PAIR}", "-e", "overrides=dtype=no-such-dtype")
         status, said = playbook("launch", *wrong, "-e", json.dumps(webhooks))
     assert status != 0
     assert "is undefined" not in said
@@ -220,18 +271,19 @@ def test_a_server_that_exits_fails_the_launch_and_the_model_before_is_back(
     proof = "sha256=" + hmac.new(b"lab", signed, hashlib.sha256).hexdigest()
     assert headers["X-Dgxspark-Signature"] == proof
     told = json.loads(body)
-    assert (told["event"], told["swap"]["recipe"]) == ("swap_rolled_back", "lab-tiny")
+    assert (told["event"], told["swap"]["recipe"]) == ("swap_rolled_back", "lab-quick-2")
     assert "The last lines of rank 0 on spark1:" in said
     assert "The last lines of rank 1 on spark2:" in said
     assert "has ended" in said
     assert "no-such-dtype" in said
-    assert "lab-tiny-solo, which was served before, answers again" in said
-    assert isinstance(complete("lab-tiny-solo"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-solo-0"}
+    assert "lab-quick, which was served before, answers again" in said
+    assert isinstance(complete("lab-quick"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-0"}
     assert not containers(nodes["spark2"])
     assert journal()["result"] == "rolled_back"
 
 
+@pytest.mark.usefixtures("solo")
 def test_a_reserved_cluster_is_refused_with_its_holder_and_opened_by_its_token() -> None:
     reserved = {"owner": "Alice", "reason": "benchmarks", "seconds": 600}
     token = module("spark1", "cluster_lock", reserved)["token"]
@@ -242,84 +294,91 @@ def test_a_reserved_cluster_is_refused_with_its_holder_and_opened_by_its_token()
         status, said = playbook("stop")
         assert status != 0
         assert "locked by Alice" in said
-        within = ("-e", "recipe=lab-tiny-solo", "-e", f"lock_token={token}")
+        within = ("-e", f"recipe={SOLO}", "-e", f"lock_token={token}")
         status, said = playbook("launch", *within)
         assert status == 0, said
         status, said = playbook("status")
         assert "Locked by Alice (benchmarks)" in said
     finally:
         module("spark1", "cluster_lock", {"state": "released", "token": token})
-    status, said = playbook("launch", "-e", "recipe=lab-tiny-solo")
+    status, said = playbook("launch", "-e", f"recipe={SOLO}")
     assert status == 0, said
 
 
+@pytest.mark.usefixtures("solo")
 def test_status_tells_what_answers_and_what_differs_from_its_recipe(tmp_path: Path) -> None:
     status, said = playbook("status", "-e", f"dgxspark_json={tmp_path / 'status.json'}")
     assert status == 0, said
     assert "as its recipe" in said
     told = json.loads((tmp_path / "status.json").read_text(encoding="utf-8"))
     (workload,) = told["workloads"]
-    assert (workload["recipe"], workload["state"]) == ("lab-tiny-solo", "running")
+    assert (workload["recipe"], workload["state"]) == ("lab-quick", "running")
     assert told["answers"]["spark1"]["phase"] == "serving"
     _status, said = playbook("status", "-e", "dgxspark_shm_size=1g")
     assert "differs from its recipe" in said
 
 
-def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
-    nodes: dict[str, Any],
-) -> None:
-    with begun("launch", "-e", "recipe=lab-tiny-2") as controller:
-        wait_for(lambda: running(nodes, "dgxspark-lab-tiny-2-"))
-        os.killpg(controller.pid, signal.SIGKILL)
-    assert "dgxspark-lab-tiny-solo-0.previous" in containers(nodes["spark1"])
-    assert journal()["result"] is None
-    status, said = playbook("launch", "-e", "recipe=lab-tiny-2")
-    assert status == 0, said
-    assert "Took over the lock of the cluster" in said
-    assert "was interrupted while it was at: " in said
-    assert isinstance(complete("lab-tiny-2"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-2-0"}
-    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}
-
-
-@pytest.mark.long
+@pytest.mark.usefixtures("solo")
 def test_a_worker_that_dies_while_the_model_loads_ends_the_launch_at_once(
     nodes: dict[str, Any],
 ) -> None:
-    with begun("launch", "-e", "recipe=lab-tiny") as controller:
-        wait_for(lambda: running(nodes, "dgxspark-lab-tiny-") and journal()["phase"] == "wait")
-        nodes["spark2"].check_output("docker kill dgxspark-lab-tiny-1")
+    with begun("launch", "-e", f"recipe={PAIR}") as controller:
+        wait_for(lambda: running(nodes, "dgxspark-lab-quick-2-") and journal()["phase"] == "wait")
+        nodes["spark2"].check_output("docker kill dgxspark-lab-quick-2-1")
         killed = time.monotonic()
         wait_for(lambda: journal()["phase"] != "wait")
         assert time.monotonic() - killed < 60, "the head would have given up after minutes"
         said, _nothing = controller.communicate()
     assert controller.returncode != 0
-    assert "Container dgxspark-lab-tiny-1 has ended" in said
-    assert "lab-tiny-2, which was served before, answers again" in " ".join(said.split())
-    assert isinstance(complete("lab-tiny-2"), str)
-    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}
+    assert "Container dgxspark-lab-quick-2-1 has ended" in said
+    assert "lab-quick, which was served before, answers again" in " ".join(said.split())
+    assert isinstance(complete("lab-quick"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-0"}
+    assert not containers(nodes["spark2"])
 
 
+@pytest.mark.usefixtures("solo")
+def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
+    nodes: dict[str, Any],
+) -> None:
+    with begun("launch", "-e", f"recipe={PAIR}") as controller:
+        wait_for(lambda: running(nodes, "dgxspark-lab-quick-2-"))
+        os.killpg(controller.pid, signal.SIGKILL)
+    assert "dgxspark-lab-quick-0.previous" in containers(nodes["spark1"])
+    assert journal()["result"] is None
+    status, said = playbook("launch", "-e", f"recipe={PAIR}")
+    assert status == 0, said
+    assert "Took over the lock of the cluster" in said
+    assert "was interrupted while it was at: " in said
+    assert isinstance(complete("lab-quick-2"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-2-0"}
+    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-quick-2-1"}
+
+
+@pytest.mark.usefixtures("pair")
 def test_logs_of_all_ranks_come_with_their_rank() -> None:
-    status, said = playbook("logs", "-e", "recipe=lab-tiny-2")
+    status, said = playbook("logs", "-e", "recipe=lab-quick-2")
     assert status == 0, said
     assert "[rank 0]" in said
     assert "[rank 1]" in said
 
 
+@pytest.mark.usefixtures("pair")
 def test_stop_by_the_name_under_which_it_is_served(nodes: dict[str, Any]) -> None:
-    status, said = playbook("stop", "-e", "recipe=lab-tiny-2")
+    status, said = playbook("stop", "-e", "recipe=lab-quick-2")
     assert status == 0, said
     for name in NODES:
         assert not containers(nodes[name])
 
 
+@pytest.mark.usefixtures("nothing")
 def test_stop_by_a_name_that_nothing_was_launched_from_says_what_was() -> None:
     status, said = playbook("stop", "-e", "recipe=lab-tiny")
     assert status != 0
     assert "Nothing runs that was launched from lab-tiny" in said
 
 
+@pytest.mark.usefixtures("nothing")
 def test_stop_removes_ours_and_nothing_else(nodes: dict[str, Any]) -> None:
     head = nodes["spark1"]
     head.check_output("docker create --name foreign dgxspark-lab/vllm:cpu true")
@@ -334,3 +393,12 @@ def test_stop_removes_ours_and_nothing_else(nodes: dict[str, Any]) -> None:
         assert set(containers(head)) == {"foreign"}
     finally:
         head.check_output("docker rm foreign")
+
+
+@pytest.mark.long
+def test_vllm_serves_over_two_nodes_without_ray(nodes: dict[str, Any]) -> None:
+    status, said = playbook("launch", "-e", "recipe=lab-tiny-2")
+    assert status == 0, said
+    assert isinstance(complete("lab-tiny-2"), str)
+    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-2-0"}
+    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}

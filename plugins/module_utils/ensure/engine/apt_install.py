@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The installation of Debian packages, by the system's package manager.
 
 It upgrades and removes nothing, is not begun while anybody else is at work or while packages are
@@ -126,13 +127,13 @@ def objection(planned: Simulation, names: Sequence[str]) -> Blocked | None:
     if planned.problem:
         return Blocked("apt-get: %s" % planned.problem, _ASK % " ".join(names))
     if planned.upgrades or planned.removals:
-        told = [
+        effects = [
             "%s %s" % (verb, ", ".join(some))
             for verb, some in (("upgrade", planned.upgrades), ("remove", planned.removals))
             if some
         ]
         return Blocked(
-            "apt would also %s" % " and ".join(told),
+            "apt would also %s" % " and ".join(effects),
             "Bring the node to one state by the official update first, or install them by hand.",
         )
     return None

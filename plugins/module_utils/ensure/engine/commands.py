@@ -1,27 +1,15 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """A repair that is one program's work: the system's own tools, called by absolute path."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
-
-# Where the tools of a system are; PATH may be anything, and lacks sbin for most people.
-_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-
-
-def find_tool(name: str, directories: tuple[str, ...] = _DIRECTORIES) -> str:
-    """The absolute path of a system tool; empty where it is not installed."""
-    for directory in directories:
-        path = os.path.join(directory, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Our keys in an environment file that other people edit, too, as /etc/dgxspark/paths.env.
 
 The file is read by shells (`set -a; . FILE`) and by systemd (EnvironmentFile=). What both of them
@@ -66,13 +67,13 @@ class EnvFile:
         """Raises Blocked for what is not a readable UTF-8 text file of whole assignments."""
         try:
             path = os.path.realpath(path)
-            found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode):
-                kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
                 raise Blocked("%s is %s" % (path, kind), "Move it away: a text file belongs there.")
-            if found.st_size > _LIMIT:
+            if status.st_size > _LIMIT:
                 raise Blocked(
-                    "%s has %d bytes" % (path, found.st_size),
+                    "%s has %d bytes" % (path, status.st_size),
                     "Look at what it is: a few lines of KEY=/path belong there.",
                 )
             with open(path, "rb") as stream:
@@ -96,8 +97,8 @@ class EnvFile:
                 "%s contains NUL bytes" % path,
                 "Restore it or move it away; a crash may have left it half-written.",
             )
-        mode = stat.S_IMODE(found.st_mode)
-        file = cls(path, text, mode, found.st_uid, can_replace(path))
+        mode = stat.S_IMODE(status.st_mode)
+        file = cls(path, text, mode, status.st_uid, can_replace(path))
         file.values()  # raises where the text was cut off
         return file
 
@@ -106,12 +107,12 @@ class EnvFile:
 
         Raises Blocked where a quote is left open: the file was probably cut off there.
         """
-        found = {}
+        values = {}
         for line in _logical_lines(self.text or ""):
             key, _prefix, value = _assignment(line)
             if key:
-                found[key] = value
-        return found
+                values[key] = value
+        return values
 
     def excerpt(self, keys: Mapping[str, object]) -> str:
         """The file's own lines for these keys: what a diff may show of a file with secrets."""
@@ -143,8 +144,8 @@ class EnvFile:
     def _others(self, keys: Collection[str]) -> list[str]:
         """The names of what others have written here; a comment may be a secret as well."""
         lines = _logical_lines(self.text or "")
-        told = [line for line in lines if line.strip() and line != HEADER]
-        named = {_assignment(line)[0] or "other text" for line in told}
+        assigned = [line for line in lines if line.strip() and line != HEADER]
+        named = {_assignment(line)[0] or "other text" for line in assigned}
         return sorted(named.difference(keys, KNOWN_KEYS))
 
     def changed(self, changes: Mapping[str, str | None]) -> EnvFile:
@@ -200,11 +201,11 @@ class EnvEdit:
         directory = os.path.dirname(self.file.path)
         make_directories(directory)
         with locked(directory):
-            found = EnvFile.read(self.file.path)
-            obstacle = found.obstacle(self.keys)
+            current = EnvFile.read(self.file.path)
+            obstacle = current.obstacle(self.keys)
             if obstacle:
                 raise obstacle
-            wanted = found.changed(self.changes)
+            wanted = current.changed(self.changes)
             if wanted.text is not None:
                 replace_file(wanted.path, wanted.text.encode(), wanted.mode, wanted.owner)
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What the inventory exempts: checks that do not apply here, and drift that is accepted."""
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Exemptions:
 
     @classmethod
     def given(cls, skip: Mapping[str, Any], accepted: Sequence[Mapping[str, str]]) -> Exemptions:
-        """From a module's options; raises ValueError for what cannot be meant."""
+        """From a module's options; raises ValueError for an invalid value."""
         for check, reason in skip.items():
             if not isinstance(reason, str) or not reason.strip():
                 raise ValueError("skip: %s: expected the reason, found %r" % (check, reason))
@@ -66,7 +67,9 @@ class Exemptions:
         """The plan without what is exempt; an action stays where it repairs anything else, too."""
         findings = tuple(self._judged(finding) for finding in plan.findings)
         drifting = {finding.check for finding in findings if finding.status == DRIFT}
-        actions = tuple(one for one in plan.actions if not drifting.isdisjoint(one.repairs))
+        actions = tuple(
+            action for action in plan.actions if not drifting.isdisjoint(action.repairs)
+        )
         return replace(plan, findings=findings, actions=actions)
 
     def _judged(self, finding: Finding) -> Finding:
@@ -78,7 +81,7 @@ class Exemptions:
         entries = [entry for entry in self.accepted if entry.check == finding.check]
         if not entries:
             return finding
-        entry = max(entries, key=lambda one: one.until)
+        entry = max(entries, key=lambda candidate: candidate.until)
         if entry.until >= self.today:
             hint = "Accepted until %s: %s" % (entry.until, entry.reason)
             return replace(finding, status=ACCEPTED, fix="", hint=hint)

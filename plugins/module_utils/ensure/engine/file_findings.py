@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What specs have in common when they look at files and judge them."""
 
 from __future__ import annotations
@@ -20,15 +21,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 
 # A finding, and the actions that repair it.
 Judged = tuple[Finding, tuple[Action, ...]]
-
-
-def text_of(path: str, limit: int = 1 << 20) -> str | None:
-    """At most limit characters of a file; None for what is not there or may not be read."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read(limit)
-    except OSError:
-        return None
 
 
 def own_file(path: str) -> OwnFile | Blocked:
@@ -61,7 +53,7 @@ def judge_file(
         hint = file.hint if text is not None else ""
         return Finding(check, status, expected, str(file), severity, hint=hint), ()
     differs = file.differs(text, mode)
-    finding = Finding(check, OK, expected, "so" if text is not None else "none is there")
+    finding = Finding(check, OK, expected, "as expected" if text is not None else "none is there")
     if not differs:
         return finding, ()
     fix = "write %s" % path if text is not None else "remove %s" % path

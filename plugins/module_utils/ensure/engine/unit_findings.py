@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What specs that write unit files have in common: asking systemd, its reload, quoted words."""
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def judge_loaded(
     if isinstance(units, Blocked):
         return Finding(check, SKIPPED, expected, str(units)), ()
     stale = sorted(name for name, unit in units.items() if unit.stale)
-    finding = Finding(check, OK, expected, ", ".join(stale) or "so")
+    finding = Finding(check, OK, expected, ", ".join(stale) or "as expected")
     repairs = tuple(written)
     if stale:
         finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")

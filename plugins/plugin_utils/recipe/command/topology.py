@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import MODES
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     Recipe,
 )
-
-MODES = ("auto", "solo", "cluster")
 
 
 class Topology(t.NamedTuple):

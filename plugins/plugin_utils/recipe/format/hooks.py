@@ -58,7 +58,9 @@ def volumes_of(value: t.Any) -> tuple[tuple[Volume, ...], list[str]]:
     A map {source: target}, or a list of source:target[:ro|rw], {source: target} and
     {source, target, read_only}. Read-only unless they say rw, or read_only: false.
     """
-    entries: list[t.Any] = value if isinstance(value, list) else [] if value is None else [value]
+    if value is None or value == {}:
+        return (), []
+    entries = value if isinstance(value, list) else [value]
     volumes, wrong = [], []
     for entry in entries:
         for source, target, options in _volume_parts(entry):

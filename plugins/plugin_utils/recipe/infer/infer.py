@@ -479,11 +479,9 @@ def _finish(
 ) -> Inference:
     if image is None or not image.value:
         raise InferenceError("no image: the table `images` has no rule that fits; name one")
+    count = f"{nodes} node{'s' if nodes > 1 else ''}"
     settings = {
-        "runtime": _said(
-            runtime,
-            "a GGUF file" if runtime == "llama-cpp" else f"{nodes} node{'s' if nodes > 1 else ''}",
-        ),
+        "runtime": _said(runtime, "a GGUF file" if estimate.serving.traits.gguf else count),
         "container": image,
         **draft.settings,
         **{f"env.{name}": setting for name, setting in env.items() if setting.value is not None},
@@ -542,7 +540,7 @@ def _warnings(
     image = settings["container"]
     if image.confidence == "low":
         yield f"container {image.value}: {image.source}"
-    parsed = settings["runtime"].value == "llama-cpp" or "defaults.tool_call_parser" in settings
+    parsed = facts["scheme"] == "gguf" or "defaults.tool_call_parser" in settings
     if facts["kind"] == "text" and not parsed:
         known_as = facts.get("model_type") or "this model"
         yield f"no tool parser is known for {known_as}; tool calls come back as text"

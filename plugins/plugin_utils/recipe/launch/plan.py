@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import ipaddress
 import json
-import pathlib
 import re
 import shlex
 import typing as t
@@ -21,8 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names imp
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     SECRET_NAME,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import LLAMA_CPP
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     Rank,
@@ -38,7 +36,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_
     volume_problems,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
-    DEFAULT_MASTER_PORT,
+    DEFAULT_PORTS,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    runtime_named,
 )
 
 SCHEMA = 1
@@ -88,7 +89,7 @@ class Settings:
     ipc_mode: str = "private"
     ulimits: t.Sequence[str] = ("memlock:-1:-1", "stack:67108864:67108864")
     devices: t.Sequence[str] = ()
-    master_port: int = DEFAULT_MASTER_PORT
+    master_port: int = DEFAULT_PORTS.master
     ray_port: int = 46379
     ray_object_store_bytes: int = 1024 * _MIB
     ray_wait_seconds: int = 300
@@ -212,7 +213,7 @@ def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
 
 def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
     """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
-    server = vllm.Server("", "", resolved.ranks[0].argv)
+    server = Server("", "", resolved.ranks[0].argv)
     found: list[dict[str, str]] = []
     for model in resolved.models:
         name, _colon, quant = (model, "", "") if model.startswith("/") else model.partition(":")
@@ -238,7 +239,7 @@ def _ray_auth(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[str, list[str]]:
     """The version of Ray that asks for a token, empty where none does; what is to be said of it."""
-    if resolved.runtime != "vllm-ray" or not settings.ray_auth:
+    if not runtime_named(resolved.runtime).ray or not settings.ray_auth:
         return "", []
     found = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
     versions = [tuple(map(int, re.findall(r"\d+", one)[:2])) for one in found]
@@ -285,11 +286,7 @@ def _ports(resolved: ResolvedRecipe, settings: Settings) -> dict[str, int]:
 
 def _meeting(resolved: ResolvedRecipe, settings: Settings) -> list[tuple[str, int]]:
     """Names and numbers of the ports at which the ranks meet; empty where they need none."""
-    ports = []
-    if resolved.runtime == "vllm-ray":
-        ports.append(("ray", settings.ray_port))
-    if resolved.runtime in ("vllm-distributed", "sglang") and len(resolved.ranks) > 1:
-        ports.append(("master", settings.master_port))
+    ports = runtime_named(resolved.runtime).ports(settings, len(resolved.ranks))
     if settings.survive and len(resolved.ranks) > 1:
         ports.append(("survive", settings.survive_port))
     return ports
@@ -380,19 +377,9 @@ def _environment(
         "HF_MODULES_CACHE": "/tmp/hf_modules",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    if resolved.runtime == "vllm-ray":
-        # Ray's own memory monitor kills workers on unified memory, where page cache counts as used.
-        ours["RAY_memory_monitor_refresh_ms"] = "0"
-        # A worker that finds the head's port asks so often, every 2 s, for the head itself; after
-        # the default of 40 s it would give up on a head that is slow to start.
-        ours["RAY_NUM_REDIS_GET_RETRIES"] = str(max(20, settings.ray_wait_seconds // 2))
+    ours.update(runtime_named(resolved.runtime).environment(settings))
     if _keeps_cache(resolved, settings):
         ours.update(_RUNTIME_CACHE_ENV)
-    if resolved.runtime == LLAMA_CPP.name:
-        # Mapped files are slow to read where GPU and CPU share their memory. Each in two names, for
-        # builds of before and after 2026, and no flags, which a build must know.
-        ours.update(LLAMA_ARG_OFFLINE="1", LLAMA_OFFLINE="1")
-        ours.update(LLAMA_ARG_MMAP="0", LLAMA_ARG_LOAD_MODE="none")
     if ray_auth:
         ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
@@ -484,74 +471,10 @@ def _argv(
     first = before(resolved, mods)
     if rank.role == "head":
         first += after(resolved)
-    if resolved.runtime == LLAMA_CPP.name and rank.role == "head":
-        first += _rpc_wait(resolved, settings)
-    if resolved.runtime != "vllm-ray":
-        return ["-c", first + rank.text]
-    if rank.role == "worker":
-        return ["-c", first + _ray_worker(rank, resolved.ranks[0].node, settings)]
-    waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
-    return ["-c", first + _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
-
-
-def _rpc_wait(resolved: ResolvedRecipe, settings: Settings) -> str:
-    """llama-server gives up at once on a worker that does not listen yet."""
-    places = [f"{one.node.link_address}/{resolved.rpc_port}" for one in resolved.ranks[1:]]
-    return "".join(
-        _await_port(place, f"llama.cpp's worker {place.replace('/', ':')}", settings)
-        for place in places
+    script, argument = runtime_named(resolved.runtime).script(
+        rank, resolved, settings, environment.detected
     )
-
-
-def _await_port(place: str, who: str, settings: Settings) -> str:
-    """Shell text that waits until somebody listens. place: ADDRESS/PORT, as /dev/tcp has it."""
-    probe = shlex.quote(f": < /dev/tcp/{place}")
-    return f"""\
-until timeout 2 bash -c {probe} 2> /dev/null; do
-  if ((SECONDS >= {settings.ray_wait_seconds})); then
-    echo "dgxspark: {who} did not answer within {settings.ray_wait_seconds} s" >&2
-    exit 1
-  fi
-  sleep 1
-done
-"""
-
-
-def _ray_node(node: Node, settings: Settings) -> str:
-    return shlex.join(
-        [
-            *("--node-ip-address", node.link_address),
-            # A Spark has one GPU; said, not detected, so that a node without it fails at once.
-            *("--num-gpus", "1"),
-            *("--object-store-memory", str(settings.ray_object_store_bytes)),
-            "--disable-usage-stats",
-        ]
-    )
-
-
-def _ray_head(
-    rank: Rank, ranks: t.Sequence[Rank], settings: Settings, environment: _Environment
-) -> str:
-    # vLLM copies the head's environment to all Ray workers, except what this file names.
-    own = json.dumps(sorted(environment.detected))
-    waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
-    return f"""\
-config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
-mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
-ray start --head --port {settings.ray_port} --include-dashboard=false \
-{_ray_node(rank.node, settings)} || exit 1
-python3 -c "$1" {shlex.join(waiting)} || exit 1
-{rank.text}"""
-
-
-def _ray_worker(rank: Rank, head: Node, settings: Settings) -> str:
-    target = f"{head.link_address}:{settings.ray_port}"
-    place = f"{head.link_address}/{settings.ray_port}"
-    return f"""\
-{_await_port(place, f"the Ray head {target}", settings)}\
-# It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
-export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
-exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
+    return ["-c", first + script, *([] if argument is None else [name, argument])]
 
 
 def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.Any]]:
@@ -566,8 +489,8 @@ def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.An
 
 
 def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:
-    """llama.cpp's kernels are compiled with it."""
-    return bool(settings.runtime_cache) and resolved.runtime != LLAMA_CPP.name
+    """Whether the server compiles what is worth a cache, and has one."""
+    return bool(settings.runtime_cache) and runtime_named(resolved.runtime).compiles
 
 
 def _read_only(path: str, target: str = "") -> dict[str, t.Any]:

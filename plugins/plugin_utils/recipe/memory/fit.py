@@ -81,7 +81,7 @@ def fit(estimate: MemoryEstimate, node: NodeMemory, host_reserve_gib: float = 4.
     asked = _asked(estimate, total)
     budget = min(asked, free - host_reserve_gib)
     # SGLang's fraction is for weights and cache; the rest must find room beside it.
-    beside = estimate.overhead.gib if estimate.serving.engine == "sglang" else 0.0
+    beside = estimate.overhead.gib if estimate.serving.traits.share_beside else 0.0
     reasons, ok = [], True
     if asked > free and estimate.utilisation is not None and not estimate.fixed_pool:
         ok = False
@@ -183,9 +183,7 @@ def _advice(
     """What would help, the least intrusive first; each may do, together they do more."""
     total, others = node.total_bytes / GIB, node.used_by_others_bytes / GIB
     serving = estimate.serving
-    context = {"llama-cpp": "ctx_size", "sglang": "context_length"}.get(
-        serving.engine, "max_model_len"
-    )
+    traits = serving.traits
     found = []
     if (
         longest
@@ -193,8 +191,8 @@ def _advice(
         and estimate.context_tokens
         and longest < estimate.context_tokens
     ):
-        found.append(f"Lower {context} to {longest}")
-    if serving.engine in ("vllm", "sglang") and estimate.kv_bits > 8 and estimate.curve:
+        found.append(f"Lower {traits.context_setting} to {longest}")
+    if traits.fp8_cache and estimate.kv_bits > 8 and estimate.curve:
         half = KvCurve(
             estimate.curve.bytes_per_token * 8 / estimate.kv_bits,
             estimate.curve.windows,
@@ -205,7 +203,7 @@ def _advice(
         ) / GIB
         if saved > 0.5:
             found.append(f"Set kv_cache_dtype: fp8, which saves {saved:.1f} GiB of cache")
-    key = "mem_fraction_static" if serving.engine == "sglang" else "gpu_memory_utilization"
+    key = traits.share_setting
     if (
         estimate.utilisation is not None
         and estimate.utilisation < least_share <= 0.9
@@ -217,7 +215,7 @@ def _advice(
         found.append(f"Lower {key} to {math.floor((free - 1) / total * 100) / 100:.2f}")
     if others >= 1 and (estimate.total_gib or 0) <= total - reserve:
         found.append(f"Free memory: others use {others:.1f} GiB on {node.name or 'the node'}")
-    if serving.engine != "llama-cpp":
+    if not traits.splits_layers:
         bigger = _more_nodes(estimate, node, reserve)
         if bigger:
             found.append(f"Use {bigger} nodes: tensor_parallel {bigger // serving.pipeline}")

@@ -9,11 +9,18 @@ import json
 import re
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     ResolvedRecipe,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory import quantisation
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    engine_named,
+    engine_of_runtime,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import (
+    MemoryTraits,
+)
 
 GIB = 1 << 30
 Confidence = t.Literal["high", "medium", "low"]
@@ -35,7 +42,7 @@ class Figure:
 class Serving:
     """What an estimate needs to know of a launch.
 
-    engine: vllm | sglang | llama-cpp. words: what the server receives; its flags are the truth.
+    engine: the name of one. words: what the server receives; its flags are the truth.
     metadata: the recipe's. env: of its containers, without secrets.
     """
 
@@ -47,20 +54,24 @@ class Serving:
     metadata: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def traits(self) -> MemoryTraits:
+        return engine_named(self.engine).memory
+
     def flag(self, *names: str) -> str | None:
-        return vllm.Server("", "", self.words).flag(names)
+        return Server("", "", self.words).flag(names)
 
 
 def serving_of(resolved: ResolvedRecipe) -> Serving:
     """What an estimate needs of a resolved recipe."""
-    runtime = resolved.runtime
+    engine = engine_of_runtime(resolved.runtime)
     pipeline = resolved.pipeline_parallel
-    if runtime == "llama-cpp":
+    if engine.memory.splits_layers:
         # It splits a model by layers over as many nodes as take part.
         pipeline = max(pipeline, len(resolved.ranks) // resolved.tensor_parallel)
     return Serving(
         model=resolved.model,
-        engine="vllm" if "vllm" in runtime else runtime,
+        engine=engine.name,
         words=resolved.ranks[0].argv,
         tensor=resolved.tensor_parallel,
         pipeline=pipeline,
@@ -96,7 +107,7 @@ def draft_of(serving: Serving) -> dict[str, t.Any]:
 
 def gguf_of(serving: Serving) -> str | None:
     """The GGUF type that is served, from the model's suffix, the file, or metadata."""
-    if serving.engine != "llama-cpp" and "gguf" not in serving.model.lower():
+    if not serving.traits.gguf and "gguf" not in serving.model.lower():
         return None
     for text in (
         serving.model.partition(":")[2],

@@ -264,10 +264,10 @@ def bits_of(scheme: str, group_size: int = 0) -> float:
     return GGUF_BITS[gguf_name(word) or word]
 
 
-def cache_bits(name: str, engine: str = "vllm") -> float:
-    """Bits per value of a KV cache type. Raises KeyError for one that is not known."""
+def cache_bits(name: str, gguf: bool = False) -> float:
+    """Bits per value of a KV cache type, of GGUF's or of the others. Raises KeyError."""
     word = name.strip().lower()
-    if engine == "llama-cpp":
+    if gguf:
         return GGUF_CACHE_BITS[word]
     turbo = _TURBOQUANT.match(word)
     if turbo:

@@ -81,6 +81,8 @@ def test_the_roles_tasks_say_what_is_asked_with_tags_loops_and_variables(tmp_pat
     result = audited(tmp_path, "--tags", "kernel,ptxas,vllm_runtime")
     # Two targets of one, none of the other.
     assert specs(result) == ["kernel", "ptxas", "ptxas"]
+    # What is skipped here is skipped there, and reported as not assessed.
+    assert result["skipped_specs"] == ["vllm_runtime"]
     found = {one["check"]: one for one in result["results"][0]["findings"]}
     assert found["swap_now"]["actual"] == "not applicable: not here"
     targets = [one["findings"][0]["expected"] for one in result["results"][1:]]
@@ -98,15 +100,6 @@ def test_tags_that_nothing_has_ask_for_nothing(tmp_path: Path) -> None:
     assert (result["results"], result["changed"]) == ([], False)
 
 
-def test_what_is_included_while_a_play_runs_is_refused_by_name(tmp_path: Path) -> None:
-    role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
-    role.parent.mkdir(parents=True)
-    role.write_text("- ansible.builtin.include_role: {name: dgxspark.suite.kernel}\n")
-    result = audited(tmp_path, role="mine")
-    assert result["failed"] is True
-    assert "the audit cannot see what ansible.builtin.include_role brings in" in result["msg"]
-
-
 def test_a_condition_leaves_out_what_it_leaves_out_in_the_role(tmp_path: Path) -> None:
     role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
     role.parent.mkdir(parents=True)
@@ -120,7 +113,8 @@ def test_a_condition_leaves_out_what_it_leaves_out_in_the_role(tmp_path: Path) -
     assert specs(result) == ["kernel"]
     # So does what the play says of the role.
     told = "{role: mine, tags: [some], vars: {wanted: false}, when: wanted}"
-    assert specs(audited(tmp_path, role="mine", read=told)) == []
+    result = audited(tmp_path, role="mine", read=told)
+    assert (specs(result), result["skipped_specs"]) == ([], ["kernel", "kernel"])
     told = told.replace("false", "true")
     assert specs(audited(tmp_path, role="mine", read=told)) == ["kernel"]
     assert specs(audited(tmp_path, "--skip-tags", "some", role="mine", read=told)) == []
@@ -140,9 +134,198 @@ def test_roles_that_a_role_depends_on_are_asked_for_before_it_under_its_tags(
     assert specs(audited(tmp_path, "--skip-tags", "some", role="mine", read=told)) == []
 
 
-def test_a_role_that_the_play_does_not_have_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_role_that_the_play_does_not_name_is_refused(tmp_path: Path) -> None:
     result = audited(tmp_path, role="mine", read="dgxspark.suite.kernel")
-    assert "no role mine in its play, where it has to stand under roles" in result["msg"]
+    assert result["failed"] is True
+    assert "role mine under roles" in result["msg"]
+
+
+# A role of one's own for each: its tasks, and the words of the refusal that name what it is about.
+KERNEL = "- name: Check\n  dgxspark.suite.ensure_kernel: {swap: any}\n"
+REFUSED = {
+    "set_fact": (
+        "- ansible.builtin.set_fact: {wanted: true}\n"
+        + KERNEL
+        + "  when: wanted | default(false)\n",
+        ("'Check'", "variable wanted"),
+    ),
+    "set_fact_in_a_variable": (
+        "- ansible.builtin.set_fact: {wanted: any}\n"
+        "- name: Check\n  dgxspark.suite.ensure_kernel: {swap: '{{ mine }}'}\n"
+        "  vars: {mine: '{{ wanted }}'}\n",
+        ("'Check'", "variable wanted"),
+    ),
+    "set_fact_without_names": (
+        "- name: Set\n  ansible.builtin.set_fact: {'{{ name }}': 1}\n" + KERNEL,
+        ("'Set'", "set_fact"),
+    ),
+    "registered": (
+        "- ansible.builtin.command: {argv: [uname]}\n  register: told\n"
+        + KERNEL
+        + "  when: told is changed\n",
+        ("'Check'", "variable told"),
+    ),
+    "registered_by_a_check": (
+        KERNEL + "  register: kernel\n- name: Next\n  dgxspark.suite.ensure_storage:\n"
+        "    directories: '{{ kernel.directories | default([]) }}'\n",
+        ("'Next'", "variable kernel"),
+    ),
+    "facts": (
+        "- ansible.builtin.setup:\n"
+        + KERNEL
+        + "  when: ansible_facts.system | default('') == 'Linux'\n",
+        ("'Check'", "variable ansible_facts"),
+    ),
+    "undefined": (KERNEL + "  when: nobody_sets_it\n", ("nobody_sets_it",)),
+    "undefined_loop": (KERNEL + "  loop: '{{ nobody_sets_it }}'\n", ("nobody_sets_it",)),
+    "loop_that_is_no_list": (KERNEL + "  loop: '{{ 7 }}'\n", ("'Check'", "loop")),
+    "assert": (
+        "- name: Stop\n  ansible.builtin.assert: {that: true}\n" + KERNEL,
+        ("'Stop'", "assert"),
+    ),
+    "fail": ("- name: Stop\n  fail:\n  when: false\n" + KERNEL, ("'Stop'", "fail")),
+    "end_role": ("- name: Stop\n  ansible.builtin.meta: end_host\n" + KERNEL, ("end_host",)),
+    "include_role": (
+        "- name: Include\n  ansible.builtin.include_role: {name: dgxspark.suite.kernel}\n",
+        ("'Include'", "include_role"),
+    ),
+    "include_tasks": (
+        "- name: Include\n  include_tasks: more.yml\n",
+        ("'Include'", "include_tasks"),
+    ),
+    "include_vars": ("- name: Include\n  include_vars: more.yml\n" + KERNEL, ("include_vars",)),
+    "rescue": (
+        "- block:\n    - name: Check\n      dgxspark.suite.ensure_kernel: {swap: any}\n"
+        "  rescue:\n    - ansible.builtin.debug:\n",
+        ("'Check'", "rescue"),
+    ),
+    "block_attribute": (
+        "- block:\n    - name: Check\n      dgxspark.suite.ensure_kernel: {swap: any}\n"
+        "  become_user: nobody\n",
+        ("'Check'", "become_user"),
+    ),
+    "args": (
+        "- name: Check\n  dgxspark.suite.ensure_kernel:\n  args: '{{ options }}'\n"
+        "  vars: {options: {swap: any}}\n",
+        ("'Check'", "args"),
+    ),
+    "acts": (KERNEL + "  check_mode: false\n", ("'Check'", "check_mode")),
+    "acts_by_a_template": (KERNEL + "  check_mode: '{{ false }}'\n", ("'Check'", "check_mode")),
+    **{
+        name: (KERNEL + f"  {name}: {value}\n", ("'Check'", name))
+        for name, value in {
+            "any_errors_fatal": "true",
+            "async": "60",
+            "become": "true",
+            "become_flags": "-n",
+            "become_method": "su",
+            "become_user": "nobody",
+            "changed_when": "false",
+            "connection": "ssh",
+            "debugger": "never",
+            "delegate_to": "other",
+            "delegate_facts": "true",
+            "diff": "true",
+            "environment": "{A: b}",
+            "failed_when": "false",
+            "ignore_errors": "true",
+            "ignore_unreachable": "true",
+            "module_defaults": "{dgxspark.suite.ensure_kernel: {swap: any}}",
+            "no_log": "true",
+            "notify": "nobody",
+            "port": "23",
+            "remote_user": "nobody",
+            "retries": "2",
+            "run_once": "true",
+            "throttle": "1",
+            "timeout": "9",
+            "until": "true",
+            "with_items": "[1]",
+        }.items()
+    },
+    **{
+        f"loop_control_{name}": (
+            KERNEL + f"  loop: [1]\n  loop_control: {{{name}: {value}}}\n",
+            ("'Check'", f"loop_control: {name}"),
+        )
+        for name, value in {
+            "index_var": "number",
+            "extended": "true",
+            "pause": "1",
+            "break_when": "true",
+        }.items()
+    },
+}
+EACH = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  pre_tasks:
+    - block:
+        - dgxspark.suite.audit:
+            role: "{{ item }}"
+          loop: "{{ all_of_them }}"
+          register: audited
+      rescue:
+        - ansible.builtin.copy:
+            content: "{{ audited.results | to_json }}"
+            dest: "{{ folder }}/results"
+    - ansible.builtin.meta: end_play
+  roles: %s
+"""
+
+
+def test_what_cannot_be_honoured_is_refused_by_name(tmp_path: Path) -> None:
+    for name, (tasks, _words) in REFUSED.items():
+        role = tmp_path / "roles" / name / "tasks" / "main.yml"
+        role.parent.mkdir(parents=True)
+        role.write_text(tasks)
+        (role.parent / "more.yml").write_text("{}")
+    play = tmp_path / "play.yml"
+    play.write_text(EACH % json.dumps(list(REFUSED)))
+    variables = json.dumps({"folder": str(tmp_path), "all_of_them": list(REFUSED)})
+    argv = [str(PROGRAM), "-i", "node,", "-e", variables, str(play)]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads((tmp_path / "results").read_text())
+    wrong = {}
+    for result in results:
+        name, message = result["item"], result.get("msg", "")
+        words = [*REFUSED[name][1]]
+        if not name.startswith("undefined"):
+            words += [f"{name}: task ", "dgxspark_task_by_task=true"]
+        if not result["failed"] or "results" in result or not all(one in message for one in words):
+            wrong[name] = message or "not refused"
+    assert (wrong, len(results)) == ({}, len(REFUSED))
+
+
+def test_tasks_of_other_modules_and_what_concerns_them_alone_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
+    role.parent.mkdir(parents=True)
+    role.write_text(
+        "- ansible.builtin.command: {argv: [uname]}\n  register: told\n  delegate_to: other\n"
+        "- ansible.builtin.debug: {msg: '{{ told }}'}\n  when: told is changed\n"
+        "- block:\n    - dgxspark.suite.ensure_kernel: {swap: any}\n"
+        "  always:\n    - dgxspark.suite.ensure_storage: {directories: []}\n"
+        "- dgxspark.suite.ensure_storage: {directories: []}\n  loop: []\n"
+        "- include_tasks: more.yml\n  tags: [never]\n"
+    )
+    result = audited(tmp_path, role="mine")
+    assert specs(result) == ["kernel", "storage"]
+    assert result["skipped_specs"] == ["storage"]
+
+
+def test_a_role_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
+    role.parent.mkdir(parents=True)
+    role.write_text(KERNEL)
+    told = "{role: mine, vars: {a: 1}}\n    - {role: mine, vars: {a: 2}}"
+    result = audited(tmp_path, role="mine", read=told)
+    assert "role mine under roles once" in result["msg"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import summary
 from ansible_collections.dgxspark.suite.plugins.modules import model_info
 
 CONFIG = json.dumps(
@@ -120,12 +119,3 @@ def test_every_key_that_is_returned_is_documented(run_module: RunModule) -> None
     )
     for name in ("ignored", "disks"):
         assert set(result[name][0]) == set(documented[name]["sample"][0])
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("MemFree: 1 kB\nMemTotal:  125513944 kB\n", 125513944 * 1024), ("MemTotal:\n", 0), ("", 0)],
-)
-def test_the_memory_is_read(tmp_path: Path, text: str, size: int) -> None:
-    (tmp_path / "meminfo").write_text(text)
-    assert summary.memory(str(tmp_path / "meminfo")) == size

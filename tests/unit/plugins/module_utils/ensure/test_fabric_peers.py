@@ -67,7 +67,7 @@ def test_without_a_plan_nothing_is_told() -> None:
 def test_an_mtu_that_is_too_small_on_the_way_is_no_peer_that_is_down() -> None:
     told = blocked(replace(FINE, full=frozenset({WAY_B})))
     assert set(told) == {"fabric_path_mtu"}
-    assert f"spark2 (198.51.100.12) on {A}, small ones do" in told["fabric_path_mtu"]
+    assert f"spark2 (198.51.100.12) on {A}, small packets do" in told["fabric_path_mtu"]
     low = {**LINKS, A: replace(LINKS[A], mtu=1500)}
     told = blocked(replace(FINE, links=low, full=frozenset({WAY_B})))
     assert f"{A} has MTU 1500" in told["fabric_path_mtu"]
@@ -76,11 +76,11 @@ def test_an_mtu_that_is_too_small_on_the_way_is_no_peer_that_is_down() -> None:
 @pytest.mark.parametrize(
     ("heard", "told"),
     [
-        ({}, f"spark2 (198.51.100.12) is silent on {A}. "),
-        ({(B, WAY_A[1]): ("02::9",)}, f"and heard on {B}: the cable is on the wrong port"),
+        ({}, f"spark2 (198.51.100.12) does not answer on {A}. "),
+        ({(B, WAY_A[1]): ("02::9",)}, f"but ARP on {B}"),
         (
             {(A, WAY_A[1]): ("02::9",), (B, WAY_A[1]): ("02::9",)},
-            f"is heard on {A}, but does not answer there: a cable or a twin is on the wrong port",
+            f"answers ARP on {A}",
         ),
     ],
 )
@@ -96,14 +96,16 @@ def test_a_cable_in_the_other_cage_is_named() -> None:
     assert "in the other port" not in blocked(replace(FINE, links=bare))["fabric_cable"]
     there = {**bare, OTHER: replace(LINKS[OTHER], carrier=True)}
     told = blocked(replace(FINE, links=there))["fabric_cable"]
-    assert told.startswith(f"no carrier on {A}; {OTHER} has one. The cable is in the other port")
+    assert told.startswith(f"no carrier on {A}; carrier on {OTHER}. The cable is in the other port")
 
 
 def test_an_address_that_somebody_else_has_is_told() -> None:
     told = blocked(replace(FINE, owners={"198.51.100.11": ("02::9",)}))
     assert "02::9 answers for 198.51.100.11" in told["fabric_duplicates"]
     found = plan(replace(FINE, root=False), WANTED).findings
-    assert [one.actual for one in found if one.status == "skipped"] == ["only root may ask"]
+    assert [one.actual for one in found if one.status == "skipped"] == [
+        "not assessed: requires root"
+    ]
 
 
 def test_links_that_are_not_set_up_yet_are_not_asked() -> None:
@@ -128,7 +130,7 @@ def test_links_that_are_not_set_up_yet_are_not_asked() -> None:
         ({"open": Open((), 0), "full": frozenset()}, ""),
         ({"open": Open((A, B), 0), "full": frozenset({WAY_A})}, f"{B} reached a peer before"),
         ({"links": {**LINKS, B: replace(LINKS[B], addresses=())}}, f"{B} does not have 198.51"),
-        ({"owners": {"198.51.100.11": ("02::9",)}}, "used by somebody else as well"),
+        ({"owners": {"198.51.100.11": ("02::9",)}}, "02::9"),
     ],
 )
 def test_a_change_stays_unless_it_lost_something(changes: dict[str, Any], lost: str) -> None:
@@ -139,10 +141,10 @@ def test_a_change_stays_unless_it_lost_something(changes: dict[str, Any], lost: 
 
 
 def test_what_became_of_a_change_is_told() -> None:
-    assert "one does" in blocked(replace(FINE, open=Open((), 0)))["fabric_change"]
+    assert "not confirmed" in blocked(replace(FINE, open=Open((), 0)))["fabric_change"]
     assert "fabric_change" not in blocked(replace(FINE, open=Open((), 0), settled="just now"))
     told = blocked(replace(FINE, open=Open((), 0), undone="it lost a link"))["fabric_change"]
-    assert "the old network is back: it lost a link" in told
+    assert "it lost a link" in told
     assert settle(FINE, WANTED) == FINE
 
 

@@ -47,9 +47,9 @@ def test_both_ends_of_a_link_find_one_port_and_other_links_others() -> None:
 def test_what_is_not_measured_says_why() -> None:
     near = link("a0", "198.51.100.12", spark1="198.51.100.11")
     for given, act, why in (
-        (wanted("spark1"), True, "there is no link of the address plan here"),
-        (wanted("spark2", near), True, "measured from the other end"),
-        (wanted("spark1", near), False, "check mode measures nothing"),
+        (wanted("spark1"), True, "no link of the address plan on this node"),
+        (wanted("spark2", near), True, "measured by the other node"),
+        (wanted("spark1", near), False, "not measured in check mode"),
     ):
         findings = plan(observe(given, act), given).findings
         assert {(one.status, one.actual) for one in findings} == {("skipped", why)}

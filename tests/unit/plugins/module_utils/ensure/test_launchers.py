@@ -190,7 +190,7 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
         ({"paths_file": "/etc/$(id)"}, "paths_file: expected an absolute path"),
         ({"user": "alice\nExecStart=/bin/sh"}, "user: expected the name"),
         ({"ray_head_address": "spark1.local"}, "ray_head_address: "),
-        ({"ray_head_address": "192.0.2.1"}, "both are needed"),
+        ({"ray_head_address": "192.0.2.1"}, "both or neither"),
         ({"starts": 0}, "starts: expected more than 0"),
         ({"limits": {"MEMLOCK": "1\nUser=root"}}, "limits: expected"),
         ({"limits": {"memlock": 1}}, "limits: expected"),

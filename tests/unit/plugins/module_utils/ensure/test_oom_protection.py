@@ -388,7 +388,7 @@ def test_words_of_a_unit_file_stay_the_words_they_are() -> None:
         ({"protected": [{"unit": "../x.service"}]}, "protected: expected as ssh.service"),
         ({"protected": [{"unit": "a.service", "score": -1001}]}, "a.service: score"),
         ({"protected": [{"unit": "a.service", "memory_mib": 0}]}, "a.service: memory_mib"),
-        ({"protected": [{"unit": "a.service"}, {"unit": "a.service"}]}, "named twice"),
+        ({"protected": [{"unit": "a.service"}, {"unit": "a.service"}]}, "twice"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(parameters: dict[str, Any], told: str) -> None:

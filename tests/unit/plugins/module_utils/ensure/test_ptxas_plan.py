@@ -347,19 +347,19 @@ def test_no_plan_makes_a_working_triton_fail(case: Case) -> None:
 
 
 ADVICE = [
-    (World("3.3.1", {}), "Upgrade Triton to 3.6 or later", "whatever the ptxas"),
-    (World("3.4.0", {}), "Upgrade Triton to 3.6 or later", "refuses CUDA 13"),
+    (World("3.3.1", {}), "Upgrade Triton to 3.6 or later", "does not support sm_121"),
+    (World("3.4.0", {}), "Upgrade Triton to 3.6 or later", "does not accept CUDA 13"),
     (
         World("3.4.0", {}),
-        "CUDA 12.9 by cuda_home (role: dgxspark_ptxas_cuda_home)",
+        "(role: dgxspark_ptxas_cuda_home) to a CUDA 12.9 toolkit",
         "RuntimeError: got CUDA version: 13.0",
     ),
     (
         World("3.5.1", {}, ()),
-        "install a CUDA toolkit of 12.9 or later",
+        "install a CUDA toolkit 12.9 or later",
         "No CUDA toolkit was found",
     ),
-    (World("3.5.1", {}, ()), "or name one by cuda_home", "(role: dgxspark_ptxas_cuda_home)"),
+    (World("3.5.1", {}, ()), "or set cuda_home", "(role: dgxspark_ptxas_cuda_home)"),
     (World("3.5.1", {}, (CUDA_128,)), "Tried: " + CUDA_128, "12.8.93"),
     (World("3.9.0", {}, (), own_works=False), "Reinstall Triton 3.9.0", "cuda_home"),
 ]
@@ -376,7 +376,7 @@ def test_an_older_pin_over_a_newer_binary_is_a_warning_with_both_versions() -> N
     world = World("3.9.0", {BLACKWELL: CUDA_130, BIN: CUDA_130})
     one = finding(plan(world.observed(), WANTED), "triton_ptxas_blackwell_path")
     assert (one.status, one.severity) == ("ok", "warning")
-    assert "(13.0.88) in place of" in one.actual
+    assert "(13.0.88) instead of" in one.actual
     assert "(13.4.59)" in one.actual
     assert "Remove TRITON_PTXAS_BLACKWELL_PATH" in one.hint
 
@@ -399,7 +399,7 @@ def test_a_bad_pin_is_found_by_name() -> None:
 def test_facts_tell_what_triton_chooses_and_why() -> None:
     cases = [
         (World("3.9.0", {}), "Triton's own"),
-        (World("3.9.0", {OLD: CUDA_130}), "Triton's own, in spite of TRITON_PTXAS_PATH"),
+        (World("3.9.0", {OLD: CUDA_130}), "Triton's own (ignores TRITON_PTXAS_PATH)"),
         (World("3.5.1", {OLD: CUDA_130}), "TRITON_PTXAS_PATH in /etc/paths.env"),
     ]
     for world, why in cases:

@@ -154,8 +154,8 @@ def test_only_the_folder_itself_gets_another_mode(node: Node) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda path: path.write_text("mine"), "no folder but something else"),
-        (lambda path: path.symlink_to("/nowhere"), "a link to nothing"),
+        (lambda path: path.write_text("mine"), "not a folder"),
+        (lambda path: path.symlink_to("/nowhere"), "a broken link"),
     ],
 )
 def test_what_stands_in_a_folders_place_is_left_alone(node: Node, make: Any, told: str) -> None:
@@ -171,7 +171,7 @@ def test_a_file_above_a_folder_is_told_of(node: Node) -> None:
     (node.root / "ai").write_text("")
     result, complaint = node.run(True, **node.only("ai/models"))
     assert names(result, "blocked") == {"models"}
-    assert "which is no folder" in complaint
+    assert "which is not a folder" in complaint
 
 
 def test_a_link_to_a_folder_is_one(node: Node) -> None:
@@ -184,7 +184,7 @@ def test_a_link_to_a_folder_is_one(node: Node) -> None:
 def test_an_owner_that_the_node_does_not_know_is_blocked(node: Node) -> None:
     result, complaint = node.run(True, **node.only("ai/models", owner="nobody-here"))
     assert names(result, "blocked") == {"models"}
-    assert "knows no nobody-here" in complaint
+    assert "nobody-here" in complaint
 
 
 def test_without_root_nothing_is_given_away(node: Node) -> None:
@@ -197,7 +197,7 @@ def test_without_root_nothing_is_given_away(node: Node) -> None:
 def test_a_full_disk_is_told_of_with_what_to_do(node: Node) -> None:
     result, complaint = node.run(True, **node.only("ai/models", free_gib=10**9))
     assert names(result, "blocked") == {"storage_space"}
-    assert "Remove what is not needed" in complaint
+    assert "Remove models" in complaint
     assert names(result, "fixed") == {"models"}
 
 
@@ -212,9 +212,9 @@ def test_datasets_are_made_and_properties_set_as_numbers_compare(node: Node) -> 
 @pytest.mark.parametrize(
     ("pools", "told"),
     [
-        ("", "there is no pool ai"),
+        ("", "pool ai does not exist"),
         ("ai\tDEGRADED\t4\t3\n", "ai is DEGRADED"),
-        ("rubbish", "there is no pool ai"),
+        ("rubbish", "pool ai does not exist"),
     ],
 )
 def test_a_pool_that_is_not_well_is_nobodys_to_mend_here(node: Node, pools: str, told: str) -> None:
@@ -312,10 +312,10 @@ def test_values_that_have_two_names_compare(node: Node) -> None:
         ({"directories": [{"path": "/ai/../etc"}]}, "directories: expected an absolute path"),
         ({"directories": [{"path": "/ai", "mode": "rwx"}]}, "/ai: mode"),
         ({"directories": [{"path": "/ai", "free_gib": -1}]}, "/ai: free_gib"),
-        ({"directories": [{"path": "/a/b"}, {"path": "/a_b"}]}, "the same name"),
+        ({"directories": [{"path": "/a/b"}, {"path": "/a_b"}]}, "storage_dir_a_b"),
         ({"hf_home": '/a"b'}, "hf_home: expected"),
         ({"datasets": [{"name": "-o"}]}, "datasets: expected as"),
-        ({"datasets": [{"name": "ai"}, {"name": "ai"}]}, "named twice"),
+        ({"datasets": [{"name": "ai"}, {"name": "ai"}]}, "twice"),
         ({"datasets": [{"name": "ai", "properties": {"a b": 1}}]}, "datasets: ai: expected"),
     ],
 )

@@ -222,14 +222,14 @@ def test_what_a_killed_run_has_left_is_recognised_and_removed(converged: Node) -
 def test_no_room_is_told_before_anything_is_done(node: Node) -> None:
     result, complaint = node.run(True, free_gib=1e9)
     assert having(result, "blocked") >= {"venv_python", "venv_packages"}
-    assert "Make room" in complaint
+    assert "free_gib" in complaint
     assert not node.venv.parent.exists()
 
 
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
-        ({"requirements": ""}, "no packages are named"),
+        ({"requirements": ""}, "no packages are configured"),
         ({"requirements": "alpha>=1\n"}, "line 1: expected an exact pin"),
         ({"python": "/nowhere/python3"}, "/nowhere/python3 does not exist"),
         ({"installer": "uv"}, "uv is not installed"),
@@ -278,8 +278,8 @@ def test_comparing_is_pure() -> None:
     ]
     difference = compare(found, pins, exact=True)
     assert difference.describe() == (
-        "d is missing; b is 2.0; c is damaged (c.py); e 1.0 is too many; e 2.0 is too many;"
-        " e is there twice"
+        "d is missing; b is 2.0; c is damaged (c.py); e 1.0 is not pinned; e 2.0 is not pinned;"
+        " e is installed twice"
     )
     assert [pin.name for pin in difference.install] == ["b", "c", "d"]
     assert not compare(found[:1], pins[:1], exact=True)

@@ -14,7 +14,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     FileWrite,
     LinkWrite,
     OwnFile,
+    list_folder,
     locked,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
@@ -93,3 +95,22 @@ def test_a_lock_that_is_held_is_told_of(tmp_path: Path) -> None:
     directory = str(tmp_path)
     with locked(directory), pytest.raises(Blocked, match="another run"), locked(directory, 0.1):
         pass
+
+
+def test_text_is_read_up_to_a_limit_whatever_its_bytes_are(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a\xffb\n")
+    assert read_text(str(path)) == "a\ufffdb\n"
+    assert read_text(str(path), 2) == "a\ufffd"
+    assert (read_text(str(path), errors="surrogateescape") or "").encode(
+        errors="surrogateescape"
+    ) == b"a\xffb\n"
+    assert read_text(str(tmp_path)) is None
+    assert read_text(str(tmp_path / "missing")) is None
+
+
+def test_a_folder_is_listed_in_order_and_a_missing_one_is_empty(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).touch()
+    assert list_folder(str(tmp_path)) == ["a", "b"]
+    assert list_folder(str(tmp_path / "missing")) == []

@@ -19,14 +19,17 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
     RecipeError,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch import ray_wait
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
     Settings,
     build_plan,
     secret_values,
     slug,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    Variables,
+    resolve,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import ray_wait
 
 ROOT = pathlib.Path(__file__).parents[6]
 GOLDEN = ROOT / "tests/unit/fixtures/recipes/lab-tiny.plan.json"
@@ -42,7 +45,7 @@ def plan_of(
     overrides: dict[str, t.Any] | None = None,
     inventory_env: dict[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
-    resolved = resolve(recipe, overrides, nodes, inventory_env=inventory_env)
+    resolved = resolve(recipe, overrides, nodes, Variables(inventory_env or {}))
     return build_plan(resolved, settings or Settings())
 
 
@@ -329,7 +332,7 @@ def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, no
     recipe = recipe_of(env={"HF_TOKEN": "${MY_TOKEN}", "X_API_KEY": "hush-recipe"})
     inventory = {"DB_PASSWORD": "hush-inventory", "OTHER": "$MY_TOKEN", "KEY": "hush-inventory"}
     environ = {"MY_TOKEN": "hush-controller"}
-    resolved = resolve(recipe, {}, nodes(1), ["MY_TOKEN"], environ, inventory_env=inventory)
+    resolved = resolve(recipe, {}, nodes(1), Variables(inventory, ["MY_TOKEN"], environ))
     plan = build_plan(resolved, Settings())
     assert plan["secret_env"] == ["DB_PASSWORD", "HF_TOKEN", "KEY", "OTHER", "X_API_KEY"]
     assert "hush" not in json.dumps(plan)
@@ -345,7 +348,8 @@ def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, no
 
 def test_a_secret_replaces_what_is_detected_on_the_node(recipe_of: RecipeOf, nodes: Nodes) -> None:
     recipe = recipe_of(min_nodes=2, env={"NCCL_SOCKET_IFNAME": "${MINE}"})
-    plan = build_plan(resolve(recipe, {}, nodes(2), ["MINE"], {"MINE": "x"}), Settings())
+    resolved = resolve(recipe, {}, nodes(2), Variables({}, ["MINE"], {"MINE": "x"}))
+    plan = build_plan(resolved, Settings())
     assert plan["secret_env"] == ["NCCL_SOCKET_IFNAME"]
     assert all("NCCL_SOCKET_IFNAME" not in rank["env"] for rank in plan["ranks"])
 

@@ -1,35 +1,13 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rendered vLLM command says, and what has to be added to it for one rank of a launch."""
+"""A rendered command, split before the server that it starts, and the flags of that server."""
 
 from __future__ import annotations
 
 import functools
-import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import shell
-
-# vLLM's own default (vllm serve --help).
-DEFAULT_PORT = 8000
-
-TENSOR = ("-tp", "--tensor-parallel-size")
-PIPELINE = ("-pp", "--pipeline-parallel-size")
-DATA = ("-dp", "--data-parallel-size")
-BACKEND = ("--distributed-executor-backend",)
-SERVED_NAME = ("--served-model-name",)
-PORT = ("--port",)
-HOST = ("--host",)
-# Flags whose value is a secret -> the variable that does the same.
-SECRET_FLAGS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
-# Flags with which the server does not answer at http://<address>:<port>/.
-ELSEWHERE_FLAGS = ("--ssl-keyfile", "--ssl-certfile", "--root-path", "--uds")
-# One value per rank: only the plan can know them.
-RANK_FLAGS = ("--nnodes", "-n", "--node-rank", "-r", "--master-addr", "--master-port", "--headless")
-
-_BACKEND_IN_TEXT = re.compile(
-    r"\s--distributed[-_]executor[-_]backend(?:=|(?:\s|\\\n)+)(['\"]?)[\w.]+\1(?=\s|$)"
-)
 
 
 class CommandError(ValueError):
@@ -46,11 +24,11 @@ class Server(t.NamedTuple):
     def flag(self, names: t.Sequence[str]) -> str | None:
         """The value of a flag ("" for one without value), None if absent; the last one counts.
 
-        vLLM takes `--a-b`, `--a_b`, `--a-b=v` and `--a-b v` for the same.
+        `--a-b`, `--a_b`, `--a-b=v` and `--a-b v` are the same flag.
         """
-        said = _flags_of(self.words)
-        found = [said[name] for name in names if name in said]
-        return max(found)[1] if found else None
+        flags = _flags_of(self.words)
+        present = [flags[name] for name in names if name in flags]
+        return max(present)[1] if present else None
 
     def flags(self) -> t.Iterator[tuple[str, str]]:
         """Each long flag as it stands, with - for _, and its value ("" for none)."""
@@ -68,40 +46,44 @@ class Server(t.NamedTuple):
         text = " ".join([self.text, *(shell.quote(flag, shell.Context.PLAIN) for flag in flags)])
         return self._replace(text=text, words=(*self.words, *flags))
 
-    def without_backend(self) -> Server:
-        text = shell.tidy(_BACKEND_IN_TEXT.sub(" ", self.text))
-        return self._replace(text=text, words=tuple(shell.words(text)))
+    def substituted(self, text: str, replacement: str) -> Server:
+        """With every occurrence of a text replaced, in the command and in its words."""
+        return Server(
+            self.before.replace(text, replacement),
+            self.text.replace(text, replacement),
+            tuple(word.replace(text, replacement) for word in self.words),
+        )
 
     def script(self) -> str:
-        """The whole command, its server replacing the shell."""
+        """The complete command, in which the server replaces the shell."""
         return self.before + shell.with_exec(self.text)
 
 
 @functools.lru_cache(maxsize=256)
 def _flags_of(words: tuple[str, ...]) -> dict[str, tuple[int, str]]:
     """Each flag's last place among the words, and its value there."""
-    said = {}
+    flags = {}
     for position, word in enumerate(words):
         if not word.startswith("-"):
             continue
         name, equals, value = word.partition("=")
         following = words[position + 1] if position + 1 < len(words) else ""
-        said[name.replace("_", "-") if name.startswith("--") else name] = (
+        flags[name.replace("_", "-") if name.startswith("--") else name] = (
             position,
             value if equals else "" if following.startswith("--") else following,
         )
-    return said
+    return flags
 
 
 @functools.lru_cache(maxsize=256)
 def split_server(
     command: str,
-    starts: t.Callable[[t.Sequence[str]], bool] | None = None,
-    example: str = "vllm serve",
+    starts: t.Callable[[t.Sequence[str]], bool],
+    example: str,
 ) -> Server:
-    """Split a rendered command. Raises CommandError with what is expected and what was found.
+    """Split a rendered command. Raises CommandError with what is expected and what it has instead.
 
-    starts: whether words start the server, vLLM's by default; example: how they would.
+    starts: whether words start the server. example: how such words begin.
     """
     open_quote = shell.unterminated(command)
     if open_quote:
@@ -128,21 +110,8 @@ def split_server(
     plain = [
         char for char, where in zip(text, shell.contexts(text)) if where is shell.Context.PLAIN
     ]
-    if not (starts or is_server)(words) or plain.count("(") != plain.count(")"):
+    if not starts(words) or plain.count("(") != plain.count(")"):
         raise CommandError(
             f"its last statement must start the server with `{example}`, but is {text[:60]!r}"
         )
     return Server(command[: last.start], text, tuple(words))
-
-
-def is_server(words: t.Sequence[str]) -> bool:
-    """Whether these words start vLLM's OpenAI server."""
-    if not words:
-        return False
-    program = words[0].rpartition("/")[2]
-    if program == "vllm":
-        return list(words[1:2]) == ["serve"]
-    return program.startswith("python") and list(words[1:3]) == [
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-    ]

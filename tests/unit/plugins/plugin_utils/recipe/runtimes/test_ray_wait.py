@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch import ray_wait
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import ray_wait
 
 
 def alive(*addresses: str) -> list[dict[str, object]]:

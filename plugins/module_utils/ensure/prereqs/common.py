@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ensure_prereqs is asked for, where it looks, and how its topics tell what they found."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Shared by the topics of ensure_prereqs: its parameters, the places it reads, check results."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     Action,
     Blocked,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import TOOL_FOLDERS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import LISTS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import DRIVER_FILES, FOLDERS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release import (
@@ -33,15 +34,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.limits impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import ROOTS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
-# What every node has, unless the module is told otherwise.
+# The default packages of a node.
 PACKAGES = (
     *("build-essential", "curl", "ethtool", "git", "iproute2", "jq"),
     *("ninja-build", "pkg-config", "python3-venv", "rdma-core"),
 )
-# Packages that keep the time.
+# Packages with a time service.
 TIME_PACKAGES = ("chrony", "ntpsec", "openntpd", "systemd-timesyncd")
-# Where tools are looked for, whatever PATH is.
-TOOL_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*")
@@ -51,9 +50,8 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]*")
 class Wanted:
     """The module's parameters.
 
-    lock_timeout and clock_timeout are in seconds. exempt are the checks for which the inventory
-    wants nothing repaired: what they alone need is not installed along with the rest. act: what
-    drifts is going to be repaired.
+    lock_timeout and clock_timeout are in seconds. exempt are the checks that are not repaired:
+    packages that only they need are not installed. act: drift is going to be repaired.
     """
 
     packages: Sequence[str]
@@ -72,7 +70,7 @@ class Wanted:
     act: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         named = {
             "packages": self.packages,
             "extra_packages": self.extra_packages,
@@ -93,10 +91,10 @@ class Wanted:
             try:
                 parse_value(value or "0")
             except ValueError:
-                told = "%s: expected unlimited, a number or nothing, found %r"
-                raise ValueError(told % (name, value)) from None
+                message = "%s: expected unlimited, a number or an empty text, found %r"
+                raise ValueError(message % (name, value)) from None
         if self.nofile in ("unlimited", "infinity", "-1"):
-            raise ValueError("nofile: expected a number, since the kernel has none without limit")
+            raise ValueError("nofile: expected a number (the kernel has no unlimited nofile)")
 
 
 def _each(name: str, values: Sequence[str], pattern: re.Pattern[str], what: str) -> None:
@@ -107,7 +105,7 @@ def _each(name: str, values: Sequence[str], pattern: re.Pattern[str], what: str)
 
 @dataclass(frozen=True)
 class Places:
-    """Where the node keeps what is looked at, and its tools; root: who looks may change it."""
+    """The paths that are read, and the folders of tools; root: this user may change the node."""
 
     proc: str = "/proc"
     dpkg_status: str = STATUS_FILE
@@ -131,10 +129,10 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One finding, with what repairs it.
+class CheckResult:
+    """A finding with its repair: packages to install, then actions.
 
-    packages are to be installed for it, before its actions: all topics' together, in one go.
+    The packages of all topics are installed together.
     """
 
     finding: Finding
@@ -142,34 +140,10 @@ class Judged:
     packages: tuple[str, ...] = ()
 
 
-def stopped(finding: Finding, obstacle: Blocked) -> Judged:
-    """The finding where it cannot be repaired, and why."""
+def blocked_result(finding: Finding, obstacle: Blocked) -> CheckResult:
+    """The finding as blocked, for that reason."""
     hint = "%s. %s" % (obstacle, obstacle.hint)
-    return Judged(replace(finding, status=BLOCKED, fix="", hint=hint))
+    return CheckResult(replace(finding, status=BLOCKED, fix="", hint=hint))
 
 
-NO_ROOT = Blocked("this takes root", "Run as root (become).")
-
-
-def text(path: str) -> str | None:
-    """What a file says; None for what is not there or may not be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return None
-
-
-def listed(folder: str) -> list[str]:
-    """The names in a folder, in order; none where it cannot be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def own_file(path: str) -> OwnFile | Blocked:
-    try:
-        return OwnFile.read(path)
-    except Blocked as blocked:
-        return blocked
+NO_ROOT = Blocked("this requires root", "Run as root (become).")

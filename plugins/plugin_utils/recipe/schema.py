@@ -9,8 +9,10 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
     FIELDS,
-    LATER_RUNTIMES,
-    RUNTIMES,
+    in_any_case,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    NAMES,
 )
 
 _USES = {
@@ -26,7 +28,7 @@ def schema() -> dict[str, t.Any]:
         name: {**field.schema, "description": f"{_USES[field.use]}{field.what}"}
         for name, field in FIELDS.items()
     }
-    properties["runtime"]["examples"] = [*RUNTIMES, *LATER_RUNTIMES]
+    properties["runtime"].update(in_any_case(NAMES))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Recipe",

@@ -19,6 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan 
     build_plan,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Ports
 
 Make = t.Callable[..., Recipe]
 Nodes = t.Callable[[int], list[Node]]
@@ -61,7 +62,7 @@ def test_sglang_over_two_nodes_differs_per_rank_in_the_node_rank_alone(
     recipe_of: Make, nodes: Nodes
 ) -> None:
     recipe = recipe_of(runtime="sglang", command=SGLANG, defaults={"tensor_parallel": 2})
-    resolved = resolve(recipe, {}, nodes(2), master_port=25001)
+    resolved = resolve(recipe, {}, nodes(2), ports=Ports(master=25001))
     assert (resolved.mode, resolved.runtime, resolved.port) == ("cluster", "sglang", 30000)
     for index, rank in enumerate(resolved.ranks):
         assert rank.argv[5:] == (
@@ -92,7 +93,7 @@ def test_llama_cpp_over_nodes_has_rpc_servers_on_the_workers_and_their_addresses
     recipe_of: Make, nodes: Nodes
 ) -> None:
     recipe = recipe_of(runtime="llama-cpp", command=LLAMA, min_nodes=3)
-    resolved = resolve(recipe, {}, nodes(3), rpc_port=50060)
+    resolved = resolve(recipe, {}, nodes(3), ports=Ports(rpc=50060))
     head, *workers = resolved.ranks
     assert (resolved.mode, resolved.tensor_parallel, resolved.pipeline_parallel) == (
         "cluster",

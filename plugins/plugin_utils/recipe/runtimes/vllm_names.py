@@ -7,8 +7,6 @@ Those of mid-2026. Forks and plugins have others: an unknown name is a warning a
 
 from __future__ import annotations
 
-import re
-
 _TOOL_PARSERS = """
 apertus cohere_command3 cohere_command4 deepseek_v3 deepseek_v31 deepseek_v32 deepseek_v4 ernie45
 functiongemma gemma4 gigachat3 glm45 glm47 granite granite4 hermes hunyuan_a13b hy_v3 inkling
@@ -38,14 +36,5 @@ NAMES: dict[str, tuple[frozenset[str], str]] = {
     "--moe-backend": (frozenset(_MOE_BACKENDS.split()), ""),
     "--kv-cache-dtype": (frozenset(_KV_CACHE_DTYPES.split()), ""),
 }
-# Names of a family without a fixed list.
+# Beginnings of families of names without a fixed list.
 FAMILIES = ("turboquant_",)
-
-# Data types of weights and of the KV cache that recipes name in their metadata.
-DTYPE = re.compile(
-    r"fp32|float32|fp16|float16|half|bf16|bfloat16|fp8\w*|mxfp[48]|nvfp4\w*|fp4|"
-    r"int[48]|awq[48]?|gptq|w4a16\w*|i?q\d\w*|ud-q\d\w*|tq\d_0|exl[23](:[\d.]+)?",
-    re.I,
-)
-# 30B, 1.7B, 0.2M, 7_000, 1e9
-PARAMETERS = re.compile(r"[0-9][0-9_]*(\.[0-9]+)?(e[0-9]+)?\s*[TBMK]?", re.I)
