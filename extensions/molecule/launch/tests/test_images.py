@@ -98,11 +98,11 @@ def test_an_image_comes_from_a_node_that_has_it_by_its_id_and_leaves_nothing_bes
     try:
         given = {"address": fabric["spark1"], "port": offered["port"], "id": wanted}
         refused = bring("spark2", secret="guessed", **given)
-        assert "does not let this node in" in refused["msg"]
+        assert "refuses this node" in refused["msg"]
         assert image_id("spark2", OLD_TRITON) == "None"
         assert bring("spark2", secret="of the lab", **given)["changed"] is True
     finally:
-        module("spark1", "image_share", {"image": OLD_TRITON, "state": "stopped"})
+        module("spark1", "share_end", {"id": offered["id"]})
     assert image_id("spark2", OLD_TRITON) == wanted
     for node in fabric:
         assert on_node(node, "ls /run/dgxspark/images /var/lib/docker/tmp | grep -v :") == "\n"

@@ -45,12 +45,12 @@ def moe_on_the_other() -> Iterator[None]:
 
 def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     rows = menu(tmp_path)
-    told = {
+    cells = {
         name: (row["status"], row["nodes"], row["format"], row["fits"], row["recipes"])
         for name, row in rows.items()
     }
     both = list(NODES)
-    assert told == {
+    assert cells == {
         "dgxspark/tiny-qwen3": (
             *("ready", both, "safetensors", "solo"),
             ["lab-tiny-solo", "lab-tiny"],
