@@ -20,7 +20,7 @@ def facts(node: str, image: str) -> dict[str, Any]:
 
 def test_an_image_whose_triton_supports_the_gb10_needs_nothing() -> None:
     found = facts("spark1", VLLM)
-    assert (found["assembles"], found["pins"], found["told"]) == (True, {}, "")
+    assert (found["assembles"], found["pins"], found["message"]) == (True, {}, "")
     assert found["vllm"] == "0.32.0"
     assert found["triton"] == "3.9.0"
     assert found["ray"]
@@ -30,7 +30,7 @@ def test_an_image_whose_triton_supports_the_gb10_needs_nothing() -> None:
 def test_an_image_with_an_older_triton_mounts_the_ptxas_of_the_node() -> None:
     found = facts("spark1", OLD_TRITON)
     assert found["pins"] == {"TRITON_PTXAS_PATH": PTXAS}
-    assert "Value 'sm_121" in found["told"]
+    assert "Value 'sm_121" in found["message"]
 
 
 def test_facts_are_recorded_by_the_id_of_the_image() -> None:
