@@ -1,9 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""launch.yml, stop.yml, status.yml and logs.yml on the lab.
+"""launch.yml, status.yml, logs.yml and stop.yml as users run them.
 
-The fixture of a test is what it needs to be served, launched only when it does not run: seldom, in
-the order of this file. Real vLLM serves where the engine matters, elsewhere the server of quick/.
+The fixture of a test launches what it needs, unless that runs already, as it does in the order of
+this file. Real vLLM serves where the engine matters, elsewhere the server of quick/.
 """
 
 from __future__ import annotations
