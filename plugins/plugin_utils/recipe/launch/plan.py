@@ -193,7 +193,8 @@ def _image(
         if facts.get("assembles") is False and settings.gpus:
             refused.append(
                 f"node {rank.node.name}: {facts['message']}. {facts['way_out']} Or, for a model "
-                "that needs no kernel of Triton, launch it as it is: -e dgxspark_image_preflight=false"
+                "that needs no kernel of Triton, launch it as it is: "
+                "-e dgxspark_image_preflight=false"
             )
         elif facts.get("message"):
             messages.setdefault(facts["message"], []).append(rank.node.name)
