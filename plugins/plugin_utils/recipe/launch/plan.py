@@ -183,23 +183,24 @@ def build_plan(
 def _image(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Node -> variable -> the file that its Triton is lent, and what is to be said of it."""
+    """Node -> variable -> the file that is mounted for its Triton, and the warnings about it."""
     pins: dict[str, dict[str, str]] = {}
-    told: dict[str, list[str]] = {}
+    messages: dict[str, list[str]] = {}
     refused: list[str] = []
     for rank in resolved.ranks:
         facts = image_facts.get(rank.node.name) or {}
         pins[rank.node.name] = dict(facts.get("pins") or {})
         if facts.get("assembles") is False and settings.gpus:
             refused.append(
-                f"node {rank.node.name}: {facts['told']}. {facts['way_out']} Or, for a model that "
-                "needs no kernel of Triton, launch it as it is: -e dgxspark_image_preflight=false"
+                f"node {rank.node.name}: {facts['message']}. {facts['way_out']} Or, for a model "
+                "that needs no kernel of Triton, launch it as it is: "
+                "-e dgxspark_image_preflight=false"
             )
-        elif facts.get("told"):
-            told.setdefault(facts["told"], []).append(rank.node.name)
+        elif facts.get("message"):
+            messages.setdefault(facts["message"], []).append(rank.node.name)
     if refused:
         _refuse(resolved, refused)
-    return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in told.items()]
+    return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in messages.items()]
 
 
 def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
