@@ -14,7 +14,8 @@ export PATH := $(bin):$(PATH)
 # Set in many containers; with it a pipelined Ansible module reads its payload byte by byte.
 unexport PYTHONUNBUFFERED
 
-# pytest's summary is the last line of `make test`.
+# pytest's summary is the last line of `make test`. What a phase runs beside its first target fills the
+# processors while the lab waits.
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
@@ -41,23 +42,25 @@ lab-images: venv ## build the lab, start no node
 ##
 ## Test it
 
-.PHONY: test test-all test-fast unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
+.PHONY: test test-all test-fast types unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+build+sanity+matrix demo molecule-after-demo+unit
+	@$(tools)/phases.sh lab-images+lint+build+sanity demo+matrix molecule-after-demo+unit
 
 test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+build+importer+sanity-all+matrix-all demo molecule unit
+	@$(tools)/phases.sh lab-images+lint+importer+sanity-all demo+matrix-all molecule+unit
 
 test-fast: venv-dev ## while editing: ruff, mypy, yamllint, unit tests; two minutes, no container
 	@ruff check --output-format concise
+	@$(tools)/phases.sh unit+types
+
+types: venv-dev # with yamllint, what is checked beside the unit tests
 	@$(tools)/mypy.sh
 	@yamllint --strict .
-	@$(MAKE) unit
 
 unit: venv-dev ## unit tests with .venv's Python and ansible-core
-	@ANSIBLE_INJECT_FACT_VARS=false python -m pytest --numprocesses auto --maxprocesses 4
+	@$(tools)/pytest.sh python
 
 matrix: venv-dev ## unit tests of plugins with the other ansible-core, of node code with a node's oldest Python
 	@$(tools)/matrix.sh short
@@ -99,7 +102,7 @@ venv: ## make or complete .venv: what a controller needs
 venv-dev: ## the same with what the tests and linters need
 	@$(tools)/venv.sh dev
 
-contracts: venv-dev ## write the modules' documentation into docs/contracts
+contracts: venv-dev ## write the modules' documentation into docs/contracts, the roles' options and docs/variables.md
 	@python tests/tools/contracts.py
 
 format: venv-dev ## sort the imports and format the Python files with ruff

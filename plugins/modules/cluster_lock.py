@@ -180,11 +180,11 @@ def main() -> None:
     given = module.params
     try:
         if module.check_mode:
-            found, verdict = decide(given)
+            current, verdict = decide(given)
         else:
             with state_files.exclusive(given["state_dir"]):
-                found, verdict = decide(given)
-                if not verdict.refusal and verdict.lock != (found or None):
+                current, verdict = decide(given)
+                if not verdict.refusal and verdict.lock != (current or None):
                     store(given["state_dir"], verdict.lock)
     except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The cluster lock cannot be used: %s" % error)
@@ -192,10 +192,10 @@ def main() -> None:
         module.fail_json(
             msg=verdict.refusal,
             blocker={key: verdict.blocker.get(key) for key in ("token", "holder")},
-            lock=lock.public(found),
+            lock=lock.public(current),
         )
     module.exit_json(
-        changed=verdict.lock != (found or None),
+        changed=verdict.lock != (current or None),
         lock=lock.public(verdict.lock or {}),
         taken_from=verdict.taken_from,
         at=time.time(),
@@ -226,12 +226,12 @@ def announced(given: dict[str, Any], now: float) -> list[str]:
 def decide(given: dict[str, Any]) -> tuple[lock.Lock, lock.Verdict]:
     """The lock as it is, and what becomes of it."""
     request = lock.Request(**{field: given[field] for field in REQUEST})
-    found = state_files.read(given["state_dir"], state_files.LOCK)
+    current = state_files.read(given["state_dir"], state_files.LOCK)
     if given["state"] == "held":
-        return found, lock.acquire(found, request, time.time())
-    if given["state"] == "absent" and found and request.token != found["token"]:
-        return found, lock.remove(found, request)
-    return found, lock.release(found, request)
+        return current, lock.acquire(current, request, time.time())
+    if given["state"] == "absent" and current and request.token != current["token"]:
+        return current, lock.remove(current, request)
+    return current, lock.release(current, request)
 
 
 def store(folder: str, value: dict[str, object] | None) -> None:

@@ -16,6 +16,7 @@ description:
     is the one the node boots from, is read only or too small; the name is no disk's, or is not
     repeated; ZFS would not make such a pool.
   - Changes nothing. C(playbooks/provision_disk.yml) does what the plan says.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

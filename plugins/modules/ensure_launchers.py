@@ -122,7 +122,7 @@ findings:
       status: drift
       severity: warning
       expected: /opt/dgxspark/bin/dgxspark-vllm as this version has it
-      actual: /opt/dgxspark/bin/dgxspark-vllm has other contents
+      actual: /opt/dgxspark/bin/dgxspark-vllm has different contents
       fix: write /opt/dgxspark/bin/dgxspark-vllm
       hint: ""
 paths:

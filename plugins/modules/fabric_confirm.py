@@ -18,6 +18,7 @@ description:
     that the controller still reaches the node. The change then stays, if each link has its address
     and one that reached a peer before still reaches one. Otherwise it is undone at once.
   - A peer that did not answer before either is reported, and undoes nothing.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -16,6 +16,7 @@ description:
     be expected.
   - Each link is measured once, from the node that comes first among O(members). The others answer,
     with O(state=serving), by transient units of systemd that end by themselves after ten minutes.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

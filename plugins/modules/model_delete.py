@@ -17,6 +17,7 @@ description:
     cache or in O(directories).
   - A directory is moved away in one step before it is removed, so that an interrupted run leaves no
     incomplete model; the next run removes the rest.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -19,6 +19,7 @@ description:
   - The controller prints the progress. The download ends by itself a minute after its controller
     has gone.
   - An existing file of the right size is not read, unless O(verify) is set.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

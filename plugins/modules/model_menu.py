@@ -16,6 +16,7 @@ description:
   - It reads the variables C(models_disks) and C(models_workloads), which the role
     P(dgxspark.suite.models#role) registers on every node. No node is contacted; an unreachable one
     is listed as unknown.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

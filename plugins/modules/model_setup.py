@@ -18,6 +18,7 @@ description:
     node.
   - The recipe is validated before it is written. One that was not inferred for this model is never
     overwritten.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

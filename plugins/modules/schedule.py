@@ -14,6 +14,7 @@ description:
   - The schedule on the head has who has announced to use the cluster, why and when. Entries are
     removed after their end.
   - It blocks nobody. M(dgxspark.suite.cluster_lock) does, and warns about announcements of others.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -129,11 +130,11 @@ def main() -> None:
 
 
 def decide(
-    given: dict[str, Any], found: dict[str, Any]
+    given: dict[str, Any], stored: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The entries before and after. Raises Refused."""
     now = time.time()
-    listed = schedule.entries(found, now)
+    listed = schedule.entries(stored, now)
     if given["state"] == "announced":
         begin = schedule.moment(given["begin"])
         entry = {

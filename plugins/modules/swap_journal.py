@@ -166,8 +166,8 @@ def main() -> None:
     )
     try:
         if module.check_mode:
-            found = state_files.read(module.params["state_dir"], state_files.SWAP)
-            entry, interrupted = change(found, module.params, time.time())
+            last = state_files.read(module.params["state_dir"], state_files.SWAP)
+            entry, interrupted = change(last, module.params, time.time())
         else:
             with state_files.exclusive(module.params["state_dir"]):
                 entry, interrupted = record(module.params, time.time())
@@ -202,16 +202,16 @@ def record(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str,
 
 
 def change(
-    found: dict[str, Any], given: dict[str, Any], now: float
+    last: dict[str, Any], given: dict[str, Any], now: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The new entry, and the interrupted one that it replaces, if any."""
     details = given["details"]
-    if found.get("id") != given["swap"]:
+    if last.get("id") != given["swap"]:
         before = 0.0 if given["since"] is None else now - given["since"]
-        return journal.begin(found, given["swap"], given["entry"], given["phase"], before, now)
+        return journal.begin(last, given["swap"], given["entry"], given["phase"], before, now)
     if given["result"]:
-        return journal.finish(found, given["result"], given["why"], details, now), {}
-    return journal.advance(found, given["phase"], details, now), {}
+        return journal.finish(last, given["result"], given["why"], details, now), {}
+    return journal.advance(last, given["phase"], details, now), {}
 
 
 if __name__ == "__main__":

@@ -276,17 +276,17 @@ def main() -> None:
     given = module.params
     docker = given["docker_bin"]
     try:
-        found = containers.containers(docker)
+        present = containers.containers(docker)
         image = image_facts.image(docker, given["image"], given["paths_file"], given["state_dir"])
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     module.exit_json(
         changed=False,
         **image,
-        **running.running(found),
+        **running.running(present),
         **_head(module),
         models=_models(given),
-        **_optional(module, found),
+        **_optional(module, present),
     )
 
 
@@ -308,7 +308,7 @@ def _models(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [presence.presence(hub, given["directories"], model) for model in given["models"]]
 
 
-def _optional(module: AnsibleModule, found: list[containers.Container]) -> dict[str, Any]:
+def _optional(module: AnsibleModule, present: list[containers.Container]) -> dict[str, Any]:
     """The results that are returned only on request, because each of them takes time."""
     given, docker = module.params, module.params["docker_bin"]
     out: dict[str, Any] = {}
@@ -316,7 +316,7 @@ def _optional(module: AnsibleModule, found: list[containers.Container]) -> dict[
         ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"]) or ""
         out["ansible_facts"] = addresses.ask_facts(ip, 10)
     if given["ask"]:
-        out["answers"] = answers.answers(docker, found, given["completion_timeout"])
+        out["answers"] = answers.answers(docker, present, given["completion_timeout"])
     if given["log_of"]:
         out["log"] = containers.log_tail(docker, given["log_of"], LOG_LINES)
     return out

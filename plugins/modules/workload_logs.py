@@ -14,6 +14,7 @@ description:
   - Reads what the containers of this collection have printed, each line with its rank and node.
   - With O(follow), prints new lines until the containers have ended or the run is stopped by
     Ctrl-C, which does not stop the containers.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -94,7 +95,7 @@ def main() -> None:
             for container in containers.containers(docker)
             if container.ours and given["recipe"] in ("", container.recipe)
         ]
-        found = [
+        lines = [
             {
                 "at": stamp,
                 "container": container.name,
@@ -110,7 +111,7 @@ def main() -> None:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     module.exit_json(
         changed=False,
-        lines=sorted(found, key=lambda line: line["at"]),
+        lines=sorted(lines, key=lambda line: line["at"]),
         running=any(container.status == "running" for container in ours),
     )
 

@@ -162,6 +162,7 @@ KNOWN = frozenset(
         "dgxspark_survive_port",
         "dgxspark_survive_starts",
         "dgxspark_sync_seconds",
+        "dgxspark_task_by_task",
         "dgxspark_ulimits",
         "dgxspark_updates_allow_removals",
         "dgxspark_updates_boot_time_command",

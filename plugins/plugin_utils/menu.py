@@ -336,12 +336,6 @@ def to_json(menu: Menu) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-_STYLE = """
-.served { color: var(--ok); } .ready { color: var(--fixed); }
-.needs-setup, .downloading { color: var(--drift); } .incomplete { color: var(--blocked); }
-"""
-
-
 def to_html(menu: Menu) -> str:
     """The menu as one self-contained page."""
     rows = menu.rows()
@@ -351,38 +345,28 @@ def to_html(menu: Menu) -> str:
         if (number := sum(row["status"] == status for row in rows))
     }
     every = [("", "all")]
-    lost = "".join(
-        f'<p class="run">{page.escape(f"{node} is unknown: {why}")}</p>'
-        for node, why in sorted(menu.unknown.items())
-    )
-    top = "\n".join(
-        (
-            f'<p class="run">{page.escape(", ".join(menu.nodes))} &middot; '
-            f"{page.escape(menu.generated)}</p>",
-            lost,
-            page.counts(numbers),
-            page.form(
-                {
-                    "node": every + [(node, node) for node in menu.nodes],
-                    "status": every + [(status, status) for status in numbers],
-                },
-                "search",
-            ),
-        )
-    )
-    return page.page("Models", _STYLE, top, "".join(_article(row, menu) for row in rows))
+    choices = {
+        "node": every + [(node, node) for node in menu.nodes],
+        "status": every + [(status, status) for status in numbers],
+    }
+    models = [_article(row, menu) for row in rows]
+    return page.render("models.html.j2", menu=menu, numbers=numbers, choices=choices, models=models)
 
 
-def _article(row: Row, menu: Menu) -> str:
+def _article(row: Row, menu: Menu) -> dict[str, Any]:
+    """What the page shows of a model: data to choose by, title, where, facts."""
     facts = list(zip(HEADS, cells(row, list(menu.nodes)), strict=True))[1:]
     facts += [
         (node, f"{copy['path']} {copy['revision']}".strip() if copy["complete"] else _why(copy))
         for node, copy in row["on"].items()
     ]
     data = {"node": "|".join(row["on"]), "status": row["status"]}
-    return page.article(
-        data, False, shown(row["name"]), row["status"], size(row["size"]), page.facts(facts)
-    )
+    return {
+        "data": data,
+        "title": shown(row["name"]),
+        "where": size(row["size"]),
+        "facts": facts,
+    }
 
 
 def write(menu: Menu, folder: str) -> list[str]:

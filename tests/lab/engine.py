@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Docker engine that the lab lives in: the one that answers, or one that the lab starts."""
+"""The Docker engine that runs the nodes: the one that answers, or one that the lab starts."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def ensure() -> None:
     if os.geteuid() != 0:
         fail("no Docker engine answers: start one and join group docker, or run this as root")
     daemon = [] if shutil.which("dockerd") else ["docker.io", "iptables"]
-    # Since Debian 13 the client is a package of its own, which docker.io only recommends.
+    # Since Debian 13 the client is a separate package that docker.io only recommends.
     client = [] if shutil.which("docker") else ["docker-cli"]
     if daemon or client:
         if not can_install():
             fail("no Docker engine answers, and there is no apt-get to install one: install Docker")
         install(*daemon, if_known=client)
         if shutil.which("docker") is None:
-            fail("there is no command docker, and apt knows no docker-cli: install a Docker client")
+            fail("no command docker, and apt has no package docker-cli: install a Docker client")
     if Path("/run/systemd/system").is_dir():
         work("Docker engine: starting it", "systemctl", "start", "docker")
     else:
@@ -54,7 +54,7 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Stop the dockerd that the lab started, and no other."""
+    """Stop the dockerd that the lab started, but no other."""
     if not PID.exists():
         return
     pid = int(PID.read_text() or 0)

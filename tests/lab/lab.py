@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab: nodes spark1 … sparkN with systemd, sshd and Docker, on two networks of this machine.
 
-Each node is a container that behaves like a small machine. Its engine has the serving images from
-the start: they are built once, and every node gets a copy of that engine's data in which the layers
-are hard links, so that N nodes cost the disk and the page cache of one.
+Each node is a container that behaves like a small machine. Its Docker engine has the serving images
+from the start: they are built once, and every node gets a copy of that engine's data in which the
+layers are hard links, so that N nodes need the disk and the page cache of one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def ensure_ssh() -> None:
 
 
 def down(everything: bool, stop_engine: bool) -> None:
-    """Remove the nodes; with everything also what makes the next start quick."""
+    """Remove the nodes; with everything also images, wheels and keys."""
     if engine.answers():
         remove_nodes()
         UNDER_TEST.unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def down(everything: bool, stop_engine: bool) -> None:
             say("images, engine data, wheels, keys: removing them")
             remove_images()
     else:
-        say("no Docker engine answers: no node can be running")
+        say("no Docker engine answers, so no node runs")
     if everything:
         shutil.rmtree(nodes.STATE, ignore_errors=True)
     if everything or stop_engine:
@@ -74,7 +74,7 @@ def down(everything: bool, stop_engine: bool) -> None:
         images.clear_scratch()
         shutil.rmtree(CACHE, ignore_errors=True)
         say(
-            "this stays: packages that were installed (Docker, debootstrap, an SSH client), "
+            "not removed: installed packages (Docker, debootstrap, an SSH client), "
             "a Docker service that systemd runs, .venv"
         )
 
@@ -97,7 +97,7 @@ def remove_images() -> None:
         docker("volume", "rm", "--force", data)
     for image in built_images():
         docker("rmi", "--force", image)
-    # Those that lost their names: a start was killed while it committed one.
+    # Images without a name: a start was killed while it committed one.
     for image in docker("images", ours, "--quiet").split():
         docker("rmi", "--force", image)
     if images.PULLED.exists():
@@ -122,7 +122,7 @@ def status() -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """One lab command at a time on this machine."""
+    """Wait until no other lab command runs on this machine."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         try:
@@ -164,14 +164,14 @@ def main() -> None:
         help="for tests: without a `tested` or `down`, the next `up --test` replaces the nodes",
     )
     verbs.add_parser("tested", help="the test run has ended and the nodes can be used again")
-    verb = verbs.add_parser("down", help="remove the nodes, keep images and wheels for next time")
+    verb = verbs.add_parser("down", help="remove the nodes, keep images and wheels")
     verb.add_argument("--all", action="store_true", help="remove images, wheels and keys as well")
     verb.add_argument("--stop-engine", action="store_true", help="stop the engine the lab started")
     verbs.add_parser("llama", help="put llama.cpp, and a model for it, on the first node that runs")
     verbs.add_parser(
         "sglang", help="put SGLang's Python, for its parser, on the first node that runs"
     )
-    verbs.add_parser("status", help="list the nodes, management and fabric addresses")
+    verbs.add_parser("status", help="list the nodes with management and fabric addresses")
     given = parser.parse_args()
     with alone():
         if given.verb == "up":

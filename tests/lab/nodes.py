@@ -16,9 +16,9 @@ from shell import docker, fail, output, run, say, wait_for
 STATE = Path(__file__).resolve().parents[2] / ".cache" / "lab"
 MANAGEMENT = f"{NAME}-mgmt"
 FABRIC = f"{NAME}-fabric"
-# On a node: wheels to make a virtual environment of, without any network.
+# On a node: wheels for a virtual environment, without a network.
 WHEELHOUSE = "/opt/wheelhouse"
-# On a node: the folder that its engine's data were copied from.
+# Label of a node: the directory that its engine's data were copied from.
 GOLDEN = "dgxspark.suite/lab-data"
 
 
@@ -33,11 +33,11 @@ def address(name: str, network: str) -> str:
 
 
 def ensure(count: int, image: str, golden: str, fresh: bool) -> list[str]:
-    """Have exactly these nodes run, made of that image and that engine data."""
+    """Run exactly these nodes, from this image and this engine data."""
     wanted = [f"spark{number}" for number in range(1, count + 1)]
     foreign = set(docker("ps", "--all", "--format={{.Names}}").split()) - set(names())
     for name in foreign & set(wanted):
-        fail(f"a container named {name} exists and is not the lab's: rename or remove it")
+        fail(f"a container named {name} exists and is not the lab's; rename or remove it")
     ensure_networks()
     asked = f'{{{{.Config.Image}}}} {{{{index .Config.Labels "{GOLDEN}"}}}} {{{{.State.Running}}}}'
     for name in names():
@@ -64,8 +64,8 @@ def ensure_networks() -> None:
     fabric = ["--internal", "--opt=com.docker.network.driver.mtu=9000"]
     for network, options in ((MANAGEMENT, []), (FABRIC, fabric)):
         if network not in have:
-            # Twice: the engine picks a free subnet, but fixes addresses only in one it was given.
-            run("docker", "network", "rm", network)  # the first of the two, if a start ended there
+            # Twice: the engine finds a free subnet, but fixes addresses only in one that is given.
+            run("docker", "network", "rm", network)  # left by an interrupted start
             docker("network", "create", f"--label={LABEL}=draft", network)
             given = f"--subnet={subnet(network)}"
             docker("network", "rm", network)
@@ -77,12 +77,12 @@ def subnet(network: str) -> str:
 
 
 def fixed_address(network: str, number: int) -> str:
-    """.11 for the first node, .12 for the second: the same after every restart."""
+    """.11 for the first node, .12 for the second; the same after every restart."""
     return f"--ip={ipaddress.ip_network(subnet(network))[10 + number]}"
 
 
 def create(number: int, name: str, image: str, golden: str) -> None:
-    # Layers are never written in place, so links will do; all else is the engine's to change.
+    # Layers are never written in place and can be hard links; the engine changes the rest.
     script = f"""
         rm -rf /lab/{name}; mkdir -p /lab/{name}/docker; cd /lab/{golden}/docker
         cp -al overlay2 /lab/{name}/docker/
@@ -102,11 +102,11 @@ def create(number: int, name: str, image: str, golden: str) -> None:
 
 
 def connect(wanted: Sequence[str], image: str) -> None:
-    """Plug the cables between the nodes, and have them plugged again whenever one starts."""
+    """Plug the cables between the nodes, and again whenever a node starts."""
     name = f"{NAME}-cables"
     docker("rm", "--force", name)
     named = ["--detach", f"--name={name}", f"--label={LABEL}=cables", "--restart=unless-stopped"]
-    # It waits all the time, for what may as well never come.
+    # It only waits for events, so it can be killed.
     named += ["--stop-signal=SIGKILL"]
     sees = ["--pid=host", "--network=none", "--volume=/var/run/docker.sock:/var/run/docker.sock"]
     script = f"--volume={Path(__file__).parent / 'cables.py'}:/cables.py:ro"
@@ -117,7 +117,7 @@ def connect(wanted: Sequence[str], image: str) -> None:
 
 
 def public_key(key: Path) -> str:
-    """The public half of a key, which is made where there is none that can be used."""
+    """The public half of a key; a key that is missing or unusable is created."""
     ask = ["ssh-keygen", "-y", "-P", "", "-f", str(key)]
     if run(*ask).returncode:
         key.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def public_key(key: Path) -> str:
 
 
 def admit(wanted: Sequence[str]) -> None:
-    """Make this checkout's key the one that opens the nodes, and note the nodes' host keys."""
+    """Authorize this checkout's key on the nodes, and record the nodes' host keys."""
     STATE.mkdir(parents=True, exist_ok=True)
     script = f"""
         until systemctl --quiet is-active ssh; do sleep 0.2; done

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the lab runs commands and tells what it is doing."""
+"""Runs the lab's commands and prints its progress."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-# Wheels and logs: kept between runs and shared by all checkouts of this user.
+# Wheels and logs, shared by all runs and checkouts of this user.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dgxspark-suite"
 
-# What apt, pip and docker say where they reach nothing.
+# What apt, pip and docker print when they reach nothing.
 OFFLINE = ("connection", "temporary failure", "could not resolve", "timed out", "no such host")
 
 _started = time.monotonic()
@@ -32,7 +32,7 @@ def fail(text: str) -> NoReturn:
 
 
 def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
-    """A command that is quick, whatever becomes of it."""
+    """The result of a short command, whatever its exit status."""
     words = [str(word) for word in argv]
     return subprocess.run(
         words,
@@ -45,7 +45,7 @@ def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def output(*argv: str | Path) -> str:
-    """What a quick command prints; the lab ends where it fails."""
+    """The output of a short command; the lab exits if it fails."""
     done = run(*argv)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
@@ -62,7 +62,7 @@ def log_of(title: str) -> Path:
 
 
 def work(title: str, *argv: str | Path) -> None:
-    """A command that takes its time; the lab ends where it fails."""
+    """Run a long command; the lab exits if it fails."""
     code = attempt(title, *argv)
     if code:
         log = log_of(title)
@@ -70,14 +70,14 @@ def work(title: str, *argv: str | Path) -> None:
         hint = ""
         if any(sign in tail.lower() for sign in OFFLINE):
             hint = (
-                "\nlab: the network, it seems. apt, pip and docker go by this machine's settings "
-                "and proxies; the next start goes on from here."
+                "\nlab: probably the network. apt, pip and docker use this machine's settings and "
+                "proxies; the next start continues from here."
             )
         fail(f"{title}: ended with {code}. Its last lines, the rest is in {log}:\n{tail}{hint}")
 
 
 def attempt(title: str, *argv: str | Path) -> int:
-    """Run a command that may take its time: says so, then every 10 s what it printed last."""
+    """Run a long command: print its title, and every 10 s its last line. Its exit status."""
     say(title)
     log = log_of(title)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def attempt(title: str, *argv: str | Path) -> int:
 
 def last_line(log: Path) -> str:
     lines = log.read_bytes()[-2000:].decode(errors="replace").replace("\r", "\n").split("\n")
-    return next((line.strip()[:90] for line in reversed(lines) if line.strip()), "still at it")
+    return next((line.strip()[:90] for line in reversed(lines) if line.strip()), "running")
 
 
 def wait_for(seconds: float, *argv: str | Path) -> bool:
@@ -113,7 +113,7 @@ def can_install() -> bool:
 
 
 def install(*packages: str, if_known: Sequence[str] = ()) -> None:
-    """Install Debian packages on this machine; those of if_known where its release has them."""
+    """Install Debian packages on this machine; those of if_known only if its release has them."""
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
     work("Debian packages: refreshing the list", *quiet, "update")
     packages += tuple(name for name in if_known if run("apt-cache", "show", name).stdout)

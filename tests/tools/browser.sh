@@ -2,15 +2,15 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Sees to a headless browser for the tests of the drift report's page: installs Chromium where that needs no
-# person. Without one, those tests are skipped, and say so.
+# Installs Chromium for the tests of the drift report's page, where that needs no person. Without a
+# browser those tests are skipped, and a line says so.
 set -euo pipefail
 
 if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then
     exit 0
 fi
 if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
-    echo "browser: none is installed; the tests of the report's page will be skipped"
+    echo "browser: not installed; the tests of the report's page will be skipped"
     exit 0
 fi
 echo "browser: installing Chromium (some 100 MB to download) ..."

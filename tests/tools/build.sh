@@ -2,7 +2,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds the collection, installs that tarball beside nothing else and resolves every playbook in it, by
+# Builds the collection, installs that tarball into an empty directory and resolves every playbook in it by
 # its full name and by its path. Its dependencies are those of the ansible package in .venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -16,16 +16,16 @@ mkdir -p "$out/empty"
 "$bin/ansible-galaxy" collection build --output-path "$out" . >"$out/log" || { cat "$out/log" >&2; exit 1; }
 tarball=$(compgen -G "$out/*.tar.gz")
 
-# What git does not know is a leftover of somebody's work, perhaps a key; what only tests need stays out.
+# A file that git does not know may be private; what only tests need is not shipped.
 tar -tzf "$tarball" | grep -v -e '/$' -e '^MANIFEST.json$' -e '^FILES.json$' | sort >"$out/shipped"
 git ls-files --cached --others --exclude-standard | sort >"$out/known"
 junk=$(comm -23 "$out/shipped" "$out/known"; grep -E '^(tests|\.cache|\.venv)/' "$out/shipped" || true)
 if [[ -n $junk ]]; then
-    printf 'build: the tarball holds what does not belong there; see build_ignore in galaxy.yml:\n%s\n' "$junk" >&2
+    printf 'build: the tarball has files that do not belong there; see build_ignore in galaxy.yml:\n%s\n' "$junk" >&2
     exit 1
 fi
 
-# Away from the working tree: neither its ansible.cfg nor its files may help.
+# Outside the working tree, so that neither its ansible.cfg nor its files are found.
 cd "$out/empty"
 export ANSIBLE_COLLECTIONS_PATH=$out/collections
 "$bin/ansible-galaxy" collection install --force --offline -p "$ANSIBLE_COLLECTIONS_PATH" "$tarball" >"$out/log" 2>&1 ||

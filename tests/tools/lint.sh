@@ -2,7 +2,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Runs every linter, also after one has failed, and says at the end which did.
+# Runs every linter, also after one has failed, and lists at the end those that failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -25,7 +25,7 @@ lint ruff ruff check --quiet --output-format concise
 lint "ruff format" ruff format --check
 lint mypy tests/tools/mypy.sh
 lint yamllint yamllint --strict .
-# Playbooks are parsed, not run: no lab and no engine are needed, nor asked for.
+# Playbooks are parsed, not run: the lab's inventory would ask a Docker engine.
 lint ansible-lint env ANSIBLE_INVENTORY=inventories/dual_spark ansible-lint --offline --nocolor --format pep8 -q
 lint antsibull-docs antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
 lint antsibull-changelog antsibull-changelog lint

@@ -23,18 +23,23 @@ environment() { # PYTHON INTERPRETER PACKAGE...
         "$interpreter" -m venv --clear "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off "$@" \
             >"$venv/pip.log" 2>&1 || { cat "$venv/pip.log" >&2; exit 1; }
-        site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-        mkdir -p "$site/ansible_collections/dgxspark"
-        ln -sfn "$PWD" "$site/ansible_collections/dgxspark/suite"
+        site=$(collections "$venv")
+        mkdir -p "$site/dgxspark"
+        ln -sfn "$PWD" "$site/dgxspark/suite"
         echo "$key" >"$venv/.installed"
     fi
+}
+
+# The directory of the collections in an environment.
+collections() { # VENV
+    "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib") + "/ansible_collections")'
 }
 
 failed=()
 unit() { # PYTHON [PATH]...
     local version=$1
     shift
-    ANSIBLE_INJECT_FACT_VARS=false "$cache/$version/bin/python" -m pytest -q --numprocesses auto --maxprocesses 4 "$@" || failed+=("$version")
+    tests/tools/pytest.sh "$cache/$version/bin/python" -q "$@" || failed+=("$version")
 }
 
 # Node code needs no ansible-core: it runs with a node's oldest Python below and with .venv's by `make unit`.
@@ -50,6 +55,8 @@ for version in "${controllers[@]}"; do
         continue
     fi
     environment "$version" "$interpreter" -c constraints.txt ansible-core jsonschema "${pytest[@]}"
+    # Tests read results by the callback ansible.posix.json.
+    ln -sfn "$(collections "$PWD/.venv")/ansible" "$(collections "$cache/$version")/ansible"
     echo "matrix: controller with Python $version," \
         "$("$cache/$version/bin/python" -c 'import ansible.release as r; print("ansible-core", r.__version__)')"
     unit "$version" "${controller_tests[@]}"
@@ -58,7 +65,7 @@ done
 if interpreter=$(tests/tools/python.sh "$node"); then
     # 8.4 is the last pytest for 3.9; ansible.module_utils, shipped with every module, is .venv's.
     environment "$node" "$interpreter" "pytest==8.4.2" "pytest-xdist==3.8.0" "PyYAML==6.0.3" "Jinja2==3.1.6"
-    site=$("$cache/$node/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    site=$(dirname "$(collections "$cache/$node")")
     ln -sfn "$(.venv/bin/python -c 'import ansible, os; print(os.path.dirname(ansible.__file__))')" "$site/ansible"
     echo "matrix: node with Python $node"
     unit "$node" tests/unit/plugins/module_utils tests/unit/plugins/modules

@@ -4,11 +4,19 @@
 #
 # Runs make targets one after another and stops at the first that fails:
 #   phases.sh TARGET...
-# Targets joined by a plus, molecule+unit, run at the same time: the first prints as it goes, each of the
-# others when all have ended. A table of wall and processor seconds comes before the last line, so that
+# Targets joined by a plus, molecule+unit, run at the same time: the first prints as it goes; the others run
+# with a lower priority and print when they have ended. A table of wall and processor seconds comes before the last line, so that
 # pytest's summary ends the output. Processor seconds are those of the complete machine: they include the
 # lab's nodes, and whatever else runs.
 set -euo pipefail
+
+# Targets inherit the lock, so that it also waits for those that a killed run has left.
+mkdir -p .cache
+exec 9>.cache/phases.lock
+if ! flock --nonblock 9 2>/dev/null && command -v flock >/dev/null; then
+    echo "test: waiting for another test run in this checkout, or for what a killed one has left, to end"
+    flock 9
+fi
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -24,9 +32,9 @@ processor() {
 
 row() { printf 'test: %-44s %6s %10s\n' "$@"; }
 
-target() { # TARGET
+target() { # TARGET PRIORITY
     local started=$SECONDS status=0
-    "${MAKE:-make}" --no-print-directory "$1" </dev/null || status=$?
+    nice -n "$2" "${MAKE:-make}" --no-print-directory "$1" </dev/null || status=$?
     echo "$((SECONDS - started)) s" >"$logs/$1.wall"
     return "$status"
 }
@@ -37,10 +45,10 @@ phase() { # TARGET...
     trap 'stop "${pids[@]}"; exit 130' INT
     trap 'stop "${pids[@]}"; exit 143' TERM
     set -m
-    target "$1" &
+    target "$1" 0 &
     pids+=($!)
     for name in "${@:2}"; do
-        target "$name" >"$logs/$name" 2>&1 &
+        target "$name" 5 >"$logs/$name" 2>&1 &
         pids+=($!)
     done
     set +m
@@ -96,6 +104,7 @@ failed_in() { # PHASE
     exit 1
 }
 
+SECONDS=0
 at_first=$(processor)
 for name in "${@:1:$#-1}"; do
     echo "test: ---- $name ----"

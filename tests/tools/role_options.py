@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,22 @@ PAGE = ROOT / "docs" / "variables.md"
 HEADER = """\
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""
+PAGE_HEAD = """\
+<!--
+Copyright (c) 2026, dgxspark.suite contributors
+SPDX-License-Identifier: GPL-3.0-or-later
+-->
+
+<!-- Generated: make contracts -->
+
+# Variables
+
+All variables that the collection reads. Another variable in an inventory or in `-e` that begins
+with `dgxspark_` is reported with the nearest name of this list.
+
+| variable | default | meaning | read by |
+| --- | --- | --- | --- |
 """
 OURS = "dgxspark.suite."
 VARIABLE = re.compile(r"\bdgxspark_(?!result_)\w+(?!\w*:)")
@@ -150,10 +167,11 @@ def _source(name: str, role: Role, entry: Option, docs: Docs) -> tuple[str, str]
         return module, key
     if {"description", "type"} <= entry.keys():
         return None
-    said = {
-        json.dumps(docs[module]["doc"]["options"][key], sort_keys=True): (module, key)
-        for module, key in reversed(role.bound.get(name, ()))
-    }
+    said: dict[str, tuple[str, str]] = {}
+    for module, key in role.bound.get(name, ()):
+        said.setdefault(
+            json.dumps(docs[module]["doc"]["options"][key], sort_keys=True), (module, key)
+        )
     if len(said) > 1:
         raise OptionError(
             f"{role.name}: {name} is described differently by "
@@ -239,14 +257,14 @@ def kind(given: Option) -> str:
     return str(given["type"]) + (f" of {given['elements']}" if "elements" in given else "")
 
 
-def default(given: Option) -> str:
-    """The default as a cell of a table."""
+def default(given: Option, folder: str = "") -> str:
+    """The default as a cell of a table; a long one is a link to the role in this folder."""
     if given.get("required"):
         return "required"
     value = given.get("default")
     text = value if isinstance(value, str) else json.dumps(value)
     if len(text) > CELL:
-        return "see [defaults](defaults/main.yml)"
+        return f"see [defaults]({folder}defaults/main.yml)"
     return f"`{text}`".replace("|", "\\|") if text else "empty"
 
 
@@ -299,36 +317,25 @@ def page(
     plugins: Mapping[str, tuple[str, Option]],
     others: Mapping[str, str],
 ) -> str:
-    """The page with all variables."""
-    rows: dict[str, str] = {}
+    """The page with all variables. Where roles differ, it has what most of them say."""
+    cells: dict[str, list[tuple[str, str]]] = {}
+    readers: dict[str, list[str]] = {}
     for role, of_role in by_role.items():
         for name, one in of_role.items():
-            rows[name] = f"{rows[name]}, " if name in rows else f"{meaning(one)} | "
-            rows[name] += f"[`{role}`](../roles/{role}/README.md)"
+            shown = default(one, f"../roles/{role}/")
+            cells.setdefault(name, []).append((shown, meaning(one)))
+            readers.setdefault(name, []).append(f"[`{role}`](../roles/{role}/README.md)")
     for name, (plugin, one) in plugins.items():
-        rows[name] = f"{rows[name]}, " if name in rows else f"{meaning(one)} | "
-        rows[name] += plugin
-    rows |= {name: f"{plain(text)} | " for name, text in others.items()}
-    lines = [f"| `{name}` | {row} |" for name, row in sorted(rows.items())]
-    return "\n".join(
-        [
-            "<!--",
-            *(line.removeprefix("# ") for line in HEADER.splitlines()),
-            "-->",
-            "",
-            "<!-- Generated: make contracts -->",
-            "",
-            "# Variables",
-            "",
-            "All variables that the collection reads. Another variable in an inventory or in `-e`",
-            "that begins with `dgxspark_` is reported with the nearest name of this list.",
-            "",
-            "| variable | meaning | read by |",
-            "| --- | --- | --- |",
-            *lines,
-            "",
-        ]
-    )
+        cells.setdefault(name, [(default(one), meaning(one))])
+        readers.setdefault(name, []).append(plugin)
+    for name, text in others.items():
+        cells[name], readers[name] = [("", plain(text))], ["playbooks, plugins"]
+    common = {name: Counter(said).most_common(1)[0][0] for name, said in sorted(cells.items())}
+    lines = [
+        f"| `{name}` | {shown} | {text} | {', '.join(readers[name])} |"
+        for name, (shown, text) in common.items()
+    ]
+    return PAGE_HEAD + "\n".join(lines) + "\n"
 
 
 def files(docs: Mapping[str, Docs], renewed: Callable[[str, str], str]) -> dict[Path, str]:

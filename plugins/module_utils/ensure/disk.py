@@ -54,7 +54,7 @@ def look(device: str, pool: str, minimum: int, tools: Mapping[str, str]) -> Insp
     if len(disks) != 1:
         return Inspection(("lsblk does not list %s as one device" % device,))
     pools = parse_devices(status.stdout)
-    parts = {part.path for part in disks[0].whole()}
+    parts = {part.path for part in disks[0].tree()}
     if pool in parse_pools(listed.stdout):
         if any(name == pool for path, name in pools.items() if path in parts):
             return Inspection(pool_is_there=True)

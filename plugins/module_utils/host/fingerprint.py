@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""What tells that files are still the very ones, without reading them."""
+"""Detect changes of files without reading them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import glob
 import hashlib
 import os
 
-# Written by Python itself whenever something is imported for the first time.
+# Written by Python itself at the first import.
 _BYTECODE = "__pycache__"
-# Of a .pth file: what leads out of the environment, or runs whatever it likes.
+# Part of the name of the .pth file of an editable installation.
 _EDITABLE = "__editable__"
 
 
 def file_state(path: str) -> str:
-    """A line that changes whenever a file, or what a link leads to, is written or replaced.
+    """A line that changes whenever a file, or the target of a link, is written or replaced.
 
-    The time of the last change of the inode is in it, which nobody can set.
+    It includes the time of the last inode change, which cannot be set.
     """
     try:
         real = os.path.realpath(path)
@@ -28,14 +28,14 @@ def file_state(path: str) -> str:
 
 
 def _state(status: os.stat_result) -> str:
-    kept = (status.st_dev, status.st_ino, status.st_mode, status.st_uid)
-    return "%s %d %d %d" % (kept, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    identity = (status.st_dev, status.st_ino, status.st_mode, status.st_uid)
+    return "%s %d %d %d" % (identity, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def tree_state(path: str) -> str:
-    """A digest over the state of everything below a folder but Python's own bytecode.
+    """A digest of the state of everything below a folder except Python's bytecode.
 
-    Raises OSError where something cannot be looked at.
+    Raises OSError if something cannot be read.
     """
     digest = hashlib.sha256()
     waiting = [path]
@@ -50,14 +50,14 @@ def tree_state(path: str) -> str:
                 if entry.is_symlink():
                     states.append((name, file_state(entry.path)))
                 elif entry.is_dir():
-                    # What is in it counts; bytecode that comes or goes changes the folder itself.
+                    # Only its contents count, since bytecode changes the folder itself.
                     states.append((name, ""))
                     inside.append(entry.path)
                 else:
                     now = entry.stat(follow_symlinks=False)
                     own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
                     states.append((name, repr(own)))
-        # In whatever order the system tells them.
+        # Independent of the order of the file system.
         waiting += sorted(inside)
         states.sort()
         digest.update(repr((folder, states)).encode("utf-8", "surrogateescape"))
@@ -65,10 +65,9 @@ def tree_state(path: str) -> str:
 
 
 def venv_state(path: str) -> str:
-    """What tells that a virtual environment and its Python are unchanged.
+    """A digest of the state of a virtual environment and its Python.
 
-    Empty where that cannot be told, since it also uses what lies elsewhere. Raises OSError where
-    something cannot be looked at.
+    Empty if it also uses files outside of both. Raises OSError if something cannot be read.
     """
     real = os.path.realpath(path)
     with open(os.path.join(real, "pyvenv.cfg"), encoding="utf-8") as stream:
@@ -81,7 +80,7 @@ def venv_state(path: str) -> str:
     if len(versions) != 1:
         return ""
     standard = os.path.join(library, versions[0])
-    # Not the packages of the system: those the environment does not see.
+    # Not the system packages, which the environment does not use.
     own = [
         name for name in sorted(os.listdir(standard)) if name not in ("site-packages", _BYTECODE)
     ]
@@ -97,7 +96,7 @@ def venv_state(path: str) -> str:
 
 
 def _sites(venv: str) -> list[str]:
-    """Where its packages are; lib may hold libraries as well."""
+    """The folders of its packages."""
     return glob.glob(os.path.join(glob.escape(venv), "lib", "python*", "site-packages"))
 
 

@@ -17,7 +17,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import r
 def ask_addresses(
     ip: str, timeout: float, scopes: Sequence[str] = ("global",)
 ) -> list[dict[str, Any]]:
-    """Run `ip`, whose path is empty where there is none. timeout is in seconds."""
+    """Run `ip`; its path is empty if not installed. timeout is in seconds."""
     if not ip:
         return []
     result = run([ip, "-json", "address", "show"], timeout)
@@ -25,7 +25,7 @@ def ask_addresses(
 
 
 def parse_addresses(text: str, scopes: Sequence[str] = ("global",)) -> list[dict[str, Any]]:
-    """interface, address, prefix of each address of these scopes, in order; loopback is `host`."""
+    """interface, address, prefix of each address of these scopes, sorted; loopback is `host`."""
     try:
         addresses = [
             {
@@ -42,16 +42,16 @@ def parse_addresses(text: str, scopes: Sequence[str] = ("global",)) -> list[dict
     return sorted(addresses, key=lambda entry: (entry["interface"], entry["address"]))
 
 
-# What ensure_fabric notes for launches, a local fact of Ansible.
+# The local fact of Ansible that ensure_fabric writes for launches.
 FABRIC_FACT = "/etc/ansible/facts.d/dgxspark_fabric.fact"
 
 
 def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[str, Any]:
-    """What Ansible's own facts say of a node's interfaces, as far as a launch plan reads it.
+    """The facts about interfaces that a launch plan needs, in the form of Ansible's facts.
 
-    Far quicker than they are gathered, which counts where people wait.
+    Much faster than gathering facts.
     """
-    # A direct cable between two nodes may well have link-local addresses.
+    # A direct cable between two nodes may have link-local addresses.
     addresses = ask_addresses(ip, timeout, ("global", "link"))
     routes = run([ip, "-json", "route", "show", "default"], timeout) if ip else None
     facts = facts_of(addresses, routes.stdout if routes and routes.ok else "")
@@ -61,7 +61,7 @@ def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[s
 
 
 def facts_of(addresses: list[dict[str, Any]], routes: str) -> dict[str, Any]:
-    """Interface -> `device`, `ipv4`, `ipv6`; and `default_ipv4`. routes: of `ip -json route`."""
+    """Interface -> `device`, `ipv4`, `ipv6`; `default_ipv4`. routes: `ip -json route` output."""
     facts: dict[str, Any] = {}
     for address in addresses:
         link = facts.setdefault(

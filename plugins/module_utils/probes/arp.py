@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Who has an IPv4 address on a link: ARP probes (RFC 5227), which change nobody's tables."""
+"""The holder of an IPv4 address on a link: ARP probes (RFC 5227), which change no ARP table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def who_has(
 ) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """(interface, address) -> the MACs that answer for it, for each (interface, its MAC, address).
 
-    Waits timeout seconds. Raises PermissionError for anybody but root; an interface that is down or
-    gone has no answers.
+    Waits timeout seconds. Raises PermissionError without root; an interface that is down or removed
+    has no answers.
     """
     answers: dict[tuple[str, str], set[str]] = {}
     with ExitStack() as stack:
@@ -55,14 +55,14 @@ def who_has(
 
 
 def probe(mac: str, address: str) -> bytes:
-    """The question of somebody who has no address yet."""
+    """An ARP probe, without a sender address."""
     own = bytes.fromhex(mac.replace(":", ""))
     head = (_BROADCAST, own, _ARP, 1, 0x0800, 6, 4, _REQUEST)
     return _FRAME.pack(*head, own, b"\0" * 4, _NOBODY, socket.inet_aton(address))
 
 
 def parse(frame: bytes) -> tuple[str, str]:
-    """(address, MAC) of an answer; empty for any other frame."""
+    """(address, MAC) of an answer; empty texts for any other frame."""
     if len(frame) < _FRAME.size:
         return "", ""
     fields = _FRAME.unpack_from(frame)

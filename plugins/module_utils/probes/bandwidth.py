@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""What programs that measure links print: iperf3, ping, ib_write_bw and NCCL's tests."""
+"""Parsers for programs that measure links: iperf3, ping, ib_write_bw and the NCCL tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BUS = re.compile(r"^#\s*Avg bus bandwidth\s*:\s*([\d.]+)", re.MULTILINE)
 
 
 def parse_iperf(text: str) -> tuple[float, str]:
-    """(Gbit/s that were received, why there is no such number) of `iperf3 --json`."""
+    """(received Gbit/s, why there is no value) of `iperf3 --json`."""
     try:
         said = json.loads(text)
         if said.get("error"):

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The ConnectX-7 ports of a node, their RoCE devices and GIDs, as sysfs has them.
+"""The ConnectX-7 ports of a node, their RoCE devices and GIDs, from sysfs.
 
-A Spark's network card shows each of its two cages (QSFP sockets) as two PCI functions, the twins,
-in two PCI domains: 0000:01:00.0 and 0002:01:00.0 are cage 0, 0000:01:00.1 and 0002:01:00.1 cage 1.
-A card without a cable may leave PCI altogether, so that nothing is found here is no fault.
+The network card of a Spark has two cages (QSFP sockets). Each appears as two PCI functions, in two
+PCI domains: 0000:01:00.0 and 0002:01:00.0 are cage 0, 0000:01:00.1 and 0002:01:00.1 cage 1. A card
+without a cable may disappear from PCI, so an empty result is not an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GIDS = 32
 
 @dataclass(frozen=True)
 class Gid:
-    """One entry of a RoCE device's table: kind is as sysfs says, "RoCE v2" or "IB/RoCE v1"."""
+    """An entry of a GID table; kind is the text of sysfs, "RoCE v2" or "IB/RoCE v1"."""
 
     index: int
     gid: str
@@ -39,7 +39,7 @@ class Gid:
 
 @dataclass(frozen=True)
 class Port:
-    """One PCI function of the card. carrier is None where the interface is down: nobody knows."""
+    """A PCI function of the card. carrier is None (unknown) if the interface is down."""
 
     interface: str
     pci: str
@@ -52,8 +52,8 @@ class Port:
         return int(self.pci.rpartition(".")[2])
 
     def gid_of(self, address: str) -> Gid | None:
-        """The RoCE v2 entry of an IPv4 address; there is one once the interface has the address."""
-        # As a kernel writes it, and not as some Python would.
+        """The RoCE v2 entry of an IPv4 address; it exists once the interface has the address."""
+        # As the kernel writes it; Python versions differ.
         high, low = divmod(int(ipaddress.IPv4Address(address)), 1 << 16)
         mapped = "0000:0000:0000:0000:0000:ffff:%04x:%04x" % (high, low)
         for gid in self.gids:
@@ -63,7 +63,7 @@ class Port:
 
 
 def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
-    """All ports, twins in the order of their PCI domains. Changes nothing, needs no rights."""
+    """All ports, in the order of their PCI domains. Changes nothing, needs no root."""
     ports = []
     for interface in list_folder(os.path.join(sysfs, "class", "net")):
         device = os.path.join(sysfs, "class", "net", interface, "device")
@@ -81,7 +81,7 @@ def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
 
 
 def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
-    """The interfaces of each cage, by its number; empty for one of which nothing is seen."""
+    """The interfaces of each cage, by its number; empty if it is not visible."""
     last = max((port.cage for port in ports), default=-1)
     return tuple(
         tuple(port.interface for port in ports if port.cage == number) for number in range(last + 1)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Which system a node has, by the release files of DGX OS, of its image and of the distribution."""
+"""The release files of DGX OS, of its image and of the distribution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$", re
 
 @dataclass(frozen=True)
 class DgxRelease:
-    """DGX OS. version is that of the last update over the network, or else of the image."""
+    """DGX OS. version is that of the last OTA update, or else of the image."""
 
     name: str
     version: str
@@ -27,7 +27,7 @@ class DgxRelease:
 
 
 def assignments(text: str) -> dict[str, str]:
-    """The lines KEY=value of a release file; of a key that is repeated the last one counts."""
+    """The lines KEY=value of a release file; the last line of a key counts."""
     values = {}
     for key, value in _ASSIGNMENT.findall(text):
         try:

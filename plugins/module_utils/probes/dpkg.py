@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""What dpkg knows, read from its status file: no program is started, no lock is taken."""
+"""The packages of dpkg, read from its status file without a program or a lock."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 
 STATUS_FILE = "/var/lib/dpkg/status"
-# Where dpkg keeps what it has not yet merged into its status file; a number for each step.
+# Journal of dpkg, not merged into the status file yet; one number per step.
 UPDATES = "/var/lib/dpkg/updates"
-# Whoever installs holds this first; apt-get, dpkg and the updaters alike.
+# Locks of apt-get, dpkg and updaters.
 LOCK_FILES = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 
 _LIMIT = 1 << 26

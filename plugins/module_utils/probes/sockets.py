@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Which TCP ports somebody listens on, and who, read from /proc."""
+"""Listening TCP ports and their processes, from /proc."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 class Listener:
     """One listening TCP port.
 
-    pid, process and container (64 hex digits) are None where they cannot be seen: finding the owner
-    of another user's socket takes root.
+    pid, process and container (64 hex digits) are None if unknown: finding the owner of another
+    user's socket requires root.
     """
 
     port: int
@@ -51,7 +51,7 @@ def parse_peers(table: str) -> Iterator[tuple[int, str]]:
 
 
 def _address(word: str) -> str:
-    """The kernel prints words of four bytes, each as this machine's processor orders them."""
+    """The kernel prints words of four bytes in the byte order of this machine."""
     data = bytes.fromhex(word)
     ordered = b"".join(
         int.from_bytes(data[at : at + 4], "big").to_bytes(4, sys.byteorder)
@@ -108,7 +108,7 @@ def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:
 
 
 def _descriptors(folder: Path) -> Iterator[str]:
-    """What the open descriptors of a process are links to."""
+    """The targets of the open descriptors of a process."""
     try:
         names = os.listdir(folder)
     except OSError:  # the process is gone, or not ours to read

@@ -52,7 +52,7 @@ class Unit:
 
     @property
     def enabled(self) -> bool:
-        """Whether it starts with the node."""
+        """Whether it starts at boot."""
         return self.file_state in ("enabled", "enabled-runtime", "alias")
 
 

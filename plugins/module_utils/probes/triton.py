@@ -1,10 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask Triton which ptxas it really uses, and let it compile; inside the interpreter in question.
+"""Ask Triton which ptxas it uses, and compile a kernel. Runs in the interpreter of the target.
 
-Which variable a Triton reads, and what it does with the value, is not looked up in a table of
-versions: Triton is asked, once per environment in question (a "trial"), each time in a process of
-its own because it caches its answers.
+Which variable a Triton reads, and how, does not come from a table of versions: Triton is asked,
+once per environment (a "trial"), each time in a new process because it caches its answers.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def store_one(target):
 
 
 def answer(request: dict[str, Any], sources: Sources) -> None:
-    """Reply to a request as probes.target makes it, or to one trial of it.
+    """Reply to a request of ensure/engine/target.py, or to one of its trials.
 
     env holds what the launchers' environment adds; each of trials is {changes, expect}: changes
     to env by name (None removes), and the path that Triton must choose for a compile to be worth
@@ -121,7 +120,7 @@ def _run_trial(
 
 
 def _version(package: str) -> str:
-    """As its metadata says, without importing it; empty where there is none."""
+    """The version in the metadata, without an import; empty if not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -129,7 +128,7 @@ def _version(package: str) -> str:
 
 
 def _root() -> str:
-    """The directory of the triton package, or nothing; without importing it."""
+    """The folder of the triton package, without an import; empty if not installed."""
     try:
         spec = importlib.util.find_spec("triton")
     except (ImportError, ValueError):
@@ -147,7 +146,7 @@ def _binaries(root: str) -> list[str]:
 def _trial(request: Mapping[str, Any]) -> None:
     """Reply, for one environment, with {version, imported, path, compiled, error}.
 
-    The reply is made as far as each step gets: what comes next may hang or crash the process.
+    Replies after each step, since the next one may hang or crash the process.
     """
     report: dict[str, Any] = {}
     number = capability(request["arch"])
@@ -161,13 +160,13 @@ def _trial(request: Mapping[str, Any]) -> None:
         if request["compile"] and request["expect"] in ("", report["path"]):
             compile_kernel(number)
             report["compiled"] = True
-    except Exception as error:  # whatever a foreign library raises is the answer
+    except Exception as error:  # any exception of the library is the answer
         report["error"] = "%s: %s" % (type(error).__name__, error)
     reply(report)
 
 
 def _chosen(compiler: types.ModuleType, number: int) -> str:
-    """The path of the ptxas that Triton takes for a compute capability."""
+    """The path of the ptxas that Triton uses for a compute capability."""
     get_ptxas = compiler.get_ptxas
     takes_arch = inspect.signature(get_ptxas).parameters
     tool = get_ptxas(number) if takes_arch else get_ptxas()
@@ -185,7 +184,7 @@ def compile_kernel(number: int) -> None:
     target = importlib.import_module("triton.backends.compiler").GPUTarget("cuda", number, 32)
     source = compiler.ASTSource(fn=kernel(), signature={"target": "*fp32"})
     if not triton.compile(source, target=target).asm.get("cubin"):
-        raise RuntimeError("Triton compiled, and left no cubin")
+        raise RuntimeError("Triton compiled without a cubin")
 
 
 def kernel() -> Any:

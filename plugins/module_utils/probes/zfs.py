@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""What `zpool` and `zfs` tell, in their output for scripts (-H: tabs, -p: plain numbers)."""
+"""Parsers for the script output of `zpool` and `zfs` (-H: tabs, -p: plain numbers)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Set when a dataset is made, and never again.
+# Can only be set when a dataset is created.
 FIXED_PROPERTIES = (
     "casesensitivity",
     "encryption",
@@ -35,7 +35,7 @@ _FACTORS = {letter: 1024**power for power, letter in enumerate("KMGTPE", start=1
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool; sizes in bytes. health is ONLINE where nothing is wrong."""
+    """A pool; sizes in bytes. health is ONLINE if it is healthy."""
 
     name: str
     health: str
@@ -76,7 +76,7 @@ def parse_devices(text: str) -> dict[str, str]:
 
 
 def comparable(value: str) -> str:
-    """A value as it compares: sizes as bytes (1M, 500G), one name of several, none as 0."""
+    """A value for comparison: sizes in bytes (1M, 500G), aliases as one name, none as 0."""
     if value in _SAME:
         return _SAME[value]
     if value.startswith("/"):
@@ -88,7 +88,7 @@ def comparable(value: str) -> str:
 
 
 def differing(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """The wanted properties, with their values, that are not so."""
+    """The wanted properties that differ, with their wanted values."""
     return {
         name: value
         for name, value in wanted.items()

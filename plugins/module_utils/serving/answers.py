@@ -1,9 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the servers on this node answer a completion.
-
-PRIVATE to this collection; it may change without notice.
-"""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether the servers on this node answer a completion."""
 
 from __future__ import annotations
 
@@ -16,16 +14,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import conta
 
 
 def answers(
-    docker: str, found: Sequence[containers.Container], timeout: float
+    docker: str, present: Sequence[containers.Container], timeout: float
 ) -> dict[str, dict[str, Any]]:
     """Name of a container -> what its server answered; timeout in seconds for each server."""
-    return dict(_answers(docker, found, timeout))
+    return dict(_answers(docker, present, timeout))
 
 
 def _answers(
-    docker: str, found: Sequence[containers.Container], timeout: float
+    docker: str, present: Sequence[containers.Container], timeout: float
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for container in found:
+    for container in present:
         url, model, rank = (
             container.labels.get(LABEL + key, "") for key in ("url", "served-model-name", "rank")
         )

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What a node has recorded about an image.
-
-PRIVATE to this collection; it may change without notice.
 
 A record is valid as long as the image and the CUDA toolkits whose ptxas a container may mount stay
 the same; both are part of the record. Asking an image is in preflight.py, because every inspection
@@ -43,9 +42,9 @@ class Toolkit:
 
 def image(docker: str, reference: str, paths_file: str, state_dir: str) -> dict[str, Any]:
     """The results `image_id` and `image_facts`. Raises EngineError."""
-    found = image_id(docker, reference) if reference else None
-    facts = known(state_dir, found, toolkits(paths_file)) if found else {}
-    return {"image_id": found, "image_facts": facts}
+    present = image_id(docker, reference) if reference else None
+    facts = known(state_dir, present, toolkits(paths_file)) if present else {}
+    return {"image_id": present, "image_facts": facts}
 
 
 def toolkits(paths_file: str) -> list[Toolkit]:
@@ -55,14 +54,14 @@ def toolkits(paths_file: str) -> list[Toolkit]:
     except Blocked:
         values = {}
     named = [os.path.realpath(values[key]) for key in (PTXAS_BIN, *PINS) if key in values]
-    found = []
+    tools = []
     for path in dict.fromkeys([*named, *cuda_ptxas()]):
         try:
             about = os.stat(path)
         except OSError:
             continue
-        found.append(Toolkit(path, about.st_size, about.st_mtime_ns))
-    return found
+        tools.append(Toolkit(path, about.st_size, about.st_mtime_ns))
+    return tools
 
 
 def known(state_dir: str, image: str, mountable: Sequence[Toolkit]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The journal entry of a swap, phase by phase. Pure.
-
-PRIVATE to this collection; it may change without notice.
 
 An entry is a map: `schema`, `id`, `recipe`, `plan_hash`, `nodes`, `owner`, `previous` (recipe and
 plan_hash of what was served before, empty for nothing), `started`, `phase`, `phase_since` (seconds

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The rules of the cluster lock: who may change what the cluster serves. Pure.
-
-PRIVATE to this collection; it may change without notice.
 
 A lock is a map: `token` (whoever knows it holds the lock), `owner`, `reason`, `since` and `expires`
 (seconds since 1970), `holder` (the process of the controller) and `run`. A launch takes a lock for
@@ -53,13 +52,13 @@ class Verdict:
     taken_from: str = ""
 
 
-def acquire(found: Lock, request: Request, now: float) -> Verdict:
+def acquire(current: Lock, request: Request, now: float) -> Verdict:
     """Take the lock, or work within a reservation.
 
     A launch whose reservation has ended takes the lock for itself, under its own id.
     """
-    if found and found["token"] == request.token:
-        return _within(dict(found), request, now)
+    if current and current["token"] == request.token:
+        return _within(dict(current), request, now)
     new: dict[str, Any] = {
         "schema": 1,
         "token": request.run or request.token,
@@ -70,12 +69,12 @@ def acquire(found: Lock, request: Request, now: float) -> Verdict:
         "holder": dict(request.holder),
         "run": None,
     }
-    if not found or until(found) <= now:
+    if not current or until(current) <= now:
         return Verdict(new)
-    if request.force or request.gone == found["token"]:
-        return Verdict(new, taken_from=describe(found))
-    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(found)
-    return Verdict(dict(found), refusal, found)
+    if request.force or request.gone == current["token"]:
+        return Verdict(new, taken_from=describe(current))
+    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(current)
+    return Verdict(dict(current), refusal, current)
 
 
 def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
@@ -97,22 +96,22 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
     return Verdict(lock, taken_from=taken)
 
 
-def renew(found: Lock, request: Request, now: float) -> Verdict:
+def renew(current: Lock, request: Request, now: float) -> Verdict:
     """Check that the request still holds the lock, and extend it.
 
     An expired lock is still held as long as nobody else has taken it.
     """
-    if not found or found["token"] != request.token:
-        holder = describe(found) if found else "nobody"
+    if not current or current["token"] != request.token:
+        holder = describe(current) if current else "nobody"
         return Verdict(
-            dict(found) or None, "The lock was lost: it is now held by %s" % holder, found
+            dict(current) or None, "The lock was lost: it is now held by %s" % holder, current
         )
-    lock = dict(found)
+    lock = dict(current)
     run = lock.get("run")
     if request.run:
         if not run or run["id"] != request.run:
             return Verdict(
-                lock, "The lock was lost: another launch has taken over the reservation", found
+                lock, "The lock was lost: another launch has taken over the reservation", current
             )
         lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
         return Verdict(lock)
@@ -120,27 +119,27 @@ def renew(found: Lock, request: Request, now: float) -> Verdict:
     return Verdict(lock)
 
 
-def release(found: Lock, request: Request) -> Verdict:
+def release(current: Lock, request: Request) -> Verdict:
     """Release the lock or, with a run, only end that run within a reservation."""
-    if not found:
+    if not current:
         return Verdict(None)
-    if found["token"] == request.token:
-        lock = dict(found)
+    if current["token"] == request.token:
+        lock = dict(current)
         if not request.run:
             return Verdict(None)
         if (lock.get("run") or {}).get("id") == request.run:
             lock["run"] = None
         return Verdict(lock)
     # Somebody else has taken it over; it stays.
-    return Verdict(dict(found))
+    return Verdict(dict(current))
 
 
-def remove(found: Lock, request: Request) -> Verdict:
+def remove(current: Lock, request: Request) -> Verdict:
     """Remove somebody else's lock."""
     if request.force:
-        return Verdict(None, taken_from=describe(found))
-    refusal = "The cluster is locked by %s. To remove the lock: -e force=true" % describe(found)
-    return Verdict(dict(found), refusal, found)
+        return Verdict(None, taken_from=describe(current))
+    refusal = "The cluster is locked by %s. To remove the lock: -e force=true" % describe(current)
+    return Verdict(dict(current), refusal, current)
 
 
 def until(lock: Lock) -> float:

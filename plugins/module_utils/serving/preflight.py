@@ -1,9 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a launch needs to know about an image before it starts a container of it.
-
-PRIVATE to this collection; it may change without notice.
-"""
+# PRIVATE to this collection: may change at any time, without notice.
+"""What a launch needs to know about an image before it starts a container of it."""
 
 from __future__ import annotations
 

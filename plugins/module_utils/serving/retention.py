@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Retain, remove and restore this collection's containers, and wait for their memory.
-
-PRIVATE to this collection; it may change without notice.
 
 A retained container is stopped and has a name that ends in `.previous`, so that a rollback can
 restore it. It is renamed before it is stopped: whenever a run is interrupted, the next one can tell

@@ -1,9 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs on this node: containers, their units, memory and ports.
-
-PRIVATE to this collection; it may change without notice.
-"""
+# PRIVATE to this collection: may change at any time, without notice.
+"""What runs on this node: containers, their units, memory and ports."""
 
 from __future__ import annotations
 

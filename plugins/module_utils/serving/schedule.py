@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The schedule of announced uses of the cluster. Pure.
-
-PRIVATE to this collection; it may change without notice.
 
 It blocks nobody; the cluster lock does. An entry is a map: `id`, `owner`, `reason`, `begin` and
 `end` (seconds since 1970).
@@ -23,9 +22,9 @@ class Refused(Exception):
     """The request is refused; the text says why."""
 
 
-def entries(found: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
+def entries(stored: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
     """The entries of the file that have not ended, by time."""
-    current = [dict(entry) for entry in found.get("entries") or () if entry["end"] > now]
+    current = [dict(entry) for entry in stored.get("entries") or () if entry["end"] > now]
     return sorted(current, key=_order)
 
 
@@ -89,7 +88,7 @@ def moment(text: str) -> float:
     """Seconds since 1970 of 2026-12-01T14:00, in UTC unless it has an offset. Raises Refused."""
     try:
         # Python 3.9 and 3.10 reject Z.
-        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError as error:
         raise Refused("%r is not a time, expected one like 2026-12-01T14:00" % text) from error
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The files of the head: the cluster lock, the schedule and the journal of swaps.
-
-PRIVATE to this collection; it may change without notice.
 
 They are on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
 gets the old or the new text and never a part of it.
@@ -51,14 +50,14 @@ def read(folder: str, name: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-        found = json.loads(text) if text.strip("\0 \n") else {}
+        content = json.loads(text) if text.strip("\0 \n") else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise Broken("%s cannot be read: %s. Inspect it, then remove it" % (path, error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise Broken("%s has no JSON object. Inspect it, then remove it" % path)
-    return found
+    return content
 
 
 def write(folder: str, name: str, value: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Supervises one rank of a workload together with the other ranks; the program of its unit.
-
-PRIVATE to this collection; it may change without notice.
 
 A copy of this file is on each node and needs only Python there. The supervisors of one workload
 have a TCP connection to that of rank 0, over the fabric. The containers start when all supervisors

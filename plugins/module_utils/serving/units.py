@@ -1,8 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The systemd unit that supervises the container of a rank; both have the same name.
-
-PRIVATE to this collection; it may change without notice.
 
 The unit runs supervisor.py. A copy of that file is on the node as long as such a unit is.
 """

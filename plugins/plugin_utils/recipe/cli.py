@@ -114,12 +114,12 @@ def _memory(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe import listing
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe import validation
 
     context = _context(options)
-    results = listing.validated(options.recipe, context)
-    _print(options, results, listing.validated_lines(results))
-    return 1 if any(listing.fails(result, options.strict) for result in results) else 0
+    results = validation.validated(options.recipe, context)
+    _print(options, results, validation.validated_lines(results))
+    return 1 if any(validation.fails(result, options.strict) for result in results) else 0
 
 
 def _schema(_options: argparse.Namespace) -> int:

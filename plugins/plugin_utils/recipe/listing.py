@@ -8,36 +8,26 @@ import os
 import pathlib
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.conflicts import (
-    port_clashes,
-    services_of,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
+    checked as checked_on,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
-    CheckedRecipe,
-    check,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
+    least_nodes,
+    on_nodes,
+    resolved_alone,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     Found,
-    find,
     places_of,
     recipes_in,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
-    Issue,
-    Node,
     Recipe,
     RecipeError,
     ResolvedRecipe,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
-    parse_overrides,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
-    Variables,
-    resolve_checked,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
     ModelConfig,
@@ -55,6 +45,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit i
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
     runtime_name,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.validation import issue_lines
 
 GIB = 1024**3
 COLUMNS = ("name", "model", "runtime", "nodes", "memory", "fits", "on_disk", "errors")
@@ -105,41 +96,6 @@ def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dic
     }
 
 
-def resolved_alone(
-    recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
-) -> ResolvedRecipe:
-    """The recipe on as many nodes as it needs, at made-up addresses. Raises RecipeError."""
-    nodes = _least_nodes(recipe, context, overrides)
-    return _resolved(_checked(recipe, context, overrides, nodes), nodes)
-
-
-def _checked(
-    recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None, nodes: int | None
-) -> CheckedRecipe:
-    return check(recipe, overrides, context.values_for(recipe), context.mod_paths, nodes)
-
-
-def _resolved(checked: CheckedRecipe, nodes: int) -> ResolvedRecipe:
-    """On that many nodes, at made-up addresses. Raises RecipeError.
-
-    Variables that it asks of the controller count as set: they say nothing about the recipe.
-    """
-    values = map(str, checked.recipe.env.values())
-    names = [value.strip("${}") for value in values if value.startswith("$")]
-    made_up = [Node(f"node{i}", f"192.0.2.{i}") for i in range(1, nodes + 1)]
-    return resolve_checked(checked, made_up, Variables({}, names, dict.fromkeys(names, "")))
-
-
-def _least_nodes(recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None) -> int:
-    """As many as its degrees ask for, else its fewest; a launch would take all that are there."""
-    said = {**recipe.defaults, **context.values_for(recipe), **(overrides or {})}
-    degrees = [said.get("tensor_parallel"), said.get("pipeline_parallel")]
-    if any(degree is not None for degree in degrees):
-        return 64  # ranks are counted, the rest of the nodes stays free
-    shape = topology(recipe)
-    return max(1, min(64, shape.min_nodes)) if shape.mode == "cluster" else 64
-
-
 def memory_of(resolved: ResolvedRecipe, context: Context) -> tuple[MemoryEstimate, Fit]:
     """What it needs on each node, and whether that fits; from the model's files where they are."""
     config: ModelConfig | None = None
@@ -186,8 +142,8 @@ def details(
     recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
 ) -> dict[str, t.Any]:
     """One recipe in full: what it says, what is wrong with it, its command per rank, its memory."""
-    nodes = _least_nodes(recipe, context, overrides)
-    checked = _checked(recipe, context, overrides, nodes)
+    nodes = least_nodes(recipe, context, overrides)
+    checked = checked_on(recipe, context, overrides, nodes)
     issues = checked.issues
     shape = topology(recipe)
     result: dict[str, t.Any] = {
@@ -209,7 +165,7 @@ def details(
         "memory": None,
     }
     try:
-        resolved = _resolved(checked, nodes)
+        resolved = on_nodes(checked, nodes)
     except RecipeError as exc:
         for issue in exc.issues:
             if issue not in issues:
@@ -322,74 +278,3 @@ def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
         lines.append(f"command of rank {index}:")
         lines += [f"  {line}" for line in (command or "a Ray worker, no server").splitlines()]
     return [*lines, *memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
-
-
-def issue_lines(issues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Issues for people, errors first."""
-    order = ("error", "warning", "suggestion")
-    return [
-        f"{issue['severity']}: {Issue(**issue)}"
-        for issue in sorted(issues, key=lambda one: order.index(one["severity"]))
-    ]
-
-
-def validated(names: t.Sequence[str], context: Context) -> list[dict[str, t.Any]]:
-    """What is wrong with these recipes, `all` being every one and the inventory's services.
-
-    Raises RecipeNotFound.
-    """
-    if list(names) != ["all"]:
-        return [_validated(find(name, context.search_paths), context) for name in names]
-    places = places_of(context.search_paths)
-    results = [_validated(one, context) for place in places for one in recipes_in(place)]
-    if context.services:
-        results.append(_counted("services", "dgxspark_services", service_issues(context)))
-    return results
-
-
-def service_issues(context: Context) -> list[Issue]:
-    """Services of the inventory that are none, or that listen on one port of one node."""
-
-    def port_of(name: str, overrides: t.Any) -> int:
-        recipe = load_found(find(name, context.search_paths), context.search_paths)
-        return resolved_alone(recipe, context, parse_overrides(overrides)).port
-
-    services, issues = services_of(context.services, port_of)
-    return [*issues, *port_clashes(services)]
-
-
-def _validated(found: Found, context: Context) -> dict[str, t.Any]:
-    name, path = found.path.stem, str(found.path)
-    try:
-        recipe = load_found(found, context.search_paths)
-    except RecipeError as exc:
-        return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
-    return _counted(name, path, _checked(recipe, context, None, None).issues)
-
-
-def _counted(name: str, path: str, issues: t.Sequence[Issue]) -> dict[str, t.Any]:
-    severities = [issue.severity for issue in issues]
-    return {
-        "name": name,
-        "path": path,
-        "errors": severities.count("error"),
-        "warnings": severities.count("warning"),
-        "issues": [issue.to_dict() for issue in issues],
-    }
-
-
-def fails(result: t.Mapping[str, t.Any], strict: bool) -> bool:
-    """Whether a recipe has errors; strict: or warnings."""
-    return bool(result["errors"] or (strict and result["warnings"]))
-
-
-def validated_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """What `validated` found, for people, and a sum."""
-    lines = []
-    for result in results:
-        if result["issues"]:
-            lines.append(result["path"])
-            lines += [f"  {line}" for line in issue_lines(result["issues"])]
-    bad = sum(fails(result, strict=False) for result in results)
-    clean = sum(not result["issues"] for result in results)
-    return [*lines, f"{len(results)} recipes: {clean} without an issue, {bad} with errors"]

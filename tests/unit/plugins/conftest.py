@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Docker client and a model server that say what a test wants to hear."""
+"""A Docker client and a model server that reply as a test defines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Reply = t.Callable[[BaseHTTPRequestHandler], None]
 
 @pytest.fixture
 def docker(tmp_path: Path) -> t.Callable[[dict[str, str]], str]:
-    """Make a client that knows some command lines, each with the shell script that plays it.
+    """Make a client that runs a shell script for each of some command lines.
 
-    Any other command line ends it with status 99. Returns its path.
+    Any other command line exits with status 99. Returns its path.
     """
 
     def make(scripts: dict[str, str]) -> str:
@@ -37,7 +37,7 @@ def docker(tmp_path: Path) -> t.Callable[[dict[str, str]], str]:
 
 @pytest.fixture
 def serve() -> t.Iterator[t.Callable[[dict[str, Reply]], str]]:
-    """Start an HTTP server that plays a reply for each "METHOD /path". Returns its URL."""
+    """Start an HTTP server with a reply for each "METHOD /path". Returns its URL."""
     servers: list[ThreadingHTTPServer] = []
 
     def start(replies: dict[str, Reply]) -> str:

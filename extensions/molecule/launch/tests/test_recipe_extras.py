@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,22 +63,35 @@ def mod(folder: Path, name: str, script: str, **files: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recipes")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield tmp_path_factory.mktemp("recipes")
+    playbook("stop")
+    on_node("spark1", "rm -rf /srv/templates /srv/out")
+
+
+@pytest.fixture
+def recipe(folder: Path) -> Path:
+    """The recipe and its mods, as if no test had changed them."""
     (folder / "lab-extras.yaml").write_text(RECIPE, encoding="utf-8")
     mod(folder, "quick", 'install -m 755 quick "$(command -v vllm)"', quick=QUICK)
     mod(folder, "note", 'cp text "$WORKSPACE_DIR/noted"', text="noted\n")
     return folder / "lab-extras.yaml"
 
 
+@pytest.fixture(autouse=True)
+def served(recipe: Path) -> None:
+    """Launched only where it does not run."""
+    on_node("spark1", "mkdir -p /srv/templates /srv/out; echo template > /srv/templates/one")
+    if NAME not in on_node("spark1", "docker ps --format '{{.Names}}'").split():
+        status, said = playbook("launch", "-e", f"recipe={recipe}")
+        assert status == 0, said
+
+
 def inside(script: str) -> str:
     return on_node("spark1", f"docker exec {NAME} sh -ec {json.dumps(script)}")
 
 
-def test_all_of_it_is_applied_and_the_server_is_the_first_process(recipe: Path) -> None:
-    on_node("spark1", "mkdir -p /srv/templates /srv/out; echo template > /srv/templates/one")
-    status, said = playbook("launch", "-e", f"recipe={recipe}")
-    assert status == 0, said
+def test_all_of_it_is_applied_and_the_server_is_the_first_process() -> None:
     assert inside("sleep 3; cat /tmp/seen").split("\n") == ["noted", "template", "after 8000", ""]
     assert "vllm serve dgxspark/tiny-qwen3" in inside("tr '\\0' ' ' < /proc/1/cmdline")
 
@@ -93,7 +107,7 @@ def test_what_runs_is_as_its_recipe_and_a_changed_mod_is_not(recipe: Path) -> No
     assert status == 0, said
     assert "it ran already" in said
     _status, said = playbook("status")
-    assert "as its recipe" in said
+    assert "matches its recipe" in said
     mod(recipe.parent, "note", "true", text="other\n")
     _status, said = playbook("status")
     assert "differs from its recipe" in said
@@ -124,4 +138,4 @@ def test_a_dangerous_volume_is_refused_and_the_plan_says_how_to_allow_it(recipe:
 def test_stop_leaves_nothing_of_it() -> None:
     status, said = playbook("stop")
     assert status == 0, said
-    on_node("spark1", "rm -r /srv/templates /srv/out")
+    assert on_node("spark1", "docker ps --all --quiet") == ""

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes wrong around a launch. What was served before answers, and the error says why.
+"""Faults around a launch: what was served before answers afterwards, and the error says why.
 
-Runs on nodes on which nothing is served, and leaves them so.
+Begins and ends with nodes on which nothing is served.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, complete, frozen, module, on_node, playbook, run, wait_for
+from lab import NODES, ROOT, answers, complete, frozen, module, on_node, playbook, run, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
-# The model's own name has everything in it that a shell would act upon.
+# A model name with all the metacharacters of a shell.
 SERVED = "it's; touch /pwned $(touch /pwned) `touch /pwned` | > /pwned & \\ \" %n"
 
 
@@ -27,8 +27,8 @@ def containers(node: str) -> set[str]:
     return set(on_node(node, "docker ps --all --format '{{.Names}}'").split())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     status, said = playbook("stop")
     assert status == 0, said
     text = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
@@ -37,15 +37,21 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ).replace("{served_model_name}", "{quoted}")
     quoted = "'" + SERVED.replace("'", "'\\''") + "'"
     named = named.replace("defaults:", f"defaults:\n  quoted: {json.dumps(quoted)}")
-    recipe = tmp_path_factory.mktemp("recipes") / "a $(touch pwned) b.yaml"
-    recipe.write_text(named, encoding="utf-8")
-    status, said = playbook("launch", "-e", json.dumps({"recipe": str(recipe)}))
-    assert status == 0, said
-    yield
+    path = tmp_path_factory.mktemp("recipes") / "a $(touch pwned) b.yaml"
+    path.write_text(named, encoding="utf-8")
+    yield path
     playbook("stop", "-e", "force=true")
 
 
-def test_a_recipe_with_shell_metacharacters_is_served_and_runs_nothing() -> None:
+@pytest.fixture(autouse=True)
+def served(recipe: Path) -> None:
+    """Launched only where it does not answer."""
+    if not answers(SERVED):
+        status, said = playbook("launch", "-e", json.dumps({"recipe": str(recipe)}))
+        assert status == 0, said
+
+
+def test_shell_metacharacters_of_a_recipe_are_not_executed() -> None:
     assert isinstance(complete(SERVED, 200), str)
     for node in NODES:
         assert run("docker", "exec", node, "test", "-e", "/pwned").returncode == 1
@@ -56,7 +62,7 @@ def test_a_recipe_with_shell_metacharacters_is_served_and_runs_nothing() -> None
     assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
 
 
-def test_a_node_that_is_not_reached_ends_it_before_anything_is_touched() -> None:
+def test_an_unreachable_node_ends_the_launch_before_any_change() -> None:
     before = containers(HEAD)
     with frozen(WORKER):
         status, said = playbook("launch", "-e", "recipe=lab-tiny-2", "--timeout", "5")
@@ -69,7 +75,7 @@ def test_a_node_that_is_not_reached_ends_it_before_anything_is_touched() -> None
     assert "lock" not in on_node(HEAD, "ls /var/lib/dgxspark")
 
 
-def test_a_full_disk_ends_it_before_anything_is_touched() -> None:
+def test_a_full_disk_ends_the_launch_before_any_change() -> None:
     before = containers(HEAD)
     on_node(HEAD, "mount -t tmpfs -o size=16k tmpfs /var/lib/dgxspark")
     on_node(HEAD, "cat /dev/zero >/var/lib/dgxspark/full 2>/dev/null || true")
@@ -86,8 +92,8 @@ def test_a_full_disk_ends_it_before_anything_is_touched() -> None:
 
 @contextmanager
 def receivers() -> Iterator[list[str]]:
-    """One that is down, one that never answers, one that answers what is no HTTP."""
-    silent, babbling = (
+    """One that is unreachable, one that never answers, one that answers without HTTP."""
+    silent, garbled = (
         socket.create_server(("127.0.0.1", 0)),
         socket.create_server(("127.0.0.1", 0)),
     )
@@ -95,29 +101,29 @@ def receivers() -> Iterator[list[str]]:
         closed.bind(("127.0.0.1", 0))
         down = closed.getsockname()[1]
 
-    def babble() -> None:
+    def answer_garbled() -> None:
         while True:
             try:
-                connection, _address = babbling.accept()
+                connection, _address = garbled.accept()
             except OSError:
                 return
             with connection:
                 connection.recv(4096)
                 connection.sendall(b"\x00\xffnonsense\r\n\r\n" * 100)
 
-    threading.Thread(target=babble, daemon=True).start()
+    threading.Thread(target=answer_garbled, daemon=True).start()
     try:
-        ports = (down, silent.getsockname()[1], babbling.getsockname()[1])
+        ports = (down, silent.getsockname()[1], garbled.getsockname()[1])
         yield [f"http://127.0.0.1:{port}/" for port in ports]
     finally:
         silent.close()
-        babbling.close()
+        garbled.close()
 
 
-def test_a_server_that_is_healthy_and_cannot_complete_is_no_success() -> None:
-    """With room for one token even the shortest question has no answer, and /health says yes."""
-    one = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
-    status, said = playbook("launch", *one)
+def test_a_healthy_server_without_completions_is_rolled_back() -> None:
+    """With a context of one token no completion is possible, although /health answers."""
+    short = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
+    status, said = playbook("launch", *short)
     assert status != 0
     assert "healthy: /health answers, asking for a completion" in said
     assert "The server is up and will not serve this: a completion was answered with 400" in said
@@ -125,8 +131,8 @@ def test_a_server_that_is_healthy_and_cannot_complete_is_no_success() -> None:
     assert isinstance(complete(SERVED, 200), str)
 
 
-def test_receivers_of_webhooks_that_are_of_no_use_hold_nothing_up() -> None:
-    """And what was served is back, with its unit, after a server that exits at once."""
+def test_broken_webhook_receivers_delay_nothing() -> None:
+    """The rollback after a server that exits at once also restores the unit."""
     with receivers() as urls:
         webhooks = {"dgxspark_webhook_urls": urls, "dgxspark_webhook_secret": "lab"}
         wrong = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype")
@@ -139,8 +145,8 @@ def test_receivers_of_webhooks_that_are_of_no_use_hold_nothing_up() -> None:
     assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
 
 
-def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_is_undone() -> None:
-    """A launch that has lost its lock stops, and leaves what is there to the new holder."""
+def test_a_lost_lock_is_noticed_before_the_rollback() -> None:
+    """A launch that has lost its lock stops and leaves everything to the new holder."""
     outcome: list[tuple[int, str]] = []
     launch = threading.Thread(
         target=lambda: outcome.append(
@@ -151,13 +157,13 @@ def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_
     wait_for(lambda: "dgxspark-lab-tiny-solo-0" in containers(HEAD), 300)
     token = ""
     while not token:
-        # Each phase of the launch prolongs it.
+        # Each phase of the launch extends it.
         on_node(HEAD, 'sed -i \'s/"expires": [0-9.]*/"expires": 1/\' /var/lib/dgxspark/lock.json')
         token = module(HEAD, "cluster_lock", {"owner": "Bob", "seconds": 600}).get("token", "")
     launch.join()
     ((status, said),) = outcome
     assert status != 0
-    assert "The lock was lost meanwhile: it is now that of Bob" in said
+    assert "The lock was lost: it is now held by Bob" in said
     assert {name for name in containers(HEAD) if name.endswith(".previous")}
     status, said = playbook("stop")
     assert "locked by Bob" in said
@@ -167,7 +173,9 @@ def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_
     module(HEAD, "cluster_lock", {"state": "released", "token": token})
 
 
-def test_nothing_of_ours_is_left(tmp_path: Path) -> None:
+def test_nothing_of_this_collection_is_left() -> None:
+    status, said = playbook("stop")
+    assert status == 0, said
     for node in NODES:
         assert containers(node) == set()
         assert "dgxspark" not in on_node(node, "ls /usr/local/lib")

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbooks for models, in the order of their use, on one lab."""
+"""The playbooks about models, on the models that prepare.yml lays out."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ def tree(node: str, folder: str) -> str:
     parts = "blobs refs snapshots"
     script = f"find {parts} ! -type d | sort | xargs -d '\\n' sha256sum"
     return on_node(node, f"cd {HUB}/{folder} && {script}")
+
+
+MOE = f"{HUB}/models--lab--moe"
+
+
+@pytest.fixture
+def moe_on_the_other() -> Iterator[None]:
+    """As laid out: not on the first node."""
+    yield
+    on_node(FIRST, f"rm -rf {MOE}")
 
 
 def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
@@ -80,6 +91,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("moe_on_the_other")
 def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
     status, said = playbook("model_sync", "-e", "model=lab/moe", "--check")
     assert status == 0, said
@@ -128,7 +140,29 @@ def test_a_model_without_recipe_is_set_up_launched_and_answers(recipes: Path) ->
     assert answers("my-tune")
 
 
-def test_a_served_model_is_not_deleted_and_a_stopped_one_is(recipes: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def tune() -> Iterator[None]:
+    """It is laid out again after a test that deletes it."""
+    on_node(FIRST, f"cp -a '{TUNE}' /opt/tune")
+    yield
+    on_node(FIRST, f"rm -rf '{TUNE}'; mv /opt/tune '{TUNE}'")
+
+
+@pytest.fixture
+def tuned(recipes: Path) -> None:
+    """Served by a recipe of its own, which is made and launched only where that is not so."""
+    if answers("my-tune"):
+        return
+    paths = json.dumps({"model": TUNE, "confirm": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
+    for call in (("model_setup",), ("launch", "-e", "recipe=my-tune", "--limit", FIRST)):
+        status, said = playbook(*call, "-e", paths)
+        assert status == 0, said
+
+
+@pytest.mark.usefixtures("tune", "tuned")
+def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
+    recipes: Path, tmp_path: Path
+) -> None:
     paths = json.dumps({"model": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
     confirmed = ("-e", paths, "-e", json.dumps({"confirm": TUNE}))
     try:

@@ -171,7 +171,7 @@ def rounds() -> list[tuple[str, ...]]:
 
 
 # Every spec has been broken and repaired by then; the others come with `make test-all`.
-SHORT = 5
+SHORT = 3
 ROUNDS = [
     pytest.param(names, marks=[pytest.mark.long] if number >= SHORT else [])
     for number, names in enumerate(rounds())

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""A repair that is one program's work: the system's own tools, called by absolute path."""
+"""A repair by one program, called by its absolute path."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 
 @dataclass(frozen=True)
 class Command:
-    """The declared run of a program, without a shell, for at most timeout seconds.
+    """The planned run of a program, without a shell, for at most timeout seconds.
 
-    before and after are what a diff shows of its effect. hint is for a person, should it fail.
+    before and after describe its effect in the diff. hint is for the case that it fails.
     """
 
     subject: str
@@ -25,11 +25,11 @@ class Command:
     after: str
     repairs: tuple[str, ...]
     timeout: float = 60.0
-    hint: str = "Run it by hand to see what it says."
+    hint: str = "Run it manually to see the error."
     env: Mapping[str, str] = field(default_factory=dict)
 
     def apply(self) -> None:
-        """Raises Blocked where the program does not end well."""
+        """Raises Blocked if the program fails."""
         result = run(self.argv, self.timeout, env=self.env)
         if not result.ok:
             raise Blocked("%s: %s" % (" ".join(self.argv), result.describe()), self.hint)

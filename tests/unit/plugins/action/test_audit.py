@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -328,26 +329,82 @@ def test_a_role_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     assert "role mine under roles once" in result["msg"]
 
 
-@pytest.mark.parametrize(
-    ("nodes", "options", "status"),
-    [
-        (["well"], (), 0),
-        (["well"], ("-e", "dgxspark_fail_on_drift=true"), 2),
-        (["well", "wanted"], (), 2),
-        (["well", "dumb"], (), 2),
-    ],
-)
-def test_the_playbooks_status_tells_of_drift_where_that_is_wanted_and_of_who_failed(
-    tmp_path: Path, nodes: list[str], options: tuple[str, ...], status: int
-) -> None:
+# Each of them reports and repairs nothing; the last one by the tasks of the roles.
+REPORTS = {
+    "audit": ("audit.yml", "-e", "dgxspark_act=true"),
+    "check": ("site.yml", "--check"),
+    "act": ("site.yml", "-e", "dgxspark_act=false"),
+    "serial": ("site.yml", "--check", "-e", "dgxspark_serial=1"),
+    "tasks": ("site.yml", "--check", "-e", "dgxspark_task_by_task=true"),
+}
+
+
+def site(tmp_path: Path, nodes: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    """A playbook of this collection on nodes that are this machine."""
     inventory = tmp_path / "nodes.yml"
     heads = {"hosts": {name: NODES[name] for name in nodes}, "vars": LOCAL}
     inventory.write_text(json.dumps({"all": {"children": {"spark_heads": heads}}}))
-    argv = [str(PROGRAM), "-i", str(inventory), "playbooks/audit.yml", "--tags", "kernel", *options]
-    done = subprocess.run(
+    argv = [str(PROGRAM), "-i", str(inventory), f"playbooks/{options[0]}", *options[1:]]
+    return subprocess.run(
         argv, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "status"),
+    [
+        (["well"], REPORTS["audit"], 0),
+        (["well"], REPORTS["check"], 0),
+        (["well"], (*REPORTS["check"], "-e", "dgxspark_fail_on_drift=true"), 2),
+        (["well", "wanted"], REPORTS["check"], 2),
+        (["well", "wanted"], REPORTS["act"], 2),
+        (["well", "dumb"], REPORTS["audit"], 2),
+        (["well", "dumb"], REPORTS["serial"], 2),
+    ],
+)
+def test_the_status_reports_drift_only_if_that_is_wanted_and_a_node_that_failed(
+    tmp_path: Path, nodes: list[str], options: tuple[str, ...], status: int
+) -> None:
+    done = site(tmp_path, nodes, *options, "--tags", "kernel")
     assert done.returncode == status, done.stdout + done.stderr
     assert "sysctl_values: " in done.stdout
-    # What is only read never runs.
-    assert "Keep the node out of the known traps" not in done.stdout
+    # The role itself does not run.
+    assert "dgxspark.suite.kernel : " not in done.stdout
+
+
+def test_every_way_to_report_gives_the_same_findings_changes_and_diffs(tmp_path: Path) -> None:
+    variables = {
+        "dgxspark_storage_directories": [{"path": str(tmp_path / "made"), "mode": "0755"}],
+        "dgxspark_vllm_runtime_targets": [],
+    }
+    reports, changed, diffs = {}, {}, {}
+    for name, options in REPORTS.items():
+        folder = tmp_path / name
+        given = json.dumps({**variables, "dgxspark_report_dir": str(folder)})
+        tags = ("--tags", "kernel,storage,vllm_runtime", "--diff", "-e", given)
+        done = site(tmp_path, ["well", "wanted"], *options, *tags)
+        report = json.loads((folder / "drift.json").read_text())
+        reports[name] = {key: report[key] for key in ("counts", "table", "findings")}
+        assert report["run"]["check_mode"] is True
+        changed[name] = re.findall(r"(\S+) +: ok=\d+ +changed=(\d+)", done.stdout)
+        diffs[name] = re.findall(r"^[-+@].*", done.stdout.partition("PLAY RECAP")[0], re.M)
+        assert not (tmp_path / "made").exists()
+    assert {cell["status"] for cell in reports["tasks"]["table"]} >= {"drift", "not assessed"}
+    for name in REPORTS:
+        assert reports[name] == reports["tasks"], name
+        # One task speaks for all that drift.
+        assert [node for node, number in changed[name] if number != "0"] == ["wanted", "well"]
+        assert sorted(diffs[name]) == sorted(diffs["tasks"]) != [], name
+
+
+def test_a_role_starts_at_a_task_in_check_mode(tmp_path: Path) -> None:
+    task = next(
+        line.removeprefix("- name: ")
+        for line in (ROOT / "roles/kernel/tasks/main.yml").read_text().splitlines()
+        if line.startswith("- name: ")
+    )
+    start = ("--start-at-task", f"dgxspark.suite.kernel : {task}", "--tags", "kernel")
+    done = site(tmp_path, ["well"], *REPORTS["check"], *start)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sysctl_values: drift" in done.stdout
+    assert "dgxspark.suite.kernel : " in done.stdout

@@ -235,7 +235,7 @@ def test_a_paths_file_that_cannot_be_used_blocks_what_is_in_it_and_no_more(node:
         ("#!/bin/sh\necho 'No devices were found'\n", "No devices were found"),
         ("#!/bin/sh\nsleep 60\n", "did not end within 1 s"),
         ("#!/bin/sh\nkill -ABRT $$\n", "died by signal"),
-        ("#!/bin/sh\nprintf '\\377\\376garbage'\n", "it names no GPU"),
+        ("#!/bin/sh\nprintf '\\377\\376garbage'\n", "lists no GPU"),
         ("not a program", "not a program that this machine can run"),
     ],
 )

@@ -339,7 +339,7 @@ def test_links_of_an_earlier_plan_of_ours_are_let_go() -> None:
         ({"root": False}, "Run as root (become)"),
         ({"tools": replace(TOOLS, netplan="")}, "netplan"),
         ({"tools": replace(TOOLS, networkctl="", systemd_run="")}, "systemd-run, networkctl"),
-        ({"own": Blocked("it was written by somebody else", "Look.")}, "written by somebody else"),
+        ({"own": Blocked("it does not belong", "Look.")}, "does not belong"),
         ({"after": Generated(error="a.yaml:3:1: Error")}, "a.yaml:3:1"),
         ({"foreign": "/etc/netplan cannot be read: why"}, "/etc/netplan cannot be read"),
     ],

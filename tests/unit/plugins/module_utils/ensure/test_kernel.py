@@ -195,7 +195,7 @@ def test_every_entry_of_the_boot_loader_counts(node: Node) -> None:
 @pytest.mark.parametrize(
     ("breaking", "told"),
     [
-        ("foreign", "written by somebody else"),
+        ("foreign", "does not belong"),
         ("directory", "is a directory"),
         ("no tool", "update-grub is not installed"),
         ("failing", "exit status 3"),

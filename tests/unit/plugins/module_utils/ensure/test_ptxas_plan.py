@@ -483,7 +483,7 @@ def test_a_private_file_with_the_keys_of_others_is_blocked_and_triton_still_asse
         assert {one.check for one in planned.findings if one.status == "blocked"} == blocked
         assert {one.status for one in planned.findings} == {"blocked", "ok"}
         hint = finding(planned, "paths_file").hint
-        assert "holds what is not ours: HF_TOKEN" in hint
+        assert "has other entries: HF_TOKEN" in hint
         assert "chmod 0644 /etc/paths.env" in hint
         assert "hf_secret" not in str(planned)
 
@@ -529,7 +529,7 @@ def test_every_finding_about_a_target_names_it(case: Case) -> None:
 
 
 REFUSED = [
-    ({"arch": "sm_121a"}, "arch: expected an architecture as sm_121"),
+    ({"arch": "sm_121a"}, "arch: expected an architecture such as sm_121"),
     ({"timeout": 0}, "timeout: expected more than 0"),
     ({"venv": "vllm-env"}, "venv: expected an absolute path, found 'vllm-env'"),
     ({"paths_file": "paths.env"}, "paths_file: expected an absolute path"),

@@ -282,7 +282,7 @@ BREAKS = {
     "the program names an interpreter that is gone": (
         {"program": "#!/nowhere/python\n"},
         "serve",
-        "the interpreter or loader it names is not",
+        "its interpreter or loader does not",
     ),
 }
 
@@ -317,7 +317,7 @@ def test_an_environment_that_is_not_there_is_told_with_the_way_out(tmp_path: Pat
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"arch": "121"}, "arch: expected an architecture as sm_121"),
+        ({"arch": "121"}, "arch: expected an architecture such as sm_121"),
         ({"gpu_name": "("}, "gpu_name: not a regular expression"),
         ({"timeout": 0}, "timeout: expected more than 0 seconds"),
         ({"venv": "relative"}, "venv: expected an absolute path"),

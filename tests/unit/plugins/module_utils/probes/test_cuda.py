@@ -39,16 +39,16 @@ def test_a_gb10_answers_with_name_and_driver() -> None:
 @pytest.mark.parametrize(
     ("result", "told"),
     [
-        (said("No devices were found\n"), "it names no GPU: No devices were found"),
-        (said("", 0), "it names no GPU: nothing"),
-        (said("NVIDIA GB10, [N/A]\n"), "it names no GPU: NVIDIA GB10, [N/A]"),
+        (said("No devices were found\n"), "lists no GPU: No devices were found"),
+        (said("", 0), "lists no GPU: nothing"),
+        (said("NVIDIA GB10, [N/A]\n"), "lists no GPU: NVIDIA GB10, [N/A]"),
         (
             said("NVIDIA-SMI has failed because it couldn't communicate with the driver.", 9),
             "exit status 9",
         ),
         (said("", None or 0, TIMED_OUT, "did not end within 20 s"), "did not end within 20 s"),
         (said("", 11, SIGNALLED), "died by signal 11"),
-        (said("\ufffd\ufffd\x00", 0), "it names no GPU"),
+        (said("\ufffd\ufffd\x00", 0), "lists no GPU"),
     ],
 )
 def test_every_other_answer_is_a_problem_that_is_told(result: Result, told: str) -> None:
@@ -58,7 +58,7 @@ def test_every_other_answer_is_a_problem_that_is_told(result: Result, told: str)
 
 
 def test_where_there_is_none_that_is_the_problem() -> None:
-    assert ask_smi("", 1) == Smi("", problem="there is no nvidia-smi")
+    assert ask_smi("", 1) == Smi("", problem="nvidia-smi is not installed")
 
 
 @pytest.mark.parametrize(
