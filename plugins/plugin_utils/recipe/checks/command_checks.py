@@ -160,17 +160,17 @@ def _repeated(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issu
         name = f"--{flag[5:]}" if off and f"--{flag[5:]}" in known_flags else flag
         if name not in known_flags or name in _REPEATABLE:
             continue
-        said = f"{flag} {value}".strip()
-        if name in seen and seen[name] != said:
+        written = f"{flag} {value}".strip()
+        if name in seen and seen[name] != written:
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
                 "command",
-                f"the command says both {seen[name]} and {said}; the last one counts",
+                f"the command says both {seen[name]} and {written}; the last one counts",
                 "Remove one of them",
                 near=flag,
             )
-        seen[name] = said
+        seen[name] = written
 
 
 def _port(
@@ -254,17 +254,17 @@ def _defaults(
             continue
         flag = engine.flag_for(key)
         names = engine.flag_of.get(key) or ((flag,) if flag else ())
-        said = server.flag(names)
-        if recipe.command and said is not None and not _same(said, values[key].text):
+        written = server.flag(names)
+        if recipe.command and written is not None and not _same(written, values[key].text):
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
                 f"defaults.{key}",
-                f"the command says {names[-1]} {said}, which counts, but defaults say "
+                f"the command says {names[-1]} {written}, which counts, but defaults say "
                 f"{values[key].text}",
                 f"Write {{{key}}} into the command, or remove the default",
             )
-        elif said is None and key not in _consumed(engine) and not (flag and not recipe.command):
+        elif written is None and key not in _consumed(engine) and not (flag and not recipe.command):
             near = difflib.get_close_matches(key, engine.flags, n=1, cutoff=0.8)
             guess = f"Did you mean {near[0]}? " if near and not recipe.command else ""
             yield recipe.issue(
@@ -285,13 +285,13 @@ def _asked_for(entry: t.Any) -> t.Iterable[str]:
     return map(str, config) if isinstance(config, dict) else ()
 
 
-def _same(one: str, other: str) -> bool:
-    if one == other:
+def _same(left: str, right: str) -> bool:
+    if left == right:
         return True
     try:
-        return float(one) == float(other)
+        return float(left) == float(right)
     except ValueError:
-        return one == "" and other == "true"
+        return left == "" and right == "true"
 
 
 def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:

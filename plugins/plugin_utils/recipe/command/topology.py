@@ -71,23 +71,23 @@ def topology_issues(recipe: Recipe) -> list[Issue]:
                 "Use 1 or more, or leave it out for no limit",
             )
         )
-    one = _first(
+    solo = _first(
         ("mode", recipe.mode == "solo"),
         ("solo_only", recipe.solo_only),
         ("max_nodes", recipe.max_nodes == 1),
     )
-    several = _first(
+    cluster = _first(
         ("mode", recipe.mode == "cluster"),
         ("cluster_only", recipe.cluster_only),
         ("min_nodes", recipe.min_nodes > 1),
     )
-    if one and several:
+    if solo and cluster:
         issues.append(
             recipe.issue(
                 "mode-conflict",
                 "error",
-                one,
-                f"{_said(recipe, one)} means one node, but {_said(recipe, several)} means several",
+                solo,
+                f"{_said(recipe, solo)} means one node, but {_said(recipe, cluster)} means several",
                 "Keep the one that is meant",
             )
         )

@@ -96,18 +96,18 @@ def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
     stem = _stem(wanted)
     tiers = [[place] for place in places if not place.registry]
     tiers.append([place for place in places if place.registry])
-    everything = [[one for place in tier for one in recipes_in(place)] for tier in tiers]
-    found = [hits for tier in everything if (hits := [one for one in tier if _is(one, stem)])]
-    if not found:
-        names = {one.path.stem for tier in everything for one in tier}
+    everything = [[file for place in tier for file in recipes_in(place)] for tier in tiers]
+    matches = [hits for tier in everything if (hits := [file for file in tier if _is(file, stem)])]
+    if not matches:
+        names = {file.path.stem for tier in everything for file in tier}
         raise RecipeNotFound(_not_found(name, stem, names, places))
-    if len(found[0]) > 1:
-        listing = "\n".join(f"  - {one.label}" for one in found[0])
+    if len(matches[0]) > 1:
+        listing = "\n".join(f"  - {file.label}" for file in matches[0])
         raise RecipeAmbiguous(
             f"recipe {name} names several files; give one of these instead:\n{listing}"
         )
-    chosen = found[0][0]
-    hidden = [one.label for group in found[1:] for one in group]
+    chosen = matches[0][0]
+    hidden = [file.label for group in matches[1:] for file in group]
     if not hidden:
         return chosen
     shadowed = Issue(
@@ -126,7 +126,7 @@ def recipes_in(place: Place) -> list[Found]:
     Linked folders are not entered, since a link may lead in a circle; a link of a registry that
     leads out of it is left out, since its author does not say what this machine's files are.
     """
-    found = []
+    files = []
     root = os.path.realpath(place.root or place.path)
     for parent, folders, names in os.walk(place.path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -136,8 +136,8 @@ def recipes_in(place: Place) -> list[Found]:
             path = os.path.join(parent, name)
             inside = os.path.realpath(path).startswith(root + os.sep)
             if not place.registry or inside:
-                found.append(Found(pathlib.Path(path), place))
-    return found
+                files.append(Found(pathlib.Path(path), place))
+    return files
 
 
 def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
@@ -149,12 +149,12 @@ def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
     return None
 
 
-def _is(found: Found, stem: str) -> bool:
-    if found.path.stem == stem:
+def _is(file: Found, stem: str) -> bool:
+    if file.path.stem == stem:
         return True
-    if not found.place or "/" not in stem:
+    if not file.place or "/" not in stem:
         return False
-    relative = found.path.relative_to(found.place.path).with_suffix("")
+    relative = file.path.relative_to(file.place.path).with_suffix("")
     return relative.as_posix() == stem
 
 

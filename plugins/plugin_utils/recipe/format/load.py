@@ -70,16 +70,16 @@ def load(path_or_name: str, search_paths: SearchPaths = ()) -> Recipe:
     return load_found(find(path_or_name, search_paths), search_paths)
 
 
-def load_found(found: Found, search_paths: SearchPaths = ()) -> Recipe:
+def load_found(file: Found, search_paths: SearchPaths = ()) -> Recipe:
     """As `load`, for a file that has been found."""
-    data, lines, issues = _read(found.path)
-    sources = [found]
+    data, lines, issues = _read(file.path)
+    sources = [file]
     while "include" in data:
         base = _base(data["include"], sources, search_paths)
         inherited, _lines, _issues = _read(base.path)
         data = merge(inherited, data)
         sources.append(base)
-    return _recipe(sources, data, lines, [*found.issues, *issues])
+    return _recipe(sources, data, lines, [*file.issues, *issues])
 
 
 def merge(base: dict[str, t.Any], outer: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -116,8 +116,8 @@ def before(resolved: ResolvedRecipe, mods: t.Sequence[PlacedMod]) -> str:
 
 
 def _or_end(command: str, what: str) -> str:
-    said = shlex.quote(f"dgxspark: {what} failed with")
-    return f"{command} || {{ code=$?; echo {said} $code >&2; exit 1; }}\n"
+    failed = shlex.quote(f"dgxspark: {what} failed with")
+    return f"{command} || {{ code=$?; echo {failed} $code >&2; exit 1; }}\n"
 
 
 def after(resolved: ResolvedRecipe) -> str:
@@ -134,8 +134,8 @@ def after(resolved: ResolvedRecipe) -> str:
     )
     lines = [f"until timeout 15 bash -c {shlex.quote(ask)} 2> /dev/null; do sleep 2; done"]
     for index, hook in enumerate(resolved.post_exec, 1):
-        said = shlex.quote(f"dgxspark: post_exec {index} failed with")
-        lines.append(f"{_run(hook)} || echo {said} $? >&2")
+        failed = shlex.quote(f"dgxspark: post_exec {index} failed with")
+        lines.append(f"{_run(hook)} || echo {failed} $? >&2")
     return "{ " + "; ".join(lines) + "; } < /dev/null &\n"
 
 
@@ -193,8 +193,8 @@ def _why_not(volume: Volume, hf_home: str) -> str:
 
 
 def _within(path: str, folders: t.Collection[str]) -> bool:
-    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in folders)
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def _around(path: str, folders: t.Collection[str]) -> bool:
-    return any(one.startswith(path.rstrip("/") + "/") for one in folders)
+    return any(folder.startswith(path.rstrip("/") + "/") for folder in folders)

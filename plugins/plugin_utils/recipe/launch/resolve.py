@@ -172,9 +172,9 @@ def _server(rendering: Rendering, spread: Degrees) -> tuple[Runtime, Server, lis
 
 
 def _refuse(recipe: Recipe, issues: t.Sequence[Issue]) -> None:
-    found = errors(issues)
-    if found:
-        raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", found)
+    reasons = errors(issues)
+    if reasons:
+        raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", reasons)
 
 
 def _models(recipe: Recipe, values: t.Mapping[str, Value], server: Server) -> tuple[str, ...]:

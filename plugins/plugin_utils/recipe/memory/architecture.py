@@ -702,14 +702,14 @@ def _quantisation(
         apart = quant.get("quantization") or {}
         if not isinstance(apart, t.Mapping):
             raise ArchitectureError(f"{top.where}: hf_quant_config.json: quantization is no map")
-    found = quantisation.from_config(config, parallel_mlp) if config else None
-    if found is None:
+    scheme = quantisation.from_config(config, parallel_mlp) if config else None
+    if scheme is None:
         return quantisation.from_config(apart, parallel_mlp) if apart else None
     # Both describe the same checkpoint; the cache's type may stand in one of them only.
     cache = apart.get("kv_cache_quant_algo")
-    if not found.cache and isinstance(cache, str) and cache.lower() in quantisation.CACHE_BITS:
-        return dataclasses.replace(found, cache=cache.lower())
-    return found
+    if not scheme.cache and isinstance(cache, str) and cache.lower() in quantisation.CACHE_BITS:
+        return dataclasses.replace(scheme, cache=cache.lower())
+    return scheme
 
 
 def _read_json(path: pathlib.Path) -> t.Any:

@@ -238,10 +238,10 @@ class Quantisation:
     def schemes(self) -> tuple[str, ...]:
         """Every scheme in use, that of the most weights first: experts, then MLPs, then others."""
         order = ("experts", "mlp", "shared", "attention", "recurrent")
-        found = [self.scheme] if self.scheme else []
+        result = [self.scheme] if self.scheme else []
         for module in (*order, *MODULES):
-            found += [rule.scheme for rule in self.rules if rule.module == module]
-        return tuple(dict.fromkeys(scheme for scheme in found if scheme))
+            result += [rule.scheme for rule in self.rules if rule.module == module]
+        return tuple(dict.fromkeys(scheme for scheme in result if scheme))
 
 
 def canonical(name: str) -> str:
