@@ -10,10 +10,10 @@ name: image_steps
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell how all nodes of a plan come to have its image
+short_description: Steps to get a plan's image onto all its nodes
 description:
-  - Compares what M(dgxspark.suite.workload_info) saw of the image on the nodes of a launch plan.
-  - The first node of the plan that has the image is the source; the others take it from there. An
+  - Compares the image on the nodes of a launch plan, as M(dgxspark.suite.workload_info) returns it.
+  - The first node of the plan that has the image is the source; the others copy it from there. An
     image that is named by its digest is pulled by each node instead, since a copy would not be
     known by that name.
 options:
@@ -26,7 +26,7 @@ options:
     type: dict
     required: true
   ask:
-    description: Whether it matters what is in the image.
+    description: Whether the content of the image is checked too.
     type: bool
     default: true
 """
@@ -47,14 +47,14 @@ _value:
       type: list
       elements: str
     source:
-      description: The node that others take it from, empty where nobody has to.
+      description: The node that the others copy it from, empty if none has to.
       type: str
     receive:
-      description: Nodes that take it from there.
+      description: Nodes that copy it from there.
       type: list
       elements: str
     ask:
-      description: Nodes on which M(dgxspark.suite.image_preflight) has to be asked.
+      description: Nodes on which M(dgxspark.suite.image_preflight) has to run.
       type: list
       elements: str
     ready:

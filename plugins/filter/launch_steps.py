@@ -10,10 +10,10 @@ name: launch_steps
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the steps from what runs on the nodes to what a plan wants
+short_description: Steps from the running containers to a plan
 description:
-  - Compares a launch plan with what M(dgxspark.suite.workload_info) saw on the nodes, and returns
-    what has to be removed and started, or why nothing may be done.
+  - Compares a launch plan with the result of M(dgxspark.suite.workload_info) on the nodes, and
+    returns what has to be removed and started, or why nothing may be done.
 options:
   _input:
     description: The plan, from P(dgxspark.suite.launch_plan#lookup).
@@ -37,7 +37,7 @@ _value:
   type: dict
   contains:
     refusals:
-      description: Why nothing may be done. Empty when all is well.
+      description: Why nothing may be done. Empty if the launch may go on.
       type: list
       elements: str
     running:
@@ -46,25 +46,25 @@ _value:
     serves:
       description:
         - Whether it runs as planned and has answered a completion, and nothing is left to be done.
-          V(false) where M(dgxspark.suite.workload_info) was not told to ask.
+          V(false) if M(dgxspark.suite.workload_info) was called without asking for it.
       type: bool
     previous:
       description:
         - The workload that a failure brings back, empty for none. Its RV(_value.previous.url) and
-          RV(_value.previous.served_model_name) are empty where its containers do not tell.
+          RV(_value.previous.served_model_name) are empty if its containers do not have them.
       type: dict
       contains:
         recipe:
-          description: What it was launched from.
+          description: Its recipe.
           type: str
         plan_hash:
           description: The hash of its plan.
           type: str
         served_model_name:
-          description: What clients ask it for.
+          description: The served model name.
           type: str
         url:
-          description: Where it answers.
+          description: Its URL.
           type: str
         head:
           description: The node of its first rank.
@@ -74,16 +74,16 @@ _value:
           type: list
           elements: dict
     park:
-      description: For each node, the names of its containers that are to be set aside.
+      description: For each node, the names of its containers to stop and retain for rollback.
       type: dict
     remove:
-      description: For each node, the names of our other containers, which have to go.
+      description: For each node, the names of this collection's other containers, to remove.
       type: dict
     drop:
-      description: For each node, the names of the containers that go once the model has answered.
+      description: For each node, the names of containers to remove after the model answers.
       type: dict
     keep:
-      description: For each node, its containers that lack their unit, with what that has to be.
+      description: For each node, its containers without a unit, with the unit that they need.
       type: dict
     start:
       description: For each node that has to start one, its rank of the plan.

@@ -10,10 +10,10 @@ name: launch_undo
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the steps back from a launch that failed
+short_description: Steps to roll back a failed launch
 description:
-  - Compares what was served before with what M(dgxspark.suite.workload_info) sees on the nodes now,
-    and returns what M(dgxspark.suite.workload) has to do there.
+  - Compares what was served before with what M(dgxspark.suite.workload_info) returns from the
+    nodes now, and returns what M(dgxspark.suite.workload) has to do there.
 options:
   _input:
     description: What P(dgxspark.suite.launch_steps#filter) returned as C(previous).
@@ -40,14 +40,14 @@ _value:
       description: For each node, the names of all other containers of this collection.
       type: dict
     restore:
-      description: For each node, the names of the containers that are to be started again. None
+      description: For each node, the names of the containers to start again. None
         where all of them still run.
       type: dict
     keep:
-      description: For each node, those containers that have to get a unit once they answer.
+      description: For each node, those containers that need a unit after they answer.
       type: dict
     lost:
-      description: What cannot be brought back, and why.
+      description: What cannot be restored, and why.
       type: list
       elements: str
 """

@@ -10,10 +10,11 @@ name: model_steps
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell how all nodes of a plan come to have its models
+short_description: Steps to get a plan's models onto all its nodes
 description:
-  - Compares what M(dgxspark.suite.workload_info) saw of the models of a launch plan on the nodes.
-  - The first node of the plan that has a model whole is its source, else any other node that was
+  - Compares the models of a launch plan on its nodes, as M(dgxspark.suite.workload_info) returns
+    them.
+  - The first node of the plan that has a complete model is its source, else any other node that was
     asked; the nodes of the plan that lack it, or have another revision, take it from there.
 options:
   _input:
@@ -44,7 +45,7 @@ _value:
       type: list
       elements: dict
     refusals:
-      description: Why a model cannot be on all nodes, and what a person does about it.
+      description: Why a model cannot be on all nodes, and what to do about it.
       type: list
       elements: str
     ready:

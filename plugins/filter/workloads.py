@@ -10,9 +10,9 @@ name: workloads
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the workloads that run on the nodes
+short_description: Workloads that run on the nodes
 description:
-  - Puts the containers that M(dgxspark.suite.workload_info) saw on several nodes together to the
+  - Groups the containers that M(dgxspark.suite.workload_info) returned for several nodes into the
     workloads that they are the ranks of.
 options:
   _input:
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The workloads; those set aside during a swap are the last.
+  description: The workloads; those retained for rollback during a swap are the last.
   type: list
   elements: dict
   sample:

@@ -19,11 +19,11 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
-    Found,
+    RecipeFile,
     places_of,
     recipes_in,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_file
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Recipe,
     RecipeError,
@@ -59,12 +59,12 @@ def rows(context: Context) -> list[dict[str, t.Any]]:
     return [_row(file, context, folders) for file in files]
 
 
-def _row(file: Found, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
+def _row(file: RecipeFile, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
     registry = file.place.registry if file.place else ""
     name = file.label if registry else file.path.stem
     row: dict[str, t.Any] = {"name": name, "path": str(file.path)}
     try:
-        recipe = load_found(file, context.search_paths)
+        recipe = load_file(file, context.search_paths)
     except RecipeError as exc:
         return {**row, "model": "", "errors": 1, "error": str(exc)}
     shape = topology(recipe)

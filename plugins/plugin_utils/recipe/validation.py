@@ -16,12 +16,12 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.confl
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
-    Found,
+    RecipeFile,
     find,
     places_of,
     recipes_in,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_file
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     RecipeError,
@@ -49,17 +49,17 @@ def service_issues(context: Context) -> list[Issue]:
     """Services of the inventory that are none, or that listen on one port of one node."""
 
     def port_of(name: str, overrides: t.Any) -> int:
-        recipe = load_found(find(name, context.search_paths), context.search_paths)
+        recipe = load_file(find(name, context.search_paths), context.search_paths)
         return resolved_alone(recipe, context, parse_overrides(overrides)).port
 
     services, issues = services_of(context.services, port_of)
     return [*issues, *port_clashes(services)]
 
 
-def _validated(file: Found, context: Context) -> dict[str, t.Any]:
+def _validated(file: RecipeFile, context: Context) -> dict[str, t.Any]:
     name, path = file.path.stem, str(file.path)
     try:
-        recipe = load_found(file, context.search_paths)
+        recipe = load_file(file, context.search_paths)
     except RecipeError as exc:
         return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
     return _counted(name, path, checked(recipe, context, None, None).issues)

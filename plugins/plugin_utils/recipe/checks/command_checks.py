@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's command, once the values are in it."""
+"""Checks of a recipe's rendered command."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def _overrides(
     server: Server,
     engine: Engine,
 ) -> t.Iterator[Issue]:
-    """Overrides that would change nothing: somebody asked for something that would not happen."""
+    """Overrides that would have no effect."""
     for key in given.overrides:
         if key in used or _in_a_built_command(recipe, engine, key):
             continue
@@ -231,7 +231,7 @@ def _overrides(
                 "suggestion",
                 "command",
                 f"the inventory's {key} has no effect: the command has no {{{key}}}",
-                "Nothing, if it is meant for other recipes",
+                "No change is needed if other recipes use it",
             )
 
 
@@ -295,7 +295,7 @@ def _same(left: str, right: str) -> bool:
 
 
 def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
-    """Parsers and backends that the server does not know by that name."""
+    """Parsers and backends that the server is not known to have."""
     for flag, (names, plugin) in engine.known_values.items():
         value = server.flag((flag,))
         name = (value or "").replace("-", "_") if flag == "--moe-backend" else value
@@ -308,6 +308,6 @@ def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
             "warning",
             "command",
             f"{flag} {value} is not a name that {engine.label} is known to have",
-            f"Did you mean {near[0]}?" if near else "Nothing, if the image brings it",
+            f"Did you mean {near[0]}?" if near else "No change is needed if the image has it",
             near=flag,
         )

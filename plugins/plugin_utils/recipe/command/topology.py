@@ -24,7 +24,7 @@ class Topology(t.NamedTuple):
 def topology(recipe: Recipe) -> Topology:
     """The mode and node limits that the fields give together (recipe-format: "Topology Fields").
 
-    Where fields contradict each other (`topology_issues` says so) more nodes win.
+    If fields contradict each other, more nodes win, and `topology_issues` reports it.
     """
     low, high, mode = recipe.min_nodes, recipe.max_nodes, recipe.mode
     if recipe.solo_only or mode == "solo":
@@ -88,7 +88,7 @@ def topology_issues(recipe: Recipe) -> list[Issue]:
                 "error",
                 solo,
                 f"{_said(recipe, solo)} means one node, but {_said(recipe, cluster)} means several",
-                "Keep the one that is meant",
+                "Remove one of them",
             )
         )
     elif recipe.max_nodes is not None and 1 <= recipe.max_nodes < topology(recipe).min_nodes:
@@ -105,7 +105,7 @@ def topology_issues(recipe: Recipe) -> list[Issue]:
 
 
 class Degrees(t.NamedTuple):
-    """How a launch is spread, as far as somebody says it; None where nobody does."""
+    """How a launch is spread over ranks; None for a degree that is not given."""
 
     tensor: int | None
     pipeline: int | None

@@ -39,7 +39,7 @@ _NO_TARGET = ("/dev", "/proc", "/sys")
 
 @dataclasses.dataclass(frozen=True)
 class PlacedMod:
-    """A mod, and where its folder is on a node, which tells by its name what is in it."""
+    """A mod, and its directory on a node, which is named by its content."""
 
     mod: Mod
     digest: str
@@ -123,7 +123,7 @@ def _or_end(command: str, what: str) -> str:
 def after(resolved: ResolvedRecipe) -> str:
     """Lines of bash for the head: run post_exec beside the server, once it says it is healthy.
 
-    What they print comes into the container's log; a failure is told there and ends nothing.
+    What they print comes into the container's log; a failure is logged there and ends nothing.
     """
     if not resolved.post_exec:
         return ""
@@ -180,9 +180,9 @@ def _why_not(volume: Volume, hf_home: str) -> str:
     if source == "/" or _within(source, _NEVER) or _around(source, _NEVER):
         return "would give the container power over the node, or its secrets"
     if source == "/home" or posixpath.dirname(source) == "/home":
-        return "is somebody's whole home, with its keys"
+        return "is a complete home directory, with its keys"
     if any(part in _SECRETS for part in source.split("/")):
-        return "holds somebody's credentials"
+        return "holds credentials"
     if source.endswith(".sock"):
         return "is a socket, by which the container would command what listens there"
     if not volume.read_only and (_within(source, _NO_WRITING) or _around(source, _NO_WRITING)):

@@ -183,7 +183,7 @@ def build_plan(
 def _image(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Node -> variable -> the file that its Triton is lent, and what is to be said of it."""
+    """Node -> variable -> the file mounted for its Triton; and warnings."""
     pins: dict[str, dict[str, str]] = {}
     reported: dict[str, list[str]] = {}
     refused: list[str] = []
@@ -238,7 +238,7 @@ def _on_node(resolved: ResolvedRecipe, path: str) -> str:
 def _ray_auth(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[str, list[str]]:
-    """The version of Ray that asks for a token, empty where none does; what is to be said of it."""
+    """The version of Ray that asks for a token, empty where none does; and warnings."""
     if not runtime_named(resolved.runtime).ray or not settings.ray_auth:
         return "", []
     texts = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
@@ -248,7 +248,7 @@ def _ray_auth(
     if not all(texts):
         return "", []
     return "", [
-        f"Ray {min(texts)} of the image asks for no token: whoever reaches port "
+        f"Ray {min(texts)} of the image asks for no token: anyone who reaches port "
         f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
     ]
 
@@ -392,7 +392,7 @@ def _environment(
                 "TP_SOCKET_IFNAME": interface,
                 # Without it a worker offers the address of its default route.
                 "VLLM_HOST_IP": rank.node.link_address,
-                # Both twins; NCCL finds them as well, and with them what is no link to a node.
+                # Both interfaces of the port; NCCL would also use devices that link no nodes.
                 **({"NCCL_IB_HCA": ",".join(rank.node.hcas)} if rank.node.hcas else {}),
             }
     for node, variables in per_node.items():

@@ -203,7 +203,7 @@ def estimate_memory(
 
 
 def _context(serving: Serving, config: ModelConfig | None) -> tuple[int | None, str, int]:
-    """Tokens of the longest sequence, who says so, and the most that the model can."""
+    """Tokens of the longest sequence, the source of that, and the model's limit."""
     flags = serving.traits.context
     text = serving.flag(*flags)
     tokens = tokens_of(text)
@@ -230,7 +230,7 @@ def _pool(serving: Serving) -> Figure | None:
 def _kv_type(
     serving: Serving, config: ModelConfig | None, notes: list[str]
 ) -> tuple[float, bool, str]:
-    """Bits per cached value, whether latent attention is packed, and who says so."""
+    """Bits per cached value, whether latent attention is packed, and the source of that."""
     if serving.traits.gguf:
         bits = []
         for flags in serving.traits.cache_types:
@@ -265,6 +265,8 @@ def _shape(serving: Serving) -> ModelConfig | None:
     numbers = []
     for key in ("num_layers", "num_kv_heads", "head_dim"):
         value = serving.metadata.get(key)
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
             return None
         numbers.append(value)

@@ -198,7 +198,7 @@ def _why(estimate: MemoryEstimate, total: float, others: float, reserve: float) 
         parts.append(f"of which {estimate.utilisation:g} are the engine's")
     if others >= 0.05:
         parts.append(f"{others:.1f} used by others")
-    parts.append(f"{reserve:.1f} kept for the node")
+    parts.append(f"{reserve:.1f} reserved for the node")
     return ", ".join(parts)
 
 

@@ -71,8 +71,8 @@ _ALIASES = {
     "bnb": "nf4",
 }
 
-# Bits per weight of whole GGUF files of 7B to 400B models: llama-quantize's own table, and for UD-
-# names (Unsloth's dynamic mixes) the published file sizes divided by the parameters.
+# Bits per weight of complete GGUF files of 7B to 400B models: llama-quantize's own table, and for
+# UD- names (Unsloth's dynamic mixes) the published file sizes divided by the parameters.
 GGUF_BITS = {
     "f32": 32.0,
     "f16": 16.0,

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large a model's weights are: from its files, its shape, what is said of it, its name."""
+"""How large a model's weights are: from its files, its shape, its metadata, its name."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def weights_of(
     notes: list[str],
     weights_bytes: int | None = None,
 ) -> Figure | None:
-    """The whole model's weights, from the best source there is; None where nothing is known.
+    """The complete model's weights, from the best source; None if nothing is known.
 
     weights_bytes: of the files that will be loaded, where these are known apart from a config.
     """
