@@ -23,7 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.disco
     places_of,
     recipes_in,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_file
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Recipe,
     RecipeError,
@@ -64,7 +64,7 @@ def _row(file: RecipeFile, context: Context, folders: dict[str, bool | None]) ->
     name = file.label if registry else file.path.stem
     row: dict[str, t.Any] = {"name": name, "path": str(file.path)}
     try:
-        recipe = load_file(file, context.search_paths)
+        recipe = load_found(file, context.search_paths)
     except RecipeError as exc:
         return {**row, "model": "", "errors": 1, "error": str(exc)}
     shape = topology(recipe)

@@ -21,7 +21,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.disco
     places_of,
     recipes_in,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_file
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     RecipeError,
@@ -49,7 +49,7 @@ def service_issues(context: Context) -> list[Issue]:
     """Services of the inventory that are none, or that listen on one port of one node."""
 
     def port_of(name: str, overrides: t.Any) -> int:
-        recipe = load_file(find(name, context.search_paths), context.search_paths)
+        recipe = load_found(find(name, context.search_paths), context.search_paths)
         return resolved_alone(recipe, context, parse_overrides(overrides)).port
 
     services, issues = services_of(context.services, port_of)
@@ -59,7 +59,7 @@ def service_issues(context: Context) -> list[Issue]:
 def _validated(file: RecipeFile, context: Context) -> dict[str, t.Any]:
     name, path = file.path.stem, str(file.path)
     try:
-        recipe = load_file(file, context.search_paths)
+        recipe = load_found(file, context.search_paths)
     except RecipeError as exc:
         return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
     return _counted(name, path, checked(recipe, context, None, None).issues)

@@ -67,10 +67,10 @@ def load(path_or_name: str, search_paths: SearchPaths = ()) -> Recipe:
     for an `include` that cannot be followed. Wrong types and duplicate keys do not raise: they
     are in `Recipe.issues`.
     """
-    return load_file(find(path_or_name, search_paths), search_paths)
+    return load_found(find(path_or_name, search_paths), search_paths)
 
 
-def load_file(file: RecipeFile, search_paths: SearchPaths = ()) -> Recipe:
+def load_found(file: RecipeFile, search_paths: SearchPaths = ()) -> Recipe:
     """As `load`, for the file of `find`."""
     data, lines, issues = _read(file.path)
     sources = [file]
