@@ -27,7 +27,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit i
     NodeMemory,
     fit,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.known_models import known
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.known_models import (
+    known_config,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.launch_settings import (
     GIB,
     Serving,
@@ -107,7 +109,7 @@ def infer(
     if not nodes:
         raise InferenceError("there is no node to serve on")
     rules = Tables(tables)
-    config = model_config or known(repository)
+    config = model_config or known_config(repository)
     if _is_gguf(repository):
         return _llama_cpp(config, repository, nodes, rules, image, port, weights_bytes, revision)
     if config is None:

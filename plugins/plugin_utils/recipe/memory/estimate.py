@@ -155,7 +155,7 @@ def estimate_memory(
     notes: list[str] = []
     config, from_disk = model_config, model_config is not None
     if config is None:
-        config = known_models.known(serving.model, models)
+        config = known_models.known_config(serving.model, models)
     wanted = serving.flag("--dtype") or ""
     if config is not None and quantisation.canonical(wanted) in ("fp32", "fp16", "bf16"):
         config = dataclasses.replace(config, dtype=quantisation.canonical(wanted))

@@ -202,7 +202,7 @@ def draft_weights(
     if not isinstance(model, str) or model == serving.model:
         # A head within the checkpoint, whose weights are counted there.
         return Draft(layers=1)
-    shape = draft_config or known_models.known(model)
+    shape = draft_config or known_models.known_config(model)
     if shape is not None:
         size = float(shape.weights_bytes or parameters.weight_bytes(shape))
         figure = Figure(size / serving.tensor / GIB, f"{model}: {shape.source}", "medium")
