@@ -2,4 +2,5 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 set -e
-install -m 755 server.py "$(command -v vllm)"
+vllm=$(command -v vllm)
+{ echo '#!/usr/bin/env python3'; cat server.py; } >"$vllm"
