@@ -45,11 +45,11 @@ lab-images: venv ## build the lab, start no node
 .PHONY: test test-all test-fast types unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+build+sanity demo+matrix molecule-after-demo+unit
+	@$(tools)/phases.sh lab-images+lint+build demo+matrix molecule-after-demo+sanity+unit
 
 test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+importer+sanity-all demo+matrix-all molecule+unit
+	@$(tools)/phases.sh lab-images+lint+importer demo+matrix-all molecule+sanity-all+unit
 
 test-fast: venv-dev ## while editing: ruff, mypy, yamllint, unit tests; two minutes, no container
 	@ruff check --output-format concise

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's nodes, for testinfra."""
+"""The lab's nodes as testinfra hosts."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ from lab import NODES
 
 @pytest.fixture(scope="session")
 def nodes() -> dict[str, Any]:
-    """Name -> testinfra host, as root; straight through the engine, which takes no seconds."""
+    """Name -> testinfra host, as root, through the Docker engine, which is faster than SSH."""
     return {name: testinfra.get_host(f"docker://{name}") for name in NODES}

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the scenarios' tests act on the lab: as people do, by ansible and ansible-playbook."""
+"""How tests use the lab: as users do, by ansible and ansible-playbook."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# The first two nodes of the lab, or others, for a try by hand: LAB_TEST_NODES=spark8,spark9.
+# The first two nodes of the lab, or others: LAB_TEST_NODES=spark8,spark9.
 NODES = tuple(os.environ.get("LAB_TEST_NODES", "spark1,spark2").split(","))
 PLACE = os.environ.get("LAB_TEST_INVENTORY", "inventories/lab")
 INVENTORY = ["--inventory", PLACE]
-# Where the links between the nodes are set up.
+# The configuration of the links between the nodes.
 NETPLAN = "/etc/netplan/60-dgxspark-fabric.yaml"
 
 
@@ -43,21 +43,21 @@ def address(node: str, kind: str = "ansible_host") -> str:
 
 
 def playbook(name: str, *arguments: str) -> tuple[int, str]:
-    """Exit status of a playbook and what it said, white space folded."""
+    """Exit status and output of a playbook, white space folded."""
     done = run("ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one spec's tasks said of one node; diff: what they changed or would change, in order."""
+    """The result of one spec's tasks on one node. diff: what they changed or would change."""
 
     findings: list[dict[str, Any]]
     changed: bool
     diff: list[dict[str, str]]
 
     def having(self, status: str) -> set[str]:
-        """The checks of that status."""
+        """The checks with that status."""
         return {found["check"] for found in self.findings if found["status"] == status}
 
 
@@ -67,7 +67,7 @@ def site(node: str, tags: str, *options: str) -> Verdict:
 
 
 def told(path: str, nodes: Sequence[str], specs: str, *options: str) -> dict[str, Verdict]:
-    """What a playbook says of each of these nodes, at once, for these specs."""
+    """The verdict of a playbook on each of these nodes, for these specs."""
     done = run(
         *("ansible-playbook", *INVENTORY, path, "--diff", "--limit", ",".join(nodes), *options),
         ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
@@ -99,13 +99,13 @@ def _outcomes(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def mark(node: str) -> None:
-    """Note the time; see touched."""
+    """Mark the time for touched()."""
     on_node(node, "touch /run/mark; sleep 0.01")
 
 
 def touched(node: str) -> list[str]:
-    """What has been written on a node since its mark, apart from what any login writes."""
-    # /tmp is memory, of which find tells only that it is there.
+    """The files written on a node since mark(), except those that a login writes."""
+    # /tmp is a memory file system; find sees only its mount point.
     seen = on_node(node, "find / -xdev -newercm /run/mark ! -path /tmp -print")
     books = ("/var/log", "/var/lib/containerd", "/home/spark/.ansible")
     return [path for path in seen.splitlines() if not path.startswith(books)]
@@ -120,25 +120,25 @@ def module(node: str, name: str, arguments: dict[str, Any], *options: str) -> di
         ANSIBLE_LOAD_CALLBACK_PLUGINS="true",
         ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
     )
-    # What an action tells of its progress comes before the document, the drift report after it.
+    # Progress is printed before the document, the drift report after it.
     document, _end = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
     return dict(document["plays"][0]["tasks"][0]["hosts"][node])
 
 
 def on_node(node: str, script: str) -> str:
-    """The output of a shell script that runs as root on a node, straight through the engine."""
+    """The output of a shell script that runs as root on a node, through the Docker engine."""
     done = run("docker", "exec", node, "sh", "-ec", script)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def links(node: str, peer: str) -> list[tuple[str, str]]:
-    """Interface and the peer's address, of each twin between two nodes."""
+    """Interface and the peer's address, for each link between two nodes."""
     return re.findall(rf"# (\S+) reaches {peer} \(([\d.]+)\)", on_node(node, f"cat {NETPLAN}"))
 
 
 def all_reach() -> bool:
-    """Whether 9000 bytes pass in one piece, over each of the two links of the first two nodes."""
+    """Whether 9000 bytes pass unfragmented over each of the two links of the first two nodes."""
     here, there = NODES[:2]
     ways = links(here, there)
     ping = "ping -q -c 1 -W 1 -M do -s 8972 -I"
@@ -149,7 +149,7 @@ def all_reach() -> bool:
 
 
 def playbook_begun(name: str, *arguments: str) -> subprocess.Popen[str]:
-    """A playbook that runs while the test does something to it; see ended."""
+    """A running playbook, to which the test does something; see ended()."""
     return subprocess.Popen(
         ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments],
         cwd=ROOT,
@@ -161,13 +161,13 @@ def playbook_begun(name: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def ended(begun: subprocess.Popen[str]) -> tuple[int, str]:
-    """What `playbook` would have returned."""
+    """Wait for it; returns as playbook() does."""
     said, _nothing = begun.communicate()
     return begun.returncode, " ".join(said.split())
 
 
 def complete(model: str, seconds: float = 60) -> str:
-    """The text of a completion of four tokens, from the first node; OSError where none comes."""
+    """The text of a completion of four tokens by the first node; raises OSError."""
     body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "ignore_eos": True}
     request = urllib.request.Request(
         f"http://{address(NODES[0])}:8000/v1/completions",
@@ -192,13 +192,13 @@ def answers(model: str, seconds: float = 60) -> bool:
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.5)
 
 
 @contextmanager
 def frozen(node: str) -> Iterator[None]:
-    """A node that keeps its connections and answers nothing, as one whose cable was pulled."""
+    """Stop a node's processes: it keeps its connections and answers nothing."""
     assert run("docker", "pause", node).returncode == 0
     try:
         yield

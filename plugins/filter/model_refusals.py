@@ -13,7 +13,7 @@ version_added: 0.1.0
 short_description: List the reasons against deleting a model
 description:
   - A model is deleted from all nodes or from none. This filter joins the refusals of all nodes.
-  - This filter is private to the collection.
+  - This filter is private to the collection and may change without notice.
 options:
   _input:
     description: For each node by name, what M(dgxspark.suite.model_delete) returned in check mode.

@@ -14,7 +14,7 @@ short_description: Choose the node from which a model is copied to the others
 description:
   - The source is the node that was named, or else the first node with a complete copy.
   - Where nodes have different complete copies and none was named, the copy is refused.
-  - This filter is private to the collection.
+  - This filter is private to the collection and may change without notice.
 options:
   _input:
     description: For each node by name, what M(dgxspark.suite.model_info) returned for the model.

@@ -17,7 +17,7 @@ description:
     that was asked. The nodes of the plan that lack it copy it from there.
   - Where nodes of the plan have different complete copies, nothing is copied; the refusal names the
     command with which the user chooses one.
-  - This filter is private to the collection.
+  - This filter is private to the collection and may change without notice.
 options:
   _input:
     description: The plan, from P(dgxspark.suite.launch_plan#lookup).

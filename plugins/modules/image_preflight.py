@@ -113,7 +113,7 @@ image_facts:
       description: Variables to set to files that are mounted at the same path; mostly none.
       type: dict
       sample: {TRITON_PTXAS_PATH: /usr/local/cuda-13.0/bin/ptxas}
-    told:
+    message:
       description: A message for people; empty if Triton needs nothing.
       type: str
     way_out:
@@ -154,7 +154,7 @@ def main() -> None:
         facts = _facts(module, image_id)
     elif module.check_mode:
         text = "%s is not on this node yet; it is asked as soon as it is"
-        facts = {"assembles": None, "pins": {}, "told": text % name}
+        facts = {"assembles": None, "pins": {}, "message": text % name}
     else:
         module.fail_json(msg="%s is not on this node. Pull or copy it first" % name)
     # A record is no change of the node.

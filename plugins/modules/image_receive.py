@@ -17,7 +17,7 @@ description:
   - A pull whose C(ansible-playbook) was killed goes on; the next run waits for it. A copy is
     started again by the next run.
   - A copy is verified by the image ID.
-  - This module is private to the collection.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -13,10 +13,10 @@ version_added: 0.1.0
 description:
   - Starts a background process on this node that sends one image to the named clients only, on one
     address, protected by a secret of that run. It ends by itself after O(seconds), if
-    O(state=stopped) has not ended it before.
-  - Docker packs an image on the disk before it sends it; O(state=started) fails where there is not
-    enough space for that.
-  - This module is private to the collection.
+    M(dgxspark.suite.share_end) has not ended it before.
+  - Docker packs an image on the disk before it sends it; the module fails where there is not enough
+    space for that.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -29,13 +29,8 @@ attributes:
     support: none
   idempotent:
     support: partial
-    details: Each O(state=started) replaces the previous offer.
+    details: Each run replaces the previous offer of that image.
 options:
-  state:
-    description: Start or end the offer.
-    type: str
-    choices: [started, stopped]
-    default: started
   image:
     description: The image, by the name that it will have on the other nodes.
     type: str
@@ -43,13 +38,16 @@ options:
   address:
     description: The address of this node on which the offer listens.
     type: str
+    required: true
   clients:
     description: The addresses that may connect.
     type: list
     elements: str
+    required: true
   secret:
     description: The secret that a client must prove to know; new for each copy.
     type: str
+    required: true
   seconds:
     description: Time limit of the offer, in seconds.
     type: int
@@ -64,6 +62,7 @@ options:
     default: /run/dgxspark/images
 seealso:
   - module: dgxspark.suite.image_receive
+  - module: dgxspark.suite.share_end
 """
 
 EXAMPLES = r"""
@@ -74,29 +73,29 @@ EXAMPLES = r"""
     clients: ["{{ hostvars['spark2']['dgxspark_fabric_address'] }}"]
     secret: "{{ copy_secret }}"
   register: offer
-
-- name: End the offer
-  dgxspark.suite.image_share:
-    image: example/vllm:1.0
-    state: stopped
 """
 
 RETURN = r"""
 image_id:
   description: The image ID.
-  returned: with O(state=started)
+  returned: success
   type: str
   sample: sha256:738e1df4b72f
 bytes:
   description: Its size.
-  returned: with O(state=started)
+  returned: success
   type: int
   sample: 4290000000
 port:
   description: The port on which the offer listens; V(0) in check mode.
-  returned: with O(state=started)
+  returned: success
   type: int
   sample: 40873
+id:
+  description: What M(dgxspark.suite.share_end) takes; empty in check mode.
+  returned: success
+  type: str
+  sample: /run/dgxspark/images/offer-4f53cda18c2baa0c
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -114,23 +113,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "image": {"type": "str", "required": True},
-            "address": {"type": "str"},
-            "clients": {"type": "list", "elements": "str"},
-            "secret": {"type": "str", "no_log": True},
+            "address": {"type": "str", "required": True},
+            "clients": {"type": "list", "elements": "str", "required": True},
+            "secret": {"type": "str", "no_log": True, "required": True},
             "seconds": {"type": "int", "default": 14400},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "run_dir": {"type": "path", "default": image_transfer.FOLDER},
         },
-        required_if=[("state", "started", ["address", "clients", "secret"])],
         supports_check_mode=True,
     )
     given = module.params
     image, docker, run_dir = given["image"], given["docker_bin"], given["run_dir"]
     folder = image_transfer.folder_of(run_dir, image_transfer.OFFER, image)
-    if given["state"] == "stopped":
-        module.exit_json(changed=not module.check_mode and job.end(folder, run_dir))
     try:
         image_id = containers.image_id(docker, image)
     except containers.EngineError as error:
@@ -142,7 +137,7 @@ def main() -> None:
     if lacks:
         module.fail_json(msg="%s cannot be packed for the other nodes: %s" % (image, lacks))
     if module.check_mode:
-        module.exit_json(changed=False, image_id=image_id, bytes=size, port=0)
+        module.exit_json(changed=False, image_id=image_id, bytes=size, port=0, id="")
     request = {name: given[name] for name in ("image", "address", "clients", "secret")}
     request["docker"] = docker
     try:
@@ -153,7 +148,7 @@ def main() -> None:
         job.end(folder, run_dir)
         module.fail_json(msg="%s cannot be offered: %s" % (image, error))
     # What the process does is no change of the node.
-    module.exit_json(changed=False, image_id=image_id, bytes=size, port=port)
+    module.exit_json(changed=False, image_id=image_id, bytes=size, port=port, id=folder)
 
 
 if __name__ == "__main__":

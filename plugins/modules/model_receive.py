@@ -21,7 +21,7 @@ description:
   - An existing file of the right size is not read, unless O(verify) is set. A local model directory
     that differs is not overwritten.
   - What it creates belongs to the owner of the cache, also when Ansible runs as root.
-  - This module is private to the collection.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -13,9 +13,9 @@ version_added: 0.1.0
 description:
   - Starts an rsync daemon on this node that offers one model, read-only, on one address, to the
     named clients only, protected by a secret of that run. It ends by itself after O(seconds), if
-    O(state=stopped) has not ended it before.
+    M(dgxspark.suite.share_end) has not ended it before.
   - As root, it reads as the owner of the model.
-  - This module is private to the collection.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -28,13 +28,8 @@ attributes:
     support: none
   idempotent:
     support: partial
-    details: Each O(state=started) starts another daemon.
+    details: Each run starts another daemon.
 options:
-  state:
-    description: Start or end the offer.
-    type: str
-    choices: [started, stopped]
-    default: started
   name:
     description: The model, as M(dgxspark.suite.model_info) lists it.
     type: str
@@ -50,20 +45,20 @@ options:
   address:
     description: The address of this node on which the daemon listens.
     type: str
+    required: true
   clients:
     description: The addresses that may connect.
     type: list
     elements: str
+    required: true
   secret:
     description: The secret of the offer; new for each copy.
     type: str
+    required: true
   seconds:
     description: Time limit of the offer, in seconds.
     type: int
     default: 86400
-  id:
-    description: RV(id) of the offer to stop.
-    type: str
   hf_home:
     description: The Hugging Face home; the cache is its directory C(hub).
     type: path
@@ -75,6 +70,7 @@ options:
     default: [/ai/models]
 seealso:
   - module: dgxspark.suite.model_receive
+  - module: dgxspark.suite.share_end
 """
 
 EXAMPLES = r"""
@@ -85,18 +81,12 @@ EXAMPLES = r"""
     clients: ["{{ hostvars['spark2']['dgxspark_fabric_address'] }}"]
     secret: "{{ copy_secret }}"
   register: offer
-
-- name: End the offer
-  dgxspark.suite.model_share:
-    name: org/name
-    state: stopped
-    id: "{{ offer.id }}"
 """
 
 RETURN = r"""
 manifest:
   description: The offered files, for O(dgxspark.suite.model_receive#module:manifest).
-  returned: with O(state=started)
+  returned: success
   type: dict
   sample:
     name: org/name
@@ -106,12 +96,12 @@ manifest:
     entries: []
 port:
   description: The port of the daemon; V(0) in check mode.
-  returned: with O(state=started)
+  returned: success
   type: int
   sample: 40873
 id:
-  description: What O(state=stopped) takes; empty in check mode.
-  returned: with O(state=started)
+  description: What M(dgxspark.suite.share_end) takes; empty in check mode.
+  returned: success
   type: str
   sample: /tmp/dgxspark-job-k2x9
 """
@@ -121,37 +111,25 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, manifest, share
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "name": {"type": "str", "required": True},
             "quant": {"type": "str", "default": ""},
             "revision": {"type": "str", "default": ""},
-            "address": {"type": "str"},
-            "clients": {"type": "list", "elements": "str"},
-            "secret": {"type": "str", "no_log": True},
+            "address": {"type": "str", "required": True},
+            "clients": {"type": "list", "elements": "str", "required": True},
+            "secret": {"type": "str", "no_log": True, "required": True},
             "seconds": {"type": "int", "default": 86400},
-            "id": {"type": "str"},
             "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
         },
-        required_if=[
-            ("state", "started", ["address", "clients", "secret"]),
-            ("state", "stopped", ["id"]),
-        ],
         supports_check_mode=True,
     )
     given = module.params
-    if given["state"] == "stopped":
-        try:
-            module.exit_json(changed=not module.check_mode and job.end(given["id"]))
-        except (job.JobError, OSError) as error:
-            module.fail_json(msg="The offer of %s cannot be ended: %s" % (given["name"], error))
     hub = os.path.join(given["hf_home"], "hub")
     models = cache.scan(hub, given["directories"], given["name"]).models
     revision = models[0].named(given["revision"]) if models else None

@@ -28,7 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import stat
 ARCH = "sm_121"
 FOLDER = "images"
 # Raised when the content of a record changes; records of older versions are ignored.
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True)

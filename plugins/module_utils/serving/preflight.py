@@ -38,7 +38,7 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
 
     Returns a dict: `image_id`; `python` and the versions of PACKAGES, empty for what is missing;
     `assembles` (whether Triton compiles for ARCH, None without Triton); `pins` (variable -> file of
-    this node with which it does); `told` (a message for people, empty if there is nothing to say);
+    this node with which it does); `message` (a text for people, empty if there is nothing to say);
     `way_out` (what to do if Triton does not compile at all).
     """
     binaries = [examine(tool.path, "system", ARCH) for tool in mountable]
@@ -46,7 +46,7 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
     mounts = [change.expect for change in changes if change.expect]
     answer = ask_raw(image, ARCH, {}, changes, timeout, True, mounts, PACKAGES)
     facts: dict[str, Any] = {"image_id": "", "python": "", **dict.fromkeys(PACKAGES, "")}
-    facts.update(assembles=None, pins={}, told="", way_out="")
+    facts.update(assembles=None, pins={}, message="", way_out="")
     if isinstance(answer, Problem):
         if answer.no_python:
             # An engine that is no Python program has no Triton either.
@@ -57,7 +57,7 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
         return facts
     report = read(answer, changes)
     if isinstance(report, Problem):
-        return {**facts, "assembles": False, "told": report.actual, "way_out": report.hint}
+        return {**facts, "assembles": False, "message": report.actual, "way_out": report.hint}
     facts["triton"] = report.version
     worked = next((trial for trial in report.trials if trial.works), None)
     own = report.trials[0]
@@ -69,8 +69,8 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
     fails %= (report.version, image.name, ARCH, why)
     if worked is None:
         way_out = advice(report.version, ARCH, binaries, report.trials)
-        return {**facts, "assembles": False, "told": fails, "way_out": way_out}
+        return {**facts, "assembles": False, "message": fails, "way_out": way_out}
     pins = {name: path for name, path in worked.changes.items() if path}
     mounted = ", ".join("%s=%s" % pin for pin in pins.items())
     fails += "; the node's ptxas is mounted by " + mounted
-    return {**facts, "assembles": True, "pins": pins, "told": fails}
+    return {**facts, "assembles": True, "pins": pins, "message": fails}

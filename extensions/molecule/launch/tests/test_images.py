@@ -20,7 +20,7 @@ def facts(node: str, image: str) -> dict[str, Any]:
 
 def test_an_image_whose_triton_supports_the_gb10_needs_nothing() -> None:
     found = facts("spark1", VLLM)
-    assert (found["assembles"], found["pins"], found["told"]) == (True, {}, "")
+    assert (found["assembles"], found["pins"], found["message"]) == (True, {}, "")
     assert found["vllm"] == "0.32.0"
     assert found["triton"] == "3.9.0"
     assert found["ray"]
@@ -30,7 +30,7 @@ def test_an_image_whose_triton_supports_the_gb10_needs_nothing() -> None:
 def test_an_image_with_an_older_triton_mounts_the_ptxas_of_the_node() -> None:
     found = facts("spark1", OLD_TRITON)
     assert found["pins"] == {"TRITON_PTXAS_PATH": PTXAS}
-    assert "Value 'sm_121" in found["told"]
+    assert "Value 'sm_121" in found["message"]
 
 
 def test_facts_are_recorded_by_the_id_of_the_image() -> None:
@@ -98,11 +98,11 @@ def test_an_image_comes_from_a_node_that_has_it_by_its_id_and_leaves_nothing_bes
     try:
         given = {"address": fabric["spark1"], "port": offered["port"], "id": wanted}
         refused = bring("spark2", secret="guessed", **given)
-        assert "does not let this node in" in refused["msg"]
+        assert "refuses this node" in refused["msg"]
         assert image_id("spark2", OLD_TRITON) == "None"
         assert bring("spark2", secret="of the lab", **given)["changed"] is True
     finally:
-        module("spark1", "image_share", {"image": OLD_TRITON, "state": "stopped"})
+        module("spark1", "share_end", {"id": offered["id"]})
     assert image_id("spark2", OLD_TRITON) == wanted
     for node in fabric:
         assert on_node(node, "ls /run/dgxspark/images /var/lib/docker/tmp | grep -v :") == "\n"

@@ -128,7 +128,7 @@ def test_a_gated_model_is_downloaded_with_a_vaulted_token_that_is_shown_nowhere(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({"model": "lab/none"}, "has no model lab/none that is accessible without a token"),
         ({"revision": "v9"}, "has no revision v9"),
@@ -137,26 +137,26 @@ def test_a_gated_model_is_downloaded_with_a_vaulted_token_that_is_shown_nowhere(
         ({"dgxspark_download_node": "spark99"}, "spark99 is not one of"),
     ],
 )
-def test_refusals_name_the_remedy(given: dict[str, Any], told: str) -> None:
+def test_refusals_name_the_remedy(given: dict[str, Any], expected: str) -> None:
     status, said = playbook("model_download", *options(**given))
     assert status != 0
-    assert told in said
+    assert expected in said
     assert on_node(FIRST, f"ls {HUB}") == on_node(FIRST, f"ls -I '*large' {HUB}")
 
 
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "expected"),
     [("size=8m", "bytes are needed"), ("ro,size=64m", "its file system is read-only")],
 )
 def test_a_full_or_read_only_cache_is_reported_before_anything_is_fetched(
-    node: str, how: str, told: str
+    node: str, how: str, expected: str
 ) -> None:
     for one in NODES:
         on_node(one, "install -d -o spark -g spark /ai/try")
     on_node(node, f"mount -t tmpfs -o {how},uid=$(id -u spark) lab /ai/try")
     status, said = playbook("model_download", *options(dgxspark_hf_home="/ai/try"))
     assert status != 0
-    assert told in said
+    assert expected in said
     for one in NODES:
         assert on_node(one, "find /ai/try -type f") == ""

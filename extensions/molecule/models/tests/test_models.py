@@ -45,12 +45,12 @@ def moe_on_the_other() -> Iterator[None]:
 
 def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     rows = menu(tmp_path)
-    told = {
+    cells = {
         name: (row["status"], row["nodes"], row["format"], row["fits"], row["recipes"])
         for name, row in rows.items()
     }
     both = list(NODES)
-    assert told == {
+    assert cells == {
         "dgxspark/tiny-qwen3": (
             *("ready", both, "safetensors", "solo"),
             ["lab-tiny-solo", "lab-tiny"],
@@ -160,9 +160,7 @@ def tuned(recipes: Path) -> None:
 
 
 @pytest.mark.usefixtures("tune", "tuned")
-def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
-    recipes: Path, tmp_path: Path
-) -> None:
+def test_a_served_model_is_not_deleted_and_a_stopped_one_is(recipes: Path, tmp_path: Path) -> None:
     paths = json.dumps({"model": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
     confirmed = ("-e", paths, "-e", json.dumps({"confirm": TUNE}))
     try:

@@ -87,6 +87,7 @@ def test_what_cannot_be_started_says_why_and_is_not_tried_again(
     assert "MODEL is not set in" in on_node("spark1", f"{COMMAND} logs lost")
 
 
+@pytest.mark.long
 def test_a_crash_loop_ends(workload: Callable[[str, str], None]) -> None:
     workload("loop", TINY)
     on_node("spark1", f"cp {PATHS} /run/paths.env; echo VLLM_BIN=/bin/false >>{PATHS}")

@@ -36,7 +36,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
         ),
     ],
 )
-def test_what_speaks_against_it_anywhere(
+def test_refusals_of_all_nodes_are_joined(
     plans: dict[str, Any], serving: list[dict[str, str]], expected: list[str]
 ) -> None:
     filters: Any = FilterModule().filters()

@@ -38,7 +38,7 @@ EMPTY: dict[str, Any] = {"models": []}
         (disk("", size=5), disk("", size=6), {}, "", "s1 has 5 bytes, s2 has 6 bytes"),
     ],
 )
-def test_whose_is_right(
+def test_the_source(
     first: dict[str, Any],
     second: dict[str, Any],
     arguments: dict[str, str],
@@ -64,6 +64,6 @@ def test_the_address_between_nodes(variables: dict[str, str], address: str) -> N
 
 
 @pytest.mark.parametrize("variables", [{}, {"ansible_host": "spark1.local"}])
-def test_a_node_without_an_address_is_told(variables: dict[str, str]) -> None:
+def test_a_node_without_an_address_is_an_error(variables: dict[str, str]) -> None:
     with pytest.raises(AnsibleFilterError, match="dgxspark_fabric_address"):
         link_address(variables)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From which node to which a launch copies its models, and when it refuses to."""
+"""From which node to which a launch copies its models, and when it refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_nothing_is_done_where_all_have_the_same() -> None:
     assert steps(spark1=HAS, spark2=HAS) == {"copies": [], "refusals": [], "ready": True}
 
 
-def test_who_lacks_it_takes_it_from_who_has_it() -> None:
+def test_nodes_that_lack_a_model_copy_it_from_one_that_has_it() -> None:
     (copy,) = steps(spark1=LACKS, spark2=HAS)["copies"]
     assert copy == {**ONE, "source": "spark2", "receive": ["spark1"]}
 
@@ -66,7 +66,7 @@ def test_the_quantisation_is_copied_under_the_name_of_its_files() -> None:
     assert copy["quant"] == "Q8_0"
 
 
-def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() -> None:
+def test_a_missing_model_is_refused_with_the_command_that_downloads_it() -> None:
     wanted = {"name": "org/one", "quant": "Q8_0", "revision": "v2"}
     found = steps(wanted, spark1=LACKS, spark2={**LACKS, "problem": "parts of Q8_0 are missing"})
     assert (found["copies"], found["ready"]) == ([], False)
@@ -77,14 +77,14 @@ def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() ->
     ]
 
 
-def test_a_download_is_not_overtaken() -> None:
+def test_a_model_that_is_being_downloaded_is_not_copied() -> None:
     found = steps(spark1=HAS, spark2={**LACKS, "downloading": True})
     assert found["refusals"] == [
         "org/one is being downloaded on spark2; launch it when that is done"
     ]
 
 
-def test_what_only_a_person_can_copy_is_said_to_be_theirs() -> None:
+def test_a_path_that_only_the_user_can_copy_is_refused() -> None:
     wanted = {"name": "/data/x.gguf", "quant": "", "revision": ""}
     of_theirs = {"kind": "other", "revision": ""}
     found = steps(wanted, spark1={**HAS, **of_theirs}, spark2={**LACKS, **of_theirs})

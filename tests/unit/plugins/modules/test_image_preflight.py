@@ -128,7 +128,7 @@ def test_an_image_whose_triton_works_is_asked_once(node: Node) -> None:
     first = node.ask()
     assert first["image_facts"]["assembles"] is True
     assert first["image_facts"]["triton"] == "3.9.0"
-    assert (first["image_facts"]["pins"], first["image_facts"]["told"]) == ({}, "")
+    assert (first["image_facts"]["pins"], first["image_facts"]["message"]) == ({}, "")
     assert first["changed"] is False
     assert node.ask()["image_facts"] == first["image_facts"]
     assert node.containers == 1
@@ -140,8 +140,8 @@ def test_the_pin_is_the_variable_that_works(node: Node, variable: str) -> None:
     facts = node.ask()["image_facts"]
     assert facts["pins"] == {variable: node.ptxas}
     assert facts["assembles"] is True
-    assert "Triton 3.5.1 of serving:1 does not compile for sm_121" in facts["told"]
-    assert f"{variable}={node.ptxas}" in facts["told"]
+    assert "Triton 3.5.1 of serving:1 does not compile for sm_121" in facts["message"]
+    assert f"{variable}={node.ptxas}" in facts["message"]
 
 
 def test_an_image_that_does_not_work_has_a_way_out_and_is_asked_again(node: Node) -> None:
@@ -202,7 +202,9 @@ def test_a_broken_record_is_replaced(node: Node) -> None:
 
 def test_a_missing_image_fails_a_run_and_not_a_check(node: Node) -> None:
     node.image()
-    assert "it is asked as soon as it is" in node.ask("gone:1", check=True)["image_facts"]["told"]
+    assert (
+        "it is asked as soon as it is" in node.ask("gone:1", check=True)["image_facts"]["message"]
+    )
     result = node.ask("gone:1")
     assert result["failed"] is True
     assert "gone:1 is not on this node" in result["msg"]

@@ -60,7 +60,9 @@ def run_module(capsys: pytest.CaptureFixture[str], home: Path) -> RunModule:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_models_of_both_kinds_are_told(run_module: RunModule, home: Path, check_mode: bool) -> None:
+def test_models_of_both_kinds_are_reported(
+    run_module: RunModule, home: Path, check_mode: bool
+) -> None:
     result = run_module(_ansible_check_mode=check_mode)
     assert result["changed"] is False
     assert [(one["name"], one["size"], one["complete"]) for one in result["models"]] == [
@@ -75,7 +77,7 @@ def test_models_of_both_kinds_are_told(run_module: RunModule, home: Path, check_
     assert result["memory"] > 1 << 28
 
 
-def test_files_are_told_when_asked_for(run_module: RunModule) -> None:
+def test_files_are_returned_when_asked_for(run_module: RunModule) -> None:
     (model,) = run_module(name="org/one", files=True)["models"]
     (revision,) = model["revisions"]
     assert [one["path"] for one in revision["files"]] == ["config.json", "model.safetensors"]
@@ -84,7 +86,7 @@ def test_files_are_told_when_asked_for(run_module: RunModule) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000])
-def test_a_config_that_is_none_is_told_and_the_model_listed(
+def test_an_invalid_config_is_reported_and_the_model_listed(
     run_module: RunModule, home: Path, text: str
 ) -> None:
     (next(home.glob("home/hub/*/blobs")) / b"config.json".hex()).write_text(text)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Following work on a node: what the node says is played, and so is the clock."""
+"""The progress loop, with simulated answers of the node and a simulated clock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Clock:
 
 
 class Played:
-    """An action, over a script of what its module answers; the last entry repeats."""
+    """An action over a script of its module's answers; the last one repeats."""
 
     module: str
 
@@ -86,7 +86,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def test_progress_is_told_now_and_then_and_the_end_returned(screen: list[str]) -> None:
+def test_progress_is_printed_at_intervals_and_the_end_returned(screen: list[str]) -> None:
     looks = [fetching(10 * number) for number in range(1, 10)]
     download = Download([BEGUN, *looks, fetching(20, "verifying"), DONE])
     result = download.run(task_vars={"inventory_hostname": "spark1"})
@@ -96,7 +96,7 @@ def test_progress_is_told_now_and_then_and_the_end_returned(screen: list[str]) -
         "    spark1: verifying: 20.0 MiB of 100.0 MiB",
     ]
     assert result == {**BEGUN, "id": "", "problems": []}
-    # The token goes over once.
+    # The token is sent once.
     assert (
         download.asked[1:]
         == [{"name": "org/one", "hf_home": "/h", "id": "/tmp/x", "revision": "abc"}] * 11
@@ -106,7 +106,7 @@ def test_progress_is_told_now_and_then_and_the_end_returned(screen: list[str]) -
 @pytest.mark.parametrize(
     "answer", [{"failed": True, "msg": "gated"}, {"changed": False, "id": "", "files": 0}]
 )
-def test_what_was_not_begun_is_not_followed(screen: list[str], answer: Seen) -> None:
+def test_a_job_that_was_not_started_is_not_followed(screen: list[str], answer: Seen) -> None:
     download = Download([answer])
     assert download.run() == answer
     assert len(download.asked) == 1
@@ -121,7 +121,7 @@ def test_a_failure_on_the_node_is_the_result(screen: list[str]) -> None:
 @pytest.mark.parametrize(
     "lost", [AnsibleConnectionFailure("no route"), {"unreachable": True, "msg": "no route"}]
 )
-def test_a_connection_may_break_for_a_while(screen: list[str], lost: Any) -> None:
+def test_a_connection_may_be_lost_for_a_while(screen: list[str], lost: Any) -> None:
     assert "failed" not in Download([BEGUN, lost, lost, fetching(1), DONE]).run()
     result = Download([BEGUN, fetching(1), lost]).run(task_vars={"inventory_hostname": "spark1"})
     assert result["failed"] is True

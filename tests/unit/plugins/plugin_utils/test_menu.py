@@ -203,12 +203,12 @@ def test_a_gguf_model_is_judged_by_its_smallest_quantisation() -> None:
     assert repository(own) == ("/m/a/a-Q2_K.gguf", 1 << 30)
 
 
-def test_rows_come_by_name_those_of_the_cache_first() -> None:
+def test_rows_are_sorted_by_name_those_of_the_cache_first() -> None:
     names = [one["name"] for one in MENU.rows()]
     assert names == [*sorted(names[:-1]), "/ai/models/tune"]
 
 
-def test_two_folders_of_one_name_are_the_same_by_their_size() -> None:
+def test_local_directories_of_one_name_are_compared_by_size() -> None:
     nodes = {
         name: NodeModels([model("/m/a", size=bytes_)]) for name, bytes_ in (("a", 1), ("b", 2))
     }
@@ -277,18 +277,18 @@ def test_the_table_lists_complete_models_and_the_rest_below() -> None:
     ]
 
 
-def test_nodes_without_models_and_without_docker_say_so() -> None:
+def test_nodes_without_models_or_without_docker_are_reported() -> None:
     text = to_text(Menu({"spark1": NodeModels([])}, []))
     assert text.splitlines()[0] == "No complete model on spark1"
     assert "containers on spark1: Docker did not answer" in text
 
 
-def test_what_a_name_holds_cannot_move_the_cursor() -> None:
+def test_a_name_cannot_control_the_terminal() -> None:
     text = to_text(Menu({"spark1": NodeModels([model("/m/a\x1b[2Jb\u202e")])}, []))
     assert "/m/a\\x1b[2Jb\\u202e" in text
 
 
-def test_the_document_holds_everything(tmp_path: Path) -> None:
+def test_the_document_has_everything(tmp_path: Path) -> None:
     paths = write(MENU, str(tmp_path / "a" / "b"))
     assert [Path(path).name for path in paths] == ["models.json", "models.html"]
     document = json.loads(Path(paths[0]).read_text())
@@ -329,7 +329,7 @@ def test_a_container_of_a_shadowed_recipe_serves_what_the_first_one_says() -> No
     assert [bool(one["serving"]) for one in menu.rows()] == [True, False]
 
 
-def test_the_page_asks_for_nothing_from_outside() -> None:
+def test_the_page_loads_nothing() -> None:
     page = to_html(replace(MENU, nodes={"spark1": NodeModels([model(HOSTILE)])}))
     assert not re.search(r"(src|href|action)\s*=|url\(|@import|https?:", page)
     assert "<script>document" not in page

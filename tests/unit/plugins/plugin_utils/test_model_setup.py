@@ -55,7 +55,7 @@ def test_every_known_model_gets_a_valid_recipe_for_two_sparks(fixture: str, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_written_once_and_brought_up_to_date(tmp_path: Path) -> None:
+def test_it_is_written_once_and_updated(tmp_path: Path) -> None:
     found, folder = menu("qwen3-1.7b"), str(tmp_path / "new" / "recipes")
     first = propose(found, "org/Name", folder)
     assert first.changed
@@ -74,7 +74,7 @@ def test_it_is_written_once_and_brought_up_to_date(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_a_persons_recipe_is_never_overwritten(tmp_path: Path, text: str) -> None:
+def test_another_recipe_is_never_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / "name.yaml").write_text(text)
     with pytest.raises(SetupError, match="was not inferred for"):
         propose(menu("qwen3-1.7b"), "org/Name", str(tmp_path))
@@ -94,14 +94,12 @@ def test_a_persons_recipe_is_never_overwritten(tmp_path: Path, text: str) -> Non
         (menu("qwen3-1.7b", configs={"config.json": []}), "org/Name", "expected a map"),
     ],
 )
-def test_what_cannot_be_set_up_says_why(
-    tmp_path: Path, found: Menu, name: str, reason: str
-) -> None:
+def test_a_refusal_has_its_reason(tmp_path: Path, found: Menu, name: str, reason: str) -> None:
     with pytest.raises(SetupError, match=reason):
         propose(found, name, str(tmp_path))
 
 
-def test_a_gguf_model_is_set_up_for_the_quantisation_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_gguf_model_is_set_up_for_the_requested_quantisation(tmp_path: Path) -> None:
     quants = [
         {"name": name, "complete": True, "size": size << 30, "files": [f"a-{name}.gguf"]}
         for name, size in (("Q4_K_M", 5), ("Q8_0", 9))

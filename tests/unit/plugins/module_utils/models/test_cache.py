@@ -40,10 +40,10 @@ def look(hub: t.Any, name: str | None = None, directories: tuple[str, ...] = ())
     return scan(str(hub.path), directories, name)
 
 
-def test_a_whole_model(hub: t.Any) -> None:
-    hub.add("org/whole", WHOLE)
+def test_a_complete_model(hub: t.Any) -> None:
+    hub.add("org/complete", WHOLE)
     model = only(look(hub))
-    assert (model.name, model.kind, model.downloading) == ("org/whole", "hub", False)
+    assert (model.name, model.kind, model.downloading) == ("org/complete", "hub", False)
     assert model.size == len(CONFIG) + len(WEIGHTS)
     assert model.current is not None
     assert model.current.complete
@@ -99,7 +99,7 @@ def test_a_running_download(hub: t.Any, suffix: str) -> None:
     ]
 
 
-def test_a_download_that_was_given_up(hub: t.Any) -> None:
+def test_an_abandoned_download(hub: t.Any) -> None:
     hub.add("org/half", WHOLE)
     partial = hub.folder("org/half") / "blobs" / ("f" * 64 + ".incomplete")
     partial.write_bytes(b"x")
@@ -110,7 +110,7 @@ def test_a_download_that_was_given_up(hub: t.Any) -> None:
     assert not model.current.complete
 
 
-def test_a_remainder_beside_the_finished_blob_is_none(hub: t.Any) -> None:
+def test_an_incomplete_file_beside_the_finished_blob_does_not_count(hub: t.Any) -> None:
     hub.add("org/done", WHOLE)
     done = hashlib.sha256(WEIGHTS).hexdigest()
     (hub.folder("org/done") / "blobs" / (done + ".99.incomplete")).write_bytes(b"x")
@@ -120,7 +120,7 @@ def test_a_remainder_beside_the_finished_blob_is_none(hub: t.Any) -> None:
     assert model.current.complete
 
 
-def test_a_download_of_another_revision_leaves_a_whole_one_whole(hub: t.Any) -> None:
+def test_a_download_of_another_revision_leaves_a_complete_one_complete(hub: t.Any) -> None:
     hub.add("org/two", WHOLE, "a" * 40, ref="v1")
     hub.add("org/two", {"config.json": b"{}"}, "b" * 40)
     (hub.folder("org/two") / "blobs" / ("f" * 64 + ".incomplete")).write_bytes(b"x")
@@ -141,7 +141,7 @@ def test_a_locked_blob_is_being_downloaded_however_long_it_is_silent(hub: t.Any)
     assert not only(look(hub)).downloading
 
 
-def test_a_model_that_a_run_of_ours_brings_is_being_downloaded(hub: t.Any) -> None:
+def test_a_model_that_is_being_copied_counts_as_downloading(hub: t.Any) -> None:
     hub.add("org/slow", {"config.json": CONFIG})
     stage = hub.folder("org/slow") / STAGE
     stage.mkdir()
@@ -275,7 +275,7 @@ def test_no_cache_at_all_is_no_models(tmp_path: Path) -> None:
     assert scan(str(tmp_path / "nowhere"), [str(tmp_path / "neither")]) == Scan((), ())
 
 
-def test_a_folder_that_may_not_be_read_is_told(hub: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_directory_is_reported(hub: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Played, since tests that run as root may read everything."""
 
     def refuse(path: str) -> t.NoReturn:
@@ -305,7 +305,7 @@ def own_model(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def test_folders_of_ones_own(hub: t.Any, tmp_path: Path) -> None:
+def test_local_model_directories(hub: t.Any, tmp_path: Path) -> None:
     root = tmp_path / "models"
     own_model(root / "my tune", WHOLE)
     own_model(root / "family" / "it's", {**WHOLE, "checkpoint-5/config.json": b"{}"})
@@ -321,7 +321,7 @@ def test_folders_of_ones_own(hub: t.Any, tmp_path: Path) -> None:
     assert [(one.name, one.size) for one in gguf.quants] == [("Q4_K_M", 1), ("Q8_0", 2)]
 
 
-def test_a_folder_with_a_line_end_in_its_name_is_told_and_not_listed(
+def test_a_directory_with_a_newline_in_its_name_is_ignored_with_a_reason(
     hub: t.Any, tmp_path: Path
 ) -> None:
     own_model(tmp_path / "models" / "a\nb", WHOLE)
@@ -330,7 +330,7 @@ def test_a_folder_with_a_line_end_in_its_name_is_told_and_not_listed(
     assert [path for path, _why in found.ignored] == [f"{tmp_path}/models/a\\nb"]
 
 
-def test_a_name_that_is_no_text_is_told_and_not_listed(hub: t.Any, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_ignored_with_a_reason(hub: t.Any, tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/models/\xff"
     os.makedirs(folder)
     with open(folder + b"/config.json", "wb") as stream:
@@ -394,7 +394,7 @@ def test_hostile_json(tmp_path: Path, text: bytes, reason: str) -> None:
         read_json(str(tmp_path / "x.json"))
 
 
-def test_enormous_json_and_what_is_no_file_are_not_read(tmp_path: Path) -> None:
+def test_huge_json_and_special_files_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.json").open("wb") as stream:
         stream.truncate(65 << 20)
     os.mkfifo(tmp_path / "pipe.json")

@@ -75,7 +75,7 @@ def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> re
 
 
 @needs_rsync
-def test_a_model_arrives_as_it_was_and_the_second_time_nothing_is_done(
+def test_a_model_is_copied_exactly_and_a_second_copy_does_nothing(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     hub.add(NAME, FILES)
@@ -115,7 +115,7 @@ def test_an_interrupted_copy_is_resumed(
 
 
 @needs_rsync
-def test_what_is_damaged_is_never_put_in_place(
+def test_a_damaged_file_is_never_moved_into_place(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     snapshot = hub.add(NAME, FILES)
@@ -168,7 +168,7 @@ def test_a_local_model_directory_is_copied(
     assert "is not overwritten" in receive.plan(there, target(there, tmp_path)).refusal
 
 
-def test_only_the_quantisation_that_is_asked_for(hub: t.Any) -> None:
+def test_only_the_requested_quantisation_is_sent(hub: t.Any) -> None:
     files = {
         "README.md": b"r",
         "a-Q4_K_M.gguf": b"4",
@@ -215,7 +215,7 @@ def test_a_hostile_manifest_is_refused(change: dict[str, t.Any]) -> None:
         Manifest.from_dict({**good, **change})
 
 
-def test_a_name_that_has_no_folder_has_no_target(tmp_path: Path) -> None:
+def test_an_invalid_name_has_no_target(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not the name of a repository"):
         target(Manifest("../x", "hub", "a", (), ()), tmp_path)
 
@@ -306,7 +306,7 @@ def test_a_daemon_that_cannot_start_leaves_nothing(
 
 
 @pytest.mark.parametrize("folder", ["/a%HOME%", "/a\nb", "/a "])
-def test_a_folder_that_the_daemon_would_misread_is_not_offered(folder: str) -> None:
+def test_a_directory_that_the_daemon_would_misread_is_not_offered(folder: str) -> None:
     with pytest.raises(share.ShareError, match="cannot be offered"):
         share.configuration(folder, "/x", "::1", 1, [], owner.Owner(1, 1, False))
 

@@ -532,8 +532,8 @@ def test_slugs_are_names_that_docker_takes(name: str, expected: str) -> None:
 
 
 PIN = "/usr/local/cuda-13.0/bin/ptxas"
-LENT = {"assembles": True, "pins": {"TRITON_PTXAS_PATH": PIN}, "told": "Triton fails; lent"}
-FAILS = {"assembles": False, "pins": {}, "told": "Triton fails", "way_out": "Upgrade it."}
+LENT = {"assembles": True, "pins": {"TRITON_PTXAS_PATH": PIN}, "message": "Triton fails; lent"}
+FAILS = {"assembles": False, "pins": {}, "message": "Triton fails", "way_out": "Upgrade it."}
 
 
 def with_facts(nodes: list[Node], facts: dict[str, t.Any], **settings: t.Any) -> dict[str, t.Any]:
@@ -576,11 +576,11 @@ def test_an_image_that_nothing_helps_is_refused_with_its_way_out_where_there_are
 
 
 def test_what_is_known_of_an_image_that_works_changes_nothing(nodes: Nodes) -> None:
-    works = {"assembles": True, "pins": {}, "told": ""}
+    works = {"assembles": True, "pins": {}, "message": ""}
     assert with_facts(nodes(2), {"spark1": works, "spark2": {}}) == lab_tiny(nodes(2))
 
 
-RAY = {"assembles": True, "pins": {}, "told": "", "ray": "2.60.0"}
+RAY = {"assembles": True, "pins": {}, "message": "", "ray": "2.60.0"}
 
 
 def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> None:
