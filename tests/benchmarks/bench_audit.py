@@ -80,7 +80,7 @@ def commands(
         "site.yml": ("site", [*play, "playbooks/site.yml"]),
         "stock tasks, --check": ("stock", [*play, f"{here}/stock.yml", "--check"]),
     }
-    other = installed("pyinfra==3.10.0") if "pyinfra" in chosen else None
+    other = installed("pyinfra==3.10.0", "PyYAML") if "pyinfra" in chosen else None
     if other:
         by = [str(other), "--sudo", "--dry", "-y", str(path.with_suffix(".py"))]
         known["the same by pyinfra --dry"] = ("pyinfra", [*by, f"{here}/stock_pyinfra.py"])

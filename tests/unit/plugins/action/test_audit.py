@@ -320,6 +320,15 @@ def test_tasks_of_other_modules_and_what_concerns_them_alone_are_passed_over(
     assert result["skipped_specs"] == ["storage"]
 
 
+def test_a_check_as_a_handler_is_refused(tmp_path: Path) -> None:
+    for name, text in (("tasks", "[]\n"), ("handlers", KERNEL)):
+        (tmp_path / "roles" / "mine" / name).mkdir(parents=True)
+        (tmp_path / "roles" / "mine" / name / "main.yml").write_text(text)
+    result = audited(tmp_path, role="mine")
+    assert result["failed"] is True
+    assert "mine: task 'Check': it is a handler" in result["msg"]
+
+
 def test_a_role_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
     role.parent.mkdir(parents=True)
