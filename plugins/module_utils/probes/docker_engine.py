@@ -18,7 +18,7 @@ _LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Engine:
-    """The version that the engine tells, or the problem. forbidden: this user may not ask."""
+    """The version of the engine, or the problem. forbidden: this user may not ask."""
 
     version: str = ""
     problem: str = ""

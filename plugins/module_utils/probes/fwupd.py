@@ -16,7 +16,7 @@ _NOTHING = 2
 
 @dataclass(frozen=True)
 class Firmware:
-    """waiting: device, its version, and the newest; problem: why that cannot be told."""
+    """waiting: (device, its version, the newest version); problem: why that is unknown."""
 
     waiting: tuple[tuple[str, str, str], ...] = ()
     problem: str = ""

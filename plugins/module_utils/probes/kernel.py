@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""What /proc tells of kernel, boot command line, memory and swap. Needs no root."""
+"""Kernel, boot command line, memory and swap, from /proc. Needs no root."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The network interfaces of a node, its default routes, and where somebody is logged in."""
+"""The network interfaces of a node, its default routes, and the address of the SSH session."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 
 def session_address(environ: Mapping[str, str], pid: int = 0, proc: str = "/proc") -> str:
-    """The address of this node to which whoever runs this is logged in by SSH; empty for nobody.
+    """The address of this node that the present SSH session uses; empty without one.
 
-    sudo takes the variable away that tells, so the processes above this one are asked as well.
+    sudo removes the variable, so the parent processes are read as well.
     """
     said = environ.get("SSH_CONNECTION", "")
     pid = pid or os.getpid()
