@@ -65,7 +65,7 @@ _value:
           description: The model name that clients use.
           type: str
         url:
-          description: Where it answers.
+          description: Its URL.
           type: str
         head:
           description: The node of its first rank.

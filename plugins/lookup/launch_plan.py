@@ -92,7 +92,7 @@ options:
   env:
     description:
       - Variables for every container; those of the recipe win.
-      - V(${NAME}) as a whole value stands for a variable of the controller, see O(env_allow).
+      - V(${NAME}) as a complete value stands for a variable of the controller, see O(env_allow).
     type: dict
     default: {}
     vars:
@@ -121,7 +121,7 @@ options:
   ray_object_store_bytes:
     description:
       - Size of Ray's object store on each node, in bytes.
-      - vLLM hardly uses it, while Ray by itself would set a third of the node's memory aside.
+      - vLLM hardly uses it, while Ray's default is a third of the node's memory.
     type: int
     default: 1073741824
     vars:
@@ -133,7 +133,7 @@ options:
     vars:
       - name: dgxspark_ray_wait_seconds
   survive:
-    description: Have a unit on each node keep its rank over reboots and crashes.
+    description: Have a unit on each node restart its rank after reboots and crashes.
     type: bool
     default: true
     vars:
@@ -145,7 +145,7 @@ options:
     vars:
       - name: dgxspark_survive_port
   survive_starts:
-    description: How often within an hour the units start the workload, at most.
+    description: How many times within an hour the units start the workload at most.
     type: int
     default: 3
     vars:

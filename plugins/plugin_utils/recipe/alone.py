@@ -50,8 +50,8 @@ def on_nodes(checked: CheckedRecipe, nodes: int) -> ResolvedRecipe:
 
 def least_nodes(recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None) -> int:
     """As many as its degrees ask for, else its fewest; a launch would take all that are there."""
-    said = {**recipe.defaults, **context.values_for(recipe), **(overrides or {})}
-    degrees = [said.get("tensor_parallel"), said.get("pipeline_parallel")]
+    given = {**recipe.defaults, **context.values_for(recipe), **(overrides or {})}
+    degrees = [given.get("tensor_parallel"), given.get("pipeline_parallel")]
     if any(degree is not None for degree in degrees):
         return 64  # ranks are counted, the rest of the nodes stays free
     shape = topology(recipe)

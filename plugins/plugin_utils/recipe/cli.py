@@ -80,8 +80,8 @@ def _print(options: argparse.Namespace, data: t.Any, lines: t.Iterable[str]) -> 
 def _list(options: argparse.Namespace) -> int:
     from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe import listing
 
-    found = listing.rows(_context(options))
-    _print(options, found, listing.table(found))
+    rows = listing.rows(_context(options))
+    _print(options, rows, listing.table(rows))
     return 0
 
 

@@ -19,7 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
-    Found,
+    RecipeFile,
     places_of,
     recipes_in,
 )
@@ -55,16 +55,16 @@ _HEADS = ("name", "model", "runtime", "nodes", "GiB/node", "fits?", "on disk?", 
 def rows(context: Context) -> list[dict[str, t.Any]]:
     """Every recipe of the search paths, a map with the COLUMNS and more for each."""
     folders: dict[str, bool | None] = {}
-    found = [one for place in places_of(context.search_paths) for one in recipes_in(place)]
-    return [_row(one, context, folders) for one in found]
+    files = [file for place in places_of(context.search_paths) for file in recipes_in(place)]
+    return [_row(file, context, folders) for file in files]
 
 
-def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
-    registry = found.place.registry if found.place else ""
-    name = found.label if registry else found.path.stem
-    row: dict[str, t.Any] = {"name": name, "path": str(found.path)}
+def _row(file: RecipeFile, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
+    registry = file.place.registry if file.place else ""
+    name = file.label if registry else file.path.stem
+    row: dict[str, t.Any] = {"name": name, "path": str(file.path)}
     try:
-        recipe = load_found(found, context.search_paths)
+        recipe = load_found(file, context.search_paths)
     except RecipeError as exc:
         return {**row, "model": "", "errors": 1, "error": str(exc)}
     shape = topology(recipe)
@@ -118,7 +118,9 @@ def model_folder(model: str, hf_home: str) -> str:
         return ""
     folder = pathlib.Path(hf_home).expanduser() / "hub" / f"models--{repository.replace('/', '--')}"
     try:
-        snapshots = sorted((folder / "snapshots").iterdir(), key=lambda one: one.stat().st_mtime)
+        snapshots = sorted(
+            (folder / "snapshots").iterdir(), key=lambda snapshot: snapshot.stat().st_mtime
+        )
     except OSError:
         return ""
     return str(snapshots[-1]) if snapshots else ""
@@ -216,9 +218,9 @@ def memory_map(estimate: MemoryEstimate, judged: Fit) -> dict[str, t.Any]:
     }
 
 
-def table(found: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+def table(listed: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     """The rows as lines, columns beneath one another."""
-    cells = [_HEADS, *(tuple(_cell(row, column) for column in COLUMNS) for row in found)]
+    cells = [_HEADS, *(tuple(_cell(row, column) for column in COLUMNS) for row in listed)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells

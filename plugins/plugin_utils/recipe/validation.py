@@ -16,7 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.confl
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
-    Found,
+    RecipeFile,
     find,
     places_of,
     recipes_in,
@@ -39,7 +39,7 @@ def validated(names: t.Sequence[str], context: Context) -> list[dict[str, t.Any]
     if list(names) != ["all"]:
         return [_validated(find(name, context.search_paths), context) for name in names]
     places = places_of(context.search_paths)
-    results = [_validated(one, context) for place in places for one in recipes_in(place)]
+    results = [_validated(file, context) for place in places for file in recipes_in(place)]
     if context.services:
         results.append(_counted("services", "dgxspark_services", service_issues(context)))
     return results
@@ -56,10 +56,10 @@ def service_issues(context: Context) -> list[Issue]:
     return [*issues, *port_clashes(services)]
 
 
-def _validated(found: Found, context: Context) -> dict[str, t.Any]:
-    name, path = found.path.stem, str(found.path)
+def _validated(file: RecipeFile, context: Context) -> dict[str, t.Any]:
+    name, path = file.path.stem, str(file.path)
     try:
-        recipe = load_found(found, context.search_paths)
+        recipe = load_found(file, context.search_paths)
     except RecipeError as exc:
         return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
     return _counted(name, path, checked(recipe, context, None, None).issues)

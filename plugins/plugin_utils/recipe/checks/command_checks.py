@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's command, once the values are in it."""
+"""Checks of a recipe's rendered command."""
 
 from __future__ import annotations
 
@@ -160,17 +160,17 @@ def _repeated(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issu
         name = f"--{flag[5:]}" if off and f"--{flag[5:]}" in known_flags else flag
         if name not in known_flags or name in _REPEATABLE:
             continue
-        said = f"{flag} {value}".strip()
-        if name in seen and seen[name] != said:
+        written = f"{flag} {value}".strip()
+        if name in seen and seen[name] != written:
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
                 "command",
-                f"the command says both {seen[name]} and {said}; the last one counts",
+                f"the command says both {seen[name]} and {written}; the last one counts",
                 "Remove one of them",
                 near=flag,
             )
-        seen[name] = said
+        seen[name] = written
 
 
 def _port(
@@ -200,7 +200,7 @@ def _overrides(
     server: Server,
     engine: Engine,
 ) -> t.Iterator[Issue]:
-    """Overrides that would change nothing: somebody asked for something that would not happen."""
+    """Overrides that would have no effect."""
     for key in given.overrides:
         if key in used or _in_a_built_command(recipe, engine, key):
             continue
@@ -231,7 +231,7 @@ def _overrides(
                 "suggestion",
                 "command",
                 f"the inventory's {key} has no effect: the command has no {{{key}}}",
-                "Nothing, if it is meant for other recipes",
+                "No change is needed if other recipes use it",
             )
 
 
@@ -254,17 +254,17 @@ def _defaults(
             continue
         flag = engine.flag_for(key)
         names = engine.flag_of.get(key) or ((flag,) if flag else ())
-        said = server.flag(names)
-        if recipe.command and said is not None and not _same(said, values[key].text):
+        written = server.flag(names)
+        if recipe.command and written is not None and not _same(written, values[key].text):
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
                 f"defaults.{key}",
-                f"the command says {names[-1]} {said}, which counts, but defaults say "
+                f"the command says {names[-1]} {written}, which counts, but defaults say "
                 f"{values[key].text}",
                 f"Write {{{key}}} into the command, or remove the default",
             )
-        elif said is None and key not in _consumed(engine) and not (flag and not recipe.command):
+        elif written is None and key not in _consumed(engine) and not (flag and not recipe.command):
             near = difflib.get_close_matches(key, engine.flags, n=1, cutoff=0.8)
             guess = f"Did you mean {near[0]}? " if near and not recipe.command else ""
             yield recipe.issue(
@@ -285,17 +285,17 @@ def _asked_for(entry: t.Any) -> t.Iterable[str]:
     return map(str, config) if isinstance(config, dict) else ()
 
 
-def _same(one: str, other: str) -> bool:
-    if one == other:
+def _same(left: str, right: str) -> bool:
+    if left == right:
         return True
     try:
-        return float(one) == float(other)
+        return float(left) == float(right)
     except ValueError:
-        return one == "" and other == "true"
+        return left == "" and right == "true"
 
 
 def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
-    """Parsers and backends that the server does not know by that name."""
+    """Parsers and backends that the server is not known to have."""
     for flag, (names, plugin) in engine.known_values.items():
         value = server.flag((flag,))
         name = (value or "").replace("-", "_") if flag == "--moe-backend" else value
@@ -308,6 +308,6 @@ def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
             "warning",
             "command",
             f"{flag} {value} is not a name that {engine.label} is known to have",
-            f"Did you mean {near[0]}?" if near else "Nothing, if the image brings it",
+            f"Did you mean {near[0]}?" if near else "No change is needed if the image has it",
             near=flag,
         )

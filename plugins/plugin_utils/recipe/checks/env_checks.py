@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's variables, and secrets that are written into it."""
+"""Checks of a recipe's variables, and of secrets that are written into it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
 )
 
-# Names of variables whose values are nobody's business: kept out of plans and printouts.
+# Names of variables whose values are secrets: plans and output contain the name only.
 SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|APIKEY|CREDENTIALS?)$", re.I)
 ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's fields, the command and the variables apart."""
+"""Checks of a recipe's fields, other than the command and the variables."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
                 "warning",
                 field,
                 f"not applied ({known.what})",
-                "Nothing, if the recipe serves without it",
+                "No change is needed if the recipe serves without it",
             )
         elif not known:
             near = difflib.get_close_matches(field, KNOWN_FIELDS, n=1, cutoff=0.8)
@@ -78,7 +78,7 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
                 "unknown-field",
                 "warning" if near else "suggestion",
                 field,
-                "not a field of the format; kept in runtime_config, without effect",
+                "not a field of the format; copied to runtime_config, without effect",
                 f"Did you mean {near[0]}?" if near else "Put notes under metadata",
             )
     yield from _runtime(recipe)
@@ -99,8 +99,8 @@ def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
                     "untrusted",
                     "error",
                     field,
-                    "it is of a registry that is not trusted, and without it something else would "
-                    "be served",
+                    "it comes from a registry that is not trusted, and without it something "
+                    "else would be served",
                     _TRUST,
                 )
         if recipe.post_exec:
@@ -108,7 +108,7 @@ def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
                 "untrusted",
                 "warning",
                 "post_exec",
-                "it is of a registry that is not trusted, and is left out",
+                "it comes from a registry that is not trusted, and is left out",
                 _TRUST,
             )
     if recipe.builder and recipe.builder not in BUILDERS:
@@ -155,7 +155,7 @@ def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
             "local-image",
             "warning",
             "container",
-            f"{image} is on no registry: it is the tag of an image that one builds oneself",
+            f"{image} is on no registry: it is the tag of an image that is built locally",
             f"{image_advice(recipe, image)}, or name another: overrides container=<image>:<tag>",
         )
     elif not digest and tag in ("", "latest"):

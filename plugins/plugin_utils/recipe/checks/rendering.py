@@ -38,7 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.reg
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Engine
 
-# Stands for the number of tensor ranks until the nodes are known, where nobody gives that number.
+# Stands for the number of tensor ranks until the nodes are known, if no value gives it.
 # No character of it means anything to a shell.
 _TENSOR = "%tensor_parallel%"
 _HOOKS = ("pre_exec", "post_exec")
@@ -218,7 +218,7 @@ def _hooks(
 def _degrees(
     values: t.Mapping[str, Value], server: Server, engine: Engine, filled_in: bool
 ) -> Degrees:
-    """How the engine will be spread, as far as somebody gives it.
+    """The given degrees; None for each that is not given.
 
     Raises ValueError with the text that is not a whole number of at least 1.
     """

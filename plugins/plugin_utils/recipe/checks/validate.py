@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe, before anything is launched."""
+"""All checks of a recipe, before anything is launched."""
 
 from __future__ import annotations
 

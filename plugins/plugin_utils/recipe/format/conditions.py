@@ -171,7 +171,9 @@ def _is_met(test: t.Any, actual: t.Any, *, absent: bool) -> bool:
             continue
         several = wanted if isinstance(wanted, list) else [wanted]
         facts = actual if isinstance(actual, tuple) else (actual,)
-        same = not absent and any(_plain(fact) == _plain(one) for fact in facts for one in several)
+        same = not absent and any(
+            _plain(fact) == _plain(part) for fact in facts for part in several
+        )
         if same is not _EQUAL[op]:
             return False
     return True

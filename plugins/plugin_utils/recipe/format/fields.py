@@ -140,7 +140,7 @@ FIELDS: dict[str, Field] = {
             "propertyNames": {"pattern": f"^{ENV_NAME}$"},
             "additionalProperties": {"type": ["string", "number", "boolean"]},
         },
-        "Variables of the containers; ${NAME} as a whole is a variable of the controller",
+        "Variables of the containers; a value that is just ${NAME} is a variable of the controller",
     ),
     "overrides": Field(
         {"type": ["array", "null"], "items": CONDITIONAL},
@@ -157,7 +157,7 @@ FIELDS: dict[str, Field] = {
     "cluster_only": Field(FLAG, "At least two nodes"),
     "mods": Field(WORDS, "Folders with a run.sh that changes the image before the start"),
     "build_args": Field(WORDS, "Arguments with which the image was built"),
-    "builder": Field(one_of(BUILDERS), "Who builds the image: eugr, or docker-pull for nobody"),
+    "builder": Field(one_of(BUILDERS), "How the image is built: eugr, or docker-pull if it is not"),
     "builder_config": Field(MAP, "settings of the image build", "ignored"),
     "pre_exec": Field(HOOKS, "Commands in each container before the server"),
     "post_exec": Field(HOOKS, "Commands in the head's container after the server answers"),
@@ -193,7 +193,7 @@ FIELDS: dict[str, Field] = {
     ),
     "name": Field(PLAIN, "Name for people; what is typed is the file's stem"),
     "description": Field(PLAIN, "One line for people"),
-    "maintainer": Field(PLAIN, "Whom to ask"),
+    "maintainer": Field(PLAIN, "Contact"),
     "benchmark": Field(ANY, "A benchmark's profile; no effect on a launch"),
     "runtime_config": Field(
         {**MAP, "properties": {"mods": WORDS, "build_args": WORDS}},

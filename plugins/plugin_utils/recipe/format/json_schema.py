@@ -36,7 +36,7 @@ def kinds(schema: Schema) -> frozenset[str]:
 
 
 def kind_of(value: t.Any) -> str:
-    """The JSON type of a YAML value; a date is text. A float that is whole is an integer."""
+    """The JSON type of a YAML value; a date is text. A float without a fraction is an integer."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find a recipe file and read it: nothing is dropped, what is wrong with it becomes issues."""
+"""Find a recipe file and read it; problems become issues."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     SUFFIXES,
-    Found,
+    RecipeFile,
     SearchPaths,
     find,
 )
@@ -64,29 +64,29 @@ def load(path_or_name: str, search_paths: SearchPaths = ()) -> Recipe:
     """Load the recipe of that path or name, with the recipes that it includes.
 
     Raises RecipeNotFound, RecipeAmbiguous, or RecipeError for a file that is not a YAML map, and
-    for an `include` that leads nowhere. Wrong types and duplicate keys do not raise: they are in
-    `Recipe.issues`.
+    for an `include` that cannot be followed. Wrong types and duplicate keys do not raise: they
+    are in `Recipe.issues`.
     """
     return load_found(find(path_or_name, search_paths), search_paths)
 
 
-def load_found(found: Found, search_paths: SearchPaths = ()) -> Recipe:
-    """As `load`, for a file that has been found."""
-    data, lines, issues = _read(found.path)
-    sources = [found]
+def load_found(file: RecipeFile, search_paths: SearchPaths = ()) -> Recipe:
+    """As `load`, for the file of `find`."""
+    data, lines, issues = _read(file.path)
+    sources = [file]
     while "include" in data:
         base = _base(data["include"], sources, search_paths)
         inherited, _lines, _issues = _read(base.path)
         data = merge(inherited, data)
         sources.append(base)
-    return _recipe(sources, data, lines, [*found.issues, *issues])
+    return _recipe(sources, data, lines, [*file.issues, *issues])
 
 
 def merge(base: dict[str, t.Any], outer: dict[str, t.Any]) -> dict[str, t.Any]:
     """`outer` over the recipe that it includes, `include` being the base's own.
 
     Maps merge key by key, a null removes a key, `overrides` follow those of the base, anything else
-    replaces. A value of `defaults` or `env` is one setting: it is replaced as a whole.
+    replaces. A value of `defaults` or `env` is one setting: it is replaced completely.
     """
     result = dict(base)
     for key, value in outer.items():
@@ -117,7 +117,7 @@ def _merged_map(base: dict[str, t.Any], outer: dict[str, t.Any], *, deep: bool) 
     return result
 
 
-def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found:
+def _base(name: t.Any, sources: list[RecipeFile], search_paths: SearchPaths) -> RecipeFile:
     """The recipe that the last of the sources includes. Raises RecipeError."""
     last = sources[-1]
     if not isinstance(name, str) or not re.fullmatch(INCLUDE, name):
@@ -128,7 +128,7 @@ def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found
     if name.startswith("@"):
         base = find(name, search_paths)
     else:
-        base = Found(_sibling(name, last), last.place)
+        base = RecipeFile(_sibling(name, last), last.place)
     chain = [os.path.realpath(source.path) for source in sources]
     if os.path.realpath(base.path) in chain:
         ring = " -> ".join(source.path.name for source in [*sources, base])
@@ -140,7 +140,7 @@ def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found
     return base
 
 
-def _sibling(name: str, last: Found) -> pathlib.Path:
+def _sibling(name: str, last: RecipeFile) -> pathlib.Path:
     folder = last.path.parent
     for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in SUFFIXES)):
         if candidate.suffix not in SUFFIXES or not candidate.is_file():
@@ -270,7 +270,10 @@ def _survey(root: t.Any, path: pathlib.Path, lines: dict[str, int], issues: list
 
 
 def _recipe(
-    sources: t.Sequence[Found], data: dict[str, t.Any], lines: dict[str, int], issues: list[Issue]
+    sources: t.Sequence[RecipeFile],
+    data: dict[str, t.Any],
+    lines: dict[str, int],
+    issues: list[Issue],
 ) -> Recipe:
     fields = _Fields(data, lines, issues)
     path, place = sources[0].path, sources[0].place

@@ -108,13 +108,13 @@ def build_plan(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts | None = None
 ) -> dict[str, t.Any]:
     """The plan of this launch. Raises RecipeError with every reason why there can be none."""
-    pins, told = _image(resolved, settings, image_facts or {})
+    pins, image_warnings = _image(resolved, settings, image_facts or {})
     mods, wrong = placed_mods(resolved.mods)
     _check(resolved, settings, wrong)
     workload = slug(resolved.recipe.name)
-    ray_auth, said = _ray_auth(resolved, settings, image_facts or {})
+    ray_auth, ray_warnings = _ray_auth(resolved, settings, image_facts or {})
     environment, warnings = _environment(resolved, settings, pins, ray_auth)
-    warnings += [*told, *said]
+    warnings += [*image_warnings, *ray_warnings]
     head = resolved.ranks[0].node
     ranks = [
         _rank(
@@ -124,7 +124,7 @@ def build_plan(
             workload,
             environment,
             [
-                *(_read_only(one.source, one.target) for one in mods),
+                *(_read_only(mod.source, mod.target) for mod in mods),
                 *volume_mounts(resolved.volumes),
                 *map(_read_only, sorted({*pins[rank.node.name].values()})),
                 *([_read_only(RAY_TOKEN, _RAY_TOKEN_SEEN_AT)] if ray_auth else []),
@@ -166,7 +166,7 @@ def build_plan(
     plan["models"] = _models(resolved)
     plan["ray_token"] = RAY_TOKEN if ray_auth else ""
     plan["mods"] = [
-        {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
+        {"name": mod.mod.name, "folder": mod.mod.folder, "source": mod.source} for mod in mods
     ]
     plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
     plan["docker_commands"] = [
@@ -215,17 +215,17 @@ def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
 def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
     """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
     server = Server("", "", resolved.ranks[0].argv)
-    found: list[dict[str, str]] = []
+    models: list[dict[str, str]] = []
     for model in resolved.models:
         name, _colon, quant = (model, "", "") if model.startswith("/") else model.partition(":")
         # The flag means the served model, which is the first.
-        revision = "" if found else server.flag(("--revision",)) or ""
+        revision = "" if models else server.flag(("--revision",)) or ""
         if name.startswith("/"):
-            found.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
+            models.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
         # No place that only the server knows how to reach, as s3://bucket/model.
         elif is_repo(name) and "/" not in quant:
-            found.append({"name": name, "quant": quant, "revision": revision})
-    return found
+            models.append({"name": name, "quant": quant, "revision": revision})
+    return models
 
 
 def _on_node(resolved: ResolvedRecipe, path: str) -> str:
@@ -239,17 +239,17 @@ def _on_node(resolved: ResolvedRecipe, path: str) -> str:
 def _ray_auth(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[str, list[str]]:
-    """The version of Ray that asks for a token, empty where none does; what is to be said of it."""
+    """The version of Ray that asks for a token, empty where none does; and warnings."""
     if not runtime_named(resolved.runtime).ray or not settings.ray_auth:
         return "", []
-    found = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
-    versions = [tuple(map(int, re.findall(r"\d+", one)[:2])) for one in found]
-    if all(one >= _RAY_WITH_TOKEN for one in versions):
-        return found[0], []
-    if not all(found):
+    texts = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
+    versions = [tuple(map(int, re.findall(r"\d+", version)[:2])) for version in texts]
+    if all(version >= _RAY_WITH_TOKEN for version in versions):
+        return texts[0], []
+    if not all(texts):
         return "", []
     return "", [
-        f"Ray {min(found)} of the image asks for no token: whoever reaches port "
+        f"Ray {min(texts)} of the image asks for no token: anyone who reaches port "
         f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
     ]
 
@@ -324,8 +324,8 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
         name, _colon, limits = ulimit.partition(":")
         options.append(["--ulimit", f"{name}={limits}"])
     for mount in rank["mounts"]:
-        told = ",".join(f"{key}={mount[key]}" for key in ("type", "source", "target"))
-        options.append(["--mount", told + (",readonly" if mount["read_only"] else "")])
+        words = ",".join(f"{key}={mount[key]}" for key in ("type", "source", "target"))
+        options.append(["--mount", words + (",readonly" if mount["read_only"] else "")])
     options += [["--label", f"{key}={value}"] for key, value in rank["labels"].items()]
     options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
     options += [["--env", name] for name in secret_env]
@@ -393,12 +393,12 @@ def _environment(
                 "TP_SOCKET_IFNAME": interface,
                 # Without it a worker offers the address of its default route.
                 "VLLM_HOST_IP": rank.node.link_address,
-                # Both twins; NCCL finds them as well, and with them what is no link to a node.
+                # Both interfaces of the port; NCCL would also use devices that link no nodes.
                 **({"NCCL_IB_HCA": ",".join(rank.node.hcas)} if rank.node.hcas else {}),
             }
     for node, variables in per_node.items():
         variables.update(pins[node])
-    found = {name for variables in per_node.values() for name in variables}
+    detected_names = {name for variables in per_node.values() for name in variables}
     warnings = []
     given = {**resolved.inventory_env, **resolved.env}
     for source, variables in (
@@ -406,7 +406,7 @@ def _environment(
         ("the recipe's env", resolved.env),
     ):
         for name, value in variables.items():
-            detected = name in found
+            detected = name in detected_names
             if detected or ours.get(name, value) != value:
                 was = "the value detected on each node" if detected else ours[name]
                 warnings.append(f"{source} sets {name}={value} over {was}")
@@ -416,7 +416,7 @@ def _environment(
         node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
         for node, variables in per_node.items()
     }
-    return _Environment(dict(sorted(shared.items())), left, secret, found), warnings
+    return _Environment(dict(sorted(shared.items())), left, secret, detected_names), warnings
 
 
 def _rank(
@@ -485,8 +485,8 @@ def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.An
         folders.append(model)
     cache = {"source": settings.runtime_cache, "target": _RUNTIME_CACHE, "read_only": False}
     kind = "bind" if settings.runtime_cache.startswith("/") else "volume"
-    kept = [{"type": kind, **cache}] if _keeps_cache(resolved, settings) else []
-    return [*map(_read_only, folders), *kept]
+    caches = [{"type": kind, **cache}] if _keeps_cache(resolved, settings) else []
+    return [*map(_read_only, folders), *caches]
 
 
 def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:
@@ -560,7 +560,7 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
                 "which docker run --mount cannot take. Use a path without them"
             )
     targets = [mount["target"] for mount in mounts]
-    for target in sorted({one for one in targets if targets.count(one) > 1}):
+    for target in sorted({other for other in targets if targets.count(other) > 1}):
         yield f"{target} would be mounted twice. Change the volumes of the recipe"
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"

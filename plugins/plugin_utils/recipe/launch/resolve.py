@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decide what a recipe leaves open: mode, runtime, ranks, a command per rank, environment."""
+"""Resolve a checked recipe: mode, runtime, ranks, a command per rank, environment."""
 
 from __future__ import annotations
 
@@ -172,9 +172,9 @@ def _server(rendering: Rendering, spread: Degrees) -> tuple[Runtime, Server, lis
 
 
 def _refuse(recipe: Recipe, issues: t.Sequence[Issue]) -> None:
-    found = errors(issues)
-    if found:
-        raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", found)
+    reasons = errors(issues)
+    if reasons:
+        raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", reasons)
 
 
 def _models(recipe: Recipe, values: t.Mapping[str, Value], server: Server) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ def _with_values(server: Server, values: t.Mapping[str, Value], engine: Engine) 
 
 
 def _host_issues(recipe: Recipe, server: Server, head: Node, engine: Engine) -> list[Issue]:
-    """The launch proves the server at the head's address, so it must listen there."""
+    """The launch tests the server at the head's address, so it must listen there."""
     host = server.flag(engine.host)
     if host is None or host in (*_EVERY_ADDRESS, head.address):
         return []
@@ -260,7 +260,7 @@ def _reference_problem(text: str, name: str, variables: Variables) -> tuple[str,
         return (
             "env-partial",
             "the value mixes a variable of the controller ($...) with text",
-            "Let the whole value be ${NAME}, and export NAME with that text",
+            "Make ${NAME} the complete value, and export NAME with that text",
         )
     if name not in variables.allow:
         return (

@@ -102,10 +102,10 @@ class MemoryEstimate:
     @property
     def confidence(self) -> Confidence:
         """That of the weakest large number: weights and cache."""
-        found = [figure.confidence for figure in (self.weights, self.kv_cache) if figure]
-        if len(found) < 2:
+        levels = [figure.confidence for figure in (self.weights, self.kv_cache) if figure]
+        if len(levels) < 2:
             return "low"
-        return max(found, key=_ORDER.index)
+        return max(levels, key=_ORDER.index)
 
     def to_dict(self) -> dict[str, t.Any]:
         figures = {
@@ -155,18 +155,20 @@ def estimate_memory(
     notes: list[str] = []
     config, from_disk = model_config, model_config is not None
     if config is None:
-        config = known_models.known(serving.model, models)
+        config = known_models.known_config(serving.model, models)
     wanted = serving.flag("--dtype") or ""
     if config is not None and quantisation.canonical(wanted) in ("fp32", "fp16", "bf16"):
         config = dataclasses.replace(config, dtype=quantisation.canonical(wanted))
 
     shards = serving.tensor * serving.pipeline
-    whole = weights_of(serving, config, from_disk, notes, weights_bytes)
-    weights = whole and dataclasses.replace(whole, gib=whole.gib / shards)
+    complete = weights_of(serving, config, from_disk, notes, weights_bytes)
+    weights = complete and dataclasses.replace(complete, gib=complete.gib / shards)
     draft = draft_weights(serving, config, draft_config, notes)
     context, context_source, limit = _context(serving, config)
     bits, packed, kv_type = _kv_type(serving, config, notes)
-    curve, kv_source, kv_confidence = _curve(serving, config, from_disk, whole, bits, packed, draft)
+    curve, kv_source, kv_confidence = _curve(
+        serving, config, from_disk, complete, bits, packed, draft
+    )
     kv_cache = _pool(serving)
     fixed_pool = kv_cache is not None
     if kv_cache is None and curve is not None:
@@ -186,11 +188,11 @@ def estimate_memory(
         context_tokens=context,
         context_source=context_source,
         context_limit=limit,
-        model_weights=whole,
+        model_weights=complete,
         weights=weights,
         kv_cache=kv_cache,
         draft=draft.weights,
-        overhead=_overhead(serving, config, whole),
+        overhead=_overhead(serving, config, complete),
         curve=curve,
         kv_bits=bits,
         utilisation=utilisation,
@@ -201,13 +203,13 @@ def estimate_memory(
 
 
 def _context(serving: Serving, config: ModelConfig | None) -> tuple[int | None, str, int]:
-    """Tokens of the longest sequence, who says so, and the most that the model can."""
+    """Tokens of the longest sequence, the source of that, and the model's limit."""
     flags = serving.traits.context
     text = serving.flag(*flags)
-    said = tokens_of(text)
+    tokens = tokens_of(text)
     limit = config.max_position if config and config.max_position else 0
-    if said:
-        return said, f"the command: {flags[-1]}", max(limit, said)
+    if tokens:
+        return tokens, f"the command: {flags[-1]}", max(limit, tokens)
     if text is not None and serving.traits.context_by_name:
         return None, f"the command: {flags[-1]} {text}", limit or 131072
     if limit:
@@ -228,7 +230,7 @@ def _pool(serving: Serving) -> Figure | None:
 def _kv_type(
     serving: Serving, config: ModelConfig | None, notes: list[str]
 ) -> tuple[float, bool, str]:
-    """Bits per cached value, whether latent attention is packed, and who says so."""
+    """Bits per cached value, whether latent attention is packed, and the source of that."""
     if serving.traits.gguf:
         bits = []
         for flags in serving.traits.cache_types:
@@ -239,12 +241,12 @@ def _kv_type(
                 notes.append(f"the cache type {name} is not known; taken for f16")
                 bits.append(16.0)
         return sum(bits) / 2, False, "cache of the command's type" if bits != [16, 16] else "f16"
-    said = serving.flag(*serving.traits.cache_types[0]) or ""
-    name, who = said, "the command"
-    if said in ("", "auto"):
-        told = str(serving.metadata.get("kv_dtype") or "")
-        if told and said == "":
-            name, who = told, "metadata"
+    written = serving.flag(*serving.traits.cache_types[0]) or ""
+    name, who = written, "the command"
+    if written in ("", "auto"):
+        declared = str(serving.metadata.get("kv_dtype") or "")
+        if declared and written == "":
+            name, who = declared, "metadata"
         elif config and config.quantisation and config.quantisation.cache:
             name, who = config.quantisation.cache, "the checkpoint"
         else:
@@ -263,6 +265,8 @@ def _shape(serving: Serving) -> ModelConfig | None:
     numbers = []
     for key in ("num_layers", "num_kv_heads", "head_dim"):
         value = serving.metadata.get(key)
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
             return None
         numbers.append(value)
@@ -294,15 +298,15 @@ def _curve(
     packed: bool,
     draft: Draft,
 ) -> tuple[KvCurve | None, str, Confidence]:
-    told = serving.metadata.get("kv_vram_per_token")
+    declared = serving.metadata.get("kv_vram_per_token")
     if (
         not from_disk
-        and isinstance(told, (int, float))
-        and not isinstance(told, bool)
-        and 0 < told < 1e9
+        and isinstance(declared, (int, float))
+        and not isinstance(declared, bool)
+        and 0 < declared < 1e9
     ):
         # The document says bytes, its program takes GiB; no model is between the two.
-        each = float(told) if told >= 1 else told * GIB
+        each = float(declared) if declared >= 1 else declared * GIB
         shards = serving.tensor * serving.pipeline
         return KvCurve(each / shards), "metadata.kv_vram_per_token", "medium"
     shape = None if from_disk else _shape(serving)

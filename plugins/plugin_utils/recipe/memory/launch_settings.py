@@ -82,27 +82,27 @@ def serving_of(resolved: ResolvedRecipe) -> Serving:
 
 def draft_of(serving: Serving) -> dict[str, t.Any]:
     """What the command says about a draft: method, model, number of tokens."""
-    found: dict[str, t.Any] = {}
+    draft_settings: dict[str, t.Any] = {}
     text = serving.flag("--speculative-config", "-sc")
     if text:
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):
             data = None
-        found = dict(data) if isinstance(data, dict) else {}
+        draft_settings = dict(data) if isinstance(data, dict) else {}
     for word in ("method", "model"):
         value = serving.flag(f"--speculative-config.{word}", f"-sc.{word}")
         if value:
-            found[word] = value
+            draft_settings[word] = value
     draft = serving.flag(
         "--speculative-draft-model-path", "-md", "--model-draft", "-hfd", "--hf-repo-draft"
     )
     if draft:
-        found["model"] = draft
+        draft_settings["model"] = draft
     algorithm = serving.flag("--speculative-algorithm")
     if algorithm:
-        found.setdefault("method", algorithm.lower())
-    return found
+        draft_settings.setdefault("method", algorithm.lower())
+    return draft_settings
 
 
 def gguf_of(serving: Serving) -> str | None:
@@ -117,9 +117,9 @@ def gguf_of(serving: Serving) -> str | None:
         serving.model.rpartition("/")[2],
         str(serving.metadata.get("model_dtype") or ""),
     ):
-        found = quantisation.gguf_name(text) if text else None
-        if found:
-            return found
+        kind = quantisation.gguf_name(text) if text else None
+        if kind:
+            return kind
     # llama-server's own choice of a repository without a type.
     return "q4_k_m"
 

@@ -15,7 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.vll
 
 class _EugrEngine(VllmEngine):
     def implied_by(self, recipe: Recipe) -> bool:
-        # A recipe of version 1 has no other vLLM; mods and an image build are this one's too.
+        # Recipes of version 1, with mods or with an image build are for this runtime.
         if recipe.recipe_version == self.only_version:
             return recipe.runtime in ("", VLLM.name)
         return not recipe.runtime and bool(recipe.mods or recipe.build_args)

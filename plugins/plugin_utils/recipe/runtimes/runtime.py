@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a runtime has to say: the server program (`Engine`) and how its ranks run (`Runtime`).
+"""The interface of a runtime: the server program (`Engine`) and how its ranks run (`Runtime`).
 
 A new runtime is a file beside this one with an `Engine`, and its line in `registry.ENGINES`.
 """
@@ -55,7 +55,7 @@ class LaunchSettings(t.Protocol):
 
 
 class MemoryTraits(t.NamedTuple):
-    """How a server uses memory, and the flags that say so; sizes in GiB, lengths in tokens.
+    """How a server uses memory, and its flags for that; sizes in GiB, lengths in tokens.
 
     context: the longest sequence; context_setting: the recipe's word for it. context_by_name: a
     context that is not a number (`auto`) leaves the choice to the server.
@@ -250,7 +250,7 @@ class Engine:
 
     @property
     def runtime_values(self) -> dict[str, t.Any]:
-        """What placeholders stand for where nobody gives a value: the server's own defaults."""
+        """Values of placeholders without any other value: the server's own defaults."""
         return {
             "port": self.default_port,
             "host": "0.0.0.0",
@@ -276,7 +276,7 @@ class Engine:
 
 
 def _is_given(key: str, value: Value) -> bool:
-    """Whether somebody gave the value, so that it counts in a command that values make."""
+    """Whether the value is given, so that it becomes a flag of a command made of values."""
     if value.source == "recipe":
         return key == "model_revision"
     return value.source not in ("runtime", "topology")
