@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -217,3 +218,19 @@ def test_nothing_of_a_real_site_is_in_the_tree() -> None:
         if path.parts[:2] != ("inventories", "lab") or pattern is secret
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("sample", ["single_spark", "dual_spark"])
+def test_a_sample_inventory_has_all_groups_of_the_playbooks(sample: str) -> None:
+    playbooks = [str(path) for path in sorted((ROOT / "playbooks").glob("*.yml"))]
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    inventory = str(ROOT / "inventories" / sample)
+    done = subprocess.run(
+        [program, "-i", inventory, *playbooks, "--list-hosts"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false"},
+    )
+    assert "[WARNING]" not in done.stderr
+    assert "spark1" in done.stdout

@@ -61,7 +61,7 @@ def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[s
 
 
 def facts_of(addresses: list[dict[str, Any]], routes: str) -> dict[str, Any]:
-    """Interface -> `device`, `ipv4`, `ipv6`; `default_ipv4`. routes: `ip -json route` output."""
+    """Interface -> `device`, `ipv4`, `ipv6`; and `default_ipv4`. routes: of `ip -json route`."""
     facts: dict[str, Any] = {}
     for address in addresses:
         link = facts.setdefault(

@@ -101,7 +101,7 @@ def test_an_empty_disk_that_nobody_uses_is_not_refused(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         (block(mountpoints=["/data"]), "/dev/nvme1n1 is in use: /data"),
         (block(children=[part(mountpoints=["/"])]), "the node boots from it: /dev/nvme1n1p1"),
@@ -122,10 +122,10 @@ def test_an_empty_disk_that_nobody_uses_is_not_refused(node: Node) -> None:
     ],
 )
 def test_a_disk_that_is_used_or_holds_something_is_refused(
-    node: Node, entry: dict[str, Any], told: str
+    node: Node, entry: dict[str, Any], message: str
 ) -> None:
     node.says("lsblk", json.dumps({"blockdevices": [entry]}))
-    assert told in node.refused()
+    assert message in node.refused()
 
 
 def test_all_reasons_are_told_at_once(node: Node) -> None:
@@ -175,7 +175,7 @@ def test_what_cannot_be_asked_is_a_reason(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "confirmation", "told"),
+    ("name", "confirmation", "message"),
     [
         ("nvme-X_S0", "", "not confirmed"),
         ("nvme-X_S0", "nvme-X_S1", "names another disk: nvme-X_S1"),
@@ -186,9 +186,9 @@ def test_what_cannot_be_asked_is_a_reason(node: Node) -> None:
     ],
 )
 def test_a_name_that_is_not_one_disks_given_twice_is_refused(
-    name: str, confirmation: str, told: str
+    name: str, confirmation: str, message: str
 ) -> None:
-    assert told in "\n".join(name_refused(name, confirmation))
+    assert message in "\n".join(name_refused(name, confirmation))
 
 
 def test_a_name_given_twice_is_none_to_refuse() -> None:
@@ -200,7 +200,7 @@ def test_columns_are_asked_for_that_make_lsblk_print_a_tree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("blocks", "pool", "told"),
+    ("blocks", "pool", "message"),
     [
         (
             "lsblk-used.json",
@@ -217,23 +217,23 @@ def test_columns_are_asked_for_that_make_lsblk_print_a_tree() -> None:
         ("lsblk-pool.json", "ai", ""),
     ],
 )
-def test_real_disks_beside_a_real_pool(node: Node, blocks: str, pool: str, told: str) -> None:
+def test_real_disks_beside_a_real_pool(node: Node, blocks: str, pool: str, message: str) -> None:
     node.says("lsblk", recorded(blocks))
     node.pools(recorded("zpool-list.txt"), recorded("zpool-status.txt"))
     looked = look(node.device, pool, 100 * GIB, node.tools)
-    assert told in "\n".join(looked.refused)
+    assert message in "\n".join(looked.refused)
     assert looked.pool_is_there is not bool(looked.refused)
 
 
 def test_what_is_left_of_a_partition_is_seen_before_the_disk_is_divided(node: Node) -> None:
     node.says("lsblk", recorded("lsblk-remains.json"))
     node.remains(recorded("blkid-remains.txt"))
-    told = "has the remains of a partition at 1 MiB: TYPE ext4, USAGE filesystem"
-    assert node.refused() == f"/dev/nvme1n1 {told}"
+    message = "has the remains of a partition at 1 MiB: TYPE ext4, USAGE filesystem"
+    assert node.refused() == f"/dev/nvme1n1 {message}"
 
 
 @pytest.mark.parametrize(
-    ("pool", "ashift", "told"),
+    ("pool", "ashift", "message"),
     [
         ("ai", 12, ""),
         ("logs", 9, ""),
@@ -243,7 +243,7 @@ def test_what_is_left_of_a_partition_is_seen_before_the_disk_is_divided(node: No
         ("ai", 50, "expected ashift from 9 to 16, found 50"),
     ],
 )
-def test_a_pool_that_zfs_would_not_make_is_refused(pool: str, ashift: int, told: str) -> None:
+def test_a_pool_that_zfs_would_not_make_is_refused(pool: str, ashift: int, message: str) -> None:
     refused = "\n".join(pool_refused(pool, ashift))
-    assert told in refused
-    assert bool(refused) is bool(told)
+    assert message in refused
+    assert bool(refused) is bool(message)

@@ -48,18 +48,20 @@ FINE = Observed(LINKS, frozenset({WAY_A, WAY_B}), frozenset({WAY_A, WAY_B}), roo
 def blocked(seen: Observed) -> dict[str, str]:
     """Check -> what was found and what to do, of what is blocked."""
     found = plan(seen, WANTED).findings
-    return {one.check: f"{one.actual}. {one.hint}" for one in found if one.status == "blocked"}
+    return {
+        entry.check: f"{entry.actual}. {entry.hint}" for entry in found if entry.status == "blocked"
+    }
 
 
 def test_links_that_carry_are_fine() -> None:
     made = plan(FINE, WANTED)
-    assert {found.status for found in made.findings} == {"ok"}
+    assert {finding.status for finding in made.findings} == {"ok"}
     assert made.facts == {"reached": [list(WAY_B), list(WAY_A)], "undone": ""}
 
 
 def test_without_a_plan_nothing_is_told() -> None:
     found = plan(Observed(), Wanted([], 9000)).findings
-    assert {one.check: one.status for one in found if one.status != "skipped"} == {
+    assert {entry.check: entry.status for entry in found if entry.status != "skipped"} == {
         "fabric_change": "ok"
     }
 
@@ -74,7 +76,7 @@ def test_an_mtu_that_is_too_small_on_the_way_is_no_peer_that_is_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "told"),
+    ("heard", "message"),
     [
         ({}, f"spark2 (198.51.100.12) does not answer on {A}. "),
         ({(B, WAY_A[1]): ("02::9",)}, f"but ARP on {B}"),
@@ -85,10 +87,10 @@ def test_an_mtu_that_is_too_small_on_the_way_is_no_peer_that_is_down() -> None:
     ],
 )
 def test_a_peer_that_is_down_is_told_from_a_cable_on_the_wrong_port(
-    heard: dict[tuple[str, str], tuple[str, ...]], told: str
+    heard: dict[tuple[str, str], tuple[str, ...]], message: str
 ) -> None:
     seen = replace(FINE, small=frozenset({WAY_B}), full=frozenset({WAY_B}), heard=heard)
-    assert told in blocked(seen)["fabric_peers"]
+    assert message in blocked(seen)["fabric_peers"]
 
 
 def test_a_cable_in_the_other_cage_is_named() -> None:
@@ -103,7 +105,7 @@ def test_an_address_that_somebody_else_has_is_told() -> None:
     told = blocked(replace(FINE, owners={"198.51.100.11": ("02::9",)}))
     assert "02::9 answers for 198.51.100.11" in told["fabric_duplicates"]
     found = plan(replace(FINE, root=False), WANTED).findings
-    assert [one.actual for one in found if one.status == "skipped"] == [
+    assert [entry.actual for entry in found if entry.status == "skipped"] == [
         "not assessed: requires root"
     ]
 
@@ -113,7 +115,7 @@ def test_links_that_are_not_set_up_yet_are_not_asked() -> None:
         name: replace(link, addresses=(), up=False, carrier=None) for name, link in LINKS.items()
     }
     found = plan(Observed(bare, root=True), WANTED).findings
-    assert {one.check for one in found if one.status == "skipped"} == {
+    assert {entry.check for entry in found if entry.status == "skipped"} == {
         "fabric_cable",
         "fabric_duplicates",
         "fabric_peers",

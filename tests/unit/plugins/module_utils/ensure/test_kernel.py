@@ -90,11 +90,11 @@ class Node:
 
 
 def having(result: dict[str, Any], status: str) -> set[str]:
-    return {found["check"] for found in result["findings"] if found["status"] == status}
+    return {entry["check"] for entry in result["findings"] if entry["status"] == status}
 
 
 def finding(result: dict[str, Any], check: str) -> dict[str, Any]:
-    return next(found for found in result["findings"] if found["check"] == check)
+    return next(entry for entry in result["findings"] if entry["check"] == check)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def trap(node: Node) -> None:
 def test_a_node_as_it_should_be_has_nothing_to_repair(node: Node) -> None:
     result, complaint = node.run(True)
     assert (result["changed"], complaint) == (False, "")
-    assert {found["status"] for found in result["findings"]} == {"ok"}
+    assert {entry["status"] for entry in result["findings"]} == {"ok"}
     assert result["parity"] == {"kernel": "6.17.0-1032-nvidia"}
 
 
@@ -193,7 +193,7 @@ def test_every_entry_of_the_boot_loader_counts(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("breaking", "told"),
+    ("breaking", "message"),
     [
         ("foreign", "does not belong"),
         ("directory", "is a directory"),
@@ -201,7 +201,9 @@ def test_every_entry_of_the_boot_loader_counts(node: Node) -> None:
         ("failing", "exit status 3"),
     ],
 )
-def test_a_boot_loader_that_cannot_be_told_is_blocked(node: Node, breaking: str, told: str) -> None:
+def test_a_boot_loader_that_cannot_be_told_is_blocked(
+    node: Node, breaking: str, message: str
+) -> None:
     trap(node)
     file = node.root / "grub.d" / "90-dgxspark.cfg"
     if breaking == "foreign":
@@ -214,7 +216,7 @@ def test_a_boot_loader_that_cannot_be_told_is_blocked(node: Node, breaking: str,
         node.program("update-grub", "#!/bin/sh\nexit 3\n")
     result, complaint = node.run(True)
     assert "kho_at_boot" in having(result, "blocked")
-    assert told in complaint
+    assert message in complaint
     if breaking == "foreign":
         assert file.read_text() == 'GRUB_CMDLINE_LINUX="mine"\n'
 
@@ -307,7 +309,7 @@ def test_a_node_that_tells_nothing_is_no_crash(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"kernel": "newest"}, "kernel: expected versions"),
         ({"sysctls": {"../../etc/passwd": 1}}, "sysctls: expected a name"),
@@ -316,6 +318,6 @@ def test_a_node_that_tells_nothing_is_no_crash(node: Node) -> None:
         ({"sysctls": {"vm.swappiness": [1]}}, "sysctls: vm.swappiness"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(parameters: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Wanted(**{"kernel": "", "swap": "any", "sysctls": {}, **parameters})

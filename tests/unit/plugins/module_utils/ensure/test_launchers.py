@@ -100,7 +100,7 @@ class Node:
 
 
 def having(result: dict[str, Any], status: str) -> set[str]:
-    return {found["check"] for found in result["findings"] if found["status"] == status}
+    return {entry["check"] for entry in result["findings"] if entry["status"] == status}
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"folder": "bin"}, "folder: expected an absolute path"),
         ({"folder": "/opt/../etc"}, "folder: expected an absolute path"),
@@ -198,6 +198,8 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
         ({"enabled": ["dgxspark-vllm@../x"]}, "enabled: expected"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(node: Node, parameters: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(
+    node: Node, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         node.wanted(**parameters)

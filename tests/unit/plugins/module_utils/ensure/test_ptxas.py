@@ -37,16 +37,16 @@ def converged(wanted: Wanted, act: bool = False) -> tuple[dict[str, Any], str]:
 
 
 def statuses(result: dict[str, Any]) -> dict[str, str]:
-    return {one["check"]: one["status"] for one in result["findings"]}
+    return {entry["check"]: entry["status"] for entry in result["findings"]}
 
 
 def actual(result: dict[str, Any], check: str) -> str:
-    return next(one["actual"] for one in result["findings"] if one["check"] == check)
+    return next(entry["actual"] for entry in result["findings"] if entry["check"] == check)
 
 
 def everything_below(root: Path) -> list[tuple[str, int, int]]:
-    found = [(path, path.lstat()) for path in sorted(root.rglob("*"))]
-    return [(str(path), info.st_mtime_ns, info.st_size) for path, info in found]
+    entries = [(path, path.lstat()) for path in sorted(root.rglob("*"))]
+    return [(str(path), info.st_mtime_ns, info.st_size) for path, info in entries]
 
 
 def test_check_run_run_check_of_a_triton_that_needs_a_pin(node: Any) -> None:
@@ -98,8 +98,8 @@ def test_a_triton_that_works_needs_no_file(node: Any) -> None:
     assert (result["changed"], complaint) == (False, "")
     assert set(statuses(result).values()) == {"ok"}
     assert result["triton_version"] == "3.9.0"
-    vendored = [one for one in result["ptxas"] if one["where"] == "vendored"]
-    assert [(one["version"], one["verdict"]) for one in vendored] == [
+    vendored = [entry for entry in result["ptxas"] if entry["where"] == "vendored"]
+    assert [(entry["version"], entry["verdict"]) for entry in vendored] == [
         ("12.8.93", "rejects_arch"),
         ("13.4.59", "works"),
     ]
@@ -108,7 +108,7 @@ def test_a_triton_that_works_needs_no_file(node: Any) -> None:
 
 def test_triton_34_is_blocked_with_cuda_13_and_pinned_to_129(node: Any) -> None:
     node.venv("3.4.0", own="12.8.93")
-    newer, older = (str(Path(node.toolkit(one)).parents[1]) for one in ("13.0.88", "12.9.86"))
+    newer, older = (str(Path(node.toolkit(entry)).parents[1]) for entry in ("13.0.88", "12.9.86"))
     result, complaint = converged(node.wanted(cuda_home=newer), act=True)
     assert result["changed"] is False
     assert "got CUDA version: 13.0" in complaint

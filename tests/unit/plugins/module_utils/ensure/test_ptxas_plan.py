@@ -111,7 +111,10 @@ class World:
         retrials: tuple[Trial, ...] = ()
         if not any(trial.works for trial in trials):
             retrials = tuple(
-                self.trial({key: one.path}) for one in system if one.works for key in PINS
+                self.trial({key: toolkit.path})
+                for toolkit in system
+                if toolkit.works
+                for key in PINS
             )
         return Observed(
             EnvFile("/etc/paths.env", text, owner=0),
@@ -126,7 +129,7 @@ WANTED = Wanted("/venv", None, "sm_121", None, "/etc/paths.env", 60, None, "pyth
 
 
 def finding(planned: Plan, check: str) -> Finding:
-    return next(one for one in planned.findings if one.check == check)
+    return next(entry for entry in planned.findings if entry.check == check)
 
 
 def changes_of(planned: Plan) -> Env:
@@ -324,9 +327,9 @@ def test_the_plan(case: Case) -> None:
     checks = {OLD: "triton_ptxas_path", BLACKWELL: "triton_ptxas_blackwell_path", BIN: "ptxas_bin"}
     for key, check in checks.items():
         assert finding(planned, check).status == ("drift" if key in case.changes else "ok")
-    for one in planned.findings:
-        assert bool(one.fix) is (one.status == "drift"), one
-        assert one.hint or one.status != "blocked", one
+    for entry in planned.findings:
+        assert bool(entry.fix) is (entry.status == "drift"), entry
+        assert entry.hint or entry.status != "blocked", entry
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -421,7 +424,7 @@ def test_a_target_that_cannot_be_asked_leaves_the_file_alone() -> None:
     observed = World("3.9.0", {OLD: "/gone", BLACKWELL: CUDA_130}).observed()
     planned = plan(replace(observed, report=Problem("no python", "Make one.")), WANTED)
     assert planned.actions == ()
-    assert [one.status for one in planned.findings] == [
+    assert [entry.status for entry in planned.findings] == [
         "blocked", "ok", "skipped", "skipped", "blocked", "skipped", "skipped",
     ]  # fmt: skip
     assert finding(planned, "ptxas_target").hint == "Make one."
@@ -432,7 +435,7 @@ def test_a_file_that_cannot_be_used_leaves_triton_unassessed() -> None:
     observed = World("3.5.1", {}).observed()
     planned = plan(replace(observed, file=Blocked("a directory", "Move it."), entries={}), WANTED)
     assert planned.actions == ()
-    assert [one.status for one in planned.findings] == ["ok", "blocked", *["skipped"] * 5]
+    assert [entry.status for entry in planned.findings] == ["ok", "blocked", *["skipped"] * 5]
     assert finding(planned, "paths_file").hint == "Move it."
 
 
@@ -480,8 +483,8 @@ def test_a_private_file_with_the_keys_of_others_is_blocked_and_triton_still_asse
         file = EnvFile("/etc/paths.env", "HF_TOKEN=hf_secret\n", mode=0o600, owner=0)
         planned = plan(replace(world.observed(), file=file), WANTED)
         assert planned.actions == ()
-        assert {one.check for one in planned.findings if one.status == "blocked"} == blocked
-        assert {one.status for one in planned.findings} == {"blocked", "ok"}
+        assert {entry.check for entry in planned.findings if entry.status == "blocked"} == blocked
+        assert {entry.status for entry in planned.findings} == {"blocked", "ok"}
         hint = finding(planned, "paths_file").hint
         assert "has other entries: HF_TOKEN" in hint
         assert "chmod 0644 /etc/paths.env" in hint
@@ -524,8 +527,8 @@ def test_an_image_that_uses_its_own_binary_is_started_as_ever(world: World) -> N
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_every_finding_about_a_target_names_it(case: Case) -> None:
     for wanted, name in ((WANTED, "/venv"), (IMAGE, "serving:1")):
-        for one in plan(case.world.observed(), wanted).findings:
-            assert (name in one.expected) is (one.check != "paths_file"), one
+        for entry in plan(case.world.observed(), wanted).findings:
+            assert (name in entry.expected) is (entry.check != "paths_file"), entry
 
 
 REFUSED = [

@@ -52,11 +52,11 @@ def seen(*changes: Change, **more: object) -> Observed:
 
 
 def found(made: Plan, check: str) -> Finding:
-    return next(one for one in made.findings if one.check == check)
+    return next(finding for finding in made.findings if finding.check == check)
 
 
 def statuses(made: Plan) -> dict[str, str]:
-    return {one.check: one.status for one in made.findings}
+    return {finding.check: finding.status for finding in made.findings}
 
 
 def test_a_current_node() -> None:
@@ -90,7 +90,7 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "check", "told"),
+    ("more", "check", "message"),
     [
         (
             {"packages": replace(seen().packages, lock=Holder(7, "apt-get upgrade"))},
@@ -119,11 +119,11 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
         ),
     ],
 )
-def test_what_stands_against_an_update(more: dict[str, object], check: str, told: str) -> None:
+def test_what_stands_against_an_update(more: dict[str, object], check: str, message: str) -> None:
     observed = seen(DOCKER, **more)
     made = plan(observed, WANTED)
     assert found(made, check).status == BLOCKED
-    assert told in found(made, check).actual
+    assert message in found(made, check).actual
     assert made.actions == ()
     current = found(made, "packages_current")
     assert (current.status, current.hint) == (BLOCKED, f"Blocked by: {check}.")

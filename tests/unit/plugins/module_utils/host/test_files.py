@@ -72,8 +72,8 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_directory_or_a_link_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name, told in (("folder", "a directory"), ("link", "a link")):
-        with pytest.raises(Blocked, match=told):
+    for name, entry in (("folder", "a directory"), ("link", "a link")):
+        with pytest.raises(Blocked, match=entry):
             OwnFile.read(str(tmp_path / name))
 
 

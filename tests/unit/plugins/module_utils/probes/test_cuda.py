@@ -37,7 +37,7 @@ def test_a_gb10_answers_with_name_and_driver() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "message"),
     [
         (said("No devices were found\n"), "lists no GPU: No devices were found"),
         (said("", 0), "lists no GPU: nothing"),
@@ -51,10 +51,10 @@ def test_a_gb10_answers_with_name_and_driver() -> None:
         (said("\ufffd\ufffd\x00", 0), "lists no GPU"),
     ],
 )
-def test_every_other_answer_is_a_problem_that_is_told(result: Result, told: str) -> None:
+def test_every_other_answer_is_a_problem_that_is_told(result: Result, message: str) -> None:
     smi = parse_smi("/usr/bin/nvidia-smi", result)
     assert smi.gpus == ()
-    assert told in smi.problem
+    assert message in smi.problem
 
 
 def test_where_there_is_none_that_is_the_problem() -> None:
@@ -100,7 +100,7 @@ def test_toolkits_are_found_newest_first_and_once(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "cuda-13").symlink_to(tmp_path / "cuda-13.0")
     found = toolkits(str(tmp_path / "cuda-*"), str(link), 5)
-    assert [(Path(one.home).name, one.version) for one in found] == [
+    assert [(Path(entry.home).name, entry.version) for entry in found] == [
         ("cuda-empty", "13.2.0"),
         ("elsewhere", "13.1.80"),
         ("cuda-13.0", "13.0.88"),
@@ -108,7 +108,7 @@ def test_toolkits_are_found_newest_first_and_once(tmp_path: Path) -> None:
         ("cuda-9.2", "9.2.1"),
         ("cuda-broken", ""),
     ]
-    assert [bool(one.problem) for one in found] == [True, False, False, False, False, True]
+    assert [bool(entry.problem) for entry in found] == [True, False, False, False, False, True]
     assert found[1].nvcc == str(tmp_path / "elsewhere" / "bin" / "nvcc")
 
 

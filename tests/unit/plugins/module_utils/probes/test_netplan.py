@@ -73,9 +73,12 @@ def test_what_is_set_for_networkd_and_for_networkmanager() -> None:
             "NetworkManager/system-connections/netplan-broken.nmconnection": "garbage",
         }
     )
-    told = [(one.renderer, one.names, one.macs, one.addresses, one.mtu, one.dhcp) for one in found]
+    parts = [
+        (entry.renderer, entry.names, entry.macs, entry.addresses, entry.mtu, entry.dhcp)
+        for entry in found
+    ]
     name = ("enp1s0f0np0",)
-    assert told == [
+    assert parts == [
         (NETWORK_MANAGER, (), (), (), 0, True),
         (NETWORK_MANAGER, (), (), (), 0, False),
         (NETWORK_MANAGER, name, (), BOTH, 9000, False),
