@@ -39,7 +39,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.reg
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Engine
 
 # Stands for the number of tensor ranks until the nodes are known, if no value gives it.
-# No character of it means anything to a shell.
+# No character of it means anything to a shell; one that the recipe has itself is made longer.
 _TENSOR = "%tensor_parallel%"
 _HOOKS = ("pre_exec", "post_exec")
 
@@ -81,20 +81,20 @@ class Rendering:
 
     def for_degrees(self, spread: Degrees) -> Rendering:
         """For a launch that is spread like this; without effect where the number is given."""
-        tensor = self.values["tensor_parallel"]
-        if tensor.text != _TENSOR:
+        marker = _marker_in(self.values)
+        if not marker:
             return self
         number = spread.tensor or 1
         hooks = {
             field: tuple(
-                Hook(hook.command.replace(_TENSOR, str(number)), hook.timeout) for hook in hooks
+                Hook(hook.command.replace(marker, str(number)), hook.timeout) for hook in hooks
             )
             for field, hooks in self.hooks.items()
         }
         return dataclasses.replace(
             self,
             values={**self.values, "tensor_parallel": _topology_value(number)},
-            server=self.server and self.server.substituted(_TENSOR, str(number)),
+            server=self.server and self.server.substituted(marker, str(number)),
             hooks=hooks,
         )
 
@@ -116,7 +116,7 @@ def rendered(recipe: Recipe, given: Given, engine: Engine) -> Rendering:
     try:
         server = engine.split(text)
     except CommandError as exc:
-        error = CommandError(str(exc).replace(_TENSOR, "1"))
+        error = CommandError(_filled(str(exc), values))
         return dataclasses.replace(result, error=error)
     result = dataclasses.replace(result, server=server)
     # A flag that shows the number that was filled in gives none.
@@ -190,8 +190,31 @@ def _values(recipe: Recipe, given: Given, engine: Engine) -> dict[str, Value]:
         runtime=engine.runtime_values,
     )
     values.setdefault("served_model_name", dataclasses.replace(values["model"], source="runtime"))
-    values.setdefault("tensor_parallel", _topology_value(_TENSOR))
+    if "tensor_parallel" not in values:
+        values["tensor_parallel"] = _topology_value(_marker(recipe, values))
     return values
+
+
+def _marker(recipe: Recipe, values: t.Mapping[str, Value]) -> str:
+    """A text that is in nothing that is rendered."""
+    hooks = [hook.command for field in _HOOKS for hook in getattr(recipe, field)]
+    texts = [recipe.command, *hooks, *(value.text for value in values.values())]
+    marker = _TENSOR
+    while any(marker in text for text in texts):
+        marker = f"%{marker}%"
+    return marker
+
+
+def _marker_in(values: t.Mapping[str, Value]) -> str:
+    """The text that stands for the number of tensor ranks; "" where that number is known."""
+    tensor = values["tensor_parallel"]
+    return tensor.text if tensor.source == "topology" and _TENSOR in tensor.text else ""
+
+
+def _filled(text: str, values: t.Mapping[str, Value]) -> str:
+    """A rendered text as on one node."""
+    marker = _marker_in(values)
+    return text.replace(marker, "1") if marker else text
 
 
 def _topology_value(number: int | str) -> Value:
@@ -238,7 +261,7 @@ def _degree(values: t.Mapping[str, Value], server: Server, engine: Engine, key: 
         if value is None or value.value is None or value.source in ("topology", "runtime"):
             return None
         text = value.text
-    text = text.replace(_TENSOR, "1")
+    text = _filled(text, values)
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text):
         raise ValueError(text)
     return int(text)

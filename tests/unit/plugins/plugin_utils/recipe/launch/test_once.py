@@ -117,3 +117,18 @@ def test_the_number_of_ranks_that_nobody_gives_is_in_the_one_rendering(
     assert resolved.ranks[0].argv[:5] == ("vllm", "serve", "org/model", "-tp", "2")
     assert resolved.pre_exec[0].command == "echo 2"
     assert text.replace("{tensor_parallel}", "2").replace("{n}", "n=2") in resolved.ranks[0].text
+
+
+def test_a_text_like_the_stand_in_of_that_number_stays_itself(
+    recipe_of: Make, nodes: Nodes
+) -> None:
+    recipe = recipe_of(
+        command="echo %%tensor_parallel%%\nvllm serve {model} --served-model-name {name} "
+        "-tp {tensor_parallel}",
+        defaults={"name": "x"},
+        min_nodes=2,
+    )
+    resolved = resolve(recipe, {"name": "%tensor_parallel%"}, nodes(2))
+    assert resolved.served_model_name == "%tensor_parallel%"
+    assert resolved.ranks[0].text.startswith("echo %%tensor_parallel%%\n")
+    assert "-tp 2" in resolved.ranks[0].text
