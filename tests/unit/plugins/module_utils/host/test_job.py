@@ -122,7 +122,9 @@ def test_what_it_announces_is_awaited() -> None:
 def test_no_secret_is_in_an_argument_an_environment_or_a_file() -> None:
     folder = start("sleep")
     pid = pid_of(folder)
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    # A process that is being started has no command line for a moment.
+    text = until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes())
+    words = text.split(b"\0")
     assert words[-3:-1] == [b"dgxspark-test", folder.encode()]
     texts = [*words, Path(f"/proc/{pid}/environ").read_bytes()]
     texts += [path.read_bytes() for path in Path(folder).iterdir()]
