@@ -102,7 +102,7 @@ venv: ## make or complete .venv: what a controller needs
 venv-dev: ## the same with what the tests and linters need
 	@$(tools)/venv.sh dev
 
-contracts: venv-dev ## write the modules' documentation into docs/contracts
+contracts: venv-dev ## write the modules' documentation into docs/contracts, the roles' options and docs/variables.md
 	@python tests/tools/contracts.py
 
 format: venv-dev ## sort the imports and format the Python files with ruff

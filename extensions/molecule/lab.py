@@ -80,13 +80,22 @@ def told(path: str, nodes: Sequence[str], specs: str, *options: str) -> dict[str
 
 
 def _verdict(tasks: Sequence[dict[str, Any]], specs: str) -> Verdict:
-    results = [result for task in tasks for result in task.get("results", [task])]
+    results = [result for task in tasks for result in _outcomes(task)]
     spoken = [result for result in results if result.get("spec") in specs.split(",")]
     return Verdict(
         [finding for result in spoken for finding in result["findings"]],
         any(result["changed"] for result in spoken),
         [result["diff"] for result in spoken if result["changed"]],
     )
+
+
+def _outcomes(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a task has returned, for each item of its loop; an audit returns its diffs apart."""
+    outcomes = task.get("results", [task])
+    if isinstance(task.get("diff"), list):
+        diffs = iter(task["diff"])
+        return [{**one, "diff": next(diffs)} if one["changed"] else one for one in outcomes]
+    return list(outcomes)
 
 
 def mark(node: str) -> None:

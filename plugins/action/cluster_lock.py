@@ -1,10 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Says, for the module of the same name, who asks for the lock of a cluster.
+"""Adds to a request for the cluster lock who asks.
 
-The lock of a launch names the process that took it. Where that was one of this controller and it
-has ended, by a kill or by Ctrl-C, the lock is nobody's any more, and the next run need not wait
-until it expires. A reservation outlives whoever made it.
+The lock of a launch names the ansible-playbook that took it. If that was a process of this
+controller and it has ended, by a kill or by Ctrl-C, the next run takes the lock over without
+waiting for the expiry. A reservation outlives its ansible-playbook.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """One run of the module, and a second one where the first was refused by a holder long gone."""
+    """One run of the module, and a second one if the first was refused for an ended holder."""
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         given = dict(self._task.args)
         if given.get("state", "held") == "held":
-            # A launch within a reservation shows its token, and gets an id of its own.
+            # A launch within a reservation passes its token, and gets an id of its own.
             if given.pop("run", ""):
                 given["run"] = secrets.token_hex(8)
             given["token"] = given.get("token") or secrets.token_hex(16)
@@ -54,16 +54,16 @@ class ActionModule(ActionBase):
             task_vars=task_vars,
         )
         if answer.get("taken_from"):
-            display.warning(f"Took over the lock of the cluster from {answer['taken_from']}")
+            display.warning(f"Took over the cluster lock from {answer['taken_from']}")
         for other in answer.get("announced", ()):
             display.warning(f"The cluster is announced for {other}")
         return answer
 
 
 def process(pid: int, proc: Path = Path("/proc")) -> dict[str, Any]:
-    """What tells a process of this machine, or container, from all others; empty where it cannot.
+    """What identifies a process of this machine or container; empty if that is unknown.
 
-    A process id comes again; together with the start of its process it does not.
+    A process id is reused; together with the start time of its process it is unique.
     """
     try:
         return {
@@ -76,7 +76,7 @@ def process(pid: int, proc: Path = Path("/proc")) -> dict[str, Any]:
 
 
 def has_ended(holder: Mapping[str, Any], proc: Path = Path("/proc")) -> bool:
-    """Whether a holder was a process of this machine, and is no more. Not so where unsure."""
+    """Whether a holder was a process of this machine and has ended; False if that is unknown."""
     try:
         if not holder or holder["machine"] != _machine(proc):
             return False
@@ -88,14 +88,14 @@ def has_ended(holder: Mapping[str, Any], proc: Path = Path("/proc")) -> bool:
 
 
 def _machine(proc: Path) -> str:
-    """This boot of this machine, and the process ids that are seen in it."""
+    """This boot of this machine, and its namespace of process ids."""
     boot = (proc / "sys/kernel/random/boot_id").read_text("ascii").strip()
     return f"{boot} {os.readlink(proc / 'self/ns/pid')}"
 
 
 def _start(proc: Path, pid: int) -> str:
     """When a process started, in clock ticks since the boot. Raises OSError, IndexError."""
-    # Its name, in parentheses, may hold blanks and parentheses.
+    # Its name, in parentheses, may have blanks and parentheses.
     return (proc / str(pid) / "stat").read_text("utf-8").rpartition(")")[2].split()[19]
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Begins a download on the node, says on the screen how far it is, and returns how it ended."""
+"""Starts a download on the node, prints its progress, and returns how it ended."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Joins what the nodes have with the recipes; see the module of the same name."""
+"""Joins the models of the nodes with the recipes; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
     Menu,
-    Node,
+    NodeModels,
     all_recipes,
     to_text,
     write,
@@ -26,7 +26,7 @@ WORKLOADS = "models_workloads"
 
 
 class ActionModule(ActionBase):
-    """Works on what the nodes have said already; no node is asked."""
+    """Works on registered results; no node is contacted."""
 
     _requires_connection = False
 
@@ -44,13 +44,14 @@ class ActionModule(ActionBase):
             }
         )
         hosts = variables.get("ansible_play_hosts_all", [])
-        told = {node: variables["hostvars"].get(node, {}) for node in hosts}
-        nodes = {node: one for node in hosts if (one := node_of(told[node])) is not None}
+        results = {node: variables["hostvars"].get(node, {}) for node in hosts}
+        known = {node: models_of(results[node]) for node in hosts}
+        nodes = {node: models for node, models in known.items() if models is not None}
         recipes, unusable = all_recipes([*options["recipe_paths"], BUNDLED])
         menu = Menu(
             nodes,
             recipes,
-            {node: _why(told[node].get(DISKS)) for node in hosts if node not in nodes},
+            {node: _why(results[node].get(DISKS)) for node in hosts if node not in nodes},
             datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
             options["tables"],
         )
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):
             try:
                 written = write(menu, folder)
             except OSError as error:
-                reason = f"no report in {folder}: {error.strerror or error}"
+                reason = f"cannot write the report to {folder}: {error.strerror or error}"
                 return {**result, "failed": True, "msg": reason}
         if options["show"]:
             self._display.display("\n" + to_text(menu))
@@ -72,21 +73,23 @@ class ActionModule(ActionBase):
             "models": menu.rows(),
             "unknown": dict(menu.unknown),
             "inferred": [
-                {"path": one.path, "model": one.inferred} for one in recipes if one.inferred
+                {"path": recipe.path, "model": recipe.inferred}
+                for recipe in recipes
+                if recipe.inferred
             ],
-            "warnings": [f"recipe passed over: {one}" for one in unusable],
+            "warnings": [f"recipe ignored: {reason}" for reason in unusable],
         }
 
 
-def node_of(variables: Mapping[str, Any]) -> Node | None:
-    """What one node has said; None if it has not."""
+def models_of(variables: Mapping[str, Any]) -> NodeModels | None:
+    """The registered models of a node; None where it has not answered."""
     disks = variables.get(DISKS)
     if not isinstance(disks, Mapping) or "models" not in disks:
         return None
     workloads = variables.get(WORKLOADS)
     containers = workloads.get("containers") if isinstance(workloads, Mapping) else None
-    return Node(disks["models"], containers, disks["ignored"], int(disks.get("memory", 0)))
+    return NodeModels(disks["models"], containers, disks["ignored"], int(disks.get("memory", 0)))
 
 
 def _why(disks: Any) -> str:
-    return str(disks["msg"]) if isinstance(disks, Mapping) and disks.get("msg") else "not reached"
+    return str(disks["msg"]) if isinstance(disks, Mapping) and disks.get("msg") else "unreachable"

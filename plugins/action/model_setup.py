@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.dgxspark.suite.plugins.action.model_menu import node_of
+from ansible_collections.dgxspark.suite.plugins.action.model_menu import models_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, all_recipes
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.model_setup import (
     SetupError,
@@ -22,7 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.disco
 
 
 class ActionModule(ActionBase):
-    """Works on what the nodes have said already, and writes on the controller."""
+    """Works on registered results, and writes on the controller."""
 
     _requires_connection = False
 
@@ -47,11 +47,11 @@ class ActionModule(ActionBase):
         options = json.loads(json.dumps(options))
         name, confirmed = options["name"], options["confirm"] == options["name"]
         hosts = variables.get("ansible_play_hosts_all", [])
-        known = {node: node_of(variables["hostvars"].get(node, {})) for node in hosts}
+        known = {node: models_of(variables["hostvars"].get(node, {})) for node in hosts}
         nodes = {
-            node: replace(one, models=json.loads(json.dumps(one.models)))
-            for node, one in known.items()
-            if one is not None
+            node: replace(models, models=json.loads(json.dumps(models.models)))
+            for node, models in known.items()
+            if models is not None
         }
         recipes, _unusable = all_recipes([*options["recipe_paths"], BUNDLED])
         menu = Menu(nodes, recipes, tables=options["tables"])
@@ -67,11 +67,11 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
         except OSError as error:
             return {**result, "failed": True, "msg": f"{folder}: {error.strerror or error}"}
-        told = {
+        outcome = {
             "path": proposal.path,
             "written": writes and proposal.changed,
             **proposal.inference.to_dict(),
         }
         if proposal.changed and not confirmed:
             self._display.display(f"\nNot written. To write it: -e 'confirm={name}'")
-        return {**result, "changed": confirmed and proposal.changed, **told}
+        return {**result, "changed": confirmed and proposal.changed, **outcome}

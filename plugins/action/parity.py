@@ -14,11 +14,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import ARGUMENTS
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Plan
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import compare, told_by
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import compare, values_of
 
 
 class ActionModule(ActionBase):
-    """Works on what the nodes have said already; no node is asked."""
+    """Reads the results that roles have registered; no node is contacted."""
 
     _requires_connection = False
 
@@ -34,14 +34,13 @@ class ActionModule(ActionBase):
         except ValueError as error:
             return {**result, "failed": True, "msg": str(error)}
         hosts = variables["hostvars"]
-        # As they are: results hold no templates, and to look for some in all results of all nodes,
-        # on behalf of each node, is what would take longest in a run with many.
+        # Raw, since results hold no templates: searching all results of all nodes for templates, on
+        # behalf of each node, would take longest in a run with many nodes.
         nodes = {
-            node: told_by(hosts.raw_get(node))
+            node: values_of(hosts.raw_get(node))
             for node in variables["ansible_play_hosts_all"]
             if node in hosts
         }
-        found = compare(nodes, variables["inventory_hostname"])
-        judged = exempt.applied(Plan(tuple(found)))
-        findings = [asdict(finding) for finding in judged.findings]
+        plan = Plan(tuple(compare(nodes, variables["inventory_hostname"])))
+        findings = [asdict(finding) for finding in exempt.applied(plan).findings]
         return {**result, "changed": False, "spec": "parity", "findings": findings}

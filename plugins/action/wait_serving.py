@@ -1,16 +1,16 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a starting model server until it serves, and says on the screen how far it is.
+"""Waits until a model server answers a completion, and prints its phase meanwhile.
 
-On the nodes that hold its other ranks the same task looks at those. What one of them finds out ends
-the wait of all: they tell each other by files in the folder that this ansible-playbook has for
-itself.
+On the nodes of the other ranks the same task watches their containers. The end of the wait on one
+node ends it on all: they signal each other by files in the temporary folder of this
+ansible-playbook.
 """
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,24 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
-INTERVAL = 2  # seconds, at least, between two looks that see the same
-# Seconds for which a node looks by itself before it says that nothing has changed. The end of
-# another rank is noticed no sooner.
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
+    KILLED,
+    LOST,
+    ORPHANED,
+    TIMEOUT,
+    Follower,
+    State,
+)
+
+# Seconds for which a node repeats its look before it reports an unchanged phase. The end of another
+# rank is noticed no sooner.
 PATIENCE = 4
-SILENCE = 15  # seconds after which even an unchanged state is told again
-# Of a look at a rank without a server, in seconds: it costs as much as one at the head.
-WATCH_INTERVAL = 4
-# A node that is not reached for so long is lost, and no longer busy with loading, in seconds.
-LOST = 300
 
-display = Display()
+# The state of a node that does not answer.
+UNKNOWN: State = {"phase": "unknown", "detail": "", "last_log": "", "changed": False}
+
+Look = Callable[[dict[str, Any]], State]
 
 
 class ActionModule(ActionBase):
@@ -40,134 +45,179 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        self._marks = Marks(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
-        node = str((task_vars or {}).get("inventory_hostname", ""))
-        seen = self._wait(task_vars)
-        if seen.get("failed"):
-            self._marks.set("failed", f"{node}: {seen['msg']}")
-        elif seen["phase"] == "serving":
-            self._marks.set("served", node)
-        return seen
-
-    def _wait(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         arguments = dict(self._task.args)
-        limit = int(arguments.get("timeout", 1800))
-        watching = not arguments.get("url")
-        started = told = time.monotonic()
-        parent = os.getppid()
-        times: dict[str, float] = {}
-        phase = ""
-        answered = started
-        # What runs already is asked at once.
-        eager = boolean(arguments.get("ask", False))
-        while True:
-            # The first look at a healthy server comes back at once, to announce what follows.
-            arguments["ask"] = eager or phase in ("healthy", "refusing")
-            asked = time.monotonic()
-            seen = self._look({**arguments, "known": phase, "patience": PATIENCE}, task_vars)
-            now = time.monotonic()
-            seen["elapsed"] = round(now - started)
-            for reached in _reached(seen):
-                times.setdefault(reached, now - started)
-            seen["phases"] = durations(times)
-            if seen.get("failed") or seen["phase"] == "serving":
-                return seen
-            if seen["phase"] == "rejected":
-                seen["msg"] = f"The server is up and will not serve this: {seen['detail']}"
-                return {**seen, "failed": True}
-            elsewhere = self._marks.get("failed")
-            if elsewhere:
-                seen["msg"] = f"Another rank has failed. {elsewhere}"
-                return {**seen, "failed": True}
-            if watching and self._marks.get("served"):
-                return seen
-            if seen["phase"] != "unknown":
-                answered = now
-            elif watching and now - answered > LOST:
-                seen["msg"] = (
-                    f"It has not been reached for {now - answered:.0f} s: {seen['detail']}. "
-                    "When it is back, launch again: what is there is taken up"
-                )
-                return {**seen, "failed": True}
-            if os.getppid() != parent:
-                # Killed, it leaves its children behind, in sessions of their own.
-                return {**seen, "failed": True, "msg": "ansible-playbook has ended"}
-            if now - started > limit:
-                seen["msg"] = (
-                    f"No completion within {limit} s: {seen['detail']}. The server is "
-                    f"{seen['phase']}; its log ends with: {seen['last_log']}. "
-                    "Give it longer with -e dgxspark_ready_timeout=SECONDS."
-                )
-                return {**seen, "failed": True}
-            if not watching and (seen["phase"] != phase or now - told > SILENCE):
-                display.display(f"    {seen['elapsed']:4d} s  {self._tell(seen)}")
-                told = now
-            if watching:
-                self._doze()
-            elif seen["phase"] == phase and now - asked < INTERVAL:
-                time.sleep(INTERVAL - (now - asked))
-            phase = seen["phase"]
 
-    def _doze(self) -> None:
-        """Sleep until the next look at a watched rank, or until another node knows the end."""
-        for _second in range(WATCH_INTERVAL):
-            time.sleep(1)
-            if self._marks.get("failed") or self._marks.get("served"):
-                return
-
-    def _look(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        try:
-            seen: dict[str, Any] = self._execute_module(
+        def look(more: dict[str, Any]) -> State:
+            state: State = self._execute_module(
                 module_name="dgxspark.suite.wait_serving",
-                module_args=arguments,
+                module_args={**arguments, **more},
                 task_vars=task_vars,
             )
+            return state
+
+        signals = Signals(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
+        wait = (Server if arguments.get("url") else Rank)(look, signals)
+        wait.timeout = int(arguments.get("timeout", 1800))
+        # A server that is known to run is asked for a completion at once.
+        wait.ask = boolean(arguments.get("ask", False))
+        node = str((task_vars or {}).get("inventory_hostname", ""))
+        return _signalled(wait.result(wait.follow()), signals, node)
+
+
+def _signalled(result: State, signals: Signals, node: str) -> State:
+    if result.get("failed"):
+        signals.set("failed", f"{node}: {result['msg']}")
+    elif result["phase"] == "serving":
+        signals.set("served", node)
+    return result
+
+
+class Wait(Follower):
+    """What the waits for a server and for another rank have in common."""
+
+    ask = False
+
+    def __init__(self, look: Look, signals: Signals) -> None:
+        super().__init__()
+        self._look, self._signals = look, signals
+        self._times: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def look(self) -> State:
+        try:
+            state = self._look(self.question())
         except AnsibleConnectionFailure as error:
             # A node that loads weights may be too busy for SSH; the time limit decides.
-            return {"phase": "unknown", "detail": str(error), "last_log": "", "changed": False}
-        return seen
+            state = {**UNKNOWN, "detail": str(error)}
+        now = time.monotonic() - self._started
+        for milestone in _milestones(state):
+            self._times.setdefault(milestone, now)
+        return state
+
+    def question(self) -> dict[str, Any]:
+        """The arguments of the next look that depend on the last one."""
+        phase = self.state.get("phase", "")
+        # The first look at a healthy server comes back at once, to announce what follows.
+        asks = self.ask or phase in ("healthy", "refusing")
+        return {"ask": asks, "known": phase, "patience": PATIENCE}
+
+    def ended(self, state: State) -> bool:
+        final = state.get("phase") in ("serving", "rejected")
+        return bool(state.get("failed") or final or self._signals.get("failed"))
+
+    def answered(self, state: State) -> bool:
+        return bool(state["phase"] != UNKNOWN["phase"])
+
+    def result(self, why: str) -> State:
+        """The last state as the result of the task, with a message if the wait has failed."""
+        milestones = durations(self._times)
+        state = {**self.state, "elapsed": round(self.elapsed), "phases": milestones}
+        failure = self.failure(why, state)
+        return {**state, "failed": True, "msg": failure} if failure else state
+
+    def failure(self, why: str, state: State) -> str:
+        """Why the wait has failed; empty if it has not."""
+        if state.get("failed"):
+            return str(state["msg"])
+        if state["phase"] == "serving":
+            return ""
+        if state["phase"] == "rejected":
+            return f"The server is up and will not serve this: {state['detail']}"
+        if self._signals.get("failed"):
+            return f"Another rank has failed. {self._signals.get('failed')}"
+        if why == ORPHANED:
+            return KILLED
+        if why == TIMEOUT:
+            return (
+                f"No completion within {self.timeout:.0f} s: {state['detail']}. The server is "
+                f"{state['phase']}; its log ends with: {state['last_log']}. "
+                "Give it longer with -e dgxspark_ready_timeout=SECONDS."
+            )
+        return ""
+
+
+class Server(Wait):
+    """Waits for the server of rank 0."""
+
+    interval = 2.0
+    silence = 15.0
+    eager = True
+
+    def line(self, state: State) -> str:
+        return f"{self.elapsed:4.0f} s  {self._describe(state)}"
 
     @staticmethod
-    def _tell(seen: dict[str, Any]) -> str:
-        if seen["phase"] == "healthy":
+    def _describe(state: State) -> str:
+        if state["phase"] == "healthy":
             return "healthy: /health answers, asking for a completion (the first one may compile)"
-        if seen["phase"] == "refusing":
-            return f"refusing: {seen['detail']}"
-        return f"{seen['phase']}: {seen['last_log'][:100] or seen['detail']}"
+        if state["phase"] == "refusing":
+            return f"refusing: {state['detail']}"
+        return f"{state['phase']}: {state['last_log'][:100] or state['detail']}"
 
 
-class Marks:
-    """What the nodes of one task tell each other, as files that vanish with ansible-playbook."""
+class Rank(Wait):
+    """Watches a rank that has no server, until it ends or the head has ended the wait."""
+
+    # A look costs as much as one at the head.
+    interval = 4.0
+    # After so many seconds without an answer a node is lost, and not just busy with loading.
+    lost = 300.0
+
+    def ended(self, state: State) -> bool:
+        return super().ended(state) or bool(self._signals.get("served"))
+
+    def line(self, state: State) -> str:
+        return ""
+
+    def pause(self, seconds: float) -> None:
+        """Sleep until the next look, or until another node has ended the wait."""
+        while seconds > 0:
+            time.sleep(min(1, seconds))
+            seconds -= 1
+            if self._signals.get("failed") or self._signals.get("served"):
+                return
+
+    def failure(self, why: str, state: State) -> str:
+        if why == LOST:
+            return (
+                f"It has not been reachable for more than {self.lost:.0f} s: {state['detail']}. "
+                "Launch again when it is back; running containers are kept"
+            )
+        return super().failure(why, state)
+
+
+class Signals:
+    """What the nodes of one task signal each other, as files that vanish with ansible-playbook."""
 
     def __init__(self, folder: Path, task: str) -> None:
         self._folder, self._task = folder, task
 
-    def set(self, what: str, text: str) -> None:
-        self._path(what).write_text(text or what, encoding="utf-8")
+    def set(self, name: str, text: str) -> None:
+        self._path(name).write_text(text or name, encoding="utf-8")
 
-    def get(self, what: str) -> str:
-        """What was told; empty where nothing was."""
+    def get(self, name: str) -> str:
+        """The text of a signal; empty if it is not set."""
         try:
-            return self._path(what).read_text(encoding="utf-8")
+            return self._path(name).read_text(encoding="utf-8")
         except FileNotFoundError:
             return ""
 
-    def _path(self, what: str) -> Path:
-        return self._folder / f"wait-{self._task}-{what}"
+    def _path(self, name: str) -> Path:
+        return self._folder / f"wait-{self._task}-{name}"
 
 
-def _reached(seen: dict[str, Any]) -> list[str]:
-    """Which milestones a look has seen behind it."""
-    reached = ["Ray formed"] if seen.get("joined") else []
-    if seen.get("phase") in ("healthy", "refusing", "serving"):
+def _milestones(state: State) -> list[str]:
+    """The milestones that a state shows to be reached."""
+    reached = ["Ray formed"] if state.get("joined") else []
+    if state.get("phase") in ("healthy", "refusing", "serving"):
         reached.append("model loaded")
-    if seen.get("phase") == "serving":
+    if state.get("phase") == "serving":
         reached.append("completion answered")
     return reached
 
 
 def durations(times: dict[str, float]) -> list[dict[str, Any]]:
-    """From when milestones were reached to how long each took after the one before."""
+    """The times of milestones as durations since the milestone before, in seconds."""
     out, last = [], 0.0
     for phase, moment in sorted(times.items(), key=lambda item: item[1]):
         out.append({"phase": phase, "seconds": round(moment - last, 1)})

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells receivers what has happened, without waiting for those that do not answer."""
+"""Sends notifications to webhooks, without waiting for receivers that do not answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """A process for each receiver, which lives on by itself until it has delivered or given up."""
+    """Starts a process for each receiver, which runs until it has delivered or given up."""
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -33,9 +33,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         given = self._task.args
         if not given.get("secret"):
-            display.warning(
-                "No webhook was sent: dgxspark_webhook_secret is empty, nothing signs it"
-            )
+            display.warning("No webhook was sent: dgxspark_webhook_secret is empty")
             return {"changed": False, "deliveries": []}
         # Plain data, without Ansible's own subclasses of str.
         body = json.dumps(
@@ -58,7 +56,7 @@ class ActionModule(ActionBase):
         deliveries = []
         for url, sender in senders.items():
             outcome = _first_outcome(sender, deadline - time.monotonic())
-            # Whatever stands in a URL besides its host may be a secret.
+            # Everything in a URL besides its host may be a secret.
             receiver = urllib.parse.urlsplit(url).hostname or "a URL without a host"
             deliveries.append({"receiver": receiver, "outcome": outcome})
             if outcome != "delivered":
@@ -77,7 +75,7 @@ def _send(message: dict[str, str]) -> subprocess.Popen[str]:
         start_new_session=True,
         cwd="/",
     )
-    # One that could not even start is told by its silence.
+    # A process that could not start is reported by its missing outcome.
     with suppress(BrokenPipeError):
         if process.stdin:
             process.stdin.write(json.dumps(message))
@@ -86,11 +84,11 @@ def _send(message: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def _first_outcome(sender: subprocess.Popen[str], seconds: float) -> str:
-    """What became of the first attempt, as far as it is known within the time."""
+    """The outcome of the first attempt, if it is known within so many seconds."""
     if sender.stdout is None:
         return ""
     with sender.stdout, selectors.DefaultSelector() as selector:
         selector.register(sender.stdout, selectors.EVENT_READ)
         if not selector.select(max(0, seconds)):
-            return "no answer yet, tried on"
-        return sender.stdout.readline().strip() or "not sent: the sender has ended"
+            return "no answer yet, retried in the background"
+        return sender.stdout.readline().strip() or "not sent: the sending process has ended"

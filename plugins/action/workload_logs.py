@@ -1,19 +1,19 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the logs of a node's ranks, and, followed, shows on the screen what comes."""
+"""Reads the logs of a node's ranks and, with `follow`, prints new lines as they come."""
 
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-INTERVAL = 2  # seconds between two looks
-# What may come between two looks, per container; more than that is cut at its beginning.
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import Follower, State
+
+# The most lines of one container between two looks; of more, the oldest are left out.
 BURST = 2000
 
 display = Display()
@@ -27,27 +27,44 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        node = str((task_vars or {}).get("inventory_hostname", ""))
-        if not boolean(arguments.get("follow", False)):
-            return self._look(arguments, task_vars)
-        since: dict[str, str] = {}
-        parent = os.getppid()
-        while True:
-            seen = self._look({**arguments, "since": since}, task_vars)
-            for line in seen.get("lines", ()):
-                display.display(f"[rank {line['rank']} {node}] {line['text']}")
-                since[line["container"]] = line["at"]
-            # Killed, ansible-playbook leaves its children behind, in sessions of their own.
-            if seen.get("failed") or not seen["running"] or os.getppid() != parent:
-                # They have been shown.
-                return {**seen, "lines": []}
-            arguments["lines"] = BURST
-            time.sleep(INTERVAL)
 
-    def _look(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        seen: dict[str, Any] = self._execute_module(
-            module_name="dgxspark.suite.workload_logs",
-            module_args=arguments,
-            task_vars=task_vars,
-        )
-        return seen
+        def look(more: dict[str, Any]) -> State:
+            state: State = self._execute_module(
+                module_name="dgxspark.suite.workload_logs",
+                module_args={**arguments, **more},
+                task_vars=task_vars,
+            )
+            return state
+
+        if not boolean(arguments.get("follow", False)):
+            return look({})
+        logs = Logs(look, str((task_vars or {}).get("inventory_hostname", "")))
+        logs.follow()
+        # Its lines have been printed.
+        return {**logs.state, "lines": []}
+
+
+class Logs(Follower):
+    """Prints new lines until the containers have ended."""
+
+    interval = 2.0
+
+    def __init__(self, look: Callable[[dict[str, Any]], State], node: str) -> None:
+        super().__init__()
+        self._look, self._node = look, node
+        # Container -> time stamp of its last line.
+        self._since: dict[str, str] = {}
+
+    def look(self) -> State:
+        more: dict[str, Any] = {"lines": BURST} if self.state else {}
+        state = self._look({**more, "since": dict(self._since)})
+        for line in state.get("lines", ()):
+            display.display(f"[rank {line['rank']} {self._node}] {line['text']}")
+            self._since[line["container"]] = line["at"]
+        return state
+
+    def ended(self, state: State) -> bool:
+        return not (self.answered(state) and state.get("running"))
+
+    def line(self, state: State) -> str:
+        return ""

@@ -8,26 +8,28 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: drift
 type: aggregate
-short_description: Sum up, node by node, what is not as it should be
+short_description: Report configuration drift, node by node
 version_added: 0.1.0
 description:
-  - Collects the findings of all ensure modules and prints them at the end of the run, a table of
-    node and spec first, then every finding that is not V(ok) with what was expected, what was
-    found, and what is done about it.
+  - Collects the findings of all ensure modules and prints them at the end of the run, first a table
+    of nodes and specs, then every finding that is not V(ok) with the expected state, the actual
+    state and the repair.
   - A spec whose task was skipped is C(not assessed), and a node that could not be reached is
-    C(unreachable); neither is ever counted as V(ok).
-  - What M(dgxspark.suite.audit) has found is told like what the ensure modules themselves found.
-  - A run without any of them prints nothing.
-  - With a folder for reports it also writes C(drift.json), C(drift.xml) for JUnit and
-    C(drift.html), one page that needs nothing else. They say what the screen says, in a stable
+    C(unreachable); neither counts as V(ok).
+  - Findings of M(dgxspark.suite.audit) are reported like those of the ensure modules.
+  - A run without findings prints nothing.
+  - With a directory for reports it also writes C(drift.json), C(drift.xml) for JUnit and
+    C(drift.html), one self-contained page. They have the same content in a stable
     order, so that two reports can be compared.
+  - Warns of variables of the inventory and of C(-e) that begin with C(dgxspark_) and that nothing
+    reads, with the nearest name that exists.
 author:
   - dgxspark.suite contributors (@dgxspark)
 options:
   report_dir:
     description:
-      - The folder for reports, which is made where it does not exist. If not set, none are written.
-      - The variable C(dgxspark_report_dir), from the inventory or by C(-e), wins over it.
+      - The directory for reports. It is created if needed. If not set, no reports are written.
+      - The variable C(dgxspark_report_dir), from the inventory or by C(-e), takes precedence.
     type: path
     env:
       - name: DGXSPARK_REPORT_DIR
@@ -55,6 +57,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents im
     natural,
     write,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.variable_names import (
+    given,
+    warnings,
+)
 
 COLOURS = {
     "unreachable": "bright red",
@@ -67,13 +73,12 @@ COLOURS = {
     "skipped": "cyan",
     "ok": "green",
 }
-# Told in one line, since nothing is to be done.
+# Shown in one line, since no action is needed.
 BRIEF = ("accepted", "skipped")
 OURS = "dgxspark.suite."
 ENSURE = f"{OURS}ensure_"
 AUDIT = f"{OURS}audit"
-# A variable of a task that looks more than once, or for its own sake: reported in `check` mode
-# only, only where it `ran`, or `never`.
+# A variable of a task: report its findings in `check` mode only, only if it `ran`, or `never`.
 REPORTED_IN = "dgxspark_report_in"
 
 
@@ -91,14 +96,15 @@ class CallbackModule(CallbackBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.status: dict[tuple[str, str], str] = {}  # (node, spec) -> the worst seen
+        self.status: dict[tuple[str, str], str] = {}  # (node, spec) -> the worst
         self.findings: list[tuple[str, str, dict[str, Any]]] = []
         self.unreachable: dict[str, str] = {}
-        self.audited: set[str] = set()  # nodes whose audit came to its end
+        self.audited: set[str] = set()  # nodes whose audit has ended
         self.messages: dict[tuple[str, str], str] = {}  # of specs that failed without findings
         self.playbook = ""
         self.check_mode = False
         self.folder = ""
+        self.checked_names = False
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self.playbook = os.path.basename(playbook._file_name)
@@ -106,9 +112,13 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self.check_mode = bool(play.check_mode)
         self.folder = self.folder or self._report_dir(play)
+        if not self.checked_names:
+            self.checked_names = True
+            for warning in warnings(given(play)):
+                self._display.warning(warning)
 
     def _report_dir(self, play: Any) -> str:
-        """The folder by the variables of the play's first host, or else by the option."""
+        """The directory by the variables of the play's first host, or else by the option."""
         variables = play.get_variable_manager()
         hosts = variables._inventory.get_hosts(play.hosts)
         known = variables.get_vars(play=play, host=hosts[0] if hosts else None)
@@ -131,7 +141,7 @@ class CallbackModule(CallbackBase):
             self._take(result, "not assessed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        # What a loop says in sum, "All items completed", is no reason.
+        # The message of a complete loop, "All items completed", is no reason.
         outcomes = self._outcomes(result)
         lost = next((outcome for outcome in outcomes if outcome.get("unreachable")), result.result)
         self.unreachable[result.host.get_name()] = str(lost.get("msg", ""))
@@ -143,32 +153,34 @@ class CallbackModule(CallbackBase):
         return result.result.get("results") or [result.result]
 
     def _take(self, result: Any, without_findings: str) -> None:
-        """Note what one task said; without_findings: what it means that an ensure task has none."""
+        """Record a task's result; without_findings: the status of an ensure task that has none."""
         action = result.task.resolved_action or result.task.action
         outcomes = self._outcomes(result)
         if not action.startswith(OURS):
             return
-        asked = action.startswith(ENSURE) or action == AUDIT
-        if not asked and not any(one.get("findings") for one in outcomes):
+        checks = action.startswith(ENSURE) or action == AUDIT
+        if not checks and not any(outcome.get("findings") for outcome in outcomes):
             return
         reported_in = result.task.vars.get(REPORTED_IN)
         if reported_in == "never" or (reported_in == "check" and not self.check_mode):
             return
         node = result.host.get_name()
         if action == AUDIT and "results" in result.result:
-            # It speaks for the specs; a column of its own it has only where it failed somewhere.
+            # Its results are those of specs; it has a column of its own only if it has failed.
             self.audited.add(node)
             outcomes = result.result["results"]
+            for spec in result.result.get("skipped_specs", ()):
+                self._note(node, spec, "not assessed")
         for outcome in outcomes:
             spec = outcome.get("spec", action.removeprefix(ENSURE).removeprefix(OURS))
-            found = outcome.get("findings", [])
-            for finding in found:
+            findings = outcome.get("findings", [])
+            for finding in findings:
                 self._note(node, spec, finding["status"])
                 self.findings.append((node, spec, finding))
-            if not found:
+            if not findings:
                 self._note(node, spec, without_findings)
-            if not found and without_findings == "failed":
-                self.messages[node, spec] = str(outcome.get("msg", "no reason was told"))
+            if not findings and without_findings == "failed":
+                self.messages[node, spec] = str(outcome.get("msg", "no reason given"))
 
     def _note(self, node: str, spec: str, status: str) -> None:
         self.status[node, spec] = _worst([self.status.get((node, spec), status), status])
@@ -189,13 +201,13 @@ class CallbackModule(CallbackBase):
             line = (node.ljust(width) + padded).rstrip()
             self._display.display(line, color=COLOURS[_worst(row)])
         together = [
-            (affected, spec, dict(told)) for (spec, told), affected in self._together().items()
+            (affected, spec, dict(items)) for (spec, items), affected in self._together().items()
         ]
         for affected, spec, finding in together:
             if finding["status"] not in BRIEF:
                 text = self._paragraph(affected, spec, finding)
                 self._display.display(text, color=COLOURS[finding["status"]])
-        lines = [one for one in together if one[2]["status"] in BRIEF]
+        lines = [entry for entry in together if entry[2]["status"] in BRIEF]
         for number, (affected, spec, finding) in enumerate(lines):
             text = self._line(affected, spec, finding)
             blank = "" if number else "\n"
@@ -216,7 +228,8 @@ class CallbackModule(CallbackBase):
             self.unreachable,
             self.messages,
             self.playbook,
-            self.check_mode,
+            # An audit repairs nothing, in whatever mode Ansible runs.
+            self.check_mode or bool(self.audited),
             datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
         )
         try:
@@ -233,7 +246,7 @@ class CallbackModule(CallbackBase):
         return self.status.get((node, spec), "ok" if done else "not assessed")
 
     def _together(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
-        """What is not ok, (spec, finding) -> nodes: nodes that drift alike are told of once."""
+        """Findings that are not ok, (spec, finding) -> nodes that have the same finding."""
         together: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
         for node, spec, finding in sorted(
             self.findings, key=lambda entry: (natural(entry[0]), entry[1])
@@ -251,8 +264,8 @@ class CallbackModule(CallbackBase):
 
     @staticmethod
     def _paragraph(nodes: list[str], spec: str, finding: dict[str, Any]) -> str:
-        told = f"{spec}: {finding['check']}: {finding['status']} ({finding['severity']})"
-        head = f"\n{', '.join(nodes)}: {told}"
+        title = f"{spec}: {finding['check']}: {finding['status']} ({finding['severity']})"
+        head = f"\n{', '.join(nodes)}: {title}"
         body = [
             textwrap.fill(
                 f"{name + ':':<10}{finding[name]}",
@@ -272,7 +285,7 @@ class CallbackModule(CallbackBase):
         for _node, _spec, finding in self.findings:
             counts[finding["status"]] += 1
         counts["unreachable"] = len(self.unreachable)
-        for status in ("failed", "not assessed"):  # there is no finding that says so
+        for status in ("failed", "not assessed"):  # no finding has that status
             counts[status] = cells.count(status)
         return "Checks: " + ", ".join(
             f"{count} {status}" for status, count in counts.items() if count

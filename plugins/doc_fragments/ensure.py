@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all ensure modules have in common, because they run the same loop."""
+"""The options and attributes that all ensure modules share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ options:
     description:
       - Checks that do not apply to this node, check id to reason. They are reported as V(skipped),
         with the reason, and nothing is repaired for them.
-      - Ids of other modules' checks are ignored, so that one map serves all of them.
+      - Ids of other modules' checks are ignored, so that one map serves all modules.
     type: dict
     default: {}
   accepted:
     description:
-      - Findings that may stay as they are for a while. A drift or a blocked finding of that check
-        is reported as V(accepted), and is not repaired.
-      - After its last day an entry has no effect any more, and the report says that it had.
-      - Ids of other modules' checks are ignored, so that one list serves all of them.
+      - Known drift that is accepted until a day. A finding of that check that is V(drift) or
+        V(blocked) is reported as V(accepted), and is not repaired.
+      - After that day an entry has no effect, and the hint of the finding says that it has expired.
+      - Ids of other modules' checks are ignored, so that one list serves all modules.
     type: list
     elements: dict
     default: []
@@ -39,37 +39,37 @@ options:
         required: true
   fail:
     description:
-      - Whether to fail, outside check mode, where a finding is still V(blocked) or V(drift).
-      - With V(false) the same is returned without failing, for a playbook that goes on to the next
-        module and judges at its end.
+      - Whether to fail, outside check mode, if a finding is still V(blocked) or V(drift).
+      - With V(false) the module returns the same result without failing, for a playbook that runs
+        all modules and fails at its end.
     type: bool
     default: true
 attributes:
   check_mode:
     support: full
     details:
-      - Never fails because of what is found. All findings are reported, RV(ignore:changed) and the
-        diff are those of the run that would follow, and nothing remains on the node.
+      - Never fails because of a finding. All findings are reported, RV(ignore:changed) and the
+        diff are those of the run that would follow, and nothing is left on the node.
   diff_mode:
     support: full
     details:
-      - Shows only the module's own lines, since other lines of the file may be secret.
+      - Shows only the module's own lines, since other lines of a file may be secret.
   idempotent:
     support: full
 notes:
-  - Two runs on one node wait for each other, up to a minute; a check never waits.
+  - Of two runs on one node the second waits for the first, up to a minute; check mode never waits.
   - Outside check mode the module repairs what it can, checks again, and fails if any finding is
-    still V(blocked) or V(drift). The message then names each of them with what a person can do.
+    still V(blocked) or V(drift). The message lists them with their hints.
 """
 
     PATHS_FILE = r"""
 options:
   paths_file:
     description:
-      - The file in which the launchers find their binaries by absolute path, in lines C(KEY=/path).
-      - Only the module's own keys are changed. Every other line is kept as it is.
-      - The file is made readable by everybody, except where it is not and holds other lines, which
-        may be secret. That is V(blocked), and nothing is written.
+      - The file that lists the binaries of the launchers by absolute path, in lines C(KEY=/path).
+      - Only the module's own keys are changed. All other lines stay unchanged.
+      - The file is made readable by everybody. If it is not, and has other lines, which may be
+        secret, the finding is V(blocked), and nothing is written.
     type: path
     default: /etc/dgxspark/paths.env
 """
@@ -78,18 +78,21 @@ options:
 options:
   costly:
     description:
-      - V(kept) believes what an earlier run has found, as long as nothing that it depends on has
-        changed since. That is the files of the environment, or the id of the image; the pins, and
-        the files that they name; the packages of the system, the kernel, the driver, and what
-        C(nvidia-smi) says just now.
-      - V(fresh) looks in any case.
-      - V(quick) never does what takes long. Where nothing was kept that still holds, the findings
-        are V(skipped), with that as the reason.
+      - What to do with checks that take long.
+      - V(cached) uses the answers of an earlier run as long as nothing that they depend on has
+        changed. That is the files of the environment, or the id of the image; the pins, and the
+        files that they name; the packages of the system, the kernel, the driver, and the present
+        output of C(nvidia-smi).
+      - V(refresh) asks again in any case.
+      - V(skip) never runs them. Without a valid cached answer the findings are V(skipped), with
+        that as the reason.
     type: str
-    choices: [kept, fresh, quick]
-    default: kept
-  kept_folder:
-    description: Where runs keep what they have found if all was well. Checks never write there.
+    choices: [cached, refresh, skip]
+    default: cached
+  cache_folder:
+    description:
+      - Where runs cache their answers if all findings of the module are V(ok) or V(skipped).
+      - Check mode never writes there.
     type: path
-    default: /var/lib/dgxspark/kept
+    default: /var/lib/dgxspark/cache
 """

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options of the lookups that look for recipes."""
+    """Options of the lookups for recipes."""
 
     DOCUMENTATION = r"""
 options:
   recipe_paths:
-    description: Folders with recipes, searched in this order and before the collection's own.
+    description: Directories with recipes, searched in this order and before the collection's own.
     type: list
     elements: path
     default: []
@@ -20,7 +20,7 @@ options:
     description:
       - Git repositories with recipes, each a map with C(name), C(url), and where needed C(ref),
         C(commit), C(folder) and C(trusted), as for M(dgxspark.suite.recipe_registry).
-      - They are searched after all folders. C(@name/recipe) looks in that one only.
+      - They are searched after all directories. C(@name/recipe) looks in that one only.
       - Nothing is fetched by a lookup; M(dgxspark.suite.recipe_registry) does that.
     type: list
     elements: dict
@@ -28,13 +28,13 @@ options:
     vars:
       - name: dgxspark_recipe_registries
   recipe_cache:
-    description: Where registries are kept on the controller.
+    description: Directory of fetched registries on the controller.
     type: path
     default: ~/.cache/dgxspark/recipes
     vars:
       - name: dgxspark_recipe_cache
   mod_paths:
-    description: Folders with mods, besides those beside a recipe.
+    description: Directories with mods, in addition to those next to a recipe.
     type: list
     elements: path
     default: []

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has which address on which link between the nodes."""
+"""The addresses of the links between the nodes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ name: fabric_plan
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the links of a node from a small plan of the whole fabric
+short_description: Compute the links of a node from a plan of the fabric
 description:
-  - In a V(pair) two nodes are joined by one cable, and in a V(switch) any number of nodes by one
-    cable each. Twin 0 of every node is in the first network, twin 1 in the second.
-  - In a V(ring) three nodes are joined by three cables, each from cage 0 of a node to cage 1 of the
-    next. Every twin of every cable has a network of its own, six in all.
-  - A node's address is the network's, and ten, and the node's number.
-  - Fails, with what to change, where that cannot be, or gives two nodes one address or a node two
+  - In a V(pair) two nodes are connected by one cable, in a V(switch) any number of nodes by one
+    cable each. Interface 0 of the port pair of every node is in the first network, interface 1 in
+    the second.
+  - In a V(ring) three nodes are connected by three cables, each from cage 0 of a node to cage 1 of
+    the next. Both interfaces of every cable have their own network, six in all.
+  - The address of a node is that of the network plus ten plus the number of the node.
+  - Fails, with a hint, if the plan is impossible, or gives two nodes the same address or a node two
     links in one subnet.
 options:
   _input:
@@ -34,12 +35,12 @@ options:
     elements: str
     required: true
   networks:
-    description: The IPv4 networks, as V(198.51.100.0/25).
+    description: The IPv4 networks, such as V(198.51.100.0/25).
     type: list
     elements: str
     required: true
   numbers:
-    description: Node to its number, for those whose number is not their place among the members.
+    description: Node to number, for nodes whose number is not their position in O(members).
     type: dict
     default: {}
 """
@@ -51,7 +52,7 @@ EXAMPLES = r"""
       {{ inventory_hostname | dgxspark.suite.fabric_plan('pair', ['spark1', 'spark2'],
          ['198.51.100.0/25', '198.51.100.128/25']) }}
 
-# In an inventory: the address by which the others reach a node, of the same plan.
+# In an inventory: the address of a node for the others, from the same plan.
 # dgxspark_fabric_address: >-
 #   {{ (inventory_hostname | dgxspark.suite.fabric_plan(dgxspark_fabric_topology,
 #       groups['spark_heads'] + groups['spark_workers'], dgxspark_fabric_networks))[0].address }}
@@ -71,14 +72,14 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-# Node n has the address of the network and ten and n.
+# Node n has the address of the network + 10 + n.
 _FIRST = 10
 _TWINS = (0, 1)
 
 
 @dataclass(frozen=True)
 class _Cable:
-    """Who is on one network: node -> cage, where the plan says which."""
+    """The nodes of a network: node -> cage, None if the plan does not specify it."""
 
     twin: int
     ends: Mapping[str, int | None]
@@ -124,7 +125,7 @@ def fabric_plan(
 
 def _cables(topology: str, members: Sequence[str]) -> list[_Cable]:
     if len(set(members)) != len(members):
-        raise AnsibleFilterError("fabric_plan: a node is named twice among the members")
+        raise AnsibleFilterError("fabric_plan: a node occurs twice in the members")
     takes = {"pair": (2, 2), "ring": (3, 3), "switch": (2, 200)}
     if topology not in takes:
         raise AnsibleFilterError(f"fabric_plan: {topology!r}: expected {', '.join(takes)}")
@@ -145,36 +146,36 @@ def _cables(topology: str, members: Sequence[str]) -> list[_Cable]:
 
 def _networks(given: Sequence[str], count: int, topology: str) -> list[ipaddress.IPv4Network]:
     try:
-        networks = [ipaddress.IPv4Network(one) for one in given]
+        networks = [ipaddress.IPv4Network(text) for text in given]
     except ValueError as error:
         raise AnsibleFilterError(f"fabric_plan: dgxspark_fabric_networks: {error}") from error
     if len(networks) < count:
         raise AnsibleFilterError(
-            f"fabric_plan: a {topology} takes {count} networks, one for each twin of each cable, "
-            f"and dgxspark_fabric_networks has {len(networks)}"
+            f"fabric_plan: a {topology} takes {count} networks, one for each interface of each "
+            f"cable, and dgxspark_fabric_networks has {len(networks)}"
         )
     for at, network in enumerate(networks[:count]):
         for other in networks[:at]:
             if network.overlaps(other):
                 raise AnsibleFilterError(
-                    f"fabric_plan: {other} and {network} overlap, and twins must not be in one "
+                    f"fabric_plan: {other} and {network} overlap, and each interface needs its own "
                     "subnet. Change dgxspark_fabric_networks"
                 )
     return networks[:count]
 
 
 def _numbers(members: Sequence[str], numbers: Mapping[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    assigned: dict[str, int] = {}
     for place, name in enumerate(members, start=1):
         number = int(numbers.get(name, place))
-        for other, taken in found.items():
+        for other, taken in assigned.items():
             if taken == number:
                 raise AnsibleFilterError(
                     f"fabric_plan: {other} and {name} would have the same addresses, number "
                     f"{number}. Change dgxspark_fabric_numbers"
                 )
-        found[name] = number
-    return found
+        assigned[name] = number
+    return assigned
 
 
 def _address(network: ipaddress.IPv4Network, number: int, name: str) -> str:

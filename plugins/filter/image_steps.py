@@ -10,9 +10,10 @@ name: image_steps
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell how all nodes of a plan come to have its image
+short_description: Compute how all nodes of a plan get its image
 description:
-  - Compares what M(dgxspark.suite.workload_info) saw of the image on the nodes of a launch plan.
+  - This filter is private to the collection and may change without notice.
+  - Compares what M(dgxspark.suite.workload_info) reported about the image on the nodes of a plan.
   - The first node of the plan that has the image is the source; the others take it from there. An
     image that is named by its digest is pulled by each node instead, since a copy would not be
     known by that name.
@@ -26,13 +27,13 @@ options:
     type: dict
     required: true
   ask:
-    description: Whether it matters what is in the image.
+    description: Whether the facts of the image matter.
     type: bool
     default: true
 """
 
 EXAMPLES = r"""
-- name: See who lacks the image
+- name: Show which nodes lack the image
   ansible.builtin.debug:
     msg: "{{ (launch_plan | dgxspark.suite.image_steps({'spark1': seen})).receive }}"
 """
@@ -47,18 +48,18 @@ _value:
       type: list
       elements: str
     source:
-      description: The node that others take it from, empty where nobody has to.
+      description: The node that the others copy it from, empty if none does.
       type: str
     receive:
-      description: Nodes that take it from there.
+      description: Nodes that copy it from there.
       type: list
       elements: str
     ask:
-      description: Nodes on which M(dgxspark.suite.image_preflight) has to be asked.
+      description: Nodes on which M(dgxspark.suite.image_preflight) has to run.
       type: list
       elements: str
     ready:
-      description: Whether nothing has to be done.
+      description: Whether there is nothing to do.
       type: bool
 """
 

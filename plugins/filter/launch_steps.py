@@ -10,10 +10,11 @@ name: launch_steps
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the steps from what runs on the nodes to what a plan wants
+short_description: Compute the steps from what runs on the nodes to a launch plan
 description:
-  - Compares a launch plan with what M(dgxspark.suite.workload_info) saw on the nodes, and returns
-    what has to be removed and started, or why nothing may be done.
+  - This filter is private to the collection and may change without notice.
+  - Compares a launch plan with what M(dgxspark.suite.workload_info) reported about the nodes, and
+    returns what has to be removed and started, or why nothing may be done.
 options:
   _input:
     description: The plan, from P(dgxspark.suite.launch_plan#lookup).
@@ -26,7 +27,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Decide what has to be done
+- name: Compute the steps
   ansible.builtin.set_fact:
     launch_steps: "{{ launch_plan | dgxspark.suite.launch_steps({'spark1': seen}) }}"
 """
@@ -37,34 +38,34 @@ _value:
   type: dict
   contains:
     refusals:
-      description: Why nothing may be done. Empty when all is well.
+      description: Why nothing may be done. Empty if the launch may start.
       type: list
       elements: str
     running:
-      description: Whether everything runs as planned already.
+      description: Whether every rank runs as planned.
       type: bool
     serves:
       description:
-        - Whether it runs as planned and has answered a completion, and nothing is left to be done.
-          V(false) where M(dgxspark.suite.workload_info) was not told to ask.
+        - Whether it runs as planned and has answered a completion, and no step is left. V(false) if
+          M(dgxspark.suite.workload_info) did not ask.
       type: bool
     previous:
       description:
-        - The workload that a failure brings back, empty for none. Its RV(_value.previous.url) and
-          RV(_value.previous.served_model_name) are empty where its containers do not tell.
+        - The workload that a rollback restores, empty for none. Its RV(_value.previous.url) and
+          RV(_value.previous.served_model_name) are empty without labels.
       type: dict
       contains:
         recipe:
-          description: What it was launched from.
+          description: The recipe that it was launched from.
           type: str
         plan_hash:
           description: The hash of its plan.
           type: str
         served_model_name:
-          description: What clients ask it for.
+          description: The model name that clients use.
           type: str
         url:
-          description: Where it answers.
+          description: Its URL.
           type: str
         head:
           description: The node of its first rank.
@@ -73,17 +74,17 @@ _value:
           description: Its containers, each with C(node), C(name) and C(id).
           type: list
           elements: dict
-    park:
-      description: For each node, the names of its containers that are to be set aside.
+    retain:
+      description: For each node, names of containers to stop and retain for the rollback.
       type: dict
     remove:
-      description: For each node, the names of our other containers, which have to go.
+      description: For each node, names of other containers of this collection, to be removed.
       type: dict
     drop:
-      description: For each node, the names of the containers that go once the model has answered.
+      description: For each node, names of containers to remove once the model has answered.
       type: dict
-    keep:
-      description: For each node, its containers that lack their unit, with what that has to be.
+    supervise:
+      description: For each node, the containers that need a unit, with what the unit needs.
       type: dict
     start:
       description: For each node that has to start one, its rank of the plan.

@@ -10,10 +10,11 @@ name: launch_undo
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the steps back from a launch that failed
+short_description: Compute the rollback of a failed launch
 description:
-  - Compares what was served before with what M(dgxspark.suite.workload_info) sees on the nodes now,
-    and returns what M(dgxspark.suite.workload) has to do there.
+  - This filter is private to the collection and may change without notice.
+  - Compares what was served before with what M(dgxspark.suite.workload_info) reports now, and
+    returns what M(dgxspark.suite.workload) has to do.
 options:
   _input:
     description: What P(dgxspark.suite.launch_steps#filter) returned as C(previous).
@@ -26,7 +27,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Decide how to get back
+- name: Plan the rollback
   ansible.builtin.set_fact:
     undo: "{{ launch_steps.previous | dgxspark.suite.launch_undo({'spark1': seen}) }}"
 """
@@ -40,14 +41,14 @@ _value:
       description: For each node, the names of all other containers of this collection.
       type: dict
     restore:
-      description: For each node, the names of the containers that are to be started again. None
-        where all of them still run.
+      description: For each node, names of the containers to restart. None if all of them still
+        run.
       type: dict
-    keep:
-      description: For each node, those containers that have to get a unit once they answer.
+    supervise:
+      description: For each node, the containers that get a unit once they answer.
       type: dict
     lost:
-      description: What cannot be brought back, and why.
+      description: What cannot be restored, and why.
       type: list
       elements: str
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""At which address the other nodes reach one."""
+"""The address of a node for the other nodes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ name: link_address
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the address at which the other nodes reach one
+short_description: Get the address of a node for the other nodes
 description:
   - C(dgxspark_fabric_address), else C(dgxspark_address), else C(ansible_host) if that is an IP
-    address. Fails where there is none of them.
+    address. Fails if there is none.
 options:
   _input:
     description: The variables of a node.
@@ -22,7 +22,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Show it
+- name: Show the address
   ansible.builtin.debug:
     msg: "{{ hostvars['spark1'] | dgxspark.suite.link_address }}"
 """
@@ -51,11 +51,11 @@ def link_address(variables: Mapping[str, Any]) -> str:
                 return str(ipaddress.ip_address(str(value)))
             except ValueError as error:
                 raise AnsibleFilterError(
-                    f"{variables.get('inventory_hostname')}: {name} is no IP address: {value}. "
+                    f"{variables.get('inventory_hostname')}: {name} is not an IP address: {value}. "
                     "Set dgxspark_fabric_address"
                 ) from error
     raise AnsibleFilterError(
-        f"{variables.get('inventory_hostname')}: no address is known; set dgxspark_fabric_address"
+        f"{variables.get('inventory_hostname')}: no address found; set dgxspark_fabric_address"
     )
 
 

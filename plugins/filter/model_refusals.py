@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a model may not be deleted from a cluster."""
+"""The reasons against deleting a model from a cluster."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ name: model_refusals
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell why a model may not be deleted from any node
+short_description: List the reasons against deleting a model
 description:
-  - A model goes from all nodes or from none. This joins what speaks against it on any of them.
+  - A model is deleted from all nodes or from none. This filter joins the refusals of all nodes.
+  - This filter is private to the collection and may change without notice.
 options:
   _input:
     description: For each node by name, what M(dgxspark.suite.model_delete) returned in check mode.
@@ -30,14 +31,14 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Refuse
+- name: Fail if the model must not be deleted
   ansible.builtin.assert:
     that: plans | dgxspark.suite.model_refusals(menu, ansible_play_hosts_all) == []
 """
 
 RETURN = r"""
 _value:
-  description: The reasons, each with its node. Empty when all is well.
+  description: The reasons, each with its node; empty where there are none.
   type: list
   elements: str
 """
@@ -58,11 +59,11 @@ def _refusals(
 ) -> Iterator[str]:
     for node in nodes:
         if node not in plans or "plan_id" not in plans[node]:
-            yield f"{node}: it was not reached, and would keep the model; --limit leaves it out"
+            yield f"{node}: it was not reached, and would keep the model; --limit excludes it"
     for row in menu["models"]:
-        for one in row["serving"]:
-            by = f"recipe {one['recipe']}" if one["recipe"] else one["process"]
-            yield f"{one['node']}: it is being served by {by}; playbooks/stop.yml stops a recipe"
+        for user in row["serving"]:
+            by = f"recipe {user['recipe']}" if user["recipe"] else user["process"]
+            yield f"{user['node']}: it is being served by {by}; playbooks/stop.yml stops a recipe"
     for node, plan in plans.items():
         for refusal in plan.get("refusals", ()):
             yield f"{node}: {refusal}"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From which node a model is copied to the others."""
+"""The node from which a model is copied to the others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ author:
 version_added: 0.1.0
 short_description: Choose the node from which a model is copied to the others
 description:
-  - It is the first that has the model whole. Where nodes have different ones, a person has to say
-    which is right.
+  - The source is the node that was named, or else the first node with a complete copy.
+  - Where nodes have different complete copies and none was named, the copy is refused.
+  - This filter is private to the collection and may change without notice.
 options:
   _input:
-    description: For each node by name, what M(dgxspark.suite.model_info) returned of the model.
+    description: For each node by name, what M(dgxspark.suite.model_info) returned for the model.
     type: dict
     required: true
   nodes:
@@ -25,17 +26,17 @@ options:
     elements: str
     required: true
   source:
-    description: The node that a person has chosen; empty for none.
+    description: The node that the user named; empty for none.
     type: str
     default: ""
   quant:
-    description: Only this quantisation is copied; empty for the whole model.
+    description: Only this quantisation is copied; empty for the complete model.
     type: str
     default: ""
 """
 
 EXAMPLES = r"""
-- name: Choose
+- name: Choose the source
   ansible.builtin.set_fact:
     chosen: "{{ disks | dgxspark.suite.model_source(ansible_play_hosts_all) }}"
 """
@@ -49,13 +50,19 @@ _value:
       description: The node; empty where there are refusals.
       type: str
     refusals:
-      description: Why nothing is copied. Empty when all is well.
+      description: Why nothing is copied; empty where it can be.
       type: list
       elements: str
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.model_copies import (
+    Choice,
+    choose_source,
+    content_of,
+)
 
 Disks = Mapping[str, Mapping[str, Any]]
 
@@ -64,43 +71,34 @@ def model_source(
     disks: Disks, nodes: Sequence[str], source: str = "", quant: str = ""
 ) -> dict[str, Any]:
     """The choice; see DOCUMENTATION."""
-    having = {
-        node: model
+    complete = {
+        node: content_of(model)
         for node in nodes
         for model in disks.get(node, {}).get("models", ())
-        if _whole(model, quant)
+        if _is_complete(model, quant)
     }
-    refusals = list(_refusals(disks, nodes, source, having))
-    chosen = source or next(iter(having), "")
-    return {"source": "" if refusals else chosen, "refusals": refusals}
+    choice = choose_source(complete, source)
+    refusals = list(_refusals(disks, nodes, choice))
+    return {"source": "" if refusals else choice.source, "refusals": refusals}
 
 
-def _whole(model: Mapping[str, Any], quant: str) -> bool:
+def _is_complete(model: Mapping[str, Any], quant: str) -> bool:
     if quant:
-        return any(one["name"] == quant and one["complete"] for one in model["quants"])
+        return any(known["name"] == quant and known["complete"] for known in model["quants"])
     return bool(model["complete"])
 
 
-def _refusals(
-    disks: Disks, nodes: Sequence[str], source: str, having: Mapping[str, Mapping[str, Any]]
-) -> Iterator[str]:
+def _refusals(disks: Disks, nodes: Sequence[str], choice: Choice) -> Iterator[str]:
     for node in nodes:
         if "models" not in disks.get(node, {}):
-            yield f"{node}: it was not reached; --limit leaves it out"
+            yield f"{node}: it was not reached; --limit excludes it"
         for model in disks.get(node, {}).get("models", ()):
             if model["downloading"]:
                 yield f"{node}: it is being downloaded there"
-    if not having:
-        yield "no node has it whole"
-    elif source and source not in having:
-        yield f"{source} does not have it whole; {', '.join(having)} does"
-    elif not source and len({_content(model) for model in having.values()}) > 1:
-        told = ", ".join(f"{node} has {_content(model)}" for node, model in having.items())
-        yield f"the nodes have different ones: {told}. Say which is right: -e source=NODE"
-
-
-def _content(model: Mapping[str, Any]) -> str:
-    return str(model["revision"] or f"{model['size']} bytes")
+    if choice.refusal:
+        yield f"{choice.refusal}. Choose one: -e source=NODE"
+    elif not choice.source:
+        yield "no node has a complete copy"
 
 
 class FilterModule:

@@ -10,11 +10,14 @@ name: model_steps
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell how all nodes of a plan come to have its models
+short_description: Determine how all nodes of a plan get its models
 description:
-  - Compares what M(dgxspark.suite.workload_info) saw of the models of a launch plan on the nodes.
-  - The first node of the plan that has a model whole is its source, else any other node that was
-    asked; the nodes of the plan that lack it, or have another revision, take it from there.
+  - Compares what M(dgxspark.suite.workload_info) found of the models of a launch plan on the nodes.
+  - The source of a model is the first node of the plan with a complete copy, or else any other node
+    that was asked. The nodes of the plan that lack it copy it from there.
+  - Where nodes of the plan have different complete copies, nothing is copied; the refusal names the
+    command with which the user chooses one.
+  - This filter is private to the collection and may change without notice.
 options:
   _input:
     description: The plan, from P(dgxspark.suite.launch_plan#lookup).
@@ -27,7 +30,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See who lacks a model
+- name: Show which nodes lack a model
   ansible.builtin.debug:
     msg: "{{ (launch_plan | dgxspark.suite.model_steps({'spark1': seen})).copies }}"
 """
@@ -40,15 +43,15 @@ _value:
     copies:
       description:
         - Each with C(name), C(quant), C(revision), C(source), the node that has it, and C(receive),
-          the nodes that take it from there. Empty where there are refusals.
+          the nodes that copy it from there. Empty where there are refusals.
       type: list
       elements: dict
     refusals:
-      description: Why a model cannot be on all nodes, and what a person does about it.
+      description: Why a model cannot be copied to all nodes, and what to do about it.
       type: list
       elements: str
     ready:
-      description: Whether nothing has to be done.
+      description: Whether there is nothing to do.
       type: bool
 """
 

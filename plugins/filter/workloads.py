@@ -10,10 +10,10 @@ name: workloads
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell the workloads that run on the nodes
+short_description: List the workloads on the nodes
 description:
-  - Puts the containers that M(dgxspark.suite.workload_info) saw on several nodes together to the
-    workloads that they are the ranks of.
+  - Groups the containers that M(dgxspark.suite.workload_info) reported for several nodes by
+    workload.
 options:
   _input:
     description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The workloads; those set aside during a swap are the last.
+  description: The workloads; those that are retained for a rollback come last.
   type: list
   elements: dict
   sample:
@@ -50,8 +50,8 @@ _value:
           container: dgxspark-lab-tiny-solo-0
           status: running
           started: '2026-11-22T03:18:32.7Z'
-          unit: {state: active, enabled: true, restarts: 0, told: 'runs, with 1 ranks in all',
-            down: null}
+          unit: {state: active, enabled: true, restarts: 0,
+            status_text: 'runs, with 1 ranks in all', down: null}
       ray: []
 """
 

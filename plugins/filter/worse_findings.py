@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which checks say something worse than they did before."""
+"""The checks that have become worse."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ name: worse_findings
 author:
   - dgxspark.suite contributors (@dgxspark)
 version_added: 0.1.0
-short_description: Tell which checks say something worse than before
+short_description: List the checks that have become worse
 description:
-  - A check that drifts or is blocked now, and did not and was not before, in words. What was as bad
-    before is nobody's fault.
+  - The checks that drift or are blocked now and were not before, as texts. Checks that failed
+    before as well are left out.
 options:
   _input:
-    description: The findings of now.
+    description: The present findings.
     type: list
     elements: dict
     required: true
   before:
-    description: The findings of before.
+    description: The earlier findings.
     type: list
     elements: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Compare
+- name: Fail if a check has become worse
   ansible.builtin.assert:
     that: after.findings | dgxspark.suite.worse_findings(before.findings) == []
 """
 
 RETURN = r"""
 _value:
-  description: A sentence for each of them.
+  description: A text for each of these checks.
   type: list
   elements: str
 """
@@ -49,12 +49,13 @@ BAD = ("blocked", "drift")
 def worse_findings(
     now: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """The sentences; see DOCUMENTATION."""
-    bad_before = {one["check"] for one in before if one["status"] in BAD}
+    """The texts; see DOCUMENTATION."""
+    bad_before = {finding["check"] for finding in before if finding["status"] in BAD}
     return [
-        f"{one['check']}: expected {one['expected']}, found {one['actual']}. {one['hint']}".rstrip()
-        for one in now
-        if one["status"] in BAD and one["check"] not in bad_before
+        f"{finding['check']}: expected {finding['expected']}, found {finding['actual']}. "
+        f"{finding['hint']}".rstrip()
+        for finding in now
+        if finding["status"] in BAD and finding["check"] not in bad_before
     ]
 
 

@@ -92,7 +92,7 @@ options:
   env:
     description:
       - Variables for every container; those of the recipe win.
-      - V(${NAME}) as a whole value stands for a variable of the controller, see O(env_allow).
+      - V(${NAME}) as a complete value stands for a variable of the controller, see O(env_allow).
     type: dict
     default: {}
     vars:
@@ -121,7 +121,7 @@ options:
   ray_object_store_bytes:
     description:
       - Size of Ray's object store on each node, in bytes.
-      - vLLM hardly uses it, while Ray by itself would set a third of the node's memory aside.
+      - vLLM hardly uses it, while Ray's default is a third of the node's memory.
     type: int
     default: 1073741824
     vars:
@@ -133,7 +133,7 @@ options:
     vars:
       - name: dgxspark_ray_wait_seconds
   survive:
-    description: Have a unit on each node keep its rank over reboots and crashes.
+    description: Have a unit on each node restart its rank after reboots and crashes.
     type: bool
     default: true
     vars:
@@ -145,7 +145,7 @@ options:
     vars:
       - name: dgxspark_survive_port
   survive_starts:
-    description: How often within an hour the units start the workload, at most.
+    description: How many times within an hour the units start the workload at most.
     type: int
     default: 3
     vars:
@@ -240,8 +240,12 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan 
     needs,
     secret_values,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    Variables,
+    resolve,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Ports
 
 
 class LookupModule(RecipeLookup):
@@ -261,12 +265,10 @@ class LookupModule(RecipeLookup):
                 recipe,
                 parse_overrides(self.plain("overrides")),
                 self._nodes((variables or {}).get("hostvars") or {}),
-                env_allow=self.plain("env_allow"),
-                environ=os.environ,
-                master_port=settings.master_port,
-                inventory_env=self.plain("env"),
+                Variables(self.plain("env"), self.plain("env_allow"), os.environ),
                 inventory=known.values_for(recipe),
                 mod_paths=self.plain("mod_paths"),
+                ports=Ports(master=settings.master_port),
             )
             if self.get_option("needs"):
                 return [needs(resolved)]

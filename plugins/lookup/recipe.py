@@ -30,7 +30,7 @@ options:
     type: raw
     default: {}
   hf_home:
-    description: A Hugging Face cache on the controller, looked at for the model's files.
+    description: A Hugging Face cache on the controller, searched for the model's files.
     type: str
     default: ""
     vars:
@@ -86,7 +86,7 @@ _raw:
       type: str
       sample: Random weights, 2 layers
     maintainer:
-      description: Whom to ask.
+      description: Contact.
       type: str
       sample: dgxspark.suite contributors
     registry:
@@ -115,7 +115,7 @@ _raw:
       type: int
       sample: 2
     issues:
-      description: What is wrong, each with code, severity, field, message, fix and line.
+      description: The issues, each with code, severity, field, message, fix and line.
       type: list
       elements: dict
       sample: []
@@ -136,12 +136,12 @@ _raw:
       type: dict
       sample: {need_gib: 43.32, verdict: fits}
     lines:
-      description: All of this for people.
+      description: All of this as text.
       type: list
       elements: str
       sample: ["lab-tiny: Random weights, 2 layers"]
     memory_lines:
-      description: RV(_raw[].memory) for people.
+      description: RV(_raw[].memory) as text.
       type: list
       elements: str
       sample: ["memory per node:"]

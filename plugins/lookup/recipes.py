@@ -7,28 +7,35 @@ DOCUMENTATION = r"""
 name: recipes
 author:
   - dgxspark.suite contributors (@dgxspark)
-short_description: List all recipes, or say what is wrong with them
+short_description: List all recipes, or report what is wrong with them
 description:
-  - Every recipe that a name can mean, or the issues of some or all of them.
+  - Every recipe of the search paths, or the issues of some or all of them.
   - Runs on the controller; no node is touched.
   - A file that cannot be read is listed too, with its error.
 options:
   _terms:
     description:
-      - With O(what=validate), names or paths of recipes; without any, all recipes.
+      - With O(what=validate) and O(what=failures), names or paths of recipes, or lists of them;
+        without any, or with V(all), all recipes.
     type: list
     elements: str
   what:
-    description: V(list) gives a row for each recipe, V(validate) its issues.
+    description:
+      - V(list) gives a row for each recipe, V(validate) its issues, V(failures) the paths of those
+        with errors.
     type: str
-    choices: [list, validate]
+    choices: [list, validate, failures]
     default: list
+  strict:
+    description: With O(what=failures), recipes with warnings too.
+    type: bool
+    default: false
   lines:
     description: Text for people, line by line, instead of maps.
     type: bool
     default: false
   hf_home:
-    description: A Hugging Face cache on the controller, looked at for models.
+    description: A Hugging Face cache on the controller, in which models are looked for.
     type: str
     default: ""
     vars:
@@ -37,14 +44,14 @@ options:
     description:
       - The services of the inventory, each a map with C(name), C(recipe) or C(port), C(overrides)
         and C(nodes), the first of which has the port. Two on one port of one node are an error.
-      - Looked at with O(what=validate) for all recipes.
+      - Checked with O(what=validate) and O(what=failures) for all recipes.
     type: list
     elements: dict
     default: []
     vars:
       - name: dgxspark_services
   node_gib:
-    description: Memory of a node, in GiB, that the need of recipes is held against.
+    description: Memory of a node, in GiB, with which the need of recipes is compared.
     type: float
     default: 121
     vars:
@@ -78,6 +85,7 @@ _raw:
       C(errors) and, where there is one, C(error).
     - For V(validate) C(name), C(path), the numbers of C(errors) and C(warnings), and C(issues),
       each with code, severity, field, message, fix and line.
+    - For V(failures) paths.
   type: list
   elements: raw
 """
@@ -86,14 +94,14 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.listing import (
-    rows,
-    table,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.validation import (
+    fails,
     validated,
     validated_lines,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
 
 
 class LookupModule(RecipeLookup):
@@ -103,12 +111,25 @@ class LookupModule(RecipeLookup):
         self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
     ) -> list[t.Any]:
         self.set_templated_options(variables, kwargs)
-        context, lines = self.context(), self.get_option("lines")
+        context = self.context()
         try:
-            if self.get_option("what") == "validate":
-                results = validated([str(term) for term in terms] or ["all"], context)
-                return validated_lines(results) if lines else results
-            found = rows(context)
+            if self.get_option("what") != "list":
+                return self._validated(terms, context)
+            # Imported late: the estimates of memory that a row has take as long as all else.
+            from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.listing import (
+                rows,
+                table,
+            )
+
+            listed = rows(context)
         except RecipeError as exc:
             raise AnsibleError(str(exc)) from exc
-        return table(found) if lines else found
+        return table(listed) if self.get_option("lines") else listed
+
+    def _validated(self, terms: t.Sequence[t.Any], context: Context) -> list[t.Any]:
+        nested = [term if isinstance(term, list) else [term] for term in terms]
+        results = validated([str(name) for names in nested for name in names] or ["all"], context)
+        if self.get_option("what") == "failures":
+            strict = bool(self.get_option("strict"))
+            return [result["path"] for result in results if fails(result, strict)]
+        return validated_lines(results) if self.get_option("lines") else results

@@ -2,7 +2,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All checks of a node in one process; the action plugin of the same name says which those are."""
+"""All checks of a node in one module run; the action plugin of the same name selects them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ module: audit
 short_description: Run all checks of a node's role at once
 version_added: 0.1.0
 description:
-  - Finds out which ensure modules the tasks of a role would run on a node, and with which options,
-    and has the node run all their checks in one process and one connection. What is found is what
-    the role itself finds in check mode, word for word.
-  - Checks run side by side, each in a process of its own. One that crashes, hangs or has an option
-    that cannot be meant is V(blocked) as C(SPEC_assessed), and spoils no other.
-  - Nothing is ever repaired, and nothing remains on the node.
+  - Reads from the tasks of a role which ensure modules they would run on a node, and with which
+    options, and runs all their checks on the node in one task. The findings are those of the role
+    in check mode.
+  - Checks run in parallel, each in a process of its own. One that crashes, hangs or has an invalid
+    option is V(blocked) as C(SPEC_assessed) and does not affect the others.
+  - Nothing is repaired, and nothing remains on the node.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -24,27 +24,33 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.info_module
   - dgxspark.suite.attributes.actiongroup_dgxspark
 notes:
-  - This is an action plugin. It obeys C(--tags) and C(--skip-tags) as the role does, so the task is
-    to be tagged V(always); the task and not its play, whose tags all tasks of the role would have.
-  - The play names the role under C(roles), so that Ansible reads it once for all nodes, and ends
-    by M(ansible.builtin.meta) before the role's turn comes. What it says of the role there, tags,
-    variables and conditions, is obeyed, too.
-  - C(end_play) forgets which nodes have failed in its play. Another play for the same nodes, as
-    C(playbooks/audit.yml) has one for the verdict, remembers it, and with it the exit status.
-  - The role has to bring its tasks in by M(ansible.builtin.import_role) and
-    M(ansible.builtin.import_tasks); what is included only while a play runs is refused by name.
+  - This is an action plugin. It applies C(--tags) and C(--skip-tags) to the tasks of the role, so
+    tag this task V(always); not its play, since all tasks of the role would inherit that tag.
+  - The play must name the role under C(roles), once, so that Ansible reads it once for all nodes,
+    and end by M(ansible.builtin.meta) before the role runs. Tags, variables and conditions of the
+    role are applied.
+  - After C(end_play) or C(end_batch) Ansible reports no failure of that play. A later play for the
+    same nodes, as in C(playbooks/site.yml), keeps the exit status.
+  - Of the tasks of ensure modules, conditions, loops (C(loop) with C(loop_var) and C(label)),
+    variables, tags, C(register) and C(check_mode) are supported, and any attribute that is the
+    same for the play or for this task. Anything else is an error that names the task and the
+    attribute, such as C(delegate_to), C(environment), C(module_defaults), C(until) or a C(rescue).
+  - The same holds for tasks that use a variable which an earlier task of the role sets or
+    registers, and for M(ansible.builtin.include_role), M(ansible.builtin.include_tasks),
+    M(ansible.builtin.include_vars), M(ansible.builtin.assert), M(ansible.builtin.fail) and
+    C(meta) tasks in the role. Tasks of other modules are ignored.
 options:
   role:
-    description: The role of the play whose checks are wanted, as V(dgxspark.suite.serving_node).
+    description: The role of the play whose checks are run, as V(dgxspark.suite.serving_node).
     type: str
   specs:
-    description: What is to be checked. The action plugin makes this of O(role).
+    description: The checks to run. The action plugin appends those of O(role).
     type: list
     elements: dict
     default: []
     suboptions:
       spec:
-        description: Name of a spec, that of its module without C(ensure_).
+        description: Name of a spec, which is that of its module without C(ensure_).
         type: str
         required: true
       options:
@@ -52,8 +58,8 @@ options:
         type: dict
         default: {}
   width:
-    description: How many checks may run at a time; V(0) for as many as the node has processors, and
-      no more than 8.
+    description: How many checks run in parallel; V(0) for as many as the node has processors, at
+      most 8.
     type: int
     default: 0
   probe_timeout:
@@ -67,18 +73,18 @@ options:
 """
 
 EXAMPLES = r"""
-# Among the pre_tasks of a play that names the role under roles; playbooks/audit.yml is such a one.
-- name: Ask for everything at once
+# In pre_tasks of a play that names the role under roles, as playbooks/site.yml does.
+- name: Run all checks of the role in one task
   dgxspark.suite.audit:
     role: dgxspark.suite.serving_node
   become: true
   tags: [always]
 
-- name: Do no more than that
+- name: End play
   ansible.builtin.meta: end_play
   tags: [always]
 
-- name: Look at one thing only
+- name: Check the kernel only
   dgxspark.suite.audit:
     specs:
       - spec: kernel
@@ -101,17 +107,17 @@ results:
       description: Whether a run would change something.
       type: bool
     findings:
-      description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+      description: The finding of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
       type: list
       elements: dict
     paths:
-      description: Entries of the file of paths that hold.
+      description: Valid entries of the file of paths.
       type: dict
     parity:
-      description: What should be the same on every node, by name.
+      description: Values that should be the same on every node, by name.
       type: dict
     seconds:
-      description: What a costly check took, by check id.
+      description: The duration of a costly check, by check id.
       type: dict
   sample:
     - spec: kernel
@@ -127,8 +133,14 @@ results:
       paths: {}
       parity: {kernel: 6.17.0-1032-nvidia}
       seconds: {}
+skipped_specs:
+  description: Specs of tasks that a condition or an empty loop skips; not assessed in the report.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 diff:
-  description: What a run would change, for each of RV(results) that would.
+  description: What a run would change, for each of RV(results) that would change something.
   returned: always
   type: list
   elements: dict
@@ -164,12 +176,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    asked = module.params["specs"]
-    unknown = sorted({one["spec"] for one in asked} - set(SPECS))
+    wanted = module.params["specs"]
+    unknown = sorted({entry["spec"] for entry in wanted} - set(SPECS))
     if unknown:
         known = ", ".join(sorted(SPECS))
         module.fail_json(msg="specs: no spec %s; there are %s" % (", ".join(unknown), known))
-    jobs = [Job(SPECS[one["spec"]], one["options"]) for one in asked]
+    jobs = [Job(SPECS[entry["spec"]], entry["options"]) for entry in wanted]
     width = module.params["width"] or min(_MOST, len(os.sched_getaffinity(0)))
     limits = (module.params["probe_timeout"], module.params["node_timeout"])
     results = side_by_side(jobs, max(1, width), *limits)

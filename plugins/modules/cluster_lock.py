@@ -2,23 +2,23 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lock of a cluster, a file on its head; the action plugin of the same name says who asks."""
+"""The cluster lock, a file on the head; the action plugin of the same name adds who asks."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_lock
-short_description: Reserve a cluster, or give it back
+short_description: Take, release or remove the cluster lock
 version_added: 0.1.0
 description:
-  - Keeps, in a file on the head that survives a reboot, who may change what the cluster serves, why
-    and until when.
-  - Fails, and changes nothing, where somebody else holds the lock; the message says who and until
-    when.
-  - Warns where somebody else has announced to use the cluster meanwhile, see
+  - The lock says who may change what the cluster serves, why and until when. It is a file on the
+    head that survives a reboot.
+  - If somebody else holds the lock, the module fails and changes nothing. The message names the
+    holder and the expiry.
+  - It warns if somebody else has announced a use of the cluster for the time of the lock, see
     M(dgxspark.suite.schedule).
-  - A lock that is O(bound) to an C(ansible-playbook) of this very controller that has ended is
-    taken over without being asked to, since nobody is left to give it back.
+  - A lock that is O(bound) to an C(ansible-playbook) of this controller is taken over without
+    O(force) once that has ended.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -27,7 +27,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: A lock that somebody else holds is refused in check mode, too; nothing is written.
+    details: Fails in check mode, too, if somebody else holds the lock; nothing is written.
   diff_mode:
     support: none
   idempotent:
@@ -37,31 +37,30 @@ notes:
 options:
   state:
     description:
-      - V(held) takes the lock, or works within it where its O(token) is known.
-      - V(released) gives it back. A lock that somebody else holds by now is left as it is.
-      - V(absent) removes it, whoever holds it; somebody else's only with O(force).
+      - V(held) takes the lock, or works within a lock of the same O(token).
+      - V(released) releases it. A lock that somebody else holds by now stays as it is.
+      - V(absent) removes it; somebody else's lock only with O(force).
     type: str
     choices: [held, released, absent]
     default: held
   token:
     description:
-      - What proves that the lock is one's own. A new one is made up, and returned, where none is
-        given.
+      - What proves the ownership of the lock. Without it a new one is generated and returned.
     type: str
     default: ""
   run:
     description:
-      - With V(held), whether this is one launch within the reservation of O(token). With
-        V(released), the RV(run) of that launch.
+      - With O(state=held), any text if this is one launch within the reservation of O(token). With
+        O(state=released), the RV(run) of that launch.
       - Two launches within one reservation exclude each other.
     type: str
     default: ""
   owner:
-    description: Who asks. C(user@controller) where it is empty.
+    description: Who asks. C(user@controller) if it is empty.
     type: str
     default: ""
   reason:
-    description: What for; whoever is refused is shown it.
+    description: What the lock is for. Others who ask for the lock are shown it.
     type: str
     default: ""
   seconds:
@@ -69,13 +68,13 @@ options:
     type: int
     default: 3600
   force:
-    description: Take over, or remove, what somebody else holds.
+    description: Take over or remove somebody else's lock.
     type: bool
     default: false
   bound:
     description:
-      - Whether the lock is of no use once this C(ansible-playbook) has ended, as that of a launch.
-      - A reservation stays.
+      - Whether the lock ends with this C(ansible-playbook), as that of a launch does.
+      - A reservation outlives it.
     type: bool
     default: false
   holder:
@@ -83,7 +82,7 @@ options:
     type: dict
     default: {}
   gone:
-    description: The token of a holder that is known to have ended. The action plugin sets it.
+    description: The token of a holder that has ended. The action plugin sets it.
     type: str
     default: ""
   state_dir:
@@ -100,7 +99,7 @@ EXAMPLES = r"""
     seconds: 14400
   register: reservation
 
-- name: Give it back
+- name: Release the cluster
   dgxspark.suite.cluster_lock:
     state: released
     token: "{{ reservation.token }}"
@@ -112,21 +111,21 @@ token:
   returned: when O(state=held)
   type: str
 run:
-  description: The id of the launch within the reservation, empty where the lock is its own.
+  description: The id of the launch within a reservation, empty if there is no reservation.
   returned: when O(state=held)
   type: str
 at:
-  description: When that was, in seconds since 1970, by the clock of the node.
+  description: The time of the node, in seconds since 1970.
   returned: success
   type: float
 lock:
-  description: The lock as it is now, without its token; empty where there is none.
+  description: The lock as it is now, without its token; empty if there is none.
   returned: success
   type: dict
   sample: {owner: Alice, reason: benchmarks, since: '2026-11-25T12:00:00Z',
     expires: '2026-11-25T16:00:00Z', run_since: null}
 taken_from:
-  description: Whose lock was taken over or removed, empty for nobody's.
+  description: Whose lock was taken over or removed, empty if nobody's was.
   returned: success
   type: str
 announced:
@@ -135,8 +134,8 @@ announced:
   type: list
   elements: str
 blocker:
-  description: The holder that stands in the way.
-  returned: when refused
+  description: The holder that blocks the request.
+  returned: on refusal
   type: dict
 """
 
@@ -152,6 +151,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     state_files,
 )
 
+# The options that make up a lock.Request.
+REQUEST = ("token", "owner", "reason", "seconds", "run", "holder", "force", "gone")
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -161,7 +163,7 @@ def main() -> None:
                 "choices": ["held", "released", "absent"],
                 "default": "held",
             },
-            # A token lets its reader end a lock, no more; refusals must stay readable.
+            # A token only lets its reader end a lock; refusals must stay readable.
             "token": {"type": "str", "default": "", "no_log": False},
             "run": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
@@ -176,46 +178,44 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    request = lock.Request(
-        token=given["token"],
-        owner=given["owner"],
-        reason=given["reason"],
-        seconds=given["seconds"],
-        run=given["run"],
-        holder=given["holder"],
-        force=given["force"],
-        gone=given["gone"],
-    )
     try:
         if module.check_mode:
-            found, verdict = decide(given["state"], request, given["state_dir"])
+            current, verdict = decide(given)
         else:
             with state_files.exclusive(given["state_dir"]):
-                found, verdict = decide(given["state"], request, given["state_dir"])
-                if not verdict.refusal and verdict.lock != (found or None):
+                current, verdict = decide(given)
+                if not verdict.refusal and verdict.lock != (current or None):
                     store(given["state_dir"], verdict.lock)
     except (OSError, Blocked, state_files.Broken) as error:
-        module.fail_json(msg="The lock of the cluster cannot be used: %s" % error)
+        module.fail_json(msg="The cluster lock cannot be used: %s" % error)
     if verdict.refusal:
         module.fail_json(
             msg=verdict.refusal,
             blocker={key: verdict.blocker.get(key) for key in ("token", "holder")},
-            lock=lock.public(found),
+            lock=lock.public(current),
         )
-    now = verdict.lock or {}
-    held = {"token": now.get("token", given["token"]), "run": (now.get("run") or {}).get("id", "")}
     module.exit_json(
-        changed=verdict.lock != (found or None),
-        lock=lock.public(now),
+        changed=verdict.lock != (current or None),
+        lock=lock.public(verdict.lock or {}),
         taken_from=verdict.taken_from,
         at=time.time(),
-        announced=announced(given, time.time()) if given["state"] == "held" else [],
-        **(held if given["state"] == "held" else {}),
+        **held(given, verdict.lock or {}),
     )
 
 
+def held(given: dict[str, Any], now: lock.Lock) -> dict[str, Any]:
+    """The results that only a lock that is held has."""
+    if given["state"] != "held":
+        return {"announced": []}
+    return {
+        "token": now.get("token", given["token"]),
+        "run": (now.get("run") or {}).get("id", ""),
+        "announced": announced(given, time.time()),
+    }
+
+
 def announced(given: dict[str, Any], now: float) -> list[str]:
-    """What others have announced for the time that is asked for; nothing where that is unknown."""
+    """What others have announced for the time of the lock; empty if that is unknown."""
     try:
         listed = schedule.entries(state_files.read(given["state_dir"], state_files.SCHEDULE), now)
     except state_files.Broken:
@@ -223,14 +223,15 @@ def announced(given: dict[str, Any], now: float) -> list[str]:
     return schedule.between(listed, given["owner"], now, now + given["seconds"])
 
 
-def decide(wanted: str, request: lock.Request, folder: str) -> tuple[lock.Lock, lock.Verdict]:
+def decide(given: dict[str, Any]) -> tuple[lock.Lock, lock.Verdict]:
     """The lock as it is, and what becomes of it."""
-    found = state_files.read(folder, state_files.LOCK)
-    if wanted == "held":
-        return found, lock.acquire(found, request, time.time())
-    if wanted == "absent" and found and request.token != found["token"]:
-        return found, lock.remove(found, request)
-    return found, lock.release(found, request)
+    request = lock.Request(**{field: given[field] for field in REQUEST})
+    current = state_files.read(given["state_dir"], state_files.LOCK)
+    if given["state"] == "held":
+        return current, lock.acquire(current, request, time.time())
+    if given["state"] == "absent" and current and request.token != current["token"]:
+        return current, lock.remove(current, request)
+    return current, lock.release(current, request)
 
 
 def store(folder: str, value: dict[str, object] | None) -> None:

@@ -16,6 +16,7 @@ description:
     is the one the node boots from, is read only or too small; the name is no disk's, or is not
     repeated; ZFS would not make such a pool.
   - Changes nothing. C(playbooks/provision_disk.yml) does what the plan says.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -24,7 +25,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
 options:
   disk:
-    description: Name of the whole disk in C(/dev/disk/by-id).
+    description: Name of the disk, not of a partition, in C(/dev/disk/by-id).
     type: str
     required: true
   confirm:
@@ -33,8 +34,8 @@ options:
     default: ""
   pool:
     description:
-      - Name of the pool that is to be made. ZFS keeps V(log), and names that begin with V(mirror),
-        V(raidz), V(draid) or V(spare), for itself.
+      - Name of the pool to create. ZFS reserves V(log), and names that begin with V(mirror),
+        V(raidz), V(draid) or V(spare).
     type: str
     default: ai
   ashift:
@@ -49,7 +50,7 @@ options:
 
 EXAMPLES = r"""
 ---
-- name: See what would be done to a disk
+- name: Show what would be done to a disk
   dgxspark.suite.disk_plan:
     disk: nvme-Example_SSD_4TB_S000000
     confirm: nvme-Example_SSD_4TB_S000000
@@ -63,18 +64,18 @@ device:
   type: str
   sample: /dev/disk/by-id/nvme-Example_SSD_4TB_S000000
 pool_is_there:
-  description: Whether the pool is on that disk already, so that nothing is left to do.
+  description: Whether the pool is on that disk already, so that there is nothing to do.
   returned: success
   type: bool
   sample: false
 steps:
-  description: What is to be done, in words; empty where the pool is there.
+  description: The steps, as texts; empty if the pool exists.
   returned: success
   type: list
   elements: str
   sample: [write a GPT with one partition to /dev/disk/by-id/nvme-Example_SSD_4TB_S000000]
 refused:
-  description: Every reason not to touch the disk.
+  description: Every reason not to use the disk.
   returned: failure
   type: list
   elements: str
@@ -83,8 +84,8 @@ refused:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.disk import Looked, look
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.disk import Inspection, look
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.disks import (
     name_refused,
     pool_refused,
@@ -107,16 +108,18 @@ def main() -> None:
     device = "/dev/disk/by-id/%s" % given["disk"]
     refused = name_refused(given["disk"], given["confirm"])
     refused += pool_refused(given["pool"], given["ashift"])
-    looked = Looked()
+    inspection = Inspection()
     if not refused:
         tools = {name: find_tool(name) for name in ("lsblk", "blkid", "zpool")}
-        looked = look(device, given["pool"], int(given["minimum_gib"] * (1 << 30)), tools)
-        refused = list(looked.refused)
+        inspection = look(device, given["pool"], int(given["minimum_gib"] * (1 << 30)), tools)
+        refused = list(inspection.refused)
     if refused:
-        told = "%s is not touched:\n%s" % (device, "\n".join("- " + one for one in refused))
-        module.fail_json(msg=told, refused=refused, device=device)
-    todo = [] if looked.pool_is_there else steps(device, given["pool"], given["ashift"])
-    module.exit_json(changed=False, device=device, pool_is_there=looked.pool_is_there, steps=todo)
+        message = "%s is not used:\n%s" % (device, "\n".join("- " + reason for reason in refused))
+        module.fail_json(msg=message, refused=refused, device=device)
+    todo = [] if inspection.pool_is_there else steps(device, given["pool"], given["ashift"])
+    module.exit_json(
+        changed=False, device=device, pool_is_there=inspection.pool_is_there, steps=todo
+    )
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_cuda_toolchain
-short_description: Have driver and CUDA toolkit as they should be, and named by absolute path
+short_description: Check driver and CUDA toolkit, and write their absolute paths
 version_added: 0.1.0
 description:
-  - Asks C(nvidia-smi) for the driver, reads which kernel modules are loaded, and finds the CUDA
-    toolkits of the node by looking. A toolkit counts where its C(nvcc) answers and its C(ptxas)
-    assembles for O(arch).
+  - Asks C(nvidia-smi) for the driver, reads which kernel modules are loaded, and searches the CUDA
+    toolkits of the node. A toolkit is usable if its C(nvcc) answers and its C(ptxas) assembles for
+    O(arch).
   - Sets the link to the toolkit in use, writes C(NVCC_BIN), C(PTXAS_BIN) and C(NVIDIA_SMI_BIN) into
     O(paths_file), and C(CUDA_HOME) into one file for login shells and one for services.
-  - Installs no driver and no toolkit. Both come with DGX OS and its updates, and the report says
-    what to do.
+  - Installs no driver and no toolkit. Both come with DGX OS and its updates; the hints say what to
+    do.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -28,20 +28,20 @@ extends_documentation_fragment:
 options:
   driver:
     description:
-      - The driver's versions that are wanted, as V(580.159.03), V(>=580) or V(>=580,<590). Empty
-        for any.
+      - The required driver versions, such as V(580.159.03), V(>=580) or V(>=580,<590). Empty for
+        any.
     type: str
     default: ">=580,<590"
   cuda:
-    description: The toolkit's versions that are wanted, likewise. V(13.0) takes 13.0.88, too.
+    description: The required versions of the toolkit, likewise. V(13.0) accepts 13.0.88.
     type: str
     default: ""
   cudnn:
-    description: The versions of cuDNN that are wanted, likewise. Empty for any, or none.
+    description: The required versions of cuDNN, likewise. Empty for any, or none.
     type: str
     default: ""
   nccl:
-    description: The versions of NCCL that are wanted, likewise. Empty for any, or none.
+    description: The required versions of NCCL, likewise. Empty for any, or none.
     type: str
     default: ""
   arch:
@@ -50,17 +50,17 @@ options:
     default: sm_121
   link:
     description:
-      - The link to the toolkit in use. Where it goes through the system's alternatives, those are
-        set. A folder in its place is left alone.
-      - A link that leads to a toolkit as wanted is left as it is, even where there is a newer one.
+      - The link to the toolkit in use. If it uses the system's alternatives, those are set. A
+        folder in its place is not changed.
+      - A link to a usable toolkit of a required version stays, even if there is a newer one.
     type: path
     default: /usr/local/cuda
   profile_file:
-    description: The file for login shells, which sets E(CUDA_HOME) and adds to E(PATH).
+    description: The file for login shells, which sets E(CUDA_HOME) and extends E(PATH).
     type: path
     default: /etc/profile.d/dgxspark-cuda.sh
   environment_file:
-    description: The file for services, as C(EnvironmentFile=) of systemd reads it.
+    description: The file for services (C(EnvironmentFile=) of systemd).
     type: path
     default: /etc/dgxspark/cuda.env
   timeout:
@@ -71,11 +71,11 @@ options:
 
 EXAMPLES = r"""
 ---
-- name: Have a driver of the 580 series, and any CUDA toolkit that knows the GB10
+- name: Require a driver of the 580 series, and any CUDA toolkit that supports the GB10
   dgxspark.suite.ensure_cuda_toolchain:
   become: true
 
-- name: Use CUDA 13.0 even where there are others
+- name: Use CUDA 13.0 even if there are others
   dgxspark.suite.ensure_cuda_toolchain:
     cuda: "13.0"
   become: true
@@ -88,7 +88,7 @@ spec:
   type: str
   sample: cuda_toolchain
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -101,7 +101,7 @@ findings:
       fix: have /usr/local/cuda lead to /usr/local/cuda-13.0
       hint: ""
 paths:
-  description: Entries of O(paths_file) of this module that hold once the run is done.
+  description: The module's entries of O(paths_file) after the run.
   returned: always
   type: dict
   sample:
@@ -109,12 +109,12 @@ paths:
     PTXAS_BIN: /usr/local/cuda-13.0/bin/ptxas
     NVIDIA_SMI_BIN: /usr/bin/nvidia-smi
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample: {driver: 580.159.03, cuda: 13.0.88, nccl: 2.29.3}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}

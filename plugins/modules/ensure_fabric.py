@@ -8,18 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_fabric
-short_description: Have the links between nodes, each twin in a subnet of its own
+short_description: Configure the links between nodes, each interface in its own subnet
 version_added: 0.1.0
 description:
-  - Finds the ConnectX-7 ports of a node, tells cages and twins, what has a cable, RoCE devices and
-    GIDs. Without O(links) that is all, and nothing is changed.
-  - With O(links) it writes one netplan file and applies it to those links alone. Other people's
-    netplan files are never written; where netplan makes anything else than what is wanted of theirs
-    and ours together, the file is named and nothing is done.
-  - It refuses to touch an interface that carries the SSH session or the default route.
-  - A change undoes itself by a timer of systemd on the node, unless
-    M(dgxspark.suite.fabric_confirm) confirms it in time. Call that next. In check mode there is
-    nothing to confirm, and what that would ask the peers is asked here.
+  - Finds the ConnectX-7 ports of a node and reports cages, interfaces, cables, RoCE devices and
+    GIDs. Without O(links) nothing is changed.
+  - With O(links) it writes a netplan file and applies it to these links only. Other netplan files
+    are never written; if they conflict with the plan, the file is named and nothing is done.
+  - It refuses to change an interface that carries the SSH session or the default route.
+  - A systemd timer on the node undoes a change unless M(dgxspark.suite.fabric_confirm) confirms it
+    in time. Call that module next. In check mode there is nothing to confirm, and this module asks
+    the peers itself.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -29,21 +28,21 @@ extends_documentation_fragment:
 options:
   topology:
     description:
-      - What O(links) are, for those who launch. In a V(ring) no address of a node is on a subnet of
-        all others, so that launches use the management addresses to meet.
+      - The topology of O(links), for launches. In a V(ring) no address of a node is in the subnet
+        of all other nodes, so that launches use the management addresses for coordination.
     type: str
     choices: ["", pair, ring, switch]
     default: ""
   links:
     description:
-      - The links of this node, from P(dgxspark.suite.fabric_plan#filter). Each needs a subnet of
-        its own.
+      - The links of this node, from P(dgxspark.suite.fabric_plan#filter). Each needs its own
+        subnet.
     type: list
     elements: dict
     default: []
     suboptions:
       cage:
-        description: Number of the cage. By default O(cage), else the one that has a cable.
+        description: Number of the cage. By default O(cage), else the one with a cable.
         type: int
       twin:
         description: Which of the cage's two interfaces, V(0) or V(1).
@@ -58,7 +57,7 @@ options:
         type: int
         default: 24
       peers:
-        description: Whom the link reaches, each a C(name) and an C(address).
+        description: The nodes that the link reaches, each with C(name) and C(address).
         type: list
         elements: dict
         default: []
@@ -73,43 +72,44 @@ options:
             required: true
   cages:
     description:
-      - Interfaces of each cage, twins in order, where they are not to be found by vendor and sysfs.
-      - One that is not there counts as a port without a cable.
+      - Interfaces of each cage, in order, if they cannot be found by vendor and sysfs.
+      - A missing interface counts as a port without a cable.
     type: list
     elements: list
     default: []
   cage:
-    description: The cage of links that name none, where both have a cable or neither is seen to.
+    description:
+      - The cage of links without one, needed if both have a cable or none has a visible one.
     type: int
   mtu:
     description: The MTU of all links.
     type: int
     default: 9000
   renderer:
-    description: Who carries out what netplan says. Empty for whom the node's other files name.
+    description: The renderer of netplan. Empty for that of the node's other files.
     type: str
     choices: ["", networkd, NetworkManager]
     default: ""
   netplan_file:
-    description: The file that is written, mode 0600.
+    description: The netplan file, mode 0600.
     type: path
     default: /etc/netplan/60-dgxspark-fabric.yaml
   facts_file:
-    description: Where launches learn of the links, as local facts of Ansible.
+    description: The local facts of Ansible with the links, for launches.
     type: path
     default: /etc/ansible/facts.d/dgxspark_fabric.fact
   confirm_seconds:
-    description: After how long a change that nobody has confirmed is undone.
+    description: After how many seconds an unconfirmed change is undone.
     type: int
     default: 120
 """
 
 EXAMPLES = r"""
 ---
-- name: Only look
+- name: Report the ports, change nothing
   dgxspark.suite.ensure_fabric:
 
-- name: Two twins to another Spark
+- name: Configure both interfaces of a cable to another Spark
   dgxspark.suite.ensure_fabric:
     topology: pair
     links:
@@ -124,7 +124,7 @@ EXAMPLES = r"""
   become: true
   register: fabric
 
-- name: Let it stay
+- name: Confirm the change
   dgxspark.suite.fabric_confirm:
     links: "{{ fabric.links }}"
   become: true
@@ -137,7 +137,7 @@ spec:
   type: str
   sample: fabric
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -150,17 +150,17 @@ findings:
       fix: apply /etc/netplan/60-dgxspark-fabric.yaml to its links
       hint: ""
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: always
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name; nothing is.
+  description: What must be the same on all nodes, by name; always empty.
   returned: always
   type: dict
   sample: {}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}
@@ -193,7 +193,7 @@ links:
       peers: [{name: spark2, address: 198.51.100.12}]
       others: [enp1s0f1np1, enP2p1s0f1np1]
 ports:
-  description: The ConnectX-7 ports. Their C(carrier) is V(null) where the interface is down.
+  description: The ConnectX-7 ports. Their C(carrier) is V(null) if the interface is down.
   returned: always
   type: list
   elements: dict
@@ -209,7 +209,7 @@ management_interface:
   type: str
   sample: enP7s7
 address:
-  description: The address by which all other nodes reach this one; empty where there is none.
+  description: The address of this node for all other nodes; empty if there is none.
   returned: always
   type: str
   sample: 198.51.100.11

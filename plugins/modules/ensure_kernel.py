@@ -8,16 +8,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_kernel
-short_description: Keep a node out of the GB10's known traps of kernel, swap and settings
+short_description: Check and configure kernel, swap and sysctl settings
 version_added: 0.1.0
 description:
-  - Looks at the running kernel, its boot command line, memory, swap and settings, all of it in
+  - Checks the running kernel, its boot command line, memory, swap and settings, all of it in
     C(/proc) and readable without root.
-  - Kernels that hand memory over to their successor by default (7.0.0, Kexec Handover) keep some
-    9.5 GiB apart, and NCCL over two nodes fails for want of memory that can be pinned. The boot
-    loader is told C(kho=off) the way Ubuntu and DGX OS do it, and the report says that a reboot is
-    needed.
-  - Nothing is rebooted.
+  - Kernels with Kexec Handover on by default (7.0.0) reserve about 9.5 GiB that cannot be pinned,
+    so that NCCL between nodes fails. C(kho=off) is added to the configuration of the boot loader,
+    and the report says that a reboot is needed.
+  - The node is never rebooted.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -27,15 +26,15 @@ extends_documentation_fragment:
 options:
   kernel:
     description:
-      - The kernels that are wanted, as V(6.17.0-1032), V(>=6.17) or V(>=6.17,<7). Empty for any.
-      - Kernels that are known to fail on a GB10 are reported whatever is wanted.
+      - The required kernel, such as V(6.17.0-1032), V(>=6.17) or V(>=6.17,<7). Empty for any.
+      - Kernels that are known to fail on a GB10 are reported in any case.
     type: str
     default: ""
   swap:
     description:
       - V(off) turns swap off, now and in C(/etc/fstab), which keeps a node that runs out of memory
-        from becoming unreachable for minutes. V(present) wants some, which large compilations need.
-        V(any) leaves it as it is.
+        from becoming unreachable for minutes. V(present) requires swap, which large compilations
+        need. V(any) does not check it.
     type: str
     choices: [any, "off", present]
     default: any
@@ -47,11 +46,11 @@ options:
 
 EXAMPLES = r"""
 ---
-- name: Keep the node out of the known traps
+- name: Check and configure the kernel
   dgxspark.suite.ensure_kernel:
   become: true
 
-- name: A kernel of the 6.17 series, no swap, and larger socket buffers
+- name: Require a kernel of the 6.17 series, no swap, and larger socket buffers
   dgxspark.suite.ensure_kernel:
     kernel: ">=6.17,<7"
     swap: "off"
@@ -67,7 +66,7 @@ spec:
   type: str
   sample: kernel
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -80,17 +79,17 @@ findings:
       fix: ""
       hint: Reboot with kho=off, see kho_at_boot; or boot the 6.17 kernel that is still there.
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: always
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample: {kernel: 6.17.0-1032-nvidia}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}
@@ -109,7 +108,7 @@ kernel:
   type: str
   sample: 6.17.0-1032-nvidia
 command_line:
-  description: What the boot loader handed to it.
+  description: The command line of the kernel.
   returned: always
   type: str
   sample: BOOT_IMAGE=/vmlinuz-6.17.0-1032-nvidia root=/dev/nvme0n1p2 ro quiet
@@ -128,7 +127,7 @@ swaps:
       kind: file
       kib: 16777212
 reboot_packages:
-  description: Packages whose update waits for a reboot.
+  description: Packages whose update requires a reboot.
   returned: always
   type: list
   elements: str

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_launchers
-short_description: Have the scripts and units that start Ray and vLLM on a node
+short_description: Install the scripts and units that start Ray and vLLM on a node
 version_added: 0.1.0
 description:
-  - Writes scripts that start vLLM, Ray's head and a worker of it from the virtual environment, and
-    the systemd units for them. Each script takes every binary from O(paths_file), by absolute path,
-    checks it, and ends with what brings it where it is not there. No E(PATH) is searched.
-  - A unit that fails is started again a few times only, since a crash loop leaks unified memory
-    until the node has to be reset.
-  - One command, C(dgxspark), serves, stops, restarts, shows and follows them.
-  - Nothing is started, stopped or restarted. Files of others in the same places are left alone.
+  - Writes scripts that start vLLM, the head and the workers of Ray from the virtual environment,
+    and systemd units for them. Each script reads the absolute path of every binary from
+    O(paths_file), checks it, and fails with a hint if it is missing. E(PATH) is not searched.
+  - A unit that fails is restarted a few times only, since a crash loop leaks unified memory until
+    the node has to be reset.
+  - The command C(dgxspark) serves, stops, restarts and shows them, and follows their logs.
+  - Nothing is started, stopped or restarted. Other files at the same paths are not changed.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -26,47 +26,47 @@ extends_documentation_fragment:
   - dgxspark.suite.ensure
 options:
   folder:
-    description: Where the scripts are.
+    description: Folder of the scripts.
     type: path
     default: /opt/dgxspark/bin
   unit_folder:
-    description: Where the units are.
+    description: Folder of the units.
     type: path
     default: /etc/systemd/system
   workloads:
     description:
-      - Where C(NAME.env) configures the model server C(NAME), by lines C(MODEL=), C(HOST=),
-        C(PORT=), and C(ARG=) for each further word of C(vllm serve). Other lines are the server's
-        environment.
-      - These files are people's. They are never written.
+      - Folder of C(NAME.env), the configuration of the model server C(NAME), with lines C(MODEL=),
+        C(HOST=), C(PORT=), and C(ARG=) for each further argument of C(vllm serve). Other lines are
+        the environment of the server.
+      - These files belong to the users. They are never written.
     type: path
     default: /etc/dgxspark/workloads
   ray_file:
-    description: Where Ray's addresses on this node are. It is ours.
+    description: The file with Ray's addresses on this node, written by this module.
     type: path
     default: /etc/dgxspark/ray.env
   paths_file:
-    description: The file in which the scripts find their binaries. It is only read.
+    description: The file with the paths of the binaries. It is only read.
     type: path
     default: /etc/dgxspark/paths.env
   user:
-    description: The user as whom the servers run.
+    description: The user that runs the servers.
     type: str
     default: root
   starts:
-    description: How often a unit is started within O(interval), the first time included.
+    description: How often a unit is started within O(interval), including the first time.
     type: int
     default: 3
   interval:
-    description: Within how many seconds O(starts) are counted.
+    description: The interval of O(starts), in seconds.
     type: int
     default: 3600
   ray_head_address:
-    description: The IP address at which Ray's head is reached. Empty where Ray is not used.
+    description: The IP address of Ray's head. Empty if Ray is not used.
     type: str
     default: ""
   ray_node_address:
-    description: The IP address at which the other nodes reach this one.
+    description: The IP address of this node for the other nodes.
     type: str
     default: ""
   ray_port:
@@ -74,19 +74,19 @@ options:
     type: int
     default: 6379
   ray_object_store_bytes:
-    description: How large Ray's object store is, in bytes; V(0) leaves it to Ray.
+    description: Size of Ray's object store in bytes; V(0) for Ray's default.
     type: int
     default: 0
   limits:
     description:
-      - The limits of the servers, as systemd calls them. RDMA needs memory that stays in place, and
-        vLLM opens many files.
+      - The limits of the servers, by their systemd names. RDMA needs locked memory, and vLLM opens
+        many files.
     type: dict
     default: {MEMLOCK: infinity, NOFILE: 1048576}
   enabled:
     description:
-      - The units that start with the node, as V(dgxspark-ray-head), V(dgxspark-ray-worker) and
-        C(dgxspark-vllm@NAME). Others are left as they are.
+      - The units to enable at boot, such as V(dgxspark-ray-head), V(dgxspark-ray-worker) and
+        C(dgxspark-vllm@NAME). Others are not changed.
     type: list
     elements: str
     default: []
@@ -94,11 +94,11 @@ options:
 
 EXAMPLES = r"""
 ---
-- name: Have scripts and units
+- name: Install scripts and units
   dgxspark.suite.ensure_launchers:
   become: true
 
-- name: Have Ray's head start with the node
+- name: Enable Ray's head at boot
   dgxspark.suite.ensure_launchers:
     ray_head_address: 192.0.2.11
     ray_node_address: 192.0.2.11
@@ -113,7 +113,7 @@ spec:
   type: str
   sample: launchers
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -122,7 +122,7 @@ findings:
       status: drift
       severity: warning
       expected: /opt/dgxspark/bin/dgxspark-vllm as this version has it
-      actual: /opt/dgxspark/bin/dgxspark-vllm has other contents
+      actual: /opt/dgxspark/bin/dgxspark-vllm has different contents
       fix: write /opt/dgxspark/bin/dgxspark-vllm
       hint: ""
 paths:
@@ -131,12 +131,12 @@ paths:
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample: {}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}

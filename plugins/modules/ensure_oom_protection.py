@@ -8,17 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_oom_protection
-short_description: Have a node that runs out of memory lose its workload, not its sshd
+short_description: Configure the protection of a node against running out of memory
 version_added: 0.1.0
 description:
-  - On a GB10 the GPU takes its memory from the system's, and no cgroup limit bounds what it takes.
-    Without protection the node is out of reach before the kernel kills anything.
-  - A watcher (earlyoom, or systemd-oomd) is installed, set and kept running. It ends the workload
-    while there is still memory to do it with.
-  - sshd and the container engine are promised memory and are made the last that the kernel would
-    take. The effective values are read from C(/proc) and the cgroups, not from files of settings.
+  - On a GB10 the GPU uses system memory, and no cgroup limit applies to it. Without protection the
+    node is unreachable before the kernel's OOM killer acts.
+  - A daemon (earlyoom, or systemd-oomd) is installed, configured and running. It ends the workload
+    before memory runs out.
+  - sshd and the container engine get reserved memory and low OOM scores. The effective values are
+    read from C(/proc) and the cgroups, not from configuration files.
   - A unit releases the page cache before a model is loaded.
-  - Swap is the business of M(dgxspark.suite.ensure_kernel).
+  - For swap see M(dgxspark.suite.ensure_kernel).
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -28,18 +28,18 @@ extends_documentation_fragment:
 options:
   daemon:
     description:
-      - Who watches. V(earlyoom) looks at the memory that is available, ten times a second where it
-        gets short, and needs nothing of the kernel.
-      - V(systemd-oomd) looks at how long programs wait for memory, and needs cgroup v2 and pressure
-        information. It sees little of what a GPU driver takes.
-      - V(none) leaves that to the kernel; a watcher that runs is not stopped.
+      - The daemon. V(earlyoom) checks the available memory, up to ten times a second, and needs no
+        kernel features.
+      - V(systemd-oomd) checks how long programs wait for memory, and needs cgroup v2 and pressure
+        information. It hardly notices memory of the GPU driver.
+      - V(none) leaves it to the kernel; a running daemon is not stopped.
     type: str
     choices: [earlyoom, systemd-oomd, none]
     default: earlyoom
   term_mib:
     description:
-      - With less than this available, in MiB, earlyoom asks the workload to end (SIGTERM).
-      - 4 GiB is what the driver, the engine and a login have been seen to need together.
+      - With less than this available, in MiB, earlyoom terminates the workload (SIGTERM).
+      - 4 GiB is the observed need of driver, container engine and a login together.
     type: int
     default: 4096
   kill_mib:
@@ -47,26 +47,28 @@ options:
     type: int
     default: 2048
   prefer:
-    description: Names of processes, a regular expression, that earlyoom ends first. Empty for none.
+    description:
+      - A regular expression for the names of processes that earlyoom ends first. Empty for none.
     type: str
     default: ^(VLLM::.*|ray::.*|raylet|vllm|sglang.*|llama-server|python[0-9.]*)$
   avoid:
-    description: Names of processes, a regular expression, that earlyoom spares. Empty for none.
+    description:
+      - A regular expression for the names of processes that earlyoom spares. Empty for none.
     type: str
     default: ^(systemd.*|sshd|dockerd|containerd.*|dbus-daemon|NetworkManager)$
   pressure_percent:
-    description: Part of the time, in percent, that tasks wait for memory before systemd-oomd acts.
+    description: The share of time that tasks wait for memory before systemd-oomd acts, in percent.
     type: int
     default: 60
   pressure_seconds:
-    description: How long they have to, in seconds.
+    description: How long O(pressure_percent) has to last, in seconds.
     type: int
     default: 20
   protected:
     description:
-      - Units to keep. A unit that is not on the node is V(skipped).
-      - C(system.slice) is promised the sum of RV(ignore:memory_mib), without which the promises to
-        its units would not count.
+      - Units to protect. A unit that does not exist on the node is V(skipped).
+      - C(system.slice) gets the sum of RV(ignore:memory_mib), without which the values of its units
+        have no effect.
     type: list
     elements: dict
     default:
@@ -86,26 +88,26 @@ options:
         required: true
       score:
         description:
-          - The highest C(oom_score_adj) that its main process may have.
-          - It is written into the unit's drop-in, save for sshd, which lowers its own to -1000 and
-            starts sessions with the one that it was given. A unit that lowers it would protect
-            every program that anybody starts from a login.
+          - The highest allowed C(oom_score_adj) of its main process.
+          - It is written to the unit's drop-in, except for sshd, which lowers its own score to
+            -1000 and starts sessions with the original one. A lower score in its unit would protect
+            every program started from a login.
         type: int
       memory_mib:
-        description: Memory, in MiB, that is not taken from the unit (C(MemoryMin)).
+        description: Reserved memory of the unit, in MiB (C(MemoryMin)).
         type: int
   release_page_cache:
     description:
-      - Whether C(dgxspark-release-page-cache.service) is there, which writes dirty pages back and
-        drops the page cache, and is started before each C(dgxspark-vllm@) unit. The GPU's driver
-        does not get at memory that holds cached files.
+      - Whether to install C(dgxspark-release-page-cache.service), which writes dirty pages back and
+        drops the page cache, and is started before each C(dgxspark-vllm@) unit. The GPU driver
+        cannot use memory that holds cached files.
     type: bool
     default: true
 """
 
 EXAMPLES = r"""
 ---
-- name: Keep sshd alive when memory runs out
+- name: Protect sshd when memory runs out
   dgxspark.suite.ensure_oom_protection:
   become: true
 
@@ -124,7 +126,7 @@ spec:
   type: str
   sample: oom_protection
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -137,17 +139,17 @@ findings:
       fix: enable earlyoom.service and start it anew
       hint: ""
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: always
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name; nothing is.
+  description: What must be the same on all nodes, by name; always empty.
   returned: always
   type: dict
   sample: {}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}
@@ -161,7 +163,7 @@ diff:
     before_header: ""
     after_header: ""
 daemon:
-  description: Who watches.
+  description: The daemon.
   returned: always
   type: str
   sample: earlyoom

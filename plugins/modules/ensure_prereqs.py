@@ -8,16 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_prereqs
-short_description: Give a node the packages, time, limits and Docker that all else builds upon
+short_description: Check and install the prerequisites of a node
 version_added: 0.1.0
 description:
-  - Looks at the DGX OS release, packages, time, the limits of logins, what happens to workers at a
-    logout, the Docker engine, and how containers get at the GPUs.
-  - All that is missing is installed by one call of the system's package manager. Nothing else is
-    upgraded or removed for it, and nothing is installed while somebody else is at work with dpkg,
-    or while an interrupted update has left packages torn.
-  - Packages that do not belong on a Spark are reported, with the reason, and never removed.
-  - Nothing is rebooted, and no running service is restarted.
+  - Checks the DGX OS release, packages, time, the limits of logins, logind's handling of shared
+    memory, the Docker engine, and GPUs in containers.
+  - Missing packages are installed by one call of apt-get. No other package is upgraded or removed,
+    and nothing is installed while another process uses dpkg, or while packages are incomplete after
+    an interrupted update.
+  - Unsupported packages are reported, with the reason, and never removed.
+  - The node is never rebooted, and no running service is restarted.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -26,7 +26,7 @@ extends_documentation_fragment:
   - dgxspark.suite.ensure
 options:
   packages:
-    description: The packages that every node has.
+    description: The packages of every node.
     type: list
     elements: str
     default:
@@ -47,43 +47,43 @@ options:
     default: []
   lock_timeout:
     description:
-      - How long to wait for somebody else who is at work with dpkg, in seconds. After that it is
-        reported who that is, and nothing is installed.
-      - In check mode it is reported at once.
+      - How long to wait for another process that uses dpkg, in seconds. After that the process is
+        reported, and nothing is installed.
+      - In check mode it is reported immediately.
     type: int
     default: 120
   dgx_os:
     description:
-      - The releases of DGX OS that are wanted, as V(7.4.0), V(>=7.4) or V(>=7,<8). Empty for any.
-      - Where there is no C(/etc/dgx-release), the node has another system and nothing is compared.
+      - The required release of DGX OS, such as V(7.4.0), V(>=7.4) or V(>=7,<8). Empty for any.
+      - Without C(/etc/dgx-release) the node has another system, and nothing is compared.
     type: str
     default: ">=7,<8"
   time_package:
     description:
-      - What to install where no time service is installed. Any that is there will do. Empty for
-        nothing.
+      - The package to install if no time service is installed. Any installed one is accepted. Empty
+        for none.
     type: str
     choices: ["", chrony, ntpsec, openntpd, systemd-timesyncd]
     default: systemd-timesyncd
   clock_timeout:
     description:
-      - How long a time service that was just started may take to set the clock, in seconds.
+      - How long to wait for a time service that was just started to set the clock, in seconds.
     type: int
     default: 60
   memlock:
     description:
-      - How much memory a login may pin, in KiB or V(unlimited), which RDMA needs. Empty for
-        whatever it is.
+      - How much memory a login may lock, in KiB or V(unlimited), which RDMA needs. Empty for
+        any value.
     type: str
     default: unlimited
   nofile:
-    description: How many files a process of a login may have open. Empty for whatever it is.
+    description: How many files a process of a login may open. Empty for any.
     type: str
     default: "1048576"
   keep_ipc:
     description:
-      - Whether the shared memory of users outlives their logout (RemoveIPC=no), which workers need
-        that were started from a login.
+      - Whether the shared memory of users is kept at logout (RemoveIPC=no), which workers started
+        from a login need.
     type: bool
     default: true
   linger_users:
@@ -93,8 +93,8 @@ options:
     default: []
   docker_packages:
     description:
-      - What to install where there is no Docker engine, for example V([docker-ce, docker-ce-cli,
-        containerd.io]) or V([docker.io]). Empty for nothing.
+      - The packages to install if there is no Docker engine, for example V([docker-ce,
+        docker-ce-cli, containerd.io]) or V([docker.io]). Empty for none.
       - C(docker.io) is never installed over C(docker-ce), C(docker-ce-cli) or C(containerd.io).
     type: list
     elements: str
@@ -108,12 +108,12 @@ options:
 
 EXAMPLES = r"""
 ---
-- name: What every node needs
+- name: Check and install the prerequisites
   dgxspark.suite.ensure_prereqs:
     docker_users: [alice]
   become: true
 
-- name: Some more packages, DGX OS 7.5 or newer, Docker where it is missing
+- name: Install more packages, require DGX OS 7.5 or newer, install Docker if missing
   dgxspark.suite.ensure_prereqs:
     extra_packages: [nvtop, tmux]
     dgx_os: ">=7.5,<8"
@@ -128,7 +128,7 @@ spec:
   type: str
   sample: prereqs
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -141,17 +141,17 @@ findings:
       fix: install ethtool, jq
       hint: ""
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: always
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample: {os: ubuntu 24.04, dgx_os: 7.5.0, docker: 29.2.1}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}
@@ -167,7 +167,7 @@ diff:
     before_header: packages
     after_header: packages
 os:
-  description: The distribution, as it calls itself.
+  description: The name of the distribution.
   returned: always
   type: dict
   contains:
@@ -184,7 +184,7 @@ os:
       type: str
       sample: "24.04"
 dgx_os:
-  description: DGX OS. Every value is empty where the node has another system.
+  description: DGX OS. Every value is empty on another system.
   returned: always
   type: dict
   contains:
@@ -237,7 +237,7 @@ addresses:
       type: int
       sample: 24
 time:
-  description: Who keeps the time.
+  description: The time service.
   returned: always
   type: dict
   contains:
@@ -246,7 +246,7 @@ time:
       type: str
       sample: systemd-timesyncd.service
     synchronised:
-      description: Whether the kernel's clock is.
+      description: Whether the kernel's clock is synchronised.
       type: bool
       sample: true
 docker:

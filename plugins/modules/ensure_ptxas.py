@@ -2,25 +2,24 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have Triton use a ptxas that assembles for the GB10; see DOCUMENTATION."""
+"""Check and repair the ptxas that Triton uses; see DOCUMENTATION."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_ptxas
-short_description: Have Triton use a ptxas that assembles for the GB10
+short_description: Check and repair the ptxas that Triton uses
 version_added: 0.1.0
 description:
-  - Asks the Triton of a virtual environment or of a container image which C(ptxas) it really uses,
-    lets that binary assemble for O(arch), and has Triton compile a kernel. No GPU is needed for any
-    of it.
-  - The environment that counts is the one that O(paths_file) makes for the launchers, not a login
-    shell's.
-  - Where Triton fails, it is asked again without the pins of O(paths_file), one at a time, and then
-    with each pin to a C(ptxas) of the CUDA toolkits of the node. The first change that lets Triton
-    compile is made. Which variable a version of Triton reads is thus seen, not assumed.
-  - A pin that was not seen to work is never written. A pin that names no usable C(ptxas) is
-    replaced or removed, even where Triton silently falls back to its own binary.
+  - Asks the Triton of a virtual environment or of a container image which C(ptxas) it uses, runs
+    that binary for O(arch), and compiles a kernel with Triton. No GPU is needed.
+  - The test uses the environment that O(paths_file) defines for the launchers, not that of a login
+    shell.
+  - If Triton fails, it is tried again without the pins of O(paths_file), one at a time, and then
+    with each pin to a C(ptxas) of the CUDA toolkits of the node. The first change that works is
+    made, so which variable a version of Triton reads is tested, not assumed.
+  - A pin is never written without a successful test. A pin to an unusable C(ptxas) is replaced or
+    removed, even if Triton silently falls back to its own binary.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -38,30 +37,28 @@ options:
   image:
     description:
       - Container image with Triton, as the Docker engine of the node knows it. It is never pulled.
-      - It is asked in a container without network that can write nowhere but to its own memory. A
-        pinned C(ptxas) of the node, and one that is about to be pinned, is mounted read-only at its
-        own path.
-      - Where a pin is used, that the image works holds only for containers that are started with
-        the pinned file mounted and the variable passed. C(launch.yml) does so by what
-        M(dgxspark.suite.image_preflight) finds; for other containers the hint of the check
-        C(triton_compile_sm121) names the options.
+      - The test runs in a container without network that can write only to memory. A pinned
+        C(ptxas) of the node, and one that may be pinned, is mounted read-only at its own path.
+      - With a pin, the result applies only to containers that are started with the pinned file
+        mounted and the variable set. C(launch.yml) does so, using
+        M(dgxspark.suite.image_preflight); for other containers the hint of the check
+        C(triton_compile_sm121) has the options.
     type: str
   arch:
     description:
-      - The GPU architecture, as C(ptxas) calls it. V(sm_121) is the GB10's.
-      - The variant with an V(a) at the end, which Triton always asks for, is assembled for, too.
+      - The GPU architecture, by its C(ptxas) name. V(sm_121) is that of the GB10.
+      - The variant with a final V(a), which Triton requests, is tested as well.
     type: str
     default: sm_121
   cuda_home:
     description:
       - The CUDA toolkit whose C(bin/ptxas) may be pinned.
-      - If not set, toolkits are found by looking at C(/usr/local/cuda) and C(/usr/local/cuda-*).
+      - If not set, toolkits are searched in C(/usr/local/cuda) and C(/usr/local/cuda-*).
     type: path
   timeout:
     description:
-      - How long Triton may take to start, choose and compile, in seconds, each time that it is
-        asked.
-      - C(ptxas) itself is given 15 seconds at the most.
+      - Timeout of each test of Triton, in seconds.
+      - The timeout of C(ptxas) itself is at most 15 seconds.
     type: int
     default: 60
   docker_bin:
@@ -76,27 +73,27 @@ options:
     default: python3
   manage_ptxas_bin:
     description:
-      - Whether C(PTXAS_BIN) of O(paths_file) is written together with a pin, and judged.
-      - V(false) where M(dgxspark.suite.ensure_cuda_toolchain) does so. It is preferred as a pin in
-        any case.
+      - Whether C(PTXAS_BIN) of O(paths_file) is checked, and written together with a pin.
+      - V(false) if M(dgxspark.suite.ensure_cuda_toolchain) does so. It is the preferred pin in any
+        case.
     type: bool
     default: true
 """
 
 EXAMPLES = r"""
 ---
-- name: See to it that vLLM's Triton can compile for the GB10
+- name: Check and repair the ptxas that vLLM's Triton uses
   dgxspark.suite.ensure_ptxas:
     venv: /opt/ai-tools/vllm-env
   become: true
 
-- name: Tell what Triton in a serving image would do, and change nothing
+- name: Check Triton in a serving image, and change nothing
   dgxspark.suite.ensure_ptxas:
     image: vllm/vllm-openai:latest
   become: true
   check_mode: true
 
-- name: Pin to one particular CUDA toolkit where a pin is needed
+- name: Pin to a particular CUDA toolkit if a pin is needed
   dgxspark.suite.ensure_ptxas:
     venv: /opt/ai-tools/vllm-env
     cuda_home: /usr/local/cuda-13.0
@@ -110,7 +107,7 @@ spec:
   type: str
   sample: ptxas
 findings:
-  description: What each check saw.
+  description: The result of each check.
   returned: always
   type: list
   elements: dict
@@ -123,7 +120,7 @@ findings:
       description:
         - V(ok); V(drift), repairable and not yet repaired; V(fixed), repaired and checked again;
           V(blocked), not repairable here; V(skipped), not assessed, for the reason in
-          RV(findings[].actual); V(accepted), left as it is, see O(accepted).
+          RV(findings[].actual); V(accepted), not repaired, see O(accepted).
       type: str
       sample: drift
     severity:
@@ -131,37 +128,37 @@ findings:
       type: str
       sample: critical
     expected:
-      description: What should be.
+      description: The expected state.
       type: str
       sample: the ptxas that Triton chooses in /venv assembles for sm_121 and sm_121a
     actual:
-      description: What is.
+      description: The actual state.
       type: str
       sample: "/opt/ai-tools/vllm-env/lib/python3.12/site-packages/triton/backends/nvidia/bin/ptxas
         (12.8.93): ptxas fatal : Value 'sm_121' is not defined for option 'gpu-name'; Triton's own"
     fix:
-      description: What the module does about a drift.
+      description: What the module does about drift.
       type: str
       sample: write TRITON_PTXAS_PATH=/usr/local/cuda-13.0/bin/ptxas in /etc/dgxspark/paths.env
     hint:
-      description: What a person can do where the module cannot.
+      description: What a person can do if the module cannot.
       type: str
       sample: ""
 paths:
-  description: Entries of O(paths_file) of this module that hold once the run is done.
+  description: The module's entries of O(paths_file) after the run.
   returned: always
   type: dict
   sample:
     PTXAS_BIN: /usr/local/cuda-13.0/bin/ptxas
     TRITON_PTXAS_PATH: /usr/local/cuda-13.0/bin/ptxas
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample:
     triton in /opt/ai-tools/vllm-env: 3.5.1
 seconds:
-  description: What a costly check took, in seconds, by check id.
+  description: Duration of costly checks in seconds, by check id.
   returned: always
   type: dict
   sample: {}

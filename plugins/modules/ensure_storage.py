@@ -8,15 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_storage
-short_description: Have folders for models, data and caches, with room, owner and ZFS properties
+short_description: Create folders for models, data and caches, and check space and ZFS properties
 version_added: 0.1.0
 description:
-  - Makes the folders that are wanted, and gives them owner, group and mode. What is in them is
-    never touched.
-  - Says where there is too little room.
-  - Points shells and services at the Hugging Face cache there.
-  - On ZFS, looks at pools, makes datasets that are missing and sets properties that differ. It
-    never makes or destroys a pool, and never destroys a dataset.
+  - Creates folders, and sets their owner, group and mode. Their contents are never changed.
+  - Reports file systems with too little free space.
+  - Sets E(HF_HOME), the Hugging Face cache, for shells and services.
+  - With ZFS, checks pools, creates missing datasets and sets properties that differ. It never
+    creates or destroys a pool, and never destroys a dataset.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -42,67 +41,68 @@ options:
         type: path
         required: true
       owner:
-        description: Name of the user it belongs to. Empty for O(owner).
+        description: Name of its owner. Empty for O(owner).
         type: str
         default: ""
       group:
-        description: Name of the group it belongs to. Empty for O(group).
+        description: Name of its group. Empty for O(group).
         type: str
         default: ""
       mode:
-        description: Its permissions, as V(0755). Empty for whatever they are.
+        description: Its permissions, such as V(0755). Empty for any.
         type: str
         default: ""
       free_gib:
-        description: How much room there has to be on its file system, in GiB.
+        description: Required free space on its file system, in GiB.
         type: float
         default: 0
   owner:
-    description: Owner of folders that name none. Empty for whoever it is, root for new ones.
+    description: Owner of folders without one. Empty for any, and root for new ones.
     type: str
     default: ""
   group:
-    description: Group of folders that name none. Empty for whichever it is.
+    description: Group of folders without one. Empty for any.
     type: str
     default: ""
   hf_home:
     description:
-      - The Hugging Face cache (E(HF_HOME)). It is a folder like those of the folder that it is in.
-      - Empty to leave the cache where it is.
+      - The Hugging Face cache (E(HF_HOME)). It has the owner, group and mode of the configured
+        folder that contains it.
+      - Empty to keep the default location.
     type: str
     default: /ai/cache/huggingface
   profile_file:
-    description: Where login shells are told.
+    description: The file for login shells.
     type: path
     default: /etc/profile.d/dgxspark-storage.sh
   environment_file:
-    description: Where services are told (C(EnvironmentFile=)).
+    description: The file for services (C(EnvironmentFile=)).
     type: path
     default: /etc/dgxspark/storage.env
   datasets:
-    description: ZFS datasets; a pool's own name is its root dataset. Empty where ZFS is not used.
+    description: ZFS datasets; the name of a pool is its root dataset. Empty without ZFS.
     type: list
     elements: dict
     default: []
     suboptions:
       name:
-        description: Name of the dataset, as V(ai/models).
+        description: Name of the dataset, such as V(ai/models).
         type: str
         required: true
       properties:
-        description: Its properties, as V(recordsize) to V(1M).
+        description: Its properties, such as V(recordsize) with V(1M).
         type: dict
         default: {}
 """
 
 EXAMPLES = r"""
 ---
-- name: Folders for models, data and caches, of the user who downloads
+- name: Create folders for models, data and caches, owned by a user
   dgxspark.suite.ensure_storage:
     owner: <spark-user>
   become: true
 
-- name: The same on ZFS
+- name: Create them on ZFS
   dgxspark.suite.ensure_storage:
     datasets:
       - name: ai
@@ -119,7 +119,7 @@ spec:
   type: str
   sample: storage
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -132,17 +132,17 @@ findings:
       fix: make it
       hint: ""
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: always
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name; nothing is.
+  description: What must be the same on all nodes, by name; always empty.
   returned: always
   type: dict
   sample: {}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}
@@ -156,12 +156,12 @@ diff:
     before_header: ""
     after_header: ""
 hf_home:
-  description: The Hugging Face cache; empty where it is left where it is.
+  description: The Hugging Face cache; empty for the default location.
   returned: always
   type: str
   sample: /ai/cache/huggingface
 free_gib:
-  description: The room on the file system of each folder, in GiB, by path.
+  description: Free space on the file system of each folder in GiB, by path.
   returned: always
   type: dict
   sample: {/ai/models: 812.4}

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_updates
-short_description: Bring a node's packages up to date by the official path
+short_description: Update the packages of a node by the official procedure
 version_added: 0.1.0
 description:
-  - Tells what C(apt-get dist-upgrade) would do, and does that, all of it, as a unit of systemd, so
-    that no update is torn by a lost connection. C(apt-get upgrade), which takes a part of what
-    belongs together, is never used.
-  - It is not done while an earlier one is torn or at work, where it would remove packages that
-    nobody allowed it to, bring packages that a GB10 cannot use, or have a kernel boot of which a
-    trap is known.
-  - In check mode apt's lists are read as they lie on the node, and it is told how old they are; a
-    run fetches new ones first.
-  - It never reboots, and tells whether that is needed. Firmware updates that wait are told and left
-    to a person.
+  - Reports what C(apt-get dist-upgrade) would do, and runs it as a systemd unit, so that a lost
+    connection does not interrupt an update. C(apt-get upgrade), which updates only a part of
+    packages that belong together, is never used.
+  - It is refused while another update is running or incomplete, if it would remove packages without
+    O(allow_removals), install unsupported packages, or boot a kernel with a known problem.
+  - Check mode uses the present package lists, and reports their age; a run updates them first.
+  - It never reboots, and reports whether a reboot is needed. Pending firmware updates are reported,
+    not applied.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -30,32 +28,32 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: By the lists that are there; a run may find newer ones.
+    details: Uses the present package lists; a run may get newer ones.
   diff_mode:
     support: full
   idempotent:
     support: full
 options:
   allow_removals:
-    description: Let the upgrade remove packages. They are named in RV(changes) before.
+    description: Allow the upgrade to remove packages. RV(changes) lists them before.
     type: bool
     default: false
   refresh:
-    description: Fetch apt's lists first, outside of check mode.
+    description: Update the package lists first, outside of check mode.
     type: bool
     default: true
   apply:
-    description: Make the upgrade. With V(false) a run only fetches the lists, and tells.
+    description: Run the upgrade. With V(false) a run only updates the package lists and reports.
     type: bool
     default: true
   seconds:
-    description: How long the upgrade may take; then it goes on, and the module does not wait.
+    description: How long to wait for the upgrade; after that it continues in the background.
     type: int
     default: 7200
 """
 
 EXAMPLES = r"""
-- name: What would come
+- name: Show the pending updates
   dgxspark.suite.ensure_updates:
   check_mode: true
 
@@ -71,7 +69,7 @@ spec:
   type: str
   sample: updates
 findings:
-  description: What each check saw; see docs/contracts/ensure.md.
+  description: The result of each check; see docs/contracts/ensure.md.
   returned: always
   type: list
   elements: dict
@@ -103,20 +101,20 @@ diff:
   returned: always
   type: dict
 changes:
-  description: What is to be updated yet, installed for it or removed; after a run what is left.
+  description: The packages to update, install or remove; after a run those that are left.
   returned: always
   type: list
   elements: dict
   sample:
     - {name: docker-ce, old: 29.1.3, new: 29.2.1}
 kept_back:
-  description: Packages that stay as they are although newer ones are there.
+  description: Packages that are held back.
   returned: always
   type: list
   elements: str
   sample: []
 lists_days:
-  description: How old apt's lists are; null where that cannot be told.
+  description: Age of the package lists in days; null if unknown.
   returned: always
   type: float
   sample: 0.2
@@ -131,7 +129,7 @@ next_kernel:
   type: str
   sample: 6.17.0-1032-nvidia
 firmware:
-  description: Firmware updates that wait.
+  description: Pending firmware updates.
   returned: always
   type: list
   elements: dict
@@ -142,7 +140,7 @@ reboot_needed:
   type: bool
   sample: true
 reboot_reasons:
-  description: Why.
+  description: The reasons for a reboot.
   returned: always
   type: list
   elements: str
@@ -154,12 +152,10 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import updates
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
-    Exemptions,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 
 
@@ -175,10 +171,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    try:
-        exempt = Exemptions.given(given["skip"], given["accepted"])
-    except ValueError as error:
-        module.fail_json(msg=str(error))
+    exempt = exemptions(module)
     wanted = updates.Wanted(given["allow_removals"], given["seconds"], exempt.checks)
     if given["refresh"] and not module.check_mode:
         problem = updates.refresh()
@@ -188,7 +181,7 @@ def main() -> None:
                 " (`apt-get update`); refresh=false updates by the lists that are there" % problem
             )
     module.check_mode = module.check_mode or not given["apply"]
-    ensure(module, "updates", updates.observe, partial(updates.plan, wanted=wanted))
+    ensure(module, "updates", updates.observe, partial(updates.plan, wanted=wanted), exempt)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_vllm_runtime
-short_description: See that vLLM would serve on a node
+short_description: Check that vLLM works on a node
 version_added: 0.1.0
 description:
-  - Imports vLLM, what it has compiled, and torch in a virtual environment or in a container image,
-    has torch tell which GPU it sees, has Triton compile a kernel and run it on the GPU, and asks
+  - Imports vLLM, its compiled extensions and torch in a virtual environment or in a container
+    image, checks which GPU torch sees, compiles a kernel with Triton, runs it on the GPU, and runs
     C(vllm serve --help).
-  - Nothing is repaired. What is wrong here is wrong with packages, pins or the driver, which
+  - Nothing is repaired. The causes of problems are packages, pins or the driver, which
     M(dgxspark.suite.ensure_vllm_venv), M(dgxspark.suite.ensure_ptxas) and
-    M(dgxspark.suite.ensure_cuda_toolchain) repair; the hints say which.
-  - On a node without a GPU of NVIDIA's, what needs one is V(skipped) with that reason.
-  - It takes as long as vLLM takes to be imported, some seconds on a Spark; RV(seconds) tells.
+    M(dgxspark.suite.ensure_cuda_toolchain) repair; the hints name the module.
+  - On a node without an NVIDIA GPU, checks that need one are V(skipped).
+  - It takes as long as the import of vLLM, some seconds on a Spark; see RV(seconds).
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -35,8 +35,8 @@ options:
   image:
     description:
       - Container image with vLLM, as the Docker engine of the node knows it. It is never pulled.
-      - It is asked in a container without network that can write nowhere but to its own memory, and
-        that sees the node's GPU if there is one.
+      - The test runs in a container without network that can write only to memory, with the GPU of
+        the node if there is one.
     type: str
   arch:
     description: The GPU architecture to compile for, as C(ptxas) calls it. V(sm_121) is the GB10's.
@@ -44,20 +44,20 @@ options:
     default: sm_121
   gpu_name:
     description:
-      - A regular expression that is found in the name of the GPU, as torch tells it.
+      - A regular expression that matches the name of the GPU as reported by torch.
       - Empty for any name.
     type: str
     default: GB10
   gpus:
-    description: What C(docker run --gpus) is given for O(image), on a node that has a GPU.
+    description: The value of C(docker run --gpus) for O(image), on a node with a GPU.
     type: str
     default: all
   paths_file:
-    description: The file with the pins that the launchers give to vLLM. It is only read.
+    description: The file with the pins for vLLM. It is only read.
     type: path
     default: /etc/dgxspark/paths.env
   timeout:
-    description: How long vLLM may take to be imported, and to tell its help, in seconds.
+    description: Timeout of the import of vLLM, and of its help, in seconds.
     type: int
     default: 180
   docker_bin:
@@ -74,12 +74,12 @@ options:
 
 EXAMPLES = r"""
 ---
-- name: See that vLLM of the virtual environment would serve
+- name: Check vLLM in the virtual environment
   dgxspark.suite.ensure_vllm_runtime:
     venv: /opt/ai-tools/vllm-env
   become: true
 
-- name: See what an image has to offer on a node with another GPU
+- name: Check an image on a node with another GPU
   dgxspark.suite.ensure_vllm_runtime:
     image: vllm/vllm-openai:v0.11.0
     arch: sm_90
@@ -94,7 +94,7 @@ spec:
   type: str
   sample: vllm_runtime
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -112,13 +112,13 @@ paths:
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample:
     vllm in /opt/ai-tools/vllm-env: 0.32.0
 seconds:
-  description: What each check took, in seconds, by check id. Help is asked for beside the others.
+  description: Duration of each check in seconds, by check id. The help runs in parallel.
   returned: always
   type: dict
   sample:

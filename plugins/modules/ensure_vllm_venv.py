@@ -8,18 +8,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ensure_vllm_venv
-short_description: Have a virtual environment hold exactly the pinned packages
+short_description: Install a virtual environment with pinned packages
 version_added: 0.1.0
 description:
-  - Compares what is installed in a virtual environment with pinned O(requirements), by reading
-    metadata and the list of files of each package. No installer is started, nothing is imported.
-  - Packages that are missing, of another version, or damaged are installed in place, by C(uv) where
-    there is one and by C(pip) otherwise.
-  - Where the environment cannot be repaired, since it is missing, or its Python does not run or is
-    of another version, a new one is made beside it, verified, and put in its place in one step.
-    O(path) is then a link. A server that runs keeps its files, and the old environment is kept
+  - Compares the packages of a virtual environment with pinned O(requirements), by reading the
+    metadata and the file list of each package. No installer is started, nothing is imported.
+  - Packages that are missing, of another version, or damaged are installed in place, with C(uv) if
+    available and otherwise with C(pip).
+  - If the environment cannot be repaired, because it is missing, or its Python does not run or has
+    another version, a new one is made beside it, verified, and put in its place in one step.
+    O(path) is then a link. A running server keeps the files of the old environment, which stays
     until the next one is made.
-  - What an interrupted run has left is recognised by the next one and removed.
+  - Remains of an interrupted run are detected and removed by the next one.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -33,56 +33,57 @@ options:
     type: path
     default: /opt/ai-tools/vllm-env
   python:
-    description: The Python of which the environment is made. Its version decides.
+    description: The Python of the environment.
     type: path
     default: /usr/bin/python3
   requirements:
     description:
       - All packages of the environment, each with its exact version, as C(pip freeze),
-        C(pip-compile) or C(uv export) write them. Environment markers and hashes are understood;
-        where every package has a hash, they are required.
-      - It is the text, not the name of a file. A file of the controller is read by
-        P(ansible.builtin.file#lookup).
-      - If empty, only the environment's Python and programs are looked at.
+        C(pip-compile) or C(uv export) write them. Environment markers and hashes are supported;
+        if every package has a hash, hashes are required.
+      - It is the text, not the name of a file. Use P(ansible.builtin.file#lookup) to read a file of
+        the controller.
+      - If empty, only the Python and the programs of the environment are checked.
     type: str
     default: ""
   wheelhouse:
-    description: A folder of the node with all the packages. If given, no network is used.
+    description: A folder of the node with all packages. If set, no network is used.
     type: path
   installer:
-    description: What installs. V(auto) is C(uv) where there is one in the standard directories.
+    description:
+      - The installer. V(auto) is C(uv) if it is in the standard directories, otherwise C(pip).
     type: str
     choices: [auto, uv, pip]
     default: auto
   exact:
     description:
-      - Whether packages that O(requirements) does not name are removed. C(pip), C(setuptools),
-        C(wheel) and C(uv) never are.
+      - Whether packages that are not in O(requirements) are removed, except C(pip),
+        C(setuptools), C(wheel) and C(uv).
     type: bool
     default: false
   free_gib:
-    description: How much room there has to be before anything is installed, in GiB.
+    description: Required free space before an installation, in GiB.
     type: float
     default: 12
   log_file:
-    description: Where the installer's output goes as it comes, so that a long run can be followed.
+    description: The log with the output of the installer, written continuously.
     type: path
     default: /var/log/dgxspark/vllm_venv.log
   timeout:
-    description: How long one step of the installation may take, in seconds.
+    description: Timeout of each step of the installation, in seconds.
     type: int
     default: 3600
 """
 
 EXAMPLES = r"""
 ---
-- name: Have the same packages on every node
+- name: Install the same packages on every node
   dgxspark.suite.ensure_vllm_venv:
     python: /usr/bin/python3.12
     requirements: "{{ lookup('ansible.builtin.file', 'vllm-requirements.txt') }}"
   become: true
 
-- name: The same without any network
+- name: Install without a network
   dgxspark.suite.ensure_vllm_venv:
     requirements: "{{ lookup('ansible.builtin.file', 'vllm-requirements.txt') }}"
     wheelhouse: /opt/wheelhouse
@@ -97,7 +98,7 @@ spec:
   type: str
   sample: vllm_venv
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -110,7 +111,7 @@ findings:
       fix: install 1 packages with uv
       hint: ""
 paths:
-  description: Entries of O(paths_file) of this module that hold once the run is done.
+  description: The module's entries of O(paths_file) after the run.
   returned: always
   type: dict
   sample:
@@ -119,13 +120,13 @@ paths:
     PY_BIN: /opt/ai-tools/vllm-env/bin/python
     PIP_BIN: /opt/ai-tools/vllm-env/bin/pip
 parity:
-  description: What should be the same on every node, by name.
+  description: What must be the same on all nodes, by name.
   returned: always
   type: dict
   sample:
     packages of /opt/ai-tools/vllm-env: 1f0c5a9d77e2
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fabric_confirm
-short_description: Prove the links between nodes, and let a change of them stay or undo it
+short_description: Test the links between nodes, and confirm or undo their change
 version_added: 0.1.0
 description:
-  - Asks every peer on its own link, with packets of the full MTU that may not be fragmented, and
-    tells a peer that is down from a cable on the wrong port, from an MTU that is too small on one
-    side, and from an address that somebody else has as well.
-  - Where M(dgxspark.suite.ensure_fabric) has changed the links, that this module runs at all shows
-    that the controller still reaches the node. The change then stays, if each link has its address
-    and one that reached a peer before still reaches one. Otherwise it is undone at once.
-  - A peer that did not answer before either is reported, and undoes nothing.
+  - Pings every peer on its link, with unfragmented packets of the full MTU, and distinguishes a
+    peer that is down, a cable in the wrong port, an MTU that is too small on one side, and a
+    duplicate address.
+  - If M(dgxspark.suite.ensure_fabric) has changed the links, this module confirms the change. That
+    it runs shows that the controller still reaches the node. The change is undone instead if a link
+    does not have its address, or reached a peer before and reaches none now.
+  - A peer that did not answer before the change is reported, but does not cause an undo.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -31,14 +32,14 @@ options:
     elements: dict
     default: []
   mtu:
-    description: The MTU that has to pass from end to end.
+    description: The MTU that the links must pass.
     type: int
     default: 9000
 """
 
 EXAMPLES = r"""
 ---
-- name: Let the change stay, if the links carry
+- name: Confirm the change if the peers answer
   dgxspark.suite.fabric_confirm:
     links: "{{ fabric.links }}"
   become: true
@@ -51,7 +52,7 @@ spec:
   type: str
   sample: fabric
 findings:
-  description: What each check saw; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The result of each check; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: always
   type: list
   elements: dict
@@ -64,22 +65,22 @@ findings:
       fix: ""
       hint: Set the MTU of the other side, and of a switch between, to the same.
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: always
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name; nothing is.
+  description: What must be the same on all nodes, by name; always empty.
   returned: always
   type: dict
   sample: {}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: always
   type: dict
   sample: {}
 diff:
-  description: Always empty; what was changed is told by M(dgxspark.suite.ensure_fabric).
+  description: Always empty; M(dgxspark.suite.ensure_fabric) reports the change.
   returned: always
   type: dict
   sample:
@@ -94,7 +95,7 @@ reached:
   elements: list
   sample: [[enp1s0f0np0, 198.51.100.12]]
 undone:
-  description: Why a change was undone; empty where none was.
+  description: Why a change was undone; empty if none was.
   returned: always
   type: str
   sample: ""
@@ -108,6 +109,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabri
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 
 
@@ -121,11 +123,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = fabric_peers.Wanted(module.params["links"], module.params["mtu"])
-    seen = fabric_peers.observe(wanted)
+    observed = fabric_peers.observe(wanted)
     if not module.check_mode:
-        # First of all, as the timer runs; the loop has nothing left to do then.
-        seen = fabric_peers.settle(seen, wanted)
-    ensure(module, "fabric", lambda: seen, partial(fabric_peers.plan, wanted=wanted))
+        # Before everything else, as the timer runs; the loop has nothing left to do then.
+        observed = fabric_peers.settle(observed, wanted)
+    plan = partial(fabric_peers.plan, wanted=wanted)
+    ensure(module, "fabric", lambda: observed, plan, exemptions(module))
 
 
 if __name__ == "__main__":

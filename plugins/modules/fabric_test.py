@@ -11,11 +11,11 @@ module: fabric_test
 short_description: Measure the links between nodes
 version_added: 0.1.0
 description:
-  - Measures bandwidth and latency of each link, by C(iperf3) and C(ping) anywhere, by
-    C(ib_write_bw) and NCCL's tests where there are RoCE devices, and compares them with what is to
-    be expected.
-  - Each link is measured once, from the node that comes first among O(members). The others answer,
-    with O(state=serving), by transient units of systemd that end by themselves after ten minutes.
+  - Measures bandwidth and latency of each link with C(iperf3) and C(ping), and with C(ib_write_bw)
+    and the NCCL tests if there are RoCE devices, and compares them with minimum values.
+  - Each link is measured once, from the first of its nodes in O(members). The other nodes run
+    servers, with O(state=serving), as transient systemd units that end after ten minutes.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -25,8 +25,7 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(serving) starts what answers on the links of this node, V(stopped) ends it, V(measured)
-        measures.
+      - V(serving) starts the servers of this node, V(stopped) stops them, V(measured) measures.
     type: str
     choices: [serving, measured, stopped]
     default: measured
@@ -62,36 +61,37 @@ options:
     default: 12000
   min_gbits:
     description:
-      - What is to be expected by TCP, in Gbit/s.
-      - By default what the management port of a Spark has; less is a link that is not worth it.
+      - Required TCP bandwidth, in Gbit/s.
+      - The default is that of the management port of a Spark.
     type: float
     default: 10
   max_ms:
-    description: The mean round trip that is to be expected at most, in milliseconds.
+    description: Highest allowed mean round trip time, in milliseconds.
     type: float
     default: 1
   min_rdma_gbits:
-    description: What is to be expected of one twin by C(ib_write_bw), in Gbit/s.
+    description: Required bandwidth of an interface by C(ib_write_bw), in Gbit/s.
     type: float
     default: 90
   nccl_command:
     description:
-      - A command that runs C(all_gather_perf) of NCCL's tests over all nodes, as words; the first
-        is an absolute path. It needs what MPI needs, such as SSH between the nodes.
+      - A command, as a list of words, that runs C(all_gather_perf) of the NCCL tests over all
+        nodes; the first word is an absolute path. It has the requirements of MPI, such as SSH
+        between nodes.
     type: list
     elements: str
     default: []
   min_nccl_gbytes:
     description:
-      - The average bus bandwidth that is to be expected of it, in GB/s. NVIDIA's own threshold for
-        two Sparks; a ring has 10.
+      - Required average bus bandwidth of O(nccl_command), in GB/s. The default is NVIDIA's
+        threshold for two Sparks; use 10 for a ring.
     type: float
     default: 21.875
 """
 
 EXAMPLES = r"""
 ---
-- name: Answer
+- name: Start the servers
   dgxspark.suite.fabric_test:
     state: serving
     node: "{{ inventory_hostname }}"
@@ -99,7 +99,7 @@ EXAMPLES = r"""
     links: "{{ fabric.links }}"
   become: true
 
-- name: Measure, one node after another
+- name: Measure one node after another
   dgxspark.suite.fabric_test:
     node: "{{ inventory_hostname }}"
     members: "{{ ansible_play_hosts }}"
@@ -115,7 +115,7 @@ spec:
   type: str
   sample: fabric_test
 findings:
-  description: What was measured; see RV(dgxspark.suite.ensure_ptxas#module:findings).
+  description: The measured values; see RV(dgxspark.suite.ensure_ptxas#module:findings).
   returned: when O(state=measured)
   type: list
   elements: dict
@@ -128,17 +128,17 @@ findings:
       fix: ""
       hint: ""
 paths:
-  description: Always empty, this module names no binaries.
+  description: Always empty, since this module writes no paths.
   returned: when O(state=measured)
   type: dict
   sample: {}
 parity:
-  description: What should be the same on every node, by name; nothing is.
+  description: What must be the same on all nodes, by name; always empty.
   returned: when O(state=measured)
   type: dict
   sample: {}
 seconds:
-  description: What a costly check took, in seconds, by check id; none is.
+  description: Duration of costly checks in seconds, by check id; always empty.
   returned: when O(state=measured)
   type: dict
   sample: {}
@@ -152,7 +152,7 @@ diff:
     before_header: ""
     after_header: ""
 figures:
-  description: The figures, one by one.
+  description: The measured values.
   returned: when O(state=measured)
   type: list
   elements: dict
@@ -168,6 +168,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabri
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
@@ -201,14 +202,16 @@ def main() -> None:
     wanted = fabric_test.Wanted(**parameters)
     act = not module.check_mode
     if state == "measured":
-        seen = fabric_test.observe(wanted, act)
-        ensure(module, "fabric_test", lambda: seen, partial(fabric_test.plan, wanted=wanted))
+        exempt = exemptions(module)
+        observed = fabric_test.observe(wanted, act)
+        plan = partial(fabric_test.plan, wanted=wanted)
+        ensure(module, "fabric_test", lambda: observed, plan, exempt)
     if act:
         try:
             (fabric_test.serve if state == "serving" else fabric_test.stop)(wanted)
         except Blocked as blocked:
             module.fail_json(msg="%s. %s" % (blocked, blocked.hint))
-    # Nothing of it lasts.
+    # The servers of a test are not a lasting change.
     module.exit_json(changed=False)
 
 

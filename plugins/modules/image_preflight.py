@@ -2,24 +2,23 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does the Triton of an image work for the GB10, and if not, with what?"""
+"""Whether the Triton of an image works for the GB10, and which ptxas it needs."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_preflight
-short_description: Find out whether the Triton of an image works for the GB10, and with what
+short_description: Find out whether the Triton of an image works for the GB10
 version_added: 0.1.0
 description:
-  - Asks the Python of an image, in a container without network that can write nowhere but to its
-    own memory, for the versions of what serves, and has its Triton compile for C(sm_121). No GPU is
+  - This module is private to the collection and may change without notice.
+  - Asks the Python of an image for the versions of the serving software and lets its Triton compile
+    for C(sm_121), in a container without network that can write only to its own memory. No GPU is
     needed.
-  - Where that fails, Triton is asked again with each C(ptxas) of the node that assembles for the
-    architecture, by each of the variables that a Triton may read. The first that works is what a
-    launch mounts and sets.
-  - The answer is kept on the node by the id of the image. It is asked for again when the image, or
-    a toolkit of the node, is another. An image that was found not to work at all is always asked
-    again.
+  - If that fails, it tries each C(ptxas) of the node that assembles for the architecture, with each
+    variable that Triton may read. A launch mounts and sets the first combination that works.
+  - The answer is recorded on the node by the id of the image. The image is asked again if it or a
+    toolkit of the node has changed, or if it did not work.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -28,7 +27,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The image is asked in check mode, too, where it is on the node; nothing is written.
+    details: An image that is on the node is asked in check mode, too; nothing is recorded.
   diff_mode:
     support: none
   idempotent:
@@ -39,11 +38,11 @@ options:
     type: str
     required: true
   python:
-    description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
+    description: The Python interpreter in O(image), a path or a name in its E(PATH).
     type: str
     default: python3
   timeout:
-    description: How long Triton may take to start, choose and compile, in seconds, for each try.
+    description: How long each try may take, in seconds.
     type: int
     default: 120
   paths_file:
@@ -55,7 +54,7 @@ options:
     type: path
     default: /usr/bin/docker
   state_dir:
-    description: The folder in whose C(images) the answer is kept.
+    description: The folder in whose subfolder C(images) the answer is recorded.
     type: path
     default: /var/lib/dgxspark
 seealso:
@@ -65,20 +64,20 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See what serves in an image, and what its Triton needs
+- name: Ask an image what it has and what its Triton needs
   dgxspark.suite.image_preflight:
     image: vllm/vllm-openai:latest
   register: preflight
   become: true
 
-- name: Tell the variables with which it works
+- name: Show the variables with which it works
   ansible.builtin.debug:
     var: preflight.image_facts.pins
 """
 
 RETURN = r"""
 image_facts:
-  description: What was found; in check mode, where the image is not on the node, only that.
+  description: The facts of the image; almost none in check mode if it is not on the node.
   returned: success
   type: dict
   contains:
@@ -87,11 +86,11 @@ image_facts:
       type: str
       sample: sha256:8c0de9241d6e
     python:
-      description: Version of its Python, empty where it has none, as for C(llama.cpp).
+      description: Version of its Python, empty if it has none, as for C(llama.cpp).
       type: str
       sample: 3.12.3
     torch:
-      description: Version of PyTorch, empty where it has none; likewise the next three.
+      description: Version of PyTorch, empty if it has none; likewise the next three.
       type: str
       sample: 2.9.1
     vllm:
@@ -111,14 +110,14 @@ image_facts:
       type: bool
       sample: true
     pins:
-      description: What has to be set, and mounted at the same path, for that; mostly nothing.
+      description: Variables to set to files that are mounted at the same path; mostly none.
       type: dict
       sample: {TRITON_PTXAS_PATH: /usr/local/cuda-13.0/bin/ptxas}
-    told:
-      description: What is to be said about it; empty where Triton needs nothing.
+    message:
+      description: A message for people; empty if Triton needs nothing.
       type: str
     way_out:
-      description: What a person can do where Triton does not compile.
+      description: What a person can do if Triton does not compile.
       type: str
 """
 
@@ -154,28 +153,28 @@ def main() -> None:
     if image_id:
         facts = _facts(module, image_id)
     elif module.check_mode:
-        text = "%s is not on this node yet; what it needs is found out once it is"
-        facts = {"assembles": None, "pins": {}, "told": text % name}
+        text = "%s is not on this node yet; it is asked as soon as it is"
+        facts = {"assembles": None, "pins": {}, "message": text % name}
     else:
-        module.fail_json(msg="%s is not on this node. Bring it here first" % name)
-    # What is kept is knowledge, not a change of the node.
+        module.fail_json(msg="%s is not on this node. Pull or copy it first" % name)
+    # A record is no change of the node.
     module.exit_json(changed=False, image_facts=facts)
 
 
 def _facts(module: AnsibleModule, image_id: str) -> dict[str, Any]:
     given = module.params
-    lendable = image_facts.toolkits(given["paths_file"])
-    facts = image_facts.known(given["state_dir"], image_id, lendable)
+    mountable = image_facts.toolkits(given["paths_file"])
+    facts = image_facts.known(given["state_dir"], image_id, mountable)
     if facts:
         return facts
     image = Image(given["image"], given["docker_bin"], given["python"], "image_preflight")
     try:
-        facts = {**preflight.ask(image, lendable, given["timeout"]), "image_id": image_id}
-        # What has failed may have been the node's fault, or be repaired there.
+        facts = {**preflight.ask(image, mountable, given["timeout"]), "image_id": image_id}
+        # A failure may be the fault of the node, and may be repaired there.
         if facts["assembles"] is not False and not module.check_mode:
-            image_facts.keep(given["state_dir"], image_id, lendable, facts)
+            image_facts.record(given["state_dir"], image_id, mountable, facts)
     except (preflight.PreflightError, Blocked, OSError) as error:
-        module.fail_json(msg="What is in %s cannot be found out: %s" % (given["image"], error))
+        module.fail_json(msg="The facts of %s cannot be determined: %s" % (given["image"], error))
     return facts
 
 

@@ -2,22 +2,22 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring an image to this node; the action plugin of the same name waits and tells how far it is."""
+"""Copy or pull an image to this node in the background; the action plugin follows the transfer."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_receive
-short_description: Take a container image from another node, or pull it
+short_description: Copy a container image from another node, or pull it
 version_added: 0.1.0
 description:
-  - Takes what M(dgxspark.suite.image_share) offers on another node, or pulls it from its registry
-    where no O(address) is given, unless the image is there.
-  - The transfer goes on beside the module. It is looked at until it is through, and after two
-    seconds the screen tells how far it is.
-  - A transfer whose C(ansible-playbook) was killed goes on; the next run waits for it. One that was
-    ended leaves nothing, and the next run begins anew.
-  - An image from another node is believed only by its id.
+  - Copies what M(dgxspark.suite.image_share) offers on another node, or pulls the image from its
+    registry where no O(address) is given, unless the image is there.
+  - The transfer runs in the background. The action plugin follows it and prints its progress.
+  - A pull whose C(ansible-playbook) was killed goes on; the next run waits for it. A copy is
+    started again by the next run.
+  - A copy is verified by the image ID.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -34,11 +34,11 @@ notes:
   - This is an action plugin; the work is done on the node.
 options:
   image:
-    description: The image, by its name.
+    description: The name of the image.
     type: str
     required: true
   id:
-    description: Its id on the node that offers it. Required with O(address).
+    description: Its image ID on the node that offers it. Required with O(address).
     type: str
     default: ""
   address:
@@ -54,11 +54,11 @@ options:
     type: str
     default: ""
   bytes:
-    description: Its size, as the offer tells it, for the check of the disk and the progress.
+    description: Its size as the offer reports it, for the check of the disk and the progress.
     type: int
     default: 0
   looked_on:
-    description: Nodes on which it was looked for before, for the message of a pull that fails.
+    description: Nodes that do not have the image, for the message of a pull that fails.
     type: list
     elements: str
     default: []
@@ -66,16 +66,17 @@ options:
     description: How long it may take, in seconds.
     type: int
     default: 14400
-  waiting:
-    description: Whether this only looks at a transfer that was begun. The action plugin sets it.
-    type: bool
-    default: false
+  job:
+    description: RV(job) of a transfer that was started; its progress is returned. The action plugin
+      sets it.
+    type: str
+    default: ""
   docker_bin:
     description: Absolute path of the Docker client.
     type: path
     default: /usr/bin/docker
   run_dir:
-    description: Folder in which transfers that go on are known.
+    description: Directory of the transfers that are running.
     type: path
     default: /run/dgxspark/images
 seealso:
@@ -83,7 +84,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Take it
+- name: Copy the image from spark1
   dgxspark.suite.image_receive:
     image: example/vllm:1.0
     id: "{{ offer.image_id }}"
@@ -92,37 +93,56 @@ EXAMPLES = r"""
     port: "{{ offer.port }}"
     secret: "{{ copy_secret }}"
 
-- name: Pull it where it is not there yet
+- name: Pull the image if it is missing
   dgxspark.suite.image_receive:
     image: example/vllm:1.0
 """
 
 RETURN = r"""
 image_id:
-  description: The id of the image on this node, empty in check mode where it is not there yet.
+  description: The ID of the image on this node, empty in check mode where it is not there yet.
   returned: success
   type: str
   sample: sha256:738e1df4b72f
-done:
-  description: Whether the transfer is through.
+job:
+  description: What O(job) takes; empty where nothing was started.
   returned: success
-  type: bool
-status:
-  description:
-    - How far it is; C(bytes) have come, or C(layers_done) of C(layers). With C(arrived) all bytes
-      have come, and Docker unpacks them.
+  type: str
+  sample: ""
+bytes:
+  description: The size of the image, V(0) where it is not known.
   returned: success
-  type: dict
-  sample: {bytes: 1500000000}
+  type: int
+  sample: 4290000000
+phase:
+  description: V(fetching), V(unpacking) (all bytes have arrived), V(pulling) or V(done).
+  returned: with O(job)
+  type: str
+  sample: fetching
+progress:
+  description: How many bytes have arrived; of a pull, how many layers are complete.
+  returned: with O(job)
+  type: int
+  sample: 1500000000
+total:
+  description: How many layers a pull has.
+  returned: with O(job), for a pull
+  type: int
+  sample: 12
 """
 
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import make_directories
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    image_disk,
+    image_transfer,
+)
 
 
 def main() -> None:
@@ -136,78 +156,98 @@ def main() -> None:
             "bytes": {"type": "int", "default": 0},
             "looked_on": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "int", "default": 14400},
-            "waiting": {"type": "bool", "default": False},
+            "job": {"type": "str", "default": ""},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
-            "run_dir": {"type": "path", "default": image_jobs.FOLDER},
+            "run_dir": {"type": "path", "default": image_transfer.FOLDER},
         },
         supports_check_mode=True,
     )
     given = module.params
     if given["address"] and not given["id"]:
-        module.fail_json(msg="id is required with address: an image is believed by nothing else")
-    work = "take" if given["address"] else "pull"
-    folder = image_jobs.folder_of(given["run_dir"], work, given["image"])
-    # Before its image is looked for: it may come between the two.
-    status = image_jobs.status(folder) if given["waiting"] else {}
+        module.fail_json(msg="'id' is required with 'address': the copy is verified by image ID")
+    if given["job"]:
+        _look(module)
+    present = _present(module)
+    result: dict[str, Any] = {"job": "", "bytes": given["bytes"], "image_id": ""}
+    if _right(module, present):
+        module.exit_json(changed=False, **{**result, "image_id": present})
+    if not module.check_mode:
+        result["job"] = _start(module)
+    module.exit_json(changed=True, **result)
+
+
+def _present(module: AnsibleModule) -> str:
+    """The ID of the image of that name; empty where there is none."""
+    given = module.params
+    image_id = None
     try:
-        there = containers.image_id(given["docker_bin"], given["image"]) or ""
+        image_id = containers.image_id(given["docker_bin"], given["image"])
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    if given["waiting"]:
-        _look(module, folder, status, there)
-    elif _right(module, there):
-        module.exit_json(changed=False, done=True, image_id=there, status={})
-    elif module.check_mode:
-        module.exit_json(changed=True, done=True, image_id="", status={})
-    else:
-        _begin(module, folder, work)
+    return image_id or ""
 
 
 def _right(module: AnsibleModule, image_id: str) -> bool:
-    """Whether the image of that id is the one that is wanted."""
+    """Whether the image of that ID is the wanted one."""
     return bool(image_id) and module.params["id"] in ("", image_id)
 
 
-def _begin(module: AnsibleModule, folder: str, work: str) -> None:
+def _start(module: AnsibleModule) -> str:
     given = module.params
-    if not (work == "pull" and image_jobs.running(folder)):
-        # Docker unpacks an image beside what it was sent.
-        lacks = image_jobs.lacks_space(given["docker_bin"], 2 * given["bytes"])
-        if lacks:
-            module.fail_json(msg="%s is not copied: %s" % (given["image"], lacks))
-        kept = ("image", "address", "port", "secret")
-        job: dict[str, Any] = {name: given[name] for name in kept}
-        try:
-            job.update(work=work, docker=given["docker_bin"])
-            image_jobs.begin(folder, job, given["seconds"])
-        except (Blocked, OSError) as error:
-            module.fail_json(msg="%s cannot be brought here: %s" % (given["image"], error))
-    module.exit_json(changed=True, done=False, image_id="", status={})
+    work = _work(module)
+    folder = image_transfer.folder_of(given["run_dir"], work, given["image"])
+    if work == image_transfer.PULL and job.running(folder):
+        return folder
+    # Docker unpacks an image beside the archive that it receives.
+    lacks = image_disk.lacks_space(given["docker_bin"], 2 * given["bytes"])
+    if lacks:
+        module.fail_json(msg="%s is not copied: %s" % (given["image"], lacks))
+    request = {name: given[name] for name in ("image", "address", "port", "secret")}
+    request["docker"] = given["docker_bin"]
+    try:
+        make_directories(given["run_dir"])
+        image_transfer.start(given["run_dir"], work, request, given["seconds"])
+    except (Blocked, OSError) as error:
+        module.fail_json(msg="%s cannot be brought to this node: %s" % (given["image"], error))
+    return folder
 
 
-def _look(module: AnsibleModule, folder: str, status: dict[str, Any], image_id: str) -> None:
+def _work(module: AnsibleModule) -> str:
+    return image_transfer.TAKE if module.params["address"] else image_transfer.PULL
+
+
+def _look(module: AnsibleModule) -> None:
     given = module.params
-    if not status.get("done"):
-        module.exit_json(changed=True, done=False, image_id="", status=status)
-    image_jobs.end(folder)
-    if status.get("error"):
-        module.fail_json(msg=_why(module, status["error"]))
-    if not _right(module, image_id):
-        found = "has the id %s" % image_id if image_id else "is not there"
-        text = "%s was to have the id %s after the copy, and %s. Run it again"
-        module.fail_json(msg=text % (given["image"], given["id"] or "of the registry", found))
-    module.exit_json(changed=True, done=True, image_id=image_id, status=status)
+    folder = image_transfer.folder_of(given["run_dir"], _work(module), given["image"])
+    state: dict[str, Any] = {"phase": job.DONE}
+    try:
+        state = job.look(folder, given["run_dir"])
+    except job.JobError as error:
+        state["problem"] = str(error)
+    if state["phase"] != job.DONE:
+        module.exit_json(changed=True, image_id="", **state)
+    present = _present(module)
+    # Another run may have followed the same pull, and have forgotten it after its end.
+    if not _right(module, present):
+        if state["problem"]:
+            module.fail_json(msg=_why(module, state["problem"]))
+        actual = "it is %s" % present if present else "the image is missing"
+        text = "Image ID mismatch for %s: expected %s, %s. Run it again"
+        module.fail_json(msg=text % (given["image"], given["id"] or "that of the registry", actual))
+    module.exit_json(changed=True, phase=job.DONE, progress=0, image_id=present)
 
 
 def _why(module: AnsibleModule, error: str) -> str:
     given = module.params
     if given["address"]:
-        text = "%s was not copied from %s: %s. Nothing of it is left; run it again"
+        text = "%s was not copied from %s: %s. Nothing of it remains; run it again"
         return text % (given["image"], given["address"], error)
     where = " and ".join(given["looked_on"])
     text = "%s is not on %s, and this node cannot pull it: %s. "
-    text += "See that its name is right and its registry reachable, or bring it to one node (docker"
-    text += " load), from which the others take it"
+    text += (
+        "Check its name and that its registry is reachable, or load it on one node (docker load);"
+    )
+    text += " the others copy it from there"
     return text % (given["image"], where or "this node", error)
 
 

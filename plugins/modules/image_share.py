@@ -11,11 +11,12 @@ module: image_share
 short_description: Offer a container image to other nodes for the time of a copy
 version_added: 0.1.0
 description:
-  - Starts a process on this node that gives one image to the named clients alone, on one address,
-    by a secret of that run. It ends by itself after O(seconds), if O(state=stopped) has not ended
-    it before.
-  - Docker packs an image on the disk before it gives it away; O(state=started) fails where there is
-    no room for that.
+  - Starts a background process on this node that sends one image to the named clients only, on one
+    address, protected by a secret of that run. It ends by itself after O(seconds), if
+    M(dgxspark.suite.share_end) has not ended it before.
+  - Docker packs an image on the disk before it sends it; the module fails where there is not enough
+    space for that.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -28,29 +29,27 @@ attributes:
     support: none
   idempotent:
     support: partial
-    details: Each O(state=started) takes the place of the offer before.
+    details: Each run replaces the previous offer of that image.
 options:
-  state:
-    description: Start or end the offer.
-    type: str
-    choices: [started, stopped]
-    default: started
   image:
-    description: The image, by the name that the other nodes will know it by.
+    description: The image, by the name that it will have on the other nodes.
     type: str
     required: true
   address:
-    description: The address of this node on which the other nodes reach it.
+    description: The address of this node on which the offer listens.
     type: str
+    required: true
   clients:
-    description: The addresses from which they come.
+    description: The addresses that may connect.
     type: list
     elements: str
+    required: true
   secret:
-    description: What they have to know; new for each copy.
+    description: The secret that a client must prove to know; new for each copy.
     type: str
+    required: true
   seconds:
-    description: When the offer ends by itself, in seconds.
+    description: Time limit of the offer, in seconds.
     type: int
     default: 14400
   docker_bin:
@@ -58,101 +57,98 @@ options:
     type: path
     default: /usr/bin/docker
   run_dir:
-    description: Folder in which transfers that go on are known.
+    description: Directory of the transfers that are running.
     type: path
     default: /run/dgxspark/images
 seealso:
   - module: dgxspark.suite.image_receive
+  - module: dgxspark.suite.share_end
 """
 
 EXAMPLES = r"""
-- name: Offer it
+- name: Offer the image
   dgxspark.suite.image_share:
     image: example/vllm:1.0
     address: "{{ dgxspark_fabric_address }}"
     clients: ["{{ hostvars['spark2']['dgxspark_fabric_address'] }}"]
     secret: "{{ copy_secret }}"
   register: offer
-
-- name: End it
-  dgxspark.suite.image_share:
-    image: example/vllm:1.0
-    state: stopped
 """
 
 RETURN = r"""
 image_id:
-  description: The id of the image.
-  returned: with O(state=started)
+  description: The image ID.
+  returned: success
   type: str
   sample: sha256:738e1df4b72f
 bytes:
   description: Its size.
-  returned: with O(state=started)
+  returned: success
   type: int
   sample: 4290000000
 port:
-  description: Where it is given; V(0) in check mode.
-  returned: with O(state=started)
+  description: The port on which the offer listens; V(0) in check mode.
+  returned: success
   type: int
   sample: 40873
+id:
+  description: What M(dgxspark.suite.share_end) takes; empty in check mode.
+  returned: success
+  type: str
+  sample: /run/dgxspark/images/offer-4f53cda18c2baa0c
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import make_directories
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    image_disk,
+    image_transfer,
+)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "image": {"type": "str", "required": True},
-            "address": {"type": "str"},
-            "clients": {"type": "list", "elements": "str"},
-            "secret": {"type": "str", "no_log": True},
+            "address": {"type": "str", "required": True},
+            "clients": {"type": "list", "elements": "str", "required": True},
+            "secret": {"type": "str", "no_log": True, "required": True},
             "seconds": {"type": "int", "default": 14400},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
-            "run_dir": {"type": "path", "default": image_jobs.FOLDER},
+            "run_dir": {"type": "path", "default": image_transfer.FOLDER},
         },
-        required_if=[("state", "started", ["address", "clients", "secret"])],
         supports_check_mode=True,
     )
     given = module.params
-    image, docker = given["image"], given["docker_bin"]
-    folder = image_jobs.folder_of(given["run_dir"], "offer", image)
-    if given["state"] == "stopped":
-        module.exit_json(changed=not module.check_mode and image_jobs.end(folder))
+    image, docker, run_dir = given["image"], given["docker_bin"], given["run_dir"]
+    folder = image_transfer.folder_of(run_dir, image_transfer.OFFER, image)
     try:
         image_id = containers.image_id(docker, image)
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     if not image_id:
         module.fail_json(msg="%s cannot be offered: it is not on this node" % image)
-    size = image_jobs.size_of(docker, image)
-    lacks = image_jobs.lacks_space(docker, size)
+    size = image_disk.size_of(docker, image)
+    lacks = image_disk.lacks_space(docker, size)
     if lacks:
         module.fail_json(msg="%s cannot be packed for the other nodes: %s" % (image, lacks))
     if module.check_mode:
-        module.exit_json(changed=False, image_id=image_id, bytes=size, port=0)
-    job = {
-        "work": "offer",
-        "image": image,
-        "docker": docker,
-        "address": given["address"],
-        "clients": given["clients"],
-        "secret": given["secret"],
-    }
+        module.exit_json(changed=False, image_id=image_id, bytes=size, port=0, id="")
+    request = {name: given[name] for name in ("image", "address", "clients", "secret")}
+    request["docker"] = docker
     try:
-        image_jobs.begin(folder, job, given["seconds"])
-        port = image_jobs.await_port(folder)
-    except (Blocked, OSError) as error:
-        image_jobs.end(folder)
+        make_directories(run_dir)
+        image_transfer.start(run_dir, image_transfer.OFFER, request, given["seconds"])
+        port = job.announced(folder, "port", run_dir)
+    except (Blocked, job.JobError, OSError) as error:
+        job.end(folder, run_dir)
         module.fail_json(msg="%s cannot be offered: %s" % (image, error))
     # What the process does is no change of the node.
-    module.exit_json(changed=False, image_id=image_id, bytes=size, port=port)
+    module.exit_json(changed=False, image_id=image_id, bytes=size, port=port, id=folder)
 
 
 if __name__ == "__main__":

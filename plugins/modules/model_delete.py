@@ -11,12 +11,13 @@ module: model_delete
 short_description: Remove a model from the disks of a node
 version_added: 0.1.0
 description:
-  - Removes the folder of a model, or one revision of it with the blobs that no other revision uses.
+  - Removes a model, or one revision of it with the blobs that no other revision uses.
   - It refuses a model that a process names on its command line or has open, that is being
-    downloaded or copied, that is only a link, or into which a link leads from elsewhere in the
+    downloaded or copied, that is only a link, or into which a link points from elsewhere in the
     cache or in O(directories).
-  - A folder is moved aside in one step before it is removed, so that a run that is interrupted
-    leaves no half of a model; the next one removes the rest.
+  - A directory is moved away in one step before it is removed, so that an interrupted run leaves no
+    incomplete model; the next run removes the rest.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -31,7 +32,7 @@ attributes:
     support: full
 options:
   name:
-    description: The repository, or the absolute path of a folder below one of O(directories).
+    description: The repository, or the absolute path of a directory below one of O(directories).
     type: str
     required: true
   revision:
@@ -44,28 +45,28 @@ options:
     default: ""
   expect:
     description:
-      - RV(plan_id) of a run in check mode. If anything else would be removed now, nothing is.
+      - RV(plan_id) of a run in check mode. If the plan has changed since, nothing is removed.
     type: str
     default: ""
   hf_home:
-    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    description: The Hugging Face home; the cache is its directory C(hub).
     type: path
     default: /ai/cache/huggingface
   directories:
-    description: Folders of one's own with models.
+    description: The local model directories.
     type: list
     elements: path
     default: [/ai/models]
 """
 
 EXAMPLES = r"""
-- name: Show what would go
+- name: Show what would be removed
   dgxspark.suite.model_delete:
     name: org/old-model
   check_mode: true
   register: shown
 
-- name: Remove it
+- name: Remove the model
   dgxspark.suite.model_delete:
     name: org/old-model
     confirm: org/old-model
@@ -74,24 +75,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 paths:
-  description: What goes; everything in a folder goes with it.
+  description: What is removed; directories with all that is in them.
   returned: always
   type: list
   elements: path
   sample: [/ai/cache/huggingface/hub/models--org--old-model]
 freed:
-  description: The bytes that this frees.
+  description: The bytes that are freed.
   returned: always
   type: int
   sample: 4079409664
 refusals:
-  description: Why nothing may be removed; empty when all is well. Only check mode returns any.
+  description: Why nothing is removed. Only check mode returns any.
   returned: always
   type: list
   elements: str
   sample: []
 plan_id:
-  description: Tells whether two plans remove the same.
+  description: The same for two plans that remove the same.
   returned: always
   type: str
   sample: 4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945
@@ -122,9 +123,9 @@ def main() -> None:
     if not name.startswith("/") and not is_repo(name):
         module.fail_json(msg="%r is neither a repository nor an absolute path" % name)
     if name.startswith("/") and os.path.normpath(name) != name:
-        module.fail_json(msg="%s is not a plain absolute path, as the menu has it" % name)
+        module.fail_json(msg="%s is not a normalized absolute path" % name)
     if name in map(os.path.normpath, given["directories"]):
-        module.fail_json(msg="%s holds models, and is removed by hand only" % name)
+        module.fail_json(msg="%s is a model directory root; refusing to delete it" % name)
     hub = os.path.join(given["hf_home"], "hub")
 
     def look() -> removal.Plan:
@@ -135,7 +136,7 @@ def main() -> None:
         return removal.plan(seen, given["revision"])
 
     plan = look()
-    told = {
+    result = {
         "paths": plan.paths,
         "freed": plan.freed,
         "refusals": list(plan.refusals),
@@ -143,22 +144,22 @@ def main() -> None:
         "diff": {"before": "".join("%s\n" % path for path in plan.paths), "after": ""},
     }
     if module.check_mode or not plan.paths:
-        module.exit_json(changed=bool(plan.paths) and not plan.refusals, **told)
+        module.exit_json(changed=bool(plan.paths) and not plan.refusals, **result)
     if plan.refusals:
-        module.fail_json(msg="%s is not removed: %s" % (name, "; ".join(plan.refusals)), **told)
+        module.fail_json(msg="%s is not removed: %s" % (name, "; ".join(plan.refusals)), **result)
     if given["confirm"] != name:
         wanted = "%s would be removed, %d bytes. Confirm it: confirm=%s"
-        module.fail_json(msg=wanted % (", ".join(plan.paths), plan.freed, name), **told)
+        module.fail_json(msg=wanted % (", ".join(plan.paths), plan.freed, name), **result)
     if given["expect"] not in ("", plan.id):
-        changed = "%s has changed since it was shown what would be removed. Nothing was removed"
-        module.fail_json(msg=changed % name, **told)
+        changed = "%s has changed since the plan was shown. Nothing was removed"
+        module.fail_json(msg=changed % name, **result)
     try:
         removal.apply(plan)
     except OSError as error:
         where = "%s: %s" % (error.filename or name, error.strerror or error)
-        again = "%s is not wholly removed: %s. Run again when that is repaired"
-        module.fail_json(msg=again % (name, where), **told)
-    module.exit_json(changed=True, **told)
+        again = "%s is not completely removed: %s. Fix that and run again"
+        module.fail_json(msg=again % (name, where), **result)
+    module.exit_json(changed=True, **result)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,24 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring a model from the hub into the cache of a node."""
+"""Download a model from the Hugging Face Hub into the cache of a node."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: model_download
-short_description: Bring a model from the hub into the cache of a node
+short_description: Download a model from the Hugging Face Hub into the cache of a node
 version_added: 0.1.0
 description:
-  - Asks the hub what a revision is made of, fetches what is missing into a folder beside, verifies
-    it by the checksums that the hub tells, and only then puts it in place. What was interrupted
-    goes on where it stopped, also within a file.
-  - The transfer is that of C(huggingface_hub), in the Python that has it; everything else needs
-    nothing on the node. It runs as the owner of the cache, also where root acts.
-  - On the controller it says how far it is. A download after which nobody has asked for a minute
-    ends by itself.
-  - What is there already and has the right size is taken for right, unless O(verify) is set.
+  - Lists the files of a revision, fetches the missing ones into a staging directory, verifies them
+    by the Hub's checksums, and only then moves them into place. An interrupted download is resumed,
+    also within a file.
+  - The transfer is that of C(huggingface_hub), in a Python that has it; everything else needs
+    nothing on the node. It runs as the owner of the cache, also when Ansible runs as root.
+  - The controller prints the progress. The download ends by itself a minute after its controller
+    has gone.
+  - An existing file of the right size is not read, unless O(verify) is set.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -27,7 +28,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The hub is asked, and nothing is written.
+    details: The Hub is asked, and nothing is written.
   diff_mode:
     support: none
   idempotent:
@@ -42,57 +43,57 @@ options:
     type: str
     default: ""
   quant:
-    description: Of a GGUF model only this quantisation, with what is no weight.
+    description: Only this quantisation of a GGUF model, with all files that are not weights.
     type: str
     default: ""
   files:
-    description: Only files whose path matches one of these patterns.
+    description: Fetch only files whose path matches one of these patterns.
     type: list
     elements: str
     default: []
   exclude:
-    description: No files whose path matches one of these patterns.
+    description: Fetch no files whose path matches one of these patterns.
     type: list
     elements: str
     default: []
   verify:
-    description: Read and verify what is there already as well.
+    description: Also read and verify the files that exist.
     type: bool
     default: false
   token:
     description:
-      - What the hub knows you by; needed for gated and private models. It is handed over on
-        standard input, and stands in no list of processes, file or environment.
+      - The access token, needed for gated and private models. It is passed on standard input, and
+        is in no command line, file or environment.
     type: str
     default: ""
   endpoint:
-    description: The hub, or a mirror of it.
+    description: The URL of the Hugging Face Hub, or of a mirror.
     type: str
     default: https://huggingface.co
   python:
     description:
-      - The Python that has C(huggingface_hub); if not set, E(PY_BIN) of O(paths_file), which is
-        that of vLLM.
+      - The Python that has C(huggingface_hub); by default E(PY_BIN) of O(paths_file), which is that
+        of vLLM.
     type: path
   paths_file:
     description: The file with the absolute paths of binaries.
     type: path
     default: /etc/dgxspark/paths.env
   connections:
-    description: How many files are fetched at the same time.
+    description: How many files are fetched in parallel.
     type: int
     default: 8
   seconds:
-    description: How long the download may take.
+    description: Time limit of the transfer, in seconds.
     type: int
     default: 86400
   hf_home:
-    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    description: The Hugging Face home; the cache is its directory C(hub).
     type: path
     default: /ai/cache/huggingface
   id:
-    description: RV(id) of a download that was begun; it is asked how far it is. The action of the
-      same name does so by itself.
+    description: RV(id) of a download that was started; its progress is returned. The action plugin
+      sets it.
     type: str
     default: ""
 notes:
@@ -103,13 +104,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: What would come, and how much it is
+- name: Show what would be downloaded
   dgxspark.suite.model_download:
     name: org/name
   check_mode: true
   register: offered
 
-- name: Bring it
+- name: Download the model
   dgxspark.suite.model_download:
     name: org/name
     token: "{{ vault_hf_token }}"
@@ -118,43 +119,44 @@ EXAMPLES = r"""
 RETURN = r"""
 revision:
   description: The commit.
-  returned: when the hub has answered
+  returned: when the Hub has answered
   type: str
   sample: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
 files:
-  description: How many files are fetched, or would be, each content once.
-  returned: when the hub has answered
+  description: The number of files to fetch, each content once.
+  returned: when the Hub has answered
   type: int
   sample: 4
 bytes:
   description: Their size.
-  returned: when the hub has answered
+  returned: when the Hub has answered
   type: int
   sample: 4079409664
 resumed:
-  description: How many of these bytes an earlier, interrupted run had brought.
-  returned: when the hub has answered
+  description: How many of these bytes an earlier, interrupted run had fetched.
+  returned: when the Hub has answered
   type: int
   sample: 0
 total:
-  description: The size of all files that are wanted, those that are there as well.
-  returned: when the hub has answered
+  description: The size of all wanted files, including those that exist.
+  returned: when the Hub has answered
   type: int
   sample: 4079409664
 manifest:
-  description: What is wanted, for M(dgxspark.suite.model_receive).
-  returned: when the hub has answered
+  description: The wanted files, for M(dgxspark.suite.model_receive).
+  returned: when the Hub has answered
   type: dict
   sample: {name: org/name, kind: hub, revision: 70d244cc, refs: [main], entries: []}
 problems:
-  description: Why the revision is not whole; empty when it is. With O(files) it may be meant so.
+  description: Why the revision is incomplete; empty if it is complete. With O(files) or O(exclude)
+    that may be intended.
   returned: at the end
   type: list
   elements: str
   sample: []
 id:
-  description: What O(id) takes; empty where nothing was begun.
-  returned: when the hub has answered
+  description: What O(id) takes; empty where nothing was started.
+  returned: when the Hub has answered
   type: str
   sample: /tmp/dgxspark-job-k2x9
 phase:
@@ -163,7 +165,7 @@ phase:
   type: str
   sample: fetching
 progress:
-  description: How many bytes are fetched, or verified.
+  description: How many bytes of that phase are done.
   returned: with O(id)
   type: int
   sample: 123456
@@ -209,93 +211,98 @@ def main() -> None:
     )
     name = module.params["name"]
     if not is_repo(name):
-        module.fail_json(msg="%r is no repository of the hub, as org/name is" % name)
-    told: dict[str, Any] = {}
+        module.fail_json(msg="%r is not a Hub repository ID (expected org/name)" % name)
+    result: dict[str, Any] = {}
     try:
         if module.params["id"]:
-            _look(module, told)
+            _look(module, result)
         else:
-            _begin(module, told)
-    except (DownloadError, job.JobError, Blocked, OSError) as error:
-        told.pop("manifest", None)
+            _begin(module, result)
+    except (DownloadError, Blocked, OSError) as error:
+        result.pop("manifest", None)
         hint = " %s" % error.hint if isinstance(error, Blocked) else ""
-        module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **told)
+        module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **result)
 
 
-def _begin(module: AnsibleModule, told: dict[str, Any]) -> None:
+def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     given = module.params
     hub = os.path.join(given["hf_home"], "hub")
     python = given["python"] or EnvFile.read(given["paths_file"]).values().get("PY_BIN", "")
     if not python or not os.access(python, os.X_OK):
-        what = "%s is no program" % python if python else "%(paths_file)s has no PY_BIN" % given
+        what = "%s is not executable" % python if python else "%(paths_file)s has no PY_BIN" % given
         raise DownloadError(
-            "%s. `site.yml --tags vllm_venv` makes the virtual environment of vLLM, which has"
-            " huggingface_hub; dgxspark_download_python names another Python that has it" % what
+            "%s. `site.yml --tags vllm_venv` creates the virtual environment of vLLM, which has"
+            " huggingface_hub; dgxspark_download_python sets another Python that has it" % what
         )
     endpoint = given["endpoint"].rstrip("/")
     if not endpoint.startswith(("https://", "http://")):
-        raise DownloadError("the hub's address is %r; it begins with https://" % endpoint)
+        raise DownloadError("the Hub's address is %r (expected https://...)" % endpoint)
     wanted = Wanted(
         *(given["name"], given["revision"], given["files"], given["exclude"], given["quant"]),
         *(endpoint, python, max(1, given["connections"])),
     )
     whose = Owner.of(os.path.join(hub, "x"))
     answer = download.listing(wanted, given["token"], whose, download.environment())
-    found = download.chosen(wanted, answer)
-    target = receive.Target.of(found, hub)
-    plan = receive.plan(found, target, given["verify"])
-    told.update(
-        revision=found.revision,
+    manifest = download.chosen(wanted, answer)
+    target = receive.Target.of(manifest, hub)
+    plan = receive.plan(manifest, target, given["verify"])
+    result.update(
+        revision=manifest.revision,
         files=len(plan.entries),
         bytes=plan.size,
         resumed=plan.staged,
-        total=sum({one.blob: one.size for one in found.entries}.values()),
-        manifest=found.to_dict(),
+        total=sum({entry.blob: entry.size for entry in manifest.entries}.values()),
+        manifest=manifest.to_dict(),
         id="",
     )
     refusal = receive.lacks_space(plan, target) or receive.unwritable(target)
     if plan.changed and refusal:
         raise DownloadError(refusal)
-    by = _locked_by(target.root)
-    if by:
+    holder = _locked_by(target.root)
+    if holder:
         raise DownloadError(
-            "process %d works on it already: another run of ours. Where its controller is gone it"
-            " ends within a minute" % by
+            "another run of this collection works on it (process %d). If its controller is gone, it"
+            " ends within a minute" % holder
         )
     if module.check_mode or not plan.changed:
-        told["problems"] = [] if plan.changed else _problems(hub, found.name, found.revision)
-        module.exit_json(changed=plan.changed, **told)
+        result["problems"] = (
+            [] if plan.changed else _problems(hub, manifest.name, manifest.revision)
+        )
+        module.exit_json(changed=plan.changed, **result)
     limit = given["seconds"]
-    told["id"] = download.start(wanted, found, hub, given["verify"], given["token"], limit)
-    module.exit_json(changed=True, **told)
+    result["id"] = download.start(wanted, manifest, hub, given["verify"], given["token"], limit)
+    module.exit_json(changed=True, **result)
 
 
 def _locked_by(path: str) -> int:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return 0
-    return cache.held_locks().get((found.st_dev, found.st_ino), 0)
+    return cache.held_locks().get((status.st_dev, status.st_ino), 0)
 
 
-def _look(module: AnsibleModule, told: dict[str, Any]) -> None:
+def _look(module: AnsibleModule, result: dict[str, Any]) -> None:
     given = module.params
-    state = job.look(given["id"])
+    try:
+        state = job.look(given["id"])
+    except job.JobError as error:
+        raise DownloadError("%s. Run again; what has arrived is kept" % error) from None
     if state.get("problem"):
         raise DownloadError(state["problem"])
-    told.update(phase=state["phase"], progress=state.get("bytes", 0))
+    result.update(phase=state["phase"], progress=state.get("progress", 0))
     if state["phase"] == job.DONE:
         hub = os.path.join(given["hf_home"], "hub")
-        told["problems"] = _problems(hub, given["name"], given["revision"])
-    module.exit_json(changed=True, **told)
+        result["problems"] = _problems(hub, given["name"], given["revision"])
+    module.exit_json(changed=True, **result)
 
 
 def _problems(hub: str, repo: str, revision: str) -> list[str]:
     model = cache.hub_model(hub, repo, time.time(), ())
-    for one in model.revisions:
-        if one.revision == revision:
-            return list(one.problems)
-    return ["%s is not there" % revision]
+    for known in model.revisions:
+        if known.revision == revision:
+            return list(known.problems)
+    return ["%s is not on this node" % revision]
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ module: model_info
 short_description: Report the models on the disks of a node
 version_added: 0.1.0
 description:
-  - Lists what is in the Hugging Face cache and in folders of one's own, GGUF files included, and
-    tells of each whether it is whole.
+  - Lists the models of the Hugging Face cache and of local model directories, GGUF files included,
+    and whether each is complete.
   - It reads names, sizes and small JSON files, never weights, needs no privileges, and changes
-    nothing. What another user's permissions hide is listed in RV(ignored).
+    nothing. What this user may not read is listed in RV(ignored).
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -23,21 +23,21 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
 options:
   hf_home:
-    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    description: The Hugging Face home; the cache is its directory C(hub).
     type: path
     default: /ai/cache/huggingface
   directories:
     description:
-      - Folders of one's own that are searched for models, three levels deep.
-      - A folder with a C(config.json) or with GGUF files is a model.
+      - The local model directories, searched for models three levels deep.
+      - A directory with a C(config.json) or with GGUF files is a model.
     type: list
     elements: path
     default: [/ai/models]
   name:
-    description: Only the model of this name, the repository or the absolute path of a folder.
+    description: Only the model of this name, the repository or the absolute path of a directory.
     type: str
   files:
-    description: Tell every file and blob as well.
+    description: Return every file and blob as well.
     type: bool
     default: false
   configs:
@@ -49,11 +49,11 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the disks
+- name: Inspect the disks
   dgxspark.suite.model_info:
   register: disks
 
-- name: Name the models that are whole
+- name: List the complete models
   ansible.builtin.debug:
     msg: "{{ disks.models | selectattr('complete') | map(attribute='name') }}"
 """
@@ -89,15 +89,15 @@ models:
           problems: []
           format: safetensors
 ignored:
-  description: What lies where models lie and is not listed, with the reason.
+  description: What is not listed as a model, with the reason.
   returned: success
   type: list
   elements: dict
   sample:
     - path: /ai/cache/huggingface/hub/models--..--etc
-      reason: it has no repository's name
+      reason: its name is not that of a repository
 disks:
-  description: The file system of the cache and of each folder that exists, in bytes.
+  description: The file system of the cache and of each existing directory, in bytes.
   returned: success
   type: list
   elements: dict
@@ -106,7 +106,7 @@ disks:
       total: 3840000000000
       free: 2100000000000
 memory:
-  description: The node's memory in bytes, V(0) where it cannot be told.
+  description: The node's memory in bytes, V(0) where it is not known.
   returned: success
   type: int
   sample: 130659057664
@@ -117,6 +117,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, summary, users
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import memory_bytes
 
 
 def main() -> None:
@@ -134,15 +135,15 @@ def main() -> None:
     for path in (home, *directories):
         if not os.path.isabs(path):
             module.fail_json(msg="%s is not an absolute path" % path)
-    found = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
+    scan = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
     running = users.Users(users.processes())
     wanted = module.params["files"], module.params["configs"]
     module.exit_json(
         changed=False,
-        models=[summary.model(one, running, *wanted) for one in found.models],
-        ignored=[{"path": path, "reason": reason} for path, reason in found.ignored],
+        models=[summary.summary(model, running, *wanted) for model in scan.models],
+        ignored=[{"path": path, "reason": reason} for path, reason in scan.ignored],
         disks=summary.disks([home, *directories]),
-        memory=summary.memory(),
+        memory=memory_bytes("MemTotal"),
     )
 
 

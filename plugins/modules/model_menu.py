@@ -11,11 +11,12 @@ module: model_menu
 short_description: Join the models of all nodes with the recipes that serve them
 version_added: 0.1.0
 description:
-  - Makes one table of what the nodes of a play have on their disks. Which recipes serve a model is
-    told by the model that they name.
+  - Makes one table of the models on the disks of the nodes of a play. A recipe serves a model if it
+    names it.
   - It reads the variables C(models_disks) and C(models_workloads), which the role
-    P(dgxspark.suite.models#role) registers on every node. No node is asked, and one that is not
-    reached is listed as not known.
+    P(dgxspark.suite.models#role) registers on every node. No node is contacted; an unreachable one
+    is listed as unknown.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -24,14 +25,14 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
 options:
   recipe_paths:
-    description: Folders with recipes, searched in this order and before the collection's own.
+    description: Directories with recipes, searched in this order and before the collection's own.
     type: list
     elements: path
     default: []
   report_dir:
     description:
-      - A folder on the controller into which C(models.json) and C(models.html) are written. Empty
-        for none. It is made where it does not exist.
+      - A directory on the controller for C(models.json) and C(models.html). Empty for none. It is
+        created if it does not exist.
     type: path
     default: ""
   show:
@@ -40,20 +41,20 @@ options:
     default: true
   tables:
     description:
-      - Rules of inference that come before the bundled ones, by which it is told what fits.
+      - Inference rules that take precedence over the bundled ones, for the estimate of what fits.
         C(docs/contracts/recipe.md) describes them.
     type: dict
     default: {}
 """
 
 EXAMPLES = r"""
-- name: Show what there is
+- name: Show the models
   dgxspark.suite.model_menu:
     report_dir: reports
   run_once: true
   register: menu
 
-- name: Name what has no recipe
+- name: List the models without a recipe
   ansible.builtin.debug:
     msg: "{{ menu.models | selectattr('needs_setup') | map(attribute='name') }}"
   run_once: true
@@ -100,7 +101,7 @@ models:
           revision: 70d244cc86ccca08cf5af4e1e306ecf908b1ad5e
           size: 4079409664
 inferred:
-  description: The recipes that were inferred for a model; all others are a person's.
+  description: The recipes that were inferred for a model; all others are written by users.
   returned: success
   type: list
   elements: dict
@@ -108,9 +109,9 @@ inferred:
     - path: /home/alice/recipes/qwen3-1.7b.yaml
       model: Qwen/Qwen3-1.7B
 unknown:
-  description: The nodes of which nothing is known, with the reason.
+  description: The unknown nodes, with the reason.
   returned: success
   type: dict
   sample:
-    spark3: not reached
+    spark3: unreachable
 """

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: model_setup
-short_description: Infer a recipe for a model that lies on the nodes
+short_description: Infer a recipe for a model on the nodes
 version_added: 0.1.0
 description:
   - Infers a recipe from the config of a model and from the memory of the nodes, shows it with the
-    source of each setting, and writes it into a folder of the controller if O(confirm) says so.
-  - It reads the variable C(models_disks), which M(dgxspark.suite.model_info) with
-    O(dgxspark.suite.model_info#module:configs=true) has to be registered as on every node.
-  - What it writes has been validated. A recipe that was not inferred for this model is never
+    source of each setting, and writes it to the controller if O(confirm) repeats the name.
+  - It reads the variable C(models_disks), the registered result of
+    M(dgxspark.suite.model_info) with O(dgxspark.suite.model_info#module:configs=true) on every
+    node.
+  - The recipe is validated before it is written. One that was not inferred for this model is never
     overwritten.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -35,7 +37,7 @@ options:
     type: str
     required: true
   dest:
-    description: The folder on the controller for the recipe; it is made where it does not exist.
+    description: The directory on the controller for the recipe; it is created if it does not exist.
     type: path
     required: true
   confirm:
@@ -51,23 +53,24 @@ options:
     type: int
     default: 8000
   quant:
-    description: The quantisation of a GGUF model; the smallest that is whole by default.
+    description: The quantisation of a GGUF model; by default the smallest complete one.
     type: str
     default: ""
   tables:
     description:
-      - Rules that come before the bundled ones. C(docs/contracts/recipe.md) describes them.
+      - Inference rules that take precedence over the bundled ones. C(docs/contracts/recipe.md)
+        describes them.
     type: dict
     default: {}
   recipe_paths:
-    description: Folders with recipes, to tell which serve the model already.
+    description: Directories with recipes, to report those that already serve the model.
     type: list
     elements: path
     default: []
 """
 
 EXAMPLES = r"""
-- name: Write a recipe for it
+- name: Write a recipe for the model
   dgxspark.suite.model_setup:
     name: org/name
     confirm: org/name
@@ -82,7 +85,7 @@ path:
   type: str
   sample: /home/alice/sparks/recipes/name.yaml
 written:
-  description: Whether it was written now.
+  description: Whether this run wrote it.
   returned: success
   type: bool
   sample: true
@@ -92,7 +95,7 @@ name:
   type: str
   sample: name
 recipe:
-  description: What the file holds.
+  description: The content of the file.
   returned: success
   type: dict
   sample: {model: org/name, runtime: vllm}
@@ -118,7 +121,7 @@ nodes:
   type: int
   sample: 1
 warnings:
-  description: What a person should look at before using it.
+  description: What to check before using it.
   returned: success
   type: list
   elements: str

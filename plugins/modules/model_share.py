@@ -11,10 +11,11 @@ module: model_share
 short_description: Offer a model to other nodes for the time of a copy
 version_added: 0.1.0
 description:
-  - Starts a daemon of rsync on this node that offers one model, read-only, on one address, to the
-    named clients alone, by a secret of that run. It ends by itself after O(seconds), if
-    O(state=stopped) has not ended it before.
+  - Starts an rsync daemon on this node that offers one model, read-only, on one address, to the
+    named clients only, protected by a secret of that run. It ends by itself after O(seconds), if
+    M(dgxspark.suite.share_end) has not ended it before.
   - As root, it reads as the owner of the model.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -27,19 +28,14 @@ attributes:
     support: none
   idempotent:
     support: partial
-    details: Each O(state=started) starts a daemon of its own.
+    details: Each run starts another daemon.
 options:
-  state:
-    description: Start or end the offer.
-    type: str
-    choices: [started, stopped]
-    default: started
   name:
     description: The model, as M(dgxspark.suite.model_info) lists it.
     type: str
     required: true
   quant:
-    description: Only this quantisation of a GGUF model, with what is no weight.
+    description: Only this quantisation of a GGUF model, with all files that are not weights.
     type: str
     default: ""
   revision:
@@ -47,55 +43,50 @@ options:
     type: str
     default: ""
   address:
-    description: The address of this node on which the other nodes reach it.
+    description: The address of this node on which the daemon listens.
     type: str
+    required: true
   clients:
-    description: The addresses from which they come.
+    description: The addresses that may connect.
     type: list
     elements: str
+    required: true
   secret:
-    description: What they have to know; new for each copy.
+    description: The secret of the offer; new for each copy.
     type: str
+    required: true
   seconds:
-    description: When the daemon ends by itself, in seconds.
+    description: Time limit of the offer, in seconds.
     type: int
     default: 86400
-  id:
-    description: RV(id) of the offer that is to be stopped.
-    type: str
   hf_home:
-    description: The Hugging Face home; the cache is the folder C(hub) in it.
+    description: The Hugging Face home; the cache is its directory C(hub).
     type: path
     default: /ai/cache/huggingface
   directories:
-    description: Folders of one's own with models.
+    description: The local model directories.
     type: list
     elements: path
     default: [/ai/models]
 seealso:
   - module: dgxspark.suite.model_receive
+  - module: dgxspark.suite.share_end
 """
 
 EXAMPLES = r"""
-- name: Offer it
+- name: Offer the model
   dgxspark.suite.model_share:
     name: org/name
     address: "{{ dgxspark_fabric_address }}"
     clients: ["{{ hostvars['spark2']['dgxspark_fabric_address'] }}"]
     secret: "{{ copy_secret }}"
   register: offer
-
-- name: End it
-  dgxspark.suite.model_share:
-    name: org/name
-    state: stopped
-    id: "{{ offer.id }}"
 """
 
 RETURN = r"""
 manifest:
-  description: What is offered, for O(dgxspark.suite.model_receive#module:manifest).
-  returned: with O(state=started)
+  description: The offered files, for O(dgxspark.suite.model_receive#module:manifest).
+  returned: success
   type: dict
   sample:
     name: org/name
@@ -104,15 +95,15 @@ manifest:
     refs: [main]
     entries: []
 port:
-  description: Where the daemon listens; V(0) in check mode.
-  returned: with O(state=started)
+  description: The port of the daemon; V(0) in check mode.
+  returned: success
   type: int
   sample: 40873
 id:
-  description: What O(state=stopped) takes; empty in check mode.
-  returned: with O(state=started)
+  description: What M(dgxspark.suite.share_end) takes; empty in check mode.
+  returned: success
   type: str
-  sample: /tmp/dgxspark-share-k2x9
+  sample: /tmp/dgxspark-job-k2x9
 """
 
 import os
@@ -126,38 +117,27 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "name": {"type": "str", "required": True},
             "quant": {"type": "str", "default": ""},
             "revision": {"type": "str", "default": ""},
-            "address": {"type": "str"},
-            "clients": {"type": "list", "elements": "str"},
-            "secret": {"type": "str", "no_log": True},
+            "address": {"type": "str", "required": True},
+            "clients": {"type": "list", "elements": "str", "required": True},
+            "secret": {"type": "str", "no_log": True, "required": True},
             "seconds": {"type": "int", "default": 86400},
-            "id": {"type": "str"},
             "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
         },
-        required_if=[
-            ("state", "started", ["address", "clients", "secret"]),
-            ("state", "stopped", ["id"]),
-        ],
         supports_check_mode=True,
     )
     given = module.params
-    if given["state"] == "stopped":
-        try:
-            module.exit_json(changed=not module.check_mode and share.stop(given["id"]))
-        except (share.ShareError, OSError) as error:
-            module.fail_json(msg="The offer of %s is not ended: %s" % (given["name"], error))
     hub = os.path.join(given["hf_home"], "hub")
-    found = cache.scan(hub, given["directories"], given["name"]).models
-    revision = found[0].named(given["revision"]) if found else None
+    models = cache.scan(hub, given["directories"], given["name"]).models
+    revision = models[0].named(given["revision"]) if models else None
     try:
         if revision is None:
-            what = "its revision %(revision)s" % given if found and given["revision"] else "it"
+            what = "its revision %(revision)s" % given if models and given["revision"] else "it"
             raise manifest.ManifestError("%s is not on this node" % what)
-        model = found[0]
+        model = models[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
         if model.kind != cache.HUB:
             offered = replace(offered, entries=_hashed(model.path, offered))
@@ -174,10 +154,10 @@ def main() -> None:
 
 
 def _hashed(folder: str, offered: manifest.Manifest) -> tuple[manifest.Entry, ...]:
-    """A folder of one's own has no checksums, so its files are read."""
+    """The files of a local model directory have no checksums, so they are read."""
     return tuple(
-        replace(one, sha256=manifest.sha256_of(os.path.join(folder, one.path)))
-        for one in offered.entries
+        replace(entry, sha256=manifest.sha256_of(os.path.join(folder, entry.path)))
+        for entry in offered.entries
     )
 
 

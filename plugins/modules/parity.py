@@ -8,17 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: parity
-short_description: Report the node that deviates from the others
+short_description: Report nodes that deviate from the others
 version_added: 0.1.0
 description:
-  - Compares what the ensure modules said of the nodes of a play, where it must be the same on all
-    of them, such as the driver, the CUDA version or the fingerprint of a virtual environment.
+  - Compares values that must be the same on all nodes of a play, such as the driver, the CUDA
+    version or the fingerprint of a virtual environment, as the ensure modules returned them.
   - It reads the variables C(dgxspark_result_*) that the roles of this collection register. No node
-    is asked, and none has to be reachable.
-  - What most nodes have is expected; where as many have another, what the first of them has. The
-    nodes that deviate get a finding. Two nodes that differ cannot both be usual, and the second is
-    the one reported.
-  - It never fails because of what is found.
+    is contacted.
+  - The value of most nodes is expected; of equally frequent values, that of the first node. Nodes
+    that deviate get a finding. Of two nodes that differ, the second is reported.
+  - It never fails because of a finding.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -27,11 +27,11 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
 options:
   skip:
-    description: Checks that are not made, check id to reason.
+    description: Checks that do not apply, check id to reason.
     type: dict
     default: {}
   accepted:
-    description: Findings that may stay as they are for a while, as with the ensure modules.
+    description: Findings that are accepted until a date, as with the ensure modules.
     type: list
     elements: dict
     default: []
@@ -55,10 +55,10 @@ EXAMPLES = r"""
 - name: Compare the nodes
   dgxspark.suite.parity:
 
-- name: Compare the nodes, all but their kernels
+- name: Compare the nodes, except for their kernels
   dgxspark.suite.parity:
     skip:
-      same_kernel: spark2 tries out the next one
+      same_kernel: spark2 tests the next kernel
 """
 
 RETURN = r"""
@@ -68,7 +68,7 @@ spec:
   type: str
   sample: parity
 findings:
-  description: What was compared, one finding each; V(blocked) where this node deviates.
+  description: One finding for each compared value; V(blocked) if this node deviates.
   returned: always
   type: list
   elements: dict
@@ -79,5 +79,5 @@ findings:
       expected: kernel 6.17.0-1032-nvidia, as on spark1
       actual: 6.17.0-1014-nvidia
       fix: ""
-      hint: "Bring the nodes to one state: the finding of the spec that tells it says how."
+      hint: Bring the nodes to one state; see the finding of the spec that reports this value.
 """

@@ -15,6 +15,7 @@ description:
     Lookups never fetch, so that everything works offline afterwards.
   - The copy has no C(.git), links come as plain files, and nothing of the repository is run.
   - Runs on the controller, whichever host the task is for. Needs git there.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:

@@ -2,18 +2,19 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has announced to use the cluster, a file on its head."""
+"""The schedule of announced uses of the cluster, a file on the head."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: schedule
-short_description: Announce the use of a cluster ahead, or take that back
+short_description: Announce the use of a cluster, or cancel an announcement
 version_added: 0.1.0
 description:
-  - Keeps on the head who has announced to use the cluster, why and when. What is over is forgotten.
-  - It holds nobody up; M(dgxspark.suite.cluster_lock) does, and warns of what others have
-    announced.
+  - The schedule on the head has who has announced to use the cluster, why and when. Entries are
+    removed after their end.
+  - It blocks nobody. M(dgxspark.suite.cluster_lock) does, and warns about announcements of others.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -37,23 +38,23 @@ options:
     type: str
     default: ""
   reason:
-    description: What for.
+    description: What the cluster is needed for.
     type: str
     default: ""
   begin:
-    description: From when, like V(2026-12-01T14:00); UTC, unless it ends with an offset.
+    description: The begin, like V(2026-12-01T14:00); UTC unless it ends with an offset.
     type: str
     default: ""
   hours:
-    description: For how long.
+    description: The duration.
     type: float
     default: 1.0
   id:
-    description: What is to be cancelled.
+    description: The id of the entry to cancel.
     type: str
     default: ""
   force:
-    description: Cancel what somebody else has announced.
+    description: Cancel an entry of somebody else.
     type: bool
     default: false
   state_dir:
@@ -63,7 +64,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Say that the cluster is needed
+- name: Announce the use of the cluster
   dgxspark.suite.schedule:
     state: announced
     owner: Alice
@@ -74,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 entries:
-  description: What is announced and not over, in the order of time.
+  description: The entries that have not ended, by time.
   returned: success
   type: list
   elements: dict
@@ -129,11 +130,11 @@ def main() -> None:
 
 
 def decide(
-    given: dict[str, Any], found: dict[str, Any]
+    given: dict[str, Any], stored: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What is announced, and what is then. Raises Refused."""
+    """The entries before and after. Raises Refused."""
     now = time.time()
-    listed = schedule.entries(found, now)
+    listed = schedule.entries(stored, now)
     if given["state"] == "announced":
         begin = schedule.moment(given["begin"])
         entry = {

@@ -2,19 +2,19 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One entry in the head's journal of swaps; it also sees that the lock is still held."""
+"""One entry of the journal of swaps on the head; also renews and checks the lock."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swap_journal
-short_description: Note how far a swap is, and that its lock is still held
+short_description: Record the phase of a swap under the cluster lock
 version_added: 0.1.0
 description:
-  - Writes on the head, before each phase of a swap, which one comes, so that whoever finds the
-    cluster in the middle of a swap knows what it was.
-  - Fails, and writes nothing, where the lock under which the swap runs was taken over meanwhile.
-  - Ended swaps are kept, the last 100 of them.
+  - This module is private to the collection and may change without notice.
+  - Records on the head which phase of a swap begins, so that an interrupted swap can be recognised.
+  - Fails and writes nothing if somebody else has taken the lock of the swap.
+  - The last 100 swaps that have ended are retained.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -37,7 +37,7 @@ options:
     type: str
     default: ""
   entry:
-    description: With the first phase, what the swap is, as C(recipe), C(plan_hash), C(nodes),
+    description: With the first phase, the properties of the swap C(recipe), C(plan_hash), C(nodes),
       C(owner), C(previous).
     type: dict
     default: {}
@@ -47,11 +47,11 @@ options:
     choices: ["", complete, failed, rolled_back]
     default: ""
   why:
-    description: With a failure, what it was.
+    description: The error of a failed swap.
     type: str
     default: ""
   details:
-    description: What the phase that ends consisted of. It counts as one where nothing is given.
+    description: The parts of the phase that ends. Without them it is recorded as one.
     type: list
     elements: dict
     default: []
@@ -65,22 +65,22 @@ options:
         type: float
         required: true
   since:
-    description: With the first phase, when what came before it began, in seconds since 1970.
+    description: With the first phase, when the preflight began, in seconds since 1970.
     type: float
   token:
     description: The token of the lock under which the swap runs.
     type: str
     required: true
   run:
-    description: The launch within the reservation of O(token), where it is one.
+    description: The launch within the reservation of O(token), if there is one.
     type: str
     default: ""
   lock_seconds:
-    description: How long the lock is held from now on, in seconds, unless it is longer already.
+    description: How long the lock is held from now on at least, in seconds.
     type: int
     default: 3600
   release:
-    description: Whether to give the lock back.
+    description: Whether to release the lock.
     type: bool
     default: false
   state_dir:
@@ -90,7 +90,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Note what is about to happen
+- name: Record the start of a swap
   dgxspark.suite.swap_journal:
     swap: 6f1c
     phase: stop
@@ -103,17 +103,17 @@ journal:
   description: The entry as it is now.
   returned: success
   type: dict
-told:
+summary:
   description: Its phases and their durations, in one line.
   returned: success
   type: str
   sample: lock 0.4 s, preflight 1.3 s, stop 2.0 s; together 3.7 s
 lost:
-  description: Set where the lock was taken over meanwhile.
-  returned: when that is so
+  description: Whether somebody else has taken the lock.
+  returned: if the lock is lost
   type: bool
 interrupted:
-  description: The swap that had not ended when this one began, empty where there was none.
+  description: The swap that had not ended when this one began, empty if there is none.
   returned: success
   type: dict
 """
@@ -130,11 +130,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     state_files,
 )
 
-KEPT = 100
+# How many swaps that have ended are retained.
+HISTORY = 100
 
 
 class LostLock(Exception):
-    """The lock is not ours any more."""
+    """Somebody else has taken the lock."""
 
 
 def main() -> None:
@@ -165,50 +166,52 @@ def main() -> None:
     )
     try:
         if module.check_mode:
-            found = state_files.read(module.params["state_dir"], state_files.SWAP)
-            entry, cut = change(found, module.params, time.time())
+            last = state_files.read(module.params["state_dir"], state_files.SWAP)
+            entry, interrupted = change(last, module.params, time.time())
         else:
             with state_files.exclusive(module.params["state_dir"]):
-                entry, cut = note(module.params, time.time())
+                entry, interrupted = record(module.params, time.time())
     except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The journal of swaps cannot be written: %s" % error)
     except LostLock as error:
-        module.fail_json(msg="%s. Nothing more is done" % error, lost=True)
-    module.exit_json(changed=True, journal=entry, told=journal.tell(entry), interrupted=cut)
+        module.fail_json(msg="%s. The swap stops here" % error, lost=True)
+    module.exit_json(
+        changed=True, journal=entry, summary=journal.summary(entry), interrupted=interrupted
+    )
 
 
-def note(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Change the files. Raises LostLock and what `state` does."""
+def record(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write the entry and renew or release the lock; see change. Raises LostLock and Broken."""
     folder = given["state_dir"]
     request = lock.Request(given["token"], run=given["run"], seconds=given["lock_seconds"])
     held = state_files.read(folder, state_files.LOCK)
     verdict = lock.renew(held, request, now)
     if verdict.refusal:
         raise LostLock(verdict.refusal)
-    kept = lock.release(held, request).lock if given["release"] else verdict.lock
-    entry, cut = change(state_files.read(folder, state_files.SWAP), given, now)
-    for ended in (cut, entry):
+    renewed = lock.release(held, request).lock if given["release"] else verdict.lock
+    entry, interrupted = change(state_files.read(folder, state_files.SWAP), given, now)
+    for ended in (interrupted, entry):
         if ended and ended["result"]:
-            state_files.append(folder, state_files.HISTORY, ended, KEPT)
+            state_files.append(folder, state_files.HISTORY, ended, HISTORY)
     state_files.write(folder, state_files.SWAP, entry)
-    if kept is None:
+    if renewed is None:
         state_files.remove(folder, state_files.LOCK)
     else:
-        state_files.write(folder, state_files.LOCK, kept)
-    return entry, cut
+        state_files.write(folder, state_files.LOCK, renewed)
+    return entry, interrupted
 
 
 def change(
-    found: dict[str, Any], given: dict[str, Any], now: float
+    last: dict[str, Any], given: dict[str, Any], now: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The entry as it becomes, and the one that it cuts off."""
+    """The new entry, and the interrupted one that it replaces, if any."""
     details = given["details"]
-    if found.get("id") != given["swap"]:
+    if last.get("id") != given["swap"]:
         before = 0.0 if given["since"] is None else now - given["since"]
-        return journal.begin(found, given["swap"], given["entry"], given["phase"], before, now)
+        return journal.begin(last, given["swap"], given["entry"], given["phase"], before, now)
     if given["result"]:
-        return journal.finish(found, given["result"], given["why"], details, now), {}
-    return journal.advance(found, given["phase"], details, now), {}
+        return journal.finish(last, given["result"], given["why"], details, now), {}
+    return journal.advance(last, given["phase"], details, now), {}
 
 
 if __name__ == "__main__":

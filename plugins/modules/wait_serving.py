@@ -2,7 +2,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One look at a starting server; the action plugin of the same name looks again and again."""
+"""One look at a starting server; the action plugin of the same name repeats it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ module: wait_serving
 short_description: Wait until a model server answers a completion
 version_added: 0.1.0
 description:
-  - Looks at the server until it answers a completion of one token, and tells on the screen how far
-    it is.
-  - Fails as soon as the container has ended, with the last line of its log, and otherwise at the
-    time limit.
+  - This module is private to the collection and may change without notice.
+  - Waits until the server answers a completion of one token, and prints its phase meanwhile.
+  - Fails as soon as the container has ended, with the last line of its log; as soon as the server
+    answers that the key, the model or the request is wrong; and at the time limit.
   - A task that runs on all nodes of a workload, with O(url) on the head alone, watches all ranks.
-    The first one that ends is the end of the task on all nodes, as is the head's completion.
-  - Fails at once, too, where the server answers that the key, the model or the path is wrong.
-  - C(/health) is not taken for an answer, since it answers while the engine behind it is unusable.
+    It ends on all nodes with the first rank that ends, and with the completion of the head.
+  - An answer of C(/health) is not enough, because the engine behind it may be unusable.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -26,17 +25,16 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.info_module
   - dgxspark.suite.attributes.actiongroup_dgxspark
 notes:
-  - This is an action plugin. Each look runs on the node itself, where the server and its container
-    are.
+  - This is an action plugin. Each look runs on the node of the server and its container.
 options:
   url:
     description: Where the server listens, as C(http://ADDRESS:PORT). Use an IP address, not a
       C(.local) name.
-      Empty where a rank without a server of its own is only to be watched.
+      Empty to only watch a rank that has no server.
     type: str
     default: ""
   model:
-    description: The model's name as served. Needed with O(url).
+    description: The name under which the model is served. Required with O(url).
     type: str
     default: ""
   container:
@@ -53,22 +51,22 @@ options:
     type: int
     default: 180
   api_key:
-    description: The key that the server wants with a completion. Empty for the one that the
-      container was given as C(VLLM_API_KEY) or C(LLAMA_API_KEY), if any.
+    description: The API key of the server. If it is empty, C(VLLM_API_KEY) or C(LLAMA_API_KEY) of
+      the container, if any.
     type: str
     default: ""
   ask:
-    description: Ask for a completion with the first look, of a server that is known to run. Without
-      it, as soon as C(/health) has answered.
+    description: Request a completion with the first look, because the server is known to run.
+      Otherwise only after C(/health) has answered.
     type: bool
     default: true
   known:
-    description: The phase that is known already. While nothing else is seen, the node itself goes
-      on looking for up to O(patience), as long as no completion is asked for. The action sets it.
+    description: The phase of the last look. While it stays the same and no completion is requested,
+      the node repeats its look for up to O(patience). The action plugin sets it.
     type: str
     default: ""
   patience:
-    description: How long a node may take for one look, in seconds. The action sets it.
+    description: How long a node may repeat its look, in seconds. The action plugin sets it.
     type: float
     default: 0
   docker_bin:
@@ -88,20 +86,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 phase:
-  description: How far the server is.
+  description: The phase of the server.
   returned: always
   type: str
   sample: serving
 detail:
-  description: What was seen last.
+  description: Details of the last look.
   returned: always
   type: str
 joined:
-  description: Whether the log tells that all nodes have joined Ray.
+  description: Whether all nodes have joined Ray, according to the log.
   returned: always
   type: bool
 phases:
-  description: What the wait consisted of, each with its seconds, as far as it came.
+  description: The phases of the wait with their durations in seconds, as far as it came.
   returned: always
   type: list
   elements: dict
@@ -116,7 +114,7 @@ completion_seconds:
   returned: when a completion was answered
   type: float
 elapsed:
-  description: How long was waited, in seconds.
+  description: How long the wait took, in seconds.
   returned: always
   type: int
 last_log:
@@ -135,11 +133,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
 
 LOG_LINES = 200
-# What ray_wait.py says on the head.
+# What ray_wait.py prints on the head.
 JOINED = "nodes have joined Ray"
-# The phase of a rank that has no server to ask.
+# The phase of a rank that has no server.
 RUNNING = "running"
-# Between two looks within one, in seconds.
+# Seconds between two looks of one run.
 INTERVAL = 0.25
 
 
@@ -160,25 +158,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    docker, name = given["docker_bin"], given["container"]
     try:
-        inspected = containers.ask(
-            given["docker_bin"], ["inspect", "--type", "container", given["container"]], 30
-        )
+        inspected = containers.ask(docker, ["inspect", "--type", "container", name], 30)
         state = containers.parse_inspect(inspected)[0]
     except containers.EngineError as error:
         if "No such container" in str(error):
-            module.fail_json(msg="Container %s is gone." % given["container"])
-        # A node that loads weights may be too busy to answer; that is no end of the server.
-        module.exit_json(
-            changed=False,
-            phase="unknown",
-            detail=str(error),
-            elapsed=0,
-            last_log="",
-            joined=False,
-            phases=[],
-        )
-    log = partial(containers.log_tail, given["docker_bin"], state.name, LOG_LINES)
+            module.fail_json(msg="Container %s is gone." % name)
+        # A node that loads weights may be too busy to answer; the server may well be running.
+        module.exit_json(**result("unknown", str(error), ""))
+    log = partial(containers.log_tail, docker, state.name, LOG_LINES)
     if state.status != "running":
         module.fail_json(
             msg="Container %s has ended (%s, exit status %d): %s"
@@ -187,22 +176,25 @@ def main() -> None:
     seen = serving.Look(RUNNING, "the container runs")
     if given["url"]:
         seen = look(given, given["api_key"] or containers.api_key(inspected))
-    said = log()
-    module.exit_json(
-        changed=False,
-        phase=seen.phase,
-        detail=seen.detail,
-        completion=seen.completion,
-        completion_seconds=seen.seconds,
-        elapsed=0,
-        last_log=last_line(said),
-        joined=JOINED in said,
-        phases=[],
-    )
+    completion = {"completion": seen.completion, "completion_seconds": seen.seconds}
+    module.exit_json(**result(seen.phase, seen.detail, log()), **completion)
+
+
+def result(phase: str, detail: str, log: str) -> dict[str, Any]:
+    """What one look returns. The action plugin adds up `elapsed` and `phases`."""
+    return {
+        "changed": False,
+        "phase": phase,
+        "detail": detail,
+        "elapsed": 0,
+        "last_log": last_line(log),
+        "joined": JOINED in log,
+        "phases": [],
+    }
 
 
 def look(given: dict[str, Any], api_key: str) -> serving.Look:
-    """Look until something is seen that is not known yet, or patience ends."""
+    """Look until the phase differs from the known one, or patience ends."""
     until = time.monotonic() + given["patience"]
     while True:
         seen = serving.look(

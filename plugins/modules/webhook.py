@@ -2,20 +2,21 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documentation of the action plugin of the same name, which does it all on the controller."""
+"""Documentation of the action plugin of the same name, which runs on the controller."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: webhook
-short_description: Tell receivers, signed, what became of a swap
+short_description: Send signed swap notifications to webhooks
 version_added: 0.1.0
 description:
+  - This module is private to the collection and may change without notice.
   - Posts a JSON document, signed with HMAC-SHA256, to each receiver. The collection's
-    C(docs/contracts/webhook.md) says what is in it and how a receiver proves it.
-  - Waits at most 3 seconds for all of them. What has not arrived by then is tried again in the
-    background, six times in all within eight minutes, on the controller.
-  - Never fails, since nothing depends on it; what was not delivered at once is a warning.
+    C(docs/contracts/webhook.md) describes the document and how a receiver verifies it.
+  - Waits at most 3 seconds for all receivers together. A process on the controller retries failed
+    deliveries in the background, six attempts in all within eight minutes.
+  - Never fails; a delivery that does not succeed at once is a warning.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -29,10 +30,10 @@ attributes:
   idempotent:
     support: none
 notes:
-  - This is an action plugin; the node is not asked for anything.
+  - This is an action plugin; nothing runs on the node.
 options:
   event:
-    description: What has happened.
+    description: The event.
     type: str
     choices: [swap_complete, swap_failed, swap_rolled_back]
     required: true
@@ -42,17 +43,17 @@ options:
     elements: str
     default: []
   secret:
-    description: What receivers know, too. Nothing is sent without one.
+    description: The shared secret that signs. Without it nothing is sent.
     type: str
     required: true
   swap:
-    description: The entry of the journal.
+    description: The journal entry of the swap.
     type: dict
     default: {}
 """
 
 EXAMPLES = r"""
-- name: Tell that the model was swapped
+- name: Report a complete swap
   dgxspark.suite.webhook:
     event: swap_complete
     urls: ["https://example.com/hooks/spark"]
@@ -63,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deliveries:
-  description: What became of the first attempt at each receiver.
+  description: The outcome of the first attempt for each receiver.
   returned: always
   type: list
   elements: dict

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: workload
-short_description: Set aside, remove, bring back or keep containers of this collection
+short_description: Retain, remove, restore or supervise containers of this collection
 version_added: 0.1.0
 description:
-  - Stops containers and keeps them under a name that ends in C(.previous), so that they can be
-    brought back as they were; removes others; brings those set aside back and starts them.
-  - Waits, after it has stopped something, until the memory that it held has come free.
-  - Writes, and removes, the units that keep containers over reboots and crashes. What is set aside,
-    removed or brought back loses its unit first.
-  - A container that was not started by this collection is never touched. Where one is named the
-    module fails, and has done nothing.
-  - Run again after it was interrupted, it does what is left to do.
+  - This module is private to the collection and may change without notice.
+  - Stops containers and retains them under a name that ends in C(.previous), so that they can be
+    restored as they were; removes others; restores retained ones and starts them.
+  - After it has stopped something, it waits until the memory of it is released.
+  - Writes and removes the units that restart containers after reboots and crashes. The unit of a
+    container is removed before the container is retained, removed or restored.
+  - It never touches a container that was not started by this collection. If one is named, the
+    module fails before it does anything.
+  - After an interrupted run, it does what is left to do.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -32,39 +33,39 @@ attributes:
     details: The unit files.
   idempotent:
     support: partial
-    details: What is set aside or removed stays so; O(restore) starts anew what runs already.
+    details: What is retained or removed stays so; O(restore) restarts what runs already.
 options:
-  park:
-    description: Containers to stop and set aside, by name; those not there are passed over.
+  retain:
+    description: Names of containers to stop and retain. Missing ones are passed over.
     type: list
     elements: str
     default: []
   remove:
-    description: Containers to stop and remove, by name. Those that are not there are passed over.
+    description: Names of containers to stop and remove. Missing ones are passed over.
     type: list
     elements: str
     default: []
   restore:
     description:
-      - Containers to give their own name back and to start, or to start anew where they run.
-      - By either of their names. One that is not there is an error.
+      - Containers to rename back and to start, or to restart if they run, by either of their names.
+      - A missing one is an error.
     type: list
     elements: str
     default: []
-  keep:
+  supervise:
     description:
-      - Containers that a unit is to keep, each by its name with what its unit has to know, as
-        P(dgxspark.suite.launch_steps#filter) tells it.
-      - Where that cannot be done the module warns, since what is served is served all the same.
+      - Containers that get a unit, each by its name with what the unit needs, as
+        P(dgxspark.suite.launch_steps#filter) returns it.
+      - If that fails, the module only warns, because the containers run all the same.
     type: dict
     default: {}
   stop_timeout:
-    description: How long a container has for its own end before it is killed, in seconds.
+    description: How long a container may take to stop before it is killed, in seconds.
     type: int
     default: 30
   memory_timeout:
-    description: How long to wait for memory to come free after something was stopped, in seconds.
-      V(0) does not wait.
+    description: How long to wait for the memory of stopped containers, in seconds. V(0) does not
+      wait.
     type: int
     default: 90
   docker_bin:
@@ -74,17 +75,17 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Make room, and keep what was served
+- name: Stop what is served and retain it for rollback
   dgxspark.suite.workload:
-    park: [dgxspark-lab-tiny-0]
+    retain: [dgxspark-lab-tiny-0]
 
-- name: Bring it back
+- name: Restore it
   dgxspark.suite.workload:
     restore: [dgxspark-lab-tiny-0]
 
-- name: Have it come back after a reboot
+- name: Install its unit
   dgxspark.suite.workload:
-    keep: "{{ launch_steps.keep[inventory_hostname] }}"
+    supervise: "{{ launch_steps.supervise[inventory_hostname] }}"
 """
 
 RETURN = r"""
@@ -93,9 +94,9 @@ done:
   returned: success
   type: list
   elements: str
-  sample: [set dgxspark-lab-tiny-0 aside, stopped dgxspark-lab-tiny-0.previous]
-unkept:
-  description: Why O(keep) could not be had, empty where it could.
+  sample: [retained dgxspark-lab-tiny-0, stopped dgxspark-lab-tiny-0.previous]
+unsupervised:
+  description: Why O(supervise) failed, empty if it did not.
   returned: success
   type: str
 stop_seconds:
@@ -103,20 +104,21 @@ stop_seconds:
   returned: success
   type: float
 memory_seconds:
-  description: How long was waited for memory to come free.
+  description: How long the module waited for memory.
   returned: success
   type: float
 memory_available_bytes:
   description: C(MemAvailable) of the node at the end.
   returned: success
   type: int
-memory_settled:
-  description: Whether it had stopped to rise by then.
+memory_stable:
+  description: Whether it had stopped rising by then.
   returned: success
   type: bool
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -132,51 +134,38 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import rete
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "park": {"type": "list", "elements": "str", "default": []},
+            "retain": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
-            "keep": {"type": "dict", "default": {}},
+            "supervise": {"type": "dict", "default": {}},
             "stop_timeout": {"type": "int", "default": 30},
             "memory_timeout": {"type": "int", "default": 90},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
         supports_check_mode=True,
     )
-    given = module.params
-    docker, act = given["docker_bin"], not module.check_mode
-    wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.PARK, retention.RESTORE)}
+    given, act = module.params, not module.check_mode
     started = time.monotonic()
     try:
-        kept = [unit.container for unit in units.found()]
-        planned = retention.steps(containers(docker), wanted, given["stop_timeout"], kept)
-        going = [step.unit for step in planned if step.unit]
-        diff: list[units.Change] = list(units.changes({}, going, docker)) if going else []
-        if act:
-            retention.carry_out(docker, planned, given["stop_timeout"])
-            _write(diff)
+        steps, diff = _move(given, act)
     except (EngineError, retention.NotOurs, Blocked, OSError) as error:
         module.fail_json(msg=str(error))
-    told = [step.told for step in planned]
-    unkept = ""
-    if given["keep"]:
-        try:
-            written, begun = _keep(given["keep"], docker, act)
-            diff, told = [*diff, *written], [*told, *begun]
-        except (Blocked, OSError, ValueError) as error:
-            unkept = str(error)
-            module.warn("This node's rank will not come back after a reboot: %s" % error)
-    stopped = any(step.unit or step.argv[0] == "stop" for step in planned)
+    done, unsupervised = [step.description for step in steps], ""
+    try:
+        written, begun = _supervise(given["supervise"], given["docker_bin"], act)
+        diff, done = [*diff, *written], [*done, *begun]
+    except (Blocked, OSError, ValueError) as error:
+        unsupervised = str(error)
+        module.warn("This node's rank will not come back after a reboot: %s" % error)
+    stopped = any(step.unit or step.argv[0] == "stop" for step in steps)
     took = time.monotonic() - started
-    wait = given["memory_timeout"] if stopped and act else 0
-    memory, waited, settled = retention.settle(wait) if wait else (retention.available(), 0.0, True)
+    limit = given["memory_timeout"] if stopped and act else 0
     module.exit_json(
-        changed=bool(told),
-        done=told,
-        unkept=unkept,
+        changed=bool(done),
+        done=done,
+        unsupervised=unsupervised,
         stop_seconds=round(took, 1),
-        memory_seconds=round(waited, 1),
-        memory_available_bytes=memory,
-        memory_settled=settled,
+        **_memory(limit),
         diff={
             "before": "".join(change.before for change in diff),
             "after": "".join(change.after for change in diff),
@@ -184,27 +173,65 @@ def main() -> None:
     )
 
 
-def _write(changes: list[units.Change]) -> None:
+def _move(
+    given: Mapping[str, Any], act: bool
+) -> tuple[list[retention.Step], Sequence[units.Change]]:
+    """Retain, remove and restore; the steps and the units they remove.
+
+    Raises EngineError, NotOurs, Blocked and OSError.
+    """
+    docker, seconds = given["docker_bin"], given["stop_timeout"]
+    wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.RETAIN, retention.RESTORE)}
+    supervised = [unit.container for unit in units.installed()]
+    steps = retention.steps(containers(docker), wanted, seconds, supervised)
+    removed = [step.unit for step in steps if step.unit]
+    changes = list(units.changes({}, removed, docker)) if removed else []
+    if act:
+        retention.carry_out(docker, steps, seconds)
+        _write(changes)
+    return steps, changes
+
+
+def _supervise(
+    wanted: Mapping[str, Mapping[str, Any]], docker: str, act: bool
+) -> tuple[Sequence[units.Change], list[str]]:
+    """Install units; the changes of files and a description of each unit.
+
+    Raises Blocked, OSError and ValueError.
+    """
+    if not wanted:
+        return [], []
+    changes = list(units.changes(wanted, [], docker))
+    active = {
+        unit.container for unit in units.installed() if unit.enabled and unit.state == "active"
+    }
+    begin = [name for name in wanted if name not in active]
+    if act:
+        _write(changes)
+        if begin:
+            units.begin(begin)
+    if not changes and not begin:
+        return [], []
+    return changes, ["supervises %s by a unit" % name for name in wanted]
+
+
+def _write(changes: Sequence[units.Change]) -> None:
     for change in changes:
         units.apply(change)
     if changes:
         units.reload()
 
 
-def _keep(
-    wanted: dict[str, dict[str, Any]], docker: str, act: bool
-) -> tuple[list[units.Change], list[str]]:
-    """What was written, and told; raises Blocked, OSError and ValueError."""
-    written = list(units.changes(wanted, [], docker))
-    active = {unit.container for unit in units.found() if unit.enabled and unit.state == "active"}
-    begin = [name for name in wanted if name not in active]
-    if act:
-        _write(written)
-        if begin:
-            units.begin(begin)
-    if not written and not begin:
-        return [], []
-    return written, ["keeps %s by a unit" % name for name in wanted]
+def _memory(limit: float) -> dict[str, Any]:
+    """Wait for memory for up to limit seconds; the three results about it."""
+    available, waited, stable = (
+        retention.await_release(limit) if limit else (retention.available(), 0.0, True)
+    )
+    return {
+        "memory_available_bytes": available,
+        "memory_seconds": round(waited, 1),
+        "memory_stable": stable,
+    }
 
 
 if __name__ == "__main__":

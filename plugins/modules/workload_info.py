@@ -2,16 +2,18 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a launch has to know of a node before it touches anything."""
+"""What a launch needs to know about a node before it changes anything."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: workload_info
-short_description: Report the containers and the listening ports of a node
+short_description: Report what a node serves and what a launch needs to know about it
 version_added: 0.1.0
 description:
-  - Reads, in one round trip, what stands in the way of a launch or is to be replaced by it.
+  - This module is private to the collection and may change without notice.
+  - Reports in one round trip what runs on a node and its ports, units and memory; the cluster lock
+    and the last swap; on request also an image, models, completions, network interfaces and a log.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -25,8 +27,8 @@ options:
     default: /usr/bin/docker
   image:
     description:
-      - An image to look up by reference, and what M(dgxspark.suite.image_preflight) is known to
-        have found in it. Nothing is pulled or asked.
+      - An image to look up by reference, together with what M(dgxspark.suite.image_preflight) has
+        recorded about it. Nothing is pulled, and the image is not run.
     type: str
   paths_file:
     description: As of M(dgxspark.suite.image_preflight).
@@ -34,7 +36,7 @@ options:
     default: /etc/dgxspark/paths.env
   models:
     description:
-      - Models to look for, each with RV(models[].name), RV(models[].quant) and C(revision), as
+      - Models to inspect, each with RV(models[].name), RV(models[].quant) and C(revision), as
         P(dgxspark.suite.launch_plan#lookup) has them.
     type: list
     elements: dict
@@ -49,10 +51,10 @@ options:
     elements: path
     default: [/ai/models]
   log_of:
-    description: A container whose last 40 lines of log are wanted as well.
+    description: A container whose last 40 lines of log are returned as well.
     type: str
   ask:
-    description: Ask each server whose first rank runs on this node for a completion of one token.
+    description: Request a completion of one token from each server whose first rank runs here.
     type: bool
     default: false
   completion_timeout:
@@ -61,23 +63,23 @@ options:
     default: 30
   interfaces:
     description:
-      - Gather as facts, in the shape of M(ansible.builtin.setup), what
-        P(dgxspark.suite.launch_plan#lookup) reads of them, in a fraction of its time.
+      - Gather the facts that P(dgxspark.suite.launch_plan#lookup) reads, in the shape and in a
+        fraction of the time of M(ansible.builtin.setup).
     type: bool
     default: false
   state_dir:
-    description: Folder in which a head keeps the lock of the cluster and the journal of its swaps.
+    description: Folder of the head with the cluster lock and the journal of swaps.
     type: path
     default: /var/lib/dgxspark
 """
 
 EXAMPLES = r"""
-- name: Look at what runs, and whether the image is there
+- name: Inspect what runs and whether the image is present
   dgxspark.suite.workload_info:
     image: example/vllm:1.0
   register: node
 
-- name: Show whose port 8000 is
+- name: Show what listens on port 8000
   ansible.builtin.debug:
     msg: "{{ node.listening | selectattr('port', 'equalto', 8000) }}"
 """
@@ -88,18 +90,18 @@ log:
   returned: when O(log_of) is given
   type: str
 image_id:
-  description: The id of O(image) on this node, V(null) where it is not there or none was asked for.
+  description: The id of O(image) on this node, V(null) if it is missing or none was given.
   returned: success
   type: str
   sample: sha256:c89d5534b40a
 image_facts:
   description:
-    - RV(dgxspark.suite.image_preflight#module:image_facts) of the image, empty where it has to be
-      asked.
+    - The recorded RV(dgxspark.suite.image_preflight#module:image_facts) of the image, empty if
+      there is no valid record.
   returned: success
   type: dict
 models:
-  description: What there is of O(models), in their order.
+  description: The state of O(models) on this node, in their order.
   returned: success
   type: list
   elements: dict
@@ -108,22 +110,22 @@ models:
       description: The repository, or the path.
       type: str
     quant:
-      description: The quantisation that was looked for, as its files have it.
+      description: The quantisation, as its files name it.
       type: str
     kind:
-      description: V(hub), V(directory), or V(other) for what only a person can copy.
+      description: V(hub), V(directory), or V(other) for a model that this collection does not copy.
       type: str
-    whole:
-      description: Whether it can be loaded, as far as names and sizes of files tell.
+    complete:
+      description: Whether it can be loaded, judged by names and sizes of its files.
       type: bool
     problem:
       description: Why not.
       type: str
     downloading:
-      description: Whether somebody downloads it there just now.
+      description: Whether it is being downloaded.
       type: bool
     revision:
-      description: The hub's commit, empty outside of the cache.
+      description: The commit on the Hugging Face Hub, empty outside of the cache.
       type: str
     size:
       description: Bytes.
@@ -145,28 +147,28 @@ containers:
       recipe: lab-tiny
       labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}
 lock:
-  description: The lock of the cluster, empty where there is none or it is not kept on this node.
+  description: The cluster lock without its token, empty if there is none on this node.
   returned: success
   type: dict
 swap:
-  description: The last swap, as far as it came, empty where there was none or another node knows.
+  description: The journal of the last swap, empty if there is none on this node.
   returned: success
   type: dict
 ansible_facts:
-  description: Each interface by its name, the address of the default route, and what
-    M(dgxspark.suite.ensure_fabric) has noted, as C(ansible_local).
+  description: Each interface by its name, the address of the default route, and the fabric as
+    M(dgxspark.suite.ensure_fabric) recorded it, as C(ansible_local).
   returned: when O(interfaces=true)
   type: dict
   sample: {eth1: {device: eth1, ipv4: [{address: 198.51.100.1}], ipv6: []},
     default_ipv4: {address: 192.0.2.1}}
 answers:
-  description: What servers said to a request, by the name of their container.
+  description: What the servers answered, by the name of their container.
   returned: when O(ask=true)
   type: dict
   sample: {dgxspark-lab-tiny-0: {phase: serving, detail: a completion was answered, completion: a,
     seconds: 0.12}}
 units:
-  description: The units of this collection that keep containers of the node over a reboot.
+  description: The units of this collection that supervise containers of this node.
   returned: success
   type: list
   elements: dict
@@ -190,13 +192,13 @@ units:
       description: Its process, V(0) for none.
       type: int
     restarts:
-      description: How often systemd has started it again.
+      description: How often systemd has restarted it.
       type: int
-    told:
-      description: What it does, in words.
+    status_text:
+      description: What its supervisor is doing, as C(systemctl status) shows it.
       type: str
     down:
-      description: When and why the workload went down last, V(null) where it never did.
+      description: When and why the workload went down last, V(null) if it never did.
       type: dict
 memory_available_bytes:
   description: C(MemAvailable) of the node.
@@ -208,16 +210,16 @@ memory_total_bytes:
   type: int
 ray:
   description:
-    - The addresses that are connected to the Ray head in a container, by its name; that of the head
-      itself is among them.
+    - The addresses that are connected to the Ray head in a container, by its name, including that
+      of the head itself.
   returned: success
   type: dict
   sample: {dgxspark-lab-tiny-0: [192.0.2.1, 192.0.2.2]}
 listening:
   description:
-    - The TCP ports that somebody listens on.
-    - RV(listening[].pid), RV(listening[].process) and RV(listening[].container) are V(null) where
-      they cannot be seen; finding the owner of a socket of another user takes root.
+    - The TCP ports on which a process listens.
+    - RV(listening[].pid), RV(listening[].process) and RV(listening[].container) are V(null) if they
+      are unknown; only root can read the owner of another user's socket.
   returned: success
   type: list
   elements: dict
@@ -232,30 +234,23 @@ listening:
       description: Its name.
       type: str
     container:
-      description: The id of the container that it runs in.
+      description: The id of its container.
       type: str
 """
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import presence
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
-    addresses,
-    containers,
-    serving,
-    sockets,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import addresses, containers
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    answers,
     image_facts,
     lock,
-    retention,
+    running,
     state_files,
-    units,
 )
 
 LOG_LINES = 40
@@ -278,78 +273,52 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    docker, image = module.params["docker_bin"], module.params["image"]
+    given = module.params
+    docker = given["docker_bin"]
     try:
-        found = containers.containers(docker)
-        image_id = containers.image_id(docker, image) if image else None
+        present = containers.containers(docker)
+        image = image_facts.image(docker, given["image"], given["paths_file"], given["state_dir"])
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
-    log_of, state_dir = module.params["log_of"], module.params["state_dir"]
-    limit = module.params["completion_timeout"]
-    facts = {}
-    if image_id:
-        facts = image_facts.known(
-            state_dir, image_id, image_facts.toolkits(module.params["paths_file"])
-        )
-    try:
-        held = lock.public(state_files.read(state_dir, state_files.LOCK))
-        swap = state_files.read(state_dir, state_files.SWAP)
-    except state_files.Broken as error:
-        module.warn(str(error))
-        held, swap = {}, {}
-    links = {}
-    if module.params["interfaces"]:
-        ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"]) or ""
-        links = {"ansible_facts": addresses.ask_facts(ip, 10)}
     module.exit_json(
         changed=False,
-        **links,
-        image_id=image_id,
-        image_facts=facts,
-        models=_models(module.params),
-        lock=held,
-        swap=swap,
-        units=[asdict(unit) for unit in units.found()],
-        ray={
-            container.name: sockets.peers(int(port))
-            for container in found
-            for port in [container.labels.get(LABEL + "ray-port", "")]
-            if container.ours and container.status == "running" and port.isdigit()
-        },
-        memory_available_bytes=retention.available(),
-        memory_total_bytes=retention.total(),
-        **({"answers": _answers(docker, found, limit)} if module.params["ask"] else {}),
-        **({"log": containers.log_tail(docker, log_of, LOG_LINES)} if log_of else {}),
-        containers=[
-            {**asdict(container), "ours": container.ours, "recipe": container.recipe}
-            for container in found
-        ],
-        listening=[asdict(listener) for listener in sockets.listeners()],
+        **image,
+        **running.running(present),
+        **_head(module),
+        models=_models(given),
+        **_optional(module, present),
     )
+
+
+def _head(module: AnsibleModule) -> dict[str, Any]:
+    """Lock and journal; empty where this node is not the head."""
+    folder = module.params["state_dir"]
+    try:
+        return {
+            "lock": lock.public(state_files.read(folder, state_files.LOCK)),
+            "swap": state_files.read(folder, state_files.SWAP),
+        }
+    except state_files.Broken as error:
+        module.warn(str(error))
+        return {"lock": {}, "swap": {}}
 
 
 def _models(given: dict[str, Any]) -> list[dict[str, Any]]:
     hub = os.path.join(given["hf_home"], "hub")
-    return [presence.presence(hub, given["directories"], one) for one in given["models"]]
+    return [presence.presence(hub, given["directories"], model) for model in given["models"]]
 
 
-def _answers(
-    docker: str, found: list[containers.Container], limit: float
-) -> dict[str, dict[str, Any]]:
-    """What each server says whose first rank runs here."""
-    out = {}
-    for container in found:
-        url, model, rank = (
-            container.labels.get(LABEL + key, "") for key in ("url", "served-model-name", "rank")
-        )
-        if not (container.ours and container.status == "running" and url and rank == "0"):
-            continue
-        try:
-            asked = ["inspect", "--type", "container", container.id]
-            key = containers.api_key(containers.ask(docker, asked, 30))
-        except containers.EngineError:
-            continue
-        out[container.name] = asdict(serving.look(url, model, True, limit, key))
+def _optional(module: AnsibleModule, present: list[containers.Container]) -> dict[str, Any]:
+    """The results that are returned only on request, because each of them takes time."""
+    given, docker = module.params, module.params["docker_bin"]
+    out: dict[str, Any] = {}
+    if given["interfaces"]:
+        ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"]) or ""
+        out["ansible_facts"] = addresses.ask_facts(ip, 10)
+    if given["ask"]:
+        out["answers"] = answers.answers(docker, present, given["completion_timeout"])
+    if given["log_of"]:
+        out["log"] = containers.log_tail(docker, given["log_of"], LOG_LINES)
     return out
 
 

@@ -12,8 +12,9 @@ short_description: Read, or follow, the logs of the ranks on a node
 version_added: 0.1.0
 description:
   - Reads what the containers of this collection have printed, each line with its rank and node.
-  - Followed, lines are shown as they come, until the containers have ended or the run is stopped by
-    Ctrl-C, which stops nothing but the showing.
+  - With O(follow), prints new lines until the containers have ended or the run is stopped by
+    Ctrl-C, which does not stop the containers.
+  - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -21,22 +22,22 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.info_module
   - dgxspark.suite.attributes.actiongroup_dgxspark
 notes:
-  - This is an action plugin. Each look runs on the node itself.
+  - This is an action plugin. Each look runs on the node.
 options:
   recipe:
-    description: Only what was launched from this recipe, by name. Empty for all.
+    description: Only containers that were launched from this recipe, by name. Empty for all.
     type: str
     default: ""
   lines:
-    description: How many of the last lines of each container are wanted.
+    description: How many of the last lines of each container are returned.
     type: int
     default: 40
   follow:
-    description: Go on showing what comes.
+    description: Continue with new lines.
     type: bool
     default: false
   since:
-    description: For each container, the time stamp to begin behind. The action plugin sets it.
+    description: For each container, the time stamp after which to begin. The action plugin sets it.
     type: dict
     default: {}
   docker_bin:
@@ -54,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: The lines, in the order of time.
+  description: The lines, by time.
   returned: success
   type: list
   elements: dict
@@ -64,7 +65,7 @@ lines:
       rank: '0'
       text: 'INFO:     Application startup complete.'
 running:
-  description: Whether any of the containers runs.
+  description: Whether any of the containers is running.
   returned: success
   type: bool
 """
@@ -94,7 +95,7 @@ def main() -> None:
             for container in containers.containers(docker)
             if container.ours and given["recipe"] in ("", container.recipe)
         ]
-        found = [
+        lines = [
             {
                 "at": stamp,
                 "container": container.name,
@@ -110,7 +111,7 @@ def main() -> None:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     module.exit_json(
         changed=False,
-        lines=sorted(found, key=lambda line: line["at"]),
+        lines=sorted(lines, key=lambda line: line["at"]),
         running=any(container.status == "running" for container in ours),
     )
 

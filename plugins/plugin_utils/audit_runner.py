@@ -1,12 +1,12 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One audit as a timer starts it: a report is kept, and what has changed is told once.
+"""One audit, started by a timer: stores its report and sends each change to webhooks once.
 
     audit_runner.py CONFIG
 
-It needs nothing but Python and webhook.py beside it. The role audit_timer installs both, and writes
-CONFIG. What was told last is in a file; it is written before anything is sent, so that a
-run that is killed neither forgets nor repeats what it has to tell.
+It needs only Python and webhook.py beside it. The role audit_timer installs both and writes CONFIG.
+The state file is written before anything is sent, so that a run that is killed neither loses nor
+repeats a message.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ WEBHOOK = Path(__file__).resolve().with_name("webhook.py")
 
 APPEARED, GONE = "drift_appeared", "drift_gone"
 _WRONG = ("blocked", "drift")
-# What of a finding is told.
-_TOLD = ("node", "spec", "check", "status", "severity", "expected", "actual", "fix", "hint")
+# The fields of a finding in a message.
+_FIELDS = ("node", "spec", "check", "status", "severity", "expected", "actual", "fix", "hint")
 _STAMP = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
-# How often a message that does not arrive is taken up again, by later runs.
+# How many runs try to deliver a message.
 _ATTEMPTS = 24
 
 Wrong = dict[str, dict[str, Any]]
@@ -41,10 +41,10 @@ Wrong = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Audit:
-    """What one audit says, by node, spec and check.
+    """The result of one audit, by node, spec and check.
 
-    wrong: what is not as it should be. Of what is in doubt nobody knows; whoever knew that it is
-    wrong goes on to think so. An entry is "node/spec/check", or a prefix of that.
+    wrong: drift, blocked checks and failures, by "node/spec/check". doubt: keys, or prefixes of
+    keys, whose state is unknown; an earlier entry of those remains.
     """
 
     wrong: Wrong
@@ -52,14 +52,14 @@ class Audit:
 
 
 def read(report: Mapping[str, Any]) -> Audit:
-    """What a report says; see docs/contracts/drift_report.md."""
+    """The result of a report; see docs/contracts/drift_report.md."""
     wrong: Wrong = {}
     doubt: set[str] = set()
     for finding in report["findings"]:
         place = f"{finding['node']}/{finding['spec']}"
         key = f"{place}/{finding['check']}"
         if finding["status"] in _WRONG:
-            wrong.setdefault(key, {name: finding[name] for name in _TOLD})
+            wrong.setdefault(key, {name: finding[name] for name in _FIELDS})
             if finding["check"] == f"{finding['spec']}_assessed":
                 doubt.add(f"{place}/")
         elif finding["status"] == "skipped" and finding["actual"].startswith("not assessed"):
@@ -80,41 +80,43 @@ def read(report: Mapping[str, Any]) -> Audit:
 
 
 def without_report(why: str) -> Audit:
-    """An audit that came to no end: that is wrong, and everything else is in doubt."""
+    """The result of an audit that left no report: that is wrong, everything else in doubt."""
     return Audit({"//audit_ran": _entry("", "", "audit_ran", why)}, frozenset([""]))
 
 
 def _entry(node: str, spec: str, check: str, actual: str) -> dict[str, Any]:
-    told = {"node": node, "spec": spec, "check": check, "actual": actual}
-    return {**dict.fromkeys(_TOLD, ""), **told, "status": "failed", "severity": "critical"}
+    known = {"node": node, "spec": spec, "check": check, "actual": actual}
+    return {**dict.fromkeys(_FIELDS, ""), **known, "status": "failed", "severity": "critical"}
 
 
 def compare(known: Wrong, audit: Audit) -> tuple[Wrong, Wrong, Wrong]:
-    """(what has appeared, what is gone, what is known to be wrong from now on)."""
+    """(entries that appeared, entries that are gone, all entries from now on)."""
 
     def in_doubt(key: str) -> bool:
         return key not in audit.wrong and any(
-            key == one or ((one.endswith("/") or not one) and key.startswith(one))
-            for one in audit.doubt
+            key == doubt or ((doubt.endswith("/") or not doubt) and key.startswith(doubt))
+            for doubt in audit.doubt
         )
 
-    # That it could not be asked is known of a node, a spec or an audit itself, without doubt.
+    # Failures of a node, a spec or the audit itself are never in doubt.
     own = ("unreachable", "failed", "audit_ran")
-    kept = {
+    remaining = {
         key: entry
         for key, entry in known.items()
         if key not in audit.wrong and in_doubt(key) and entry["check"] not in own
     }
     appeared = {key: entry for key, entry in audit.wrong.items() if key not in known}
     gone = {
-        key: entry for key, entry in known.items() if key not in audit.wrong and key not in kept
+        key: entry
+        for key, entry in known.items()
+        if key not in audit.wrong and key not in remaining
     }
-    return appeared, gone, {**kept, **audit.wrong}
+    return appeared, gone, {**remaining, **audit.wrong}
 
 
 @dataclass
 class State:
-    """What was wrong at the last audit, and what is still to be sent."""
+    """The entries of the last audit, and the messages that are still to be sent."""
 
     path: Path
     wrong: Wrong = field(default_factory=dict)
@@ -122,11 +124,11 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State:
-        """Raises ValueError where the file is none of ours: to begin anew would repeat it all."""
+        """Raises ValueError if the file is invalid: starting afresh would repeat all messages."""
         if not path.exists():
             return cls(path)
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return cls(path, dict(kept["wrong"]), list(kept["pending"]))
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return cls(path, dict(state["wrong"]), list(state["pending"]))
 
     def save(self) -> None:
         text = json.dumps({"wrong": self.wrong, "pending": self.pending}, indent=1)
@@ -141,12 +143,12 @@ class State:
 def messages(
     urls: list[str], appeared: Wrong, gone: Wrong, wrong: int, now: str
 ) -> Iterator[dict[str, Any]]:
-    """One for each event and receiver; an event is one delivery, whoever gets it."""
+    """One for each event and receiver; an event has the same delivery id for all receivers."""
     for event, entries in ((APPEARED, appeared), (GONE, gone)):
         if not entries:
             continue
-        told = {"findings": [entries[key] for key in sorted(entries)], "wrong": wrong}
-        body = {"schema": 1, "event": event, "time": now, "drift": told}
+        drift = {"findings": [entries[key] for key in sorted(entries)], "wrong": wrong}
+        body = {"schema": 1, "event": event, "time": now, "drift": drift}
         delivery = secrets.token_hex(16)
         for url in urls:
             yield {
@@ -159,7 +161,7 @@ def messages(
 
 
 def send(pending: list[dict[str, Any]], secret: str) -> list[dict[str, Any]]:
-    """Try to deliver; what has not arrived. Receivers do not wait for each other."""
+    """Try to deliver in parallel; returns the messages that were not delivered."""
     senders = []
     for message in pending:
         sender = subprocess.Popen(
@@ -181,18 +183,18 @@ def send(pending: list[dict[str, Any]], secret: str) -> list[dict[str, Any]]:
 
 
 def rotate(reports: Path, keep: int) -> None:
-    """Remove the oldest reports, and what a killed run has left."""
+    """Remove the oldest reports, and the remains of killed runs."""
     for path in reports.iterdir():
         if path.name.startswith(".") and _STAMP.fullmatch(path.name[1:]):
             shutil.rmtree(path, ignore_errors=True)
-    kept = sorted(path for path in reports.iterdir() if _STAMP.fullmatch(path.name))
-    for path in kept[: max(0, len(kept) - keep)]:
+    complete = sorted(path for path in reports.iterdir() if _STAMP.fullmatch(path.name))
+    for path in complete[: max(0, len(complete) - keep)]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[bool]:
-    """Whether no other run is at work here."""
+    """Whether no other run is active."""
     with (folder / "lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,7 +205,7 @@ def alone(folder: Path) -> Iterator[bool]:
 
 
 def ask(config: Mapping[str, Any], work: Path) -> Audit:
-    """Run the playbook; its output and its reports are in work then."""
+    """Run the playbook; its output and reports are then in the directory work."""
     argv = [config["program"], *("-i", config["inventory"]), config["playbook"]]
     argv += [*config["options"], "--extra-vars", json.dumps({"dgxspark_report_dir": str(work)})]
     environment = {**os.environ, "ANSIBLE_CALLBACKS_ENABLED": "dgxspark.suite.drift"}
@@ -235,13 +237,13 @@ def ask(config: Mapping[str, Any], work: Path) -> Audit:
 
 
 def run(config: Mapping[str, Any]) -> int:
-    """One audit; 0 where it came to its end, whatever it has found."""
+    """One audit; returns 0 if it left a report, whatever its findings."""
     folder = Path(config["folder"])
     reports = folder / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     with alone(folder) as mine:
         if not mine:
-            print("audit: another one is at work; it tells what there is to tell")
+            print("audit: another audit is running; it reports the changes")
             return 0
         state = State.load(folder / "state.json")
         rotate(reports, config["keep"])
@@ -273,7 +275,7 @@ def run(config: Mapping[str, Any]) -> int:
 
 
 def _stamp() -> str:
-    """The time as a name that sorts, also of two reports in one second."""
+    """The time as a name that sorts, also for two reports in one second."""
     now = time.time()
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
 

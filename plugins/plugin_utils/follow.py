@@ -1,91 +1,192 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Actions over work on a model that goes on beside the task; see module_utils/host/job.py."""
+"""The one progress loop: inspect something on a node until it has ended, and print how far it is.
+
+Follower is the loop. FollowAction is an action plugin over a background job of the node, see
+module_utils/host/job.py.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import size
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration, size
 
-FIRST = 0.3  # seconds to the first look; each wait is twice as long as the one before
-INTERVAL = 1.5  # seconds between two looks at most
-SILENCE = 5  # seconds between two lines
-# Less than what it takes the node to believe that nobody wants to know any more, in seconds.
-LOST = 50
+State = dict[str, Any]
+
+# Why a Follower has stopped.
+ENDED = "ended"
+LOST = "lost"
+TIMEOUT = "timeout"
+ORPHANED = "orphaned"
+
+KILLED = "ansible-playbook has ended"
 
 display = Display()
 
 
-class FollowAction(ActionBase):
-    """Begins it, says on the screen how far it is, and returns how it ended.
+class Follower:
+    """Inspects something again and again until it has ended. Subclasses say what, and when.
 
-    Every step is one run of the module of the same name: the first returns `id` and `bytes`, the
-    others get `id` and return `phase` and `progress`.
+    A state is what a module returned; `phase` is the only key that the loop itself reads. After
+    `follow`, and in all hooks, `state` is the last state and `elapsed` its age since the beginning,
+    in seconds.
+    """
+
+    # All in seconds. Between the beginnings of two looks.
+    interval = 1.5
+    # Before the first look; each pause is twice as long as the one before, up to interval.
+    first = 0.0
+    # At the beginning, when nothing is printed yet.
+    quiet = 0.0
+    # After which a line is printed even where the phase has not changed.
+    silence = 5.0
+    # Without an answer, after which following ends.
+    lost = math.inf
+    # Altogether, after which following ends. A look that ends it late still counts.
+    timeout = math.inf
+    # Whether a change of phase is followed by the next look at once.
+    eager = False
+
+    def __init__(self) -> None:
+        self.state: State = {}
+        self.elapsed = 0.0
+
+    def look(self) -> State:
+        """The present state. May raise AnsibleConnectionFailure, or return one as `unreachable`."""
+        raise NotImplementedError
+
+    def ended(self, state: State) -> bool:
+        """Whether this state, of an answer or not, is the last."""
+        raise NotImplementedError
+
+    def line(self, state: State) -> str:
+        """How far it is, in one line; empty to print nothing."""
+        raise NotImplementedError
+
+    def answered(self, state: State) -> bool:
+        """Whether a state is news of what is followed."""
+        return not state.get("unreachable")
+
+    def pause(self, seconds: float) -> None:
+        """Wait until the next look."""
+        time.sleep(seconds)
+
+    def follow(self) -> str:
+        """Look until it has ended; ENDED, LOST, TIMEOUT or ORPHANED."""
+        parent = os.getppid()
+        started = answered = time.monotonic()
+        printed, printed_phase = -math.inf, ""
+        wait = pause = self.first
+        while True:
+            if wait > 0:
+                self.pause(wait)
+            asked = time.monotonic()
+            before = self.state.get("phase", "")
+            self.state = self._looked()
+            now = time.monotonic()
+            self.elapsed = now - started
+            if self.ended(self.state):
+                return ENDED
+            if self.answered(self.state):
+                answered = now
+            elif now - answered > self.lost:
+                return LOST
+            if os.getppid() != parent:
+                # Killed, ansible-playbook leaves its children behind, in sessions of their own.
+                return ORPHANED
+            if self.elapsed > self.timeout:
+                return TIMEOUT
+            phase = self.state.get("phase", "")
+            overdue = now - printed > self.silence
+            if self.elapsed >= self.quiet and (phase != printed_phase or overdue):
+                self._print(self.line(self.state))
+                printed, printed_phase = now, phase
+            pause = min(2 * pause or self.interval, self.interval)
+            wait = 0 if self.eager and phase != before else pause - (now - asked)
+
+    def _looked(self) -> State:
+        try:
+            return self.look()
+        except AnsibleConnectionFailure as error:
+            return {"unreachable": True, "msg": str(error)}
+
+    @staticmethod
+    def _print(line: str) -> None:
+        if line:
+            display.display(f"    {line}")
+
+
+class FollowAction(ActionBase):
+    """Begins a background job on the node, prints how far it is, and returns how it ended.
+
+    Every step is one run of the module of the same name. The first returns the job's name (empty
+    where there is nothing to follow) and `bytes`; the others get that name and return `phase` and
+    `progress`, and where the first could not know it, `total`.
     """
 
     module = ""
-    # What goes on, in words.
+    # The result and the option that name the job.
+    key = "id"
+    # What goes on, as a noun.
     what = ""
+    # What becomes of it when the node is lost.
+    after_loss = "ends by itself. Run again; what has arrived is kept"
+    # Whether the size is an estimate.
+    estimated = False
+    # Less than after what time the job ends because nobody asks for it, in seconds.
+    lost = 50.0
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
         begun = self._step(dict(self._task.args), task_vars)
-        if begun.get("failed") or not begun.get("id"):
+        if begun.get("failed") or not begun.get(self.key):
             return begun
         ended = self._follow(begun, task_vars)
-        ended.pop("phase", None)
-        ended.pop("progress", None)
+        for key in ("phase", "progress", "total"):
+            ended.pop(key, None)
         if ended.get("failed"):
             begun.pop("manifest", None)
-        return {**begun, **ended, "id": ""}
+        return {**begun, **ended, self.key: ""}
 
-    def asking(self, begun: dict[str, Any]) -> dict[str, Any]:
+    def asking(self, begun: State) -> dict[str, Any]:
         """The arguments of a look."""
-        return {"id": begun["id"]}
+        return {self.key: begun[self.key]}
 
-    def _follow(self, begun: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def patience(self) -> float:
+        """For how long the node may be unreachable, in seconds."""
+        return self.lost
+
+    def _follow(self, begun: State, task_vars: dict[str, Any] | None) -> State:
         arguments = self.asking(begun)
         node = str((task_vars or {}).get("inventory_hostname", ""))
-        parent = os.getppid()
-        told, pace, wait = 0.0, Pace(begun["bytes"]), FIRST
-        phase, answered = "", time.monotonic()
-        while True:
-            time.sleep(wait)
-            wait = min(2 * wait, INTERVAL)
-            now = time.monotonic()
-            if os.getppid() != parent:
-                # Killed, it leaves its children behind; the node ends the work for itself.
-                return {"failed": True, "msg": "ansible-playbook has ended"}
-            try:
-                seen = self._step(arguments, task_vars)
-            except AnsibleConnectionFailure as error:
-                seen = {"unreachable": True, "msg": str(error)}
-            if seen.get("unreachable"):
-                if now - answered > LOST:
-                    return {
-                        "failed": True,
-                        "msg": f"{node} is not reached any more: {seen.get('msg', '')}. The"
-                        f" {self.what} there ends by itself. Run again; what has arrived is kept",
-                    }
-                continue
-            answered = now
-            if seen.get("failed") or seen["phase"] == "done":
-                return seen
-            if wait == INTERVAL and (seen["phase"] != phase or now - told > SILENCE):
-                display.display(f"    {node}: {pace.line(now, seen)}")
-                told, phase = now, seen["phase"]
+        pace = Pace(int(begun["bytes"]), self.estimated)
+        job = _Job(lambda: self._step(arguments, task_vars), node, pace)
+        job.lost = self.patience()
+        why = job.follow()
+        if why == ENDED:
+            return job.state
+        if why == ORPHANED:
+            return {"failed": True, "msg": KILLED}
+        reason = job.state.get("msg", "")
+        return {
+            "failed": True,
+            "msg": f"{node} has not been reachable for {job.lost:.0f} s: {reason}."
+            f" The {self.what} there {self.after_loss}",
+        }
 
-    def _step(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module(
+    def _step(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> State:
+        result: State = self._execute_module(
             module_name=f"dgxspark.suite.{self.module}",
             module_args=arguments,
             task_vars=task_vars,
@@ -93,28 +194,54 @@ class FollowAction(ActionBase):
         return result
 
 
-class Pace:
-    """How fast a phase goes, in the time since its first look."""
+class _Job(Follower):
+    """Follows a background job of a node."""
 
-    def __init__(self, total: int) -> None:
+    first = 0.3
+    quiet = 2.0
+
+    def __init__(self, look: Callable[[], State], node: str, pace: Pace) -> None:
+        super().__init__()
+        self._look, self._node, self._pace = look, node, pace
+
+    def look(self) -> State:
+        return self._look()
+
+    def ended(self, state: State) -> bool:
+        return self.answered(state) and bool(state.get("failed") or state["phase"] == "done")
+
+    def line(self, state: State) -> str:
+        if not self.answered(state):
+            return f"{self._node}: not reachable: {state.get('msg', '')}"
+        return f"{self._node}: {self._pace.line(self.elapsed, state)}"
+
+
+class Pace:
+    """How fast a phase goes, from its first bytes on."""
+
+    # Phases whose progress is no number of bytes.
+    COUNTED: Mapping[str, str] = {"pulling": "layers"}
+
+    def __init__(self, total: int, estimated: bool = False) -> None:
+        """total: bytes, 0 where not known. estimated: whether it is not exact."""
         self._total = total
+        self._of = "of about" if estimated else "of"
         self._phase = ""
         self._since = 0.0
         self._from = 0
 
-    def line(self, now: float, seen: dict[str, Any]) -> str:
+    def line(self, now: float, state: State) -> str:
         """fetching: 3.2 GiB of 28.7 GiB, 110.0 MiB/s, 4 min left."""
-        there = int(seen["progress"])
-        if seen["phase"] != self._phase:
-            self._phase, self._since, self._from = seen["phase"], now, there
-        parts = [f"{size(there)} of {size(self._total)}"]
-        if now > self._since and there > self._from:
-            rate = (there - self._from) / (now - self._since)
-            parts += [f"{size(round(rate))}/s", f"{left((self._total - there) / rate)} left"]
-        return f"{seen['phase']}: {', '.join(parts)}"
-
-
-def left(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        phase, done = state["phase"], int(state["progress"])
+        total = int(state.get("total") or self._total)
+        if phase in self.COUNTED:
+            return f"{phase}: {done} of {total} {self.COUNTED[phase]}"
+        if phase != self._phase or not self._from:
+            self._phase, self._since, self._from = phase, now, done
+        parts = [f"{size(done)} {self._of} {size(total)}" if total else size(done)]
+        if now > self._since and done > self._from:
+            rate = (done - self._from) / (now - self._since)
+            parts.append(f"{size(round(rate))}/s")
+            if total > done:
+                parts.append(f"{duration((total - done) / rate)} left")
+        return f"{phase}: {', '.join(parts)}"

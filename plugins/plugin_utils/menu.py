@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The menu: what lies on the disks of all nodes, joined with the recipes that serve it.
+"""The menu: the models on the disks of all nodes, joined with the recipes that serve them.
 
 docs/contracts/models.md describes its rows, which are plain data.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import size
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     places_of,
     recipes_in,
@@ -43,17 +44,17 @@ SERVED = "served"
 READY = "ready"
 NEEDS_SETUP = "needs setup"
 DOWNLOADING = "downloading"
-NOT_WHOLE = "not whole"
-STATUSES = (SERVED, READY, NEEDS_SETUP, DOWNLOADING, NOT_WHOLE)
+INCOMPLETE = "incomplete"
+STATUSES = (SERVED, READY, NEEDS_SETUP, DOWNLOADING, INCOMPLETE)
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A recipe as far as the menu needs it. label: what a person types to mean it.
+class MenuRecipe:
+    """A recipe as far as the menu needs it. label: what a user types to name it.
 
-    inferred: the model for which it was inferred; empty for a person's own.
+    inferred: the model for which it was inferred; empty for a user's own recipe.
     """
 
     name: str
@@ -64,8 +65,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Node:
-    """What one node said: models of model_info, containers of workload_info, None if not known.
+class NodeModels:
+    """The models of a node: those of model_info, containers of workload_info, None if not known.
 
     memory: bytes, 0 where not known.
     """
@@ -78,45 +79,45 @@ class Node:
 
 @dataclass(frozen=True)
 class Menu:
-    """nodes: those that answered. unknown: node -> why nothing is known of it.
+    """nodes: those that answered. unknown: other nodes, with the reason.
 
-    tables: rules of inference that come before the bundled ones.
+    tables: inference rules that take precedence over the bundled ones.
     """
 
-    nodes: Mapping[str, Node]
-    recipes: Sequence[Recipe]
+    nodes: Mapping[str, NodeModels]
+    recipes: Sequence[MenuRecipe]
     unknown: Mapping[str, str] = field(default_factory=dict)
     generated: str = ""
     tables: Mapping[str, Any] | None = None
 
     def rows(self) -> list[Row]:
         """A row for each model, by name; those of the cache first."""
-        lying: dict[tuple[bool, str], dict[str, Mapping[str, Any]]] = {}
-        for node, told in self.nodes.items():
-            for model in told.models:
-                where = (model["kind"] != "hub", model["name"])
-                lying.setdefault(where, {})[node] = model
-        return [self._row(name, on) for (_own, name), on in sorted(lying.items())]
+        copies: dict[tuple[bool, str], dict[str, Mapping[str, Any]]] = {}
+        for node, known in self.nodes.items():
+            for model in known.models:
+                key = (model["kind"] != "hub", model["name"])
+                copies.setdefault(key, {})[node] = model
+        return [self._row(name, on) for (_local, name), on in sorted(copies.items())]
 
     def _row(self, name: str, on: Mapping[str, Mapping[str, Any]]) -> Row:
-        whole = [node for node, model in on.items() if model["complete"]]
-        first = on[whole[0]] if whole else next(iter(on.values()))
-        recipes = [one.label for one in self.recipes if serves(one.model, name)]
+        complete = [node for node, model in on.items() if model["complete"]]
+        first = on[complete[0]] if complete else next(iter(on.values()))
+        recipes = [recipe.label for recipe in self.recipes if serves(recipe.model, name)]
         serving = list(self._serving(name, on))
         return {
             "name": name,
             "kind": first["kind"],
-            "status": _status(on, bool(whole), bool(recipes), bool(serving)),
+            "status": _status(on, bool(complete), bool(recipes), bool(serving)),
             "size": first["size"],
             "format": first["format"],
-            "quants": [one["name"] for one in first["quants"] if one["complete"]],
+            "quants": [quant["name"] for quant in first["quants"] if quant["complete"]],
             "shape": shape(first["configs"]),
             "fits": self._fits(first),
-            "nodes": whole,
-            "missing_on": [node for node in self.nodes if node not in whole],
-            "same_revision": len({_identity(on[node]) for node in whole}) < 2,
+            "nodes": complete,
+            "missing_on": [node for node in self.nodes if node not in complete],
+            "same_revision": len({_identity(on[node]) for node in complete}) < 2,
             "recipes": recipes,
-            "needs_setup": bool(whole) and not recipes,
+            "needs_setup": bool(complete) and not recipes,
             "serving": serving,
             "on": {
                 node: {
@@ -144,69 +145,75 @@ class Menu:
         Raises InferenceError, ArchitectureError or TableError.
         """
         memory = [NodeMemory(node.memory, 0, name) for name, node in self.nodes.items()]
-        known = [one for one in memory if one.total_bytes]
+        known = [node for node in memory if node.total_bytes]
         name, weights = repository(model)
         return infer(
             config_of(model["configs"]), name, known, self.tables, weights_bytes=weights, **given
         )
 
     def _serving(self, name: str, on: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
-        by_name: dict[str, Recipe] = {}
-        for one in self.recipes:
-            by_name.setdefault(one.name, one)
-        for node, told in self.nodes.items():
+        by_name: dict[str, MenuRecipe] = {}
+        for recipe in self.recipes:
+            by_name.setdefault(recipe.name, recipe)
+        for node, known in self.nodes.items():
+            running = [
+                container["recipe"]
+                for container in known.containers or ()
+                if container["ours"] and container["status"] == "running"
+            ]
             launched = [
-                one["recipe"]
-                for one in told.containers or ()
-                if one["ours"] and one["status"] == "running"
-                and one["recipe"] in by_name and serves(by_name[one["recipe"]].model, name)
-            ]  # fmt: skip
-            for recipe in dict.fromkeys(launched):
-                yield {"node": node, "recipe": recipe, "process": ""}
+                launched
+                for launched in dict.fromkeys(running)
+                if launched in by_name and serves(by_name[launched].model, name)
+            ]
+            for label in launched:
+                yield {"node": node, "recipe": label, "process": ""}
             users = on[node]["users"] if node in on and not launched else ()
-            for process in dict.fromkeys(one["process"] for one in users if one["serves"]):
+            for process in dict.fromkeys(user["process"] for user in users if user["serves"]):
                 yield {"node": node, "recipe": "", "process": process}
 
 
 def repository(model: Mapping[str, Any]) -> tuple[str, int | None]:
-    """What a recipe calls a model of model_info, and the bytes of its files where that is GGUF.
+    """How a recipe names a model of model_info, and the bytes of its files if they are GGUF.
 
-    Of several quantisations it is the smallest: whether any fits is asked.
+    Of several quantisations it is the smallest: the question is whether any fits.
     """
-    quants = [one for one in model["quants"] if one["complete"]]
+    quants = [quant for quant in model["quants"] if quant["complete"]]
     if model["format"] != "gguf" or not quants:
         return model["name"], None
-    least = min(quants, key=lambda one: (one["size"], one["name"]))
+    least = min(quants, key=lambda quant: (quant["size"], quant["name"]))
     if model["kind"] == "hub":
         return f"{model['name']}:{least['name']}", least["size"]
     return os.path.join(model["path"], least["files"][0]), least["size"]
 
 
 def serves(model: str, name: str) -> bool:
-    """Whether a recipe for model serves what is called name; repo:QUANT is in repo."""
+    """Whether a recipe for model serves the model name; repo:QUANT is part of repo."""
     if name.startswith("/"):
-        # Of a folder with GGUF files, a recipe names one.
+        # A recipe names one file of a directory with GGUF files.
         path = os.path.normpath(model) if model else ""
         return path == name or (path.endswith(".gguf") and os.path.dirname(path) == name)
     return model.partition(":")[0] == name
 
 
 def _identity(model: Mapping[str, Any]) -> tuple[str, int]:
-    """What is the same where two nodes have the same; folders have no revision but a size."""
+    """Equal for equal copies; a local model directory has no revision but a size."""
     return (model["revision"], 0 if model["revision"] else model["size"])
 
 
-def _status(on: Mapping[str, Mapping[str, Any]], whole: bool, recipes: bool, serving: bool) -> str:
+def _status(
+    on: Mapping[str, Mapping[str, Any]], complete: bool, recipes: bool, serving: bool
+) -> str:
     if serving:
         return SERVED
-    if whole:
+    if complete:
         return READY if recipes else NEEDS_SETUP
-    return DOWNLOADING if any(model["downloading"] for model in on.values()) else NOT_WHOLE
+    return DOWNLOADING if any(model["downloading"] for model in on.values()) else INCOMPLETE
 
 
-def all_recipes(search_paths: Sequence[str]) -> tuple[list[Recipe], list[str]]:
-    """Every recipe that can be read, in the order of the search; and why others cannot."""
-    recipes: list[Recipe] = []
+def all_recipes(search_paths: Sequence[str]) -> tuple[list[MenuRecipe], list[str]]:
+    """All readable recipes, in search order; and why others are not readable."""
+    recipes: list[MenuRecipe] = []
     unusable: list[str] = []
     for place in places_of(search_paths):
         for found in recipes_in(place):
@@ -215,33 +222,23 @@ def all_recipes(search_paths: Sequence[str]) -> tuple[list[Recipe], list[str]]:
             except RecipeError as error:
                 unusable.append(f"{found.path}: {error}".splitlines()[0])
                 continue
-            hidden = any(one.name == recipe.name for one in recipes)
+            hidden = any(other.name == recipe.name for other in recipes)
             label = found.label if hidden else recipe.name
             inferred = str(recipe.metadata.get(INFERRED, ""))
-            recipes.append(Recipe(recipe.name, label, str(found.path), recipe.model, inferred))
+            recipes.append(MenuRecipe(recipe.name, label, str(found.path), recipe.model, inferred))
     return recipes, unusable
 
 
 def shown(text: str) -> str:
-    """Text that cannot move the cursor of a terminal."""
+    """Text that cannot control a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def size(number: int) -> str:
-    """Bytes as people read them: 1.5 GiB."""
-    value, unit = float(number), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 HEADS = ("model", "size", "format", "context", "on", "revision", "fits", "recipe", "served")
 
 
 def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
-    """One row in words, a cell for each of HEADS. nodes: those that answered."""
+    """The cells of a row, one for each of HEADS. nodes: those that answered."""
     where = "all" if len(row["nodes"]) == len(nodes) else ", ".join(row["nodes"])
     same = "same" if row["same_revision"] else "differs"
     known = row["shape"] or {}
@@ -264,7 +261,7 @@ def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _kind(row: Row) -> list[str]:
-    """Format, number format, and what is special: safetensors fp8 moe vision."""
+    """Format, number format, and special features: safetensors fp8 moe vision."""
     known = row["shape"] or {}
     kind = known.get("kind", "text")
     special = [name for name in ("moe", "vision") if known.get(name)]
@@ -274,12 +271,12 @@ def _kind(row: Row) -> list[str]:
 
 
 def _served(row: Row) -> list[str]:
-    by = [f"{one['recipe'] or one['process']} on {one['node']}" for one in row["serving"]]
+    by = [f"{user['recipe'] or user['process']} on {user['node']}" for user in row["serving"]]
     return list(dict.fromkeys(by))
 
 
 def to_text(menu: Menu) -> str:
-    """The menu as a table for a terminal; what is not whole, or not known, comes below it."""
+    """The menu as a table for a terminal; incomplete and unknown models come below it."""
     rows = menu.rows()
     table = [cells(row, list(menu.nodes)) for row in rows if row["nodes"]]
     lines = []
@@ -289,39 +286,39 @@ def to_text(menu: Menu) -> str:
             padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
             lines.append("  ".join(padded).rstrip())
     else:
-        lines.append("No whole model on " + (", ".join(menu.nodes) or "any node"))
+        lines.append("No complete model on " + (", ".join(menu.nodes) or "any node"))
     lines += list(_below(menu, rows))
     return "\n".join(lines)
 
 
 def _below(menu: Menu, rows: Sequence[Row]) -> Iterator[str]:
     incomplete = [
-        f"  {shown(row['name'])} on {node}: {shown(_why(one))}"
+        f"  {shown(row['name'])} on {node}: {shown(_why(copy))}"
         for row in rows
-        for node, one in row["on"].items()
-        if not one["complete"]
+        for node, copy in row["on"].items()
+        if not copy["complete"]
     ]
     ignored = [
-        f"  {node}: {shown(one['path'])}: {shown(one['reason'])}"
-        for node, told in menu.nodes.items()
-        for one in told.ignored
+        f"  {node}: {shown(entry['path'])}: {shown(entry['reason'])}"
+        for node, known in menu.nodes.items()
+        for entry in known.ignored
     ]
-    blind = [node for node, told in menu.nodes.items() if told.containers is None]
+    blind = [node for node, known in menu.nodes.items() if known.containers is None]
     lost = [f"  {node}: {shown(why)}" for node, why in sorted(menu.unknown.items())]
     if blind:
-        lost.append(f"  what {', '.join(blind)} serve in containers: Docker did not answer")
-    for title, told in (
-        ("Not whole:", incomplete),
-        ("Passed over:", ignored),
-        ("Not known:", lost),
+        lost.append(f"  containers on {', '.join(blind)}: Docker did not answer")
+    for title, entries in (
+        ("Incomplete:", incomplete),
+        ("Ignored:", ignored),
+        ("Unknown:", lost),
     ):
-        if told:
-            yield from ("", title, *told)
+        if entries:
+            yield from ("", title, *entries)
 
 
-def _why(one: Mapping[str, Any]) -> str:
-    told = "; ".join(one["problems"])
-    return f"downloading; {told}" if one["downloading"] else told
+def _why(copy: Mapping[str, Any]) -> str:
+    problems = "; ".join(copy["problems"])
+    return f"downloading; {problems}" if copy["downloading"] else problems
 
 
 def to_json(menu: Menu) -> str:
@@ -331,20 +328,16 @@ def to_json(menu: Menu) -> str:
         "generated": menu.generated,
         "nodes": list(menu.nodes),
         "unknown": dict(sorted(menu.unknown.items())),
-        "ignored": {node: list(told.ignored) for node, told in menu.nodes.items() if told.ignored},
+        "ignored": {
+            node: list(known.ignored) for node, known in menu.nodes.items() if known.ignored
+        },
         "models": menu.rows(),
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-_STYLE = """
-.served { color: var(--ok); } .ready { color: var(--fixed); }
-.needs-setup, .downloading { color: var(--drift); } .not-whole { color: var(--blocked); }
-"""
-
-
 def to_html(menu: Menu) -> str:
-    """The menu as one page that needs nothing else."""
+    """The menu as one self-contained page."""
     rows = menu.rows()
     numbers = {
         status: number
@@ -352,42 +345,32 @@ def to_html(menu: Menu) -> str:
         if (number := sum(row["status"] == status for row in rows))
     }
     every = [("", "all")]
-    lost = "".join(
-        f'<p class="run">{page.escape(f"{node} is not known: {why}")}</p>'
-        for node, why in sorted(menu.unknown.items())
-    )
-    top = "\n".join(
-        (
-            f'<p class="run">{page.escape(", ".join(menu.nodes))} &middot; '
-            f"{page.escape(menu.generated)}</p>",
-            lost,
-            page.counts(numbers),
-            page.form(
-                {
-                    "node": every + [(node, node) for node in menu.nodes],
-                    "status": every + [(status, status) for status in numbers],
-                },
-                "search",
-            ),
-        )
-    )
-    return page.page("Models", _STYLE, top, "".join(_article(row, menu) for row in rows))
+    choices = {
+        "node": every + [(node, node) for node in menu.nodes],
+        "status": every + [(status, status) for status in numbers],
+    }
+    models = [_article(row, menu) for row in rows]
+    return page.render("models.html.j2", menu=menu, numbers=numbers, choices=choices, models=models)
 
 
-def _article(row: Row, menu: Menu) -> str:
-    told = list(zip(HEADS, cells(row, list(menu.nodes)), strict=True))[1:]
-    told += [
-        (node, _why(one) if not one["complete"] else f"{one['path']} {one['revision']}".strip())
-        for node, one in row["on"].items()
+def _article(row: Row, menu: Menu) -> dict[str, Any]:
+    """What the page shows of a model: data to choose by, title, where, facts."""
+    facts = list(zip(HEADS, cells(row, list(menu.nodes)), strict=True))[1:]
+    facts += [
+        (node, f"{copy['path']} {copy['revision']}".strip() if copy["complete"] else _why(copy))
+        for node, copy in row["on"].items()
     ]
     data = {"node": "|".join(row["on"]), "status": row["status"]}
-    return page.article(
-        data, False, shown(row["name"]), row["status"], size(row["size"]), page.facts(told)
-    )
+    return {
+        "data": data,
+        "title": shown(row["name"]),
+        "where": size(row["size"]),
+        "facts": facts,
+    }
 
 
 def write(menu: Menu, folder: str) -> list[str]:
-    """Write models.json and models.html into a folder, each in one step. Raises OSError."""
+    """Write models.json and models.html into a directory, each in one step. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
     texts = {"models.json": to_json(menu), "models.html": to_html(menu)}
     return [page.replace(os.path.join(folder, name), text) for name, text in texts.items()]

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recipe for a model that has none: inferred, validated, and written when a person says so."""
+"""A recipe for a model that has none: inferred, validated, and written when confirmed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import page
 
 
 class SetupError(Exception):
-    """No recipe can be set up; the text says why and what to do."""
+    """No recipe can be set up; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """An inferred recipe, not yet written. changed: whether the file would be other than it is.
+    """An inferred recipe, not yet written. changed: whether writing it would change the file.
 
-    others: labels of the recipes that serve the model already.
+    others: labels of the recipes that already serve the model.
     """
 
     inference: Inference
@@ -48,9 +48,9 @@ class Proposal:
     others: tuple[str, ...]
 
     def shown(self) -> str:
-        """For a terminal: the file with the source of each setting, and what to look at."""
-        notes = [f"Warning: {one}" for one in self.inference.warnings]
-        notes += [f"There is a recipe for it already: {one}" for one in self.others]
+        """For a terminal: the file with the source of each setting, and what to check."""
+        notes = [f"Warning: {warning}" for warning in self.inference.warnings]
+        notes += [f"Existing recipe for this model: {label}" for label in self.others]
         return "\n".join([f"{self.path}:", "", self.text.rstrip(), *notes])
 
 
@@ -61,12 +61,12 @@ def propose(
     having = [
         model for node in menu.nodes.values() for model in node.models if model["name"] == name
     ]
-    whole = [model for model in having if model["complete"]]
-    if not whole:
+    complete = [model for model in having if model["complete"]]
+    if not complete:
         why = "; ".join(having[0]["problems"]) if having else "it is on none of the nodes"
         raise SetupError(f"{shown(name)} cannot be set up: {shown(why)}")
     try:
-        chosen = _with_quant(whole[0], quant)
+        chosen = _with_quant(complete[0], quant)
         inference = menu.inference(chosen, image=image, port=port)
         text = inference.text()
     except (InferenceError, ArchitectureError, TableError) as error:
@@ -74,9 +74,9 @@ def propose(
     path = os.path.join(folder, f"{inference.name}.yaml")
     _must_be_valid(inference, text)
     others = [
-        one.label
-        for one in menu.recipes
-        if serves(one.model, name) and os.path.abspath(one.path) != os.path.abspath(path)
+        recipe.label
+        for recipe in menu.recipes
+        if serves(recipe.model, name) and os.path.abspath(recipe.path) != os.path.abspath(path)
     ]
     return Proposal(inference, text, path, _differs(path, text, inference), tuple(others))
 
@@ -84,26 +84,26 @@ def propose(
 def _with_quant(model: Mapping[str, Any], quant: str) -> Mapping[str, Any]:
     if not quant:
         return model
-    quants = [one for one in model["quants"] if one["name"] == quant and one["complete"]]
+    quants = [known for known in model["quants"] if known["name"] == quant and known["complete"]]
     if not quants:
-        there = ", ".join(one["name"] for one in model["quants"]) or "none"
-        raise InferenceError(f"it has no whole {quant}; there is: {there}")
+        listed = ", ".join(known["name"] for known in model["quants"]) or "none"
+        raise InferenceError(f"it has no complete {quant}; it has: {listed}")
     return {**model, "quants": quants}
 
 
 def _must_be_valid(inference: Inference, text: str) -> None:
-    """What is written must be launched: it is read and validated as any other recipe."""
+    """Read and validate it as any other recipe. Raises SetupError."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, f"{inference.name}.yaml")
         path.write_text(text, encoding="utf-8")
-        wrong = errors(validate(load(str(path))))
-    if wrong:
-        told = "; ".join(map(str, wrong))
-        raise SetupError(f"the recipe inferred for {inference.name} is not valid: {told}")
+        issues = errors(validate(load(str(path))))
+    if issues:
+        listed = "; ".join(map(str, issues))
+        raise SetupError(f"the recipe inferred for {inference.name} is not valid: {listed}")
 
 
 def _differs(path: str, text: str, inference: Inference) -> bool:
-    """Whether the file has to be written. Raises SetupError where it is a person's."""
+    """Whether the file has to be written. Raises SetupError if it is another recipe."""
     if not os.path.lexists(path):
         return True
     model = inference.recipe["metadata"][INFERRED]
@@ -113,8 +113,8 @@ def _differs(path: str, text: str, inference: Inference) -> bool:
         owner = None
     if owner != model:
         raise SetupError(
-            f"{path} is there and was not inferred for {shown(model)}: it is left alone. "
-            "Rename it, or set dgxspark_recipe_dir to another folder"
+            f"{path} exists and was not inferred for {shown(model)}; it is not overwritten. "
+            "Rename it, or set dgxspark_recipe_dir to another directory"
         )
     return Path(path).read_text(encoding="utf-8") != text
 

@@ -20,15 +20,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 PREFIX = "dgxspark_result_"
 
 
-def told_by(variables: Mapping[str, Any]) -> dict[str, str]:
-    """Everything that one node's results say must be the same on all nodes."""
-    told: dict[str, str] = {}
+def values_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    """What one node's results say must be the same on all nodes, name -> value."""
+    values: dict[str, str] = {}
     for name in sorted(name for name in variables if name.startswith(PREFIX)):
         result = variables[name]
-        for one in result.get("results", [result]) if isinstance(result, Mapping) else ():
-            if isinstance(one, Mapping):
-                told.update(one.get("parity") or {})
-    return told
+        for outcome in result.get("results", [result]) if isinstance(result, Mapping) else ():
+            if isinstance(outcome, Mapping):
+                values.update(outcome.get("parity") or {})
+    return values
 
 
 def check_id(name: str) -> str:
@@ -38,28 +38,27 @@ def check_id(name: str) -> str:
 
 
 def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
-    """The findings about one node; nodes: name -> what it says.
+    """The findings about one node; nodes: node -> (name -> value), in the order of the inventory.
 
-    There are none where only one node has said anything: nothing is to be compared there.
-    What most nodes have is expected, and where as many have another, what the first of them has:
-    nodes come in the order of the inventory, heads first.
+    There are none if fewer than two nodes have values. The most frequent value is expected; of
+    equally frequent ones, that of the first node.
     """
     findings: list[Finding] = []
-    if sum(1 for told in nodes.values() if told) < 2:
+    if sum(1 for values in nodes.values() if values) < 2:
         return findings
     for name, value in sorted(nodes[node].items()):
-        having = {other: told[name] for other, told in nodes.items() if name in told}
+        having = {other: values[name] for other, values in nodes.items() if name in values}
         check = check_id(name)
         if len(having) < 2:
-            reason = "no other node tells its %s" % name
-            findings.append(Finding(check, SKIPPED, "%s alike on all nodes" % name, reason))
+            reason = "no other node reports its %s" % name
+            findings.append(Finding(check, SKIPPED, "%s the same on all nodes" % name, reason))
             continue
         usual = _usual(list(having.values()))
         expected = "%s %s, as on %s" % (name, usual, _listed(having, usual))
         if value == usual:
             findings.append(Finding(check, OK, expected, value))
             continue
-        hint = "Bring the nodes to one state: the finding of the spec that tells it says how."
+        hint = "Bring the nodes to one state; see the finding of the spec that reports this value."
         findings.append(Finding(check, BLOCKED, expected, value, WARNING, hint=hint))
     return findings
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signed messages to receivers over HTTP, tried again when they do not arrive.
+"""Signed HTTP messages, retried until they are delivered.
 
-Run as a program it does the latter by itself: what to send comes as JSON on its standard input, so
-that the secret is in no list of processes, and the first outcome goes to its standard output.
+Run as a program, it reads the message as JSON from its standard input, so that the secret is in no
+list of processes, and prints the outcome of the first attempt.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from typing import Any
 # Seconds before each further attempt.
 BACKOFF = (2, 8, 30, 120, 300)
 TIMEOUT = 10  # seconds for one attempt
-# What a receiver answers that another attempt does not change; 408 and 429 ask for one.
+# Client errors that are retried; all others are final.
 _ASK_AGAIN = (408, 429)
 
 
 class Refused(Exception):
-    """The receiver does not want it, and will not later."""
+    """The receiver has refused the message for good."""
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A message is signed for one receiver."""
+    """Follows no redirect: a message is signed for one receiver."""
 
     def redirect_request(self, *_args: Any) -> None:
         return None
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """What proves that somebody who knows the secret wrote this body at that time."""
+    """The signature of a body and its time under the shared secret."""
     signed = b"%d." % timestamp + body
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
@@ -55,32 +55,32 @@ def headers(event: str, delivery: str, secret: str, timestamp: int, body: bytes)
 
 
 def post(url: str, body: bytes, sent: Mapping[str, str]) -> None:
-    """One attempt. Raises Refused, and OSError or HTTPException for what may be tried again."""
+    """One attempt. Raises Refused, and OSError or HTTPException for what may be retried."""
     request = urllib.request.Request(url, body, dict(sent))
     try:
         with urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT):
             return
     except urllib.error.HTTPError as error:
         if error.code < 500 and error.code not in _ASK_AGAIN:
-            raise Refused(f"it answers {error.code}") from error
+            raise Refused(f"the receiver answers {error.code}") from error
         raise
 
 
 def deliver(
     message: Mapping[str, Any],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
     attempt: Callable[[str, bytes, Mapping[str, str]], None] = post,
 ) -> bool:
-    """Try until it has arrived, is refused, or patience ends. True if it has arrived.
+    """Retry until the message is delivered, refused, or out of attempts; whether it is delivered.
 
-    message: maps `url`, `event`, `delivery`, `secret`, `body`. tell: is given the outcome of the
-    first attempt: "delivered", or what went wrong.
+    message: maps `url`, `event`, `delivery`, `secret`, `body`. report: gets the outcome of the
+    first attempt, "delivered" or what went wrong.
     """
     body = str(message["body"]).encode()
     for number, pause in enumerate((0, *BACKOFF)):
         sleep(pause)
-        # Signed anew each time, so that a late arrival is not taken for a replay.
+        # Each attempt is signed with its own time, so that a late one is not taken for a replay.
         sent = headers(
             message["event"], message["delivery"], message["secret"], int(time.time()), body
         )
@@ -90,9 +90,9 @@ def deliver(
         except Refused as error:
             outcome = f"not delivered: {error}"
         except (OSError, http.client.HTTPException, ValueError) as error:
-            outcome, final = f"not delivered yet, tried again: {error}", False
+            outcome, final = f"not delivered yet, retried: {error}", False
         if number == 0:
-            tell(outcome)
+            report(outcome)
         if final:
             return outcome == "delivered"
     return False
@@ -101,11 +101,11 @@ def deliver(
 def main() -> int:
     message = json.load(sys.stdin)
 
-    def tell(outcome: str) -> None:
+    def report(outcome: str) -> None:
         print(" ".join(outcome.split()), flush=True)
         sys.stdout.close()
 
-    return 0 if deliver(message, tell) else 1
+    return 0 if deliver(message, report) else 1
 
 
 if __name__ == "__main__":

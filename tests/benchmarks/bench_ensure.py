@@ -1,10 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each spec's check costs on a node: time, processor, memory, as a node sees it.
+"""The cost of each spec's check on a node: time, processor, memory, measured on the node.
 
-A node of the lab, converged, is asked by site.yml --check, spec by spec, several times in turn. Its
-Python is replaced by one that measures what it runs. The yardstick is the ping module: what any
-task costs. Nothing is changed on the node but a folder in /opt, which goes at the end.
+site.yml --check runs on a converged node of the lab, spec by spec, several times in turn. Its
+Python is replaced by one that measures what it runs. The yardstick is the ping module, the cost of
+any task. Nothing is changed on the node but a directory in /opt, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def on_node(node: str, script: str) -> str:
 def ask(node: str, inventory: str, spec: str) -> Cost:
     on_node(node, f"rm -f {FOLDER}/log")
     argv = ["ansible-playbook", "--inventory", inventory, "playbooks/site.yml", "--check"]
-    argv += ["--tags", spec, "--limit", node]
+    argv += ["--tags", spec, "--limit", node, "--extra-vars", "dgxspark_task_by_task=true"]
     if spec == "ping":
         argv = ["ansible", "--inventory", inventory, "--become", "-m", "ansible.builtin.ping", node]
     argv += ["--extra-vars", f"ansible_python_interpreter={FOLDER}/python"]

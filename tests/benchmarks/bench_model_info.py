@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long model_info takes for a thousand models: ``python tests/benchmarks/bench_model_info.py``.
 
-Builds them in a temporary folder, as huggingface_hub lays them out, and prints the median of the
-whole module as a node runs it, in seconds.
+Builds them in a temporary directory in the layout of huggingface_hub, and prints the median
+duration of the module as a node runs it, in seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CONFIG = {
 
 
 def build(hub: Path) -> None:
-    """A thousand mixtures of experts of four shards, with an index of 2,000 tensors each."""
+    """A thousand mixture-of-experts models of four shards, with an index of 2,000 tensors each."""
     shards = [f"model-{number + 1:05}-of-{SHARDS:05}.safetensors" for number in range(SHARDS)]
     names = {f"model.layers.{n // 40}.mlp.{n % 40}.weight": shards[n % SHARDS] for n in range(2000)}
     index = json.dumps({"metadata": {"total_size": 100}, "weight_map": names}).encode()
@@ -68,15 +68,15 @@ def median(name: str, run: list[str], given: bytes) -> None:
         done = subprocess.run(run, input=given, capture_output=True, check=True)
         took.append(time.perf_counter() - started)
     models = json.load(io.BytesIO(done.stdout)).get("models", [])
-    whole = sum(1 for one in models if one["complete"])
-    print(f"{name}: median {statistics.median(took):.2f} s of {RUNS}, {whole} whole models")
+    complete = sum(1 for model in models if model["complete"])
+    print(f"{name}: median {statistics.median(took):.2f} s of {RUNS}, {complete} complete models")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         build(Path(home) / "hub")
         arguments = {"ANSIBLE_MODULE_ARGS": {"hf_home": home, "directories": []}}
-        # What AnsiballZ does on a node, without its unpacking.
+        # As AnsiballZ on a node, without unpacking.
         text = (
             "import json, sys; from ansible.module_utils import basic;"
             "basic._ANSIBLE_ARGS = sys.stdin.buffer.read(); basic._ANSIBLE_PROFILE = 'legacy';"

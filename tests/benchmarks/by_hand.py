@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The limit: the same probes by ssh alone, on all nodes at once, with what to ask known before.
+"""The limit: the same checks by ssh alone, on all nodes at once, with their options known before.
 
     by_hand.py ASKED.json
 
@@ -28,25 +28,25 @@ OURS = "ansible_collections/dgxspark/suite/plugins/module_utils"
 
 RUN = """
 import base64, json, os, sys, tempfile
-told = json.load(sys.stdin)
+given = json.load(sys.stdin)
 with tempfile.NamedTemporaryFile(suffix=".zip") as archive:
-    archive.write(base64.b64decode(told["archive"]))
+    archive.write(base64.b64decode(given["archive"]))
     archive.flush()
     sys.path.insert(0, archive.name)
     from @.audit import Job, side_by_side
-    from @.specs import SPECS
-    jobs = [Job(SPECS[one["spec"]], one["options"]) for one in told["specs"]]
+    from @.all_specs import SPECS
+    jobs = [Job(SPECS[one["spec"]], one["options"]) for one in given["specs"]]
     width = min(8, len(os.sched_getaffinity(0)))
     print(json.dumps(side_by_side(jobs, width, 240, 480)))
 """.replace("@", "ansible_collections.dgxspark.suite.plugins.module_utils.ensure")
 
 
 def archive() -> str:
-    """What the probes import, as base64."""
+    """The imports of the checks, as base64."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
         ours = ROOT / "plugins" / "module_utils"
-        for folder in ("ensure", "probes", "launch", "launchers"):
+        for folder in ("ensure", "host", "probes"):
             for path in sorted((ours / folder).rglob("*.py")):
                 packed.write(path, f"{OURS}/{path.relative_to(ours)}")
         theirs = Path(ansible.__file__).parent / "module_utils"
@@ -54,7 +54,7 @@ def archive() -> str:
             relative = path.relative_to(theirs)
             if relative.parts[0] not in ("facts", "powershell", "csharp"):
                 packed.write(path, f"ansible/module_utils/{relative}")
-        # An import from an archive wants each package to be one.
+        # Imports from an archive need a file for each package.
         there = set(packed.namelist())
         packages = {str(parent) for name in there for parent in Path(name).parents} - {"."}
         for package in sorted(packages):

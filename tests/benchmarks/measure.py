@@ -95,15 +95,15 @@ def _proportional(pid: int) -> float:
     return 0.0
 
 
-def installed(requirement: str) -> Path | None:
-    """The program of a package, in an environment of its own; None where that cannot be made."""
+def installed(requirement: str, *more: str) -> Path | None:
+    """The program of a package, in its own environment with more packages; None on failure."""
     name = requirement.partition("==")[0]
     venv = ROOT / ".cache" / "bench" / name
     program = venv / "bin" / name
     if not program.exists():
         print(f"bench: installing {requirement}, some 30 s", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", venv], check=False)
-        subprocess.run([venv / "bin/pip", "install", "-q", requirement], check=False)
+        subprocess.run([venv / "bin/pip", "install", "-q", requirement, *more], check=False)
     if not program.exists():
         print(f"bench: {name} skipped: it cannot be installed here", file=sys.stderr)
         return None

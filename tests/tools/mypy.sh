@@ -22,6 +22,6 @@ while read -r file; do
     esac
 done < <(git ls-files --cached --others --exclude-standard 'plugins/*.py' 'tests/lab/*.py' 'tests/tools/*.py')
 
-# The lab is a program of several files in one folder, not a package.
-MYPYPATH=$tree:tests/lab .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |
+# The lab and the generator are programs of several files in one folder, not packages.
+MYPYPATH=$tree:tests/lab:tests/tools .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |
     sed "s|$suite/||"

@@ -1,10 +1,12 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must hold between files that no linter reads together."""
+"""Rules between files that no linter reads together."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.known_variables import KNOWN
 
 ROOT = Path(__file__).resolve().parents[2]
 # Plugins that ansible-doc documents; an action plugin is described by the module of its name.
@@ -24,6 +28,16 @@ PLUGINS = sorted(
 )
 MODULES = [name for kind, name in PLUGINS if kind == "module"]
 ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
+# What people call in their own playbooks. The other modules are private, and their documentation
+# says so.
+PUBLIC = {name for name in MODULES if name.startswith("ensure_")} | {
+    "audit",
+    "cluster_lock",
+    "model_info",
+}
+PRIVATE = "private to the collection"
+# Other roles include it and set its own variables; a user sets none of them.
+PRIVATE_ROLES = {"cluster_lock"}
 
 # The only hosts that a program or a setting of ours may name in an address.
 KNOWN_HOSTS = frozenset(
@@ -135,12 +149,19 @@ def test_an_ensure_module_has_its_contract_written_down(name: str) -> None:
     assert f"dgxspark.suite.{name}" in contract or f"# `{name}`" in contract
 
 
-def test_contracts_are_made_of_the_documentation_as_it_is() -> None:
-    script = ROOT / "tests" / "tools" / "contracts.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")
+def test_contracts_and_options_are_generated_from_the_documentation_as_it_is(
+    documented: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "tools"))
+    contracts = importlib.import_module("contracts")
+    assert sorted(path.name for path in contracts.stale(documented)) == []
+
+
+@pytest.mark.parametrize(
+    "role", [role for role in ROLES if role.name not in PRIVATE_ROLES], ids=lambda path: path.name
+)
+def test_a_roles_options_begin_with_our_prefix(role: Path) -> None:
+    assert [name for name in role_options(role) if not name.startswith("dgxspark_")] == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
@@ -148,13 +169,27 @@ def test_a_roles_options_are_its_defaults(role: Path) -> None:
     optional = {
         name: option for name, option in role_options(role).items() if not option.get("required")
     }
-    assert {name: option.get("default") for name, option in optional.items()} == role_defaults(role)
+    assert {name: option["default"] for name, option in optional.items()} == role_defaults(role)
 
 
-@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
-def test_a_role_has_a_readme_that_names_each_option(role: Path) -> None:
-    readme = (role / "README.md").read_text(encoding="utf-8")
-    assert [name for name in role_options(role) if f"`{name}`" not in readme] == []
+def test_every_variable_of_ours_that_files_mention_is_known() -> None:
+    mentioned = {
+        name
+        for path, text in texts(".md", ".yml", ".j2")
+        if path.parts[0] in ("README.md", "docs", "inventories", "playbooks", "roles", "tests")
+        for name in re.findall(r"\bdgxspark_(?!result_)[a-z0-9_]*[a-z0-9]\b(?![*<])", text)
+    }
+    # Local facts of a node; a Python package of the lab.
+    assert mentioned - KNOWN - {"dgxspark_fabric", "dgxspark_kernel", "dgxspark_lab"} == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_public_or_says_that_it_is_private(
+    name: str, documented: dict[str, dict[str, Any]]
+) -> None:
+    description = documented["module"][name]["doc"]["description"]
+    text = description if isinstance(description, str) else " ".join(description)
+    assert (PRIVATE in text) is (name not in PUBLIC)
 
 
 def test_no_program_fetches_from_a_host_that_nobody_considered() -> None:
@@ -183,3 +218,19 @@ def test_nothing_of_a_real_site_is_in_the_tree() -> None:
         if path.parts[:2] != ("inventories", "lab") or pattern is secret
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("sample", ["single_spark", "dual_spark"])
+def test_a_sample_inventory_has_all_groups_of_the_playbooks(sample: str) -> None:
+    playbooks = [str(path) for path in sorted((ROOT / "playbooks").glob("*.yml"))]
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    inventory = str(ROOT / "inventories" / sample)
+    done = subprocess.run(
+        [program, "-i", inventory, *playbooks, "--list-hosts"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false"},
+    )
+    assert "[WARNING]" not in done.stderr
+    assert "spark1" in done.stdout

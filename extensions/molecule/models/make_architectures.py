@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes tiny models of several architectures, of random weights: ``make_architectures.py FOLDER``.
 
-Runs in the lab's serving image, which has transformers; a hub of our own offers them.
+Runs in the lab's serving image, which has transformers; the model hub of the lab offers them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 """Lays out what no hub would send, from the tiny model of a lab's node: ``first`` or ``other``.
 
 On both: a model without recipe, in two shards. On the first also one whose download was given up, a
-fine-tune in a folder with a blank in its name, two quantisations of GGUF.
+fine-tune in a directory with a blank in its name, two quantisations of GGUF.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OWN = Path("/ai/models")
 
 
 def add(repo: str, files: dict[str, bytes], revision: str) -> Path:
-    """Place files as huggingface_hub does; the model's folder."""
+    """Place files as huggingface_hub does; the model's directory."""
     folder = HUB / ("models--" + repo.replace("/", "--"))
     snapshot = folder / "snapshots" / revision
     for part in (snapshot, folder / "blobs", folder / "refs"):

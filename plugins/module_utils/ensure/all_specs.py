@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """All specs by name: a new one is added here, and the audit knows it."""
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs impo
 )
 
 SPECS = {
-    one.SPEC.name: one.SPEC
-    for one in (
+    module.SPEC.name: module.SPEC
+    for module in (
         cuda_toolchain,
         fabric,
         kernel,

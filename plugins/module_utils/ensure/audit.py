@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many specs' checks at once, each in a process of its own: what ails one spoils no other."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Checks of many specs in parallel, each in its own process, so that failures stay separate."""
 
 from __future__ import annotations
 
@@ -18,6 +19,9 @@ from typing import Any, Callable, NoReturn
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import cached_answers
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -26,35 +30,37 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
 )
 
-# A process that was asked to end removes what it has made: scratch files, probe containers.
+# Seconds for a terminated process to remove its scratch files and probe containers.
 _GRACE = 5.0
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class Job:
-    """A spec, and the options of one task that asks for it."""
+    """A spec, and the options of a task for it."""
 
     spec: Spec
     options: Mapping[str, Any]
 
     def check(self) -> dict[str, Any]:
-        """The envelope that the spec's module would return in check mode, without its own facts.
+        """The result of the spec's module in check mode, without its own facts.
 
-        Raises ValueError, naming the option, for what cannot be meant.
+        Raises ValueError, naming the option, for an invalid value.
         """
         validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
         if validated.error_messages:
             raise ValueError("; ".join(validated.error_messages))
-        observe, plan, _keep = self.spec.functions(validated.validated_parameters, act=False)
-        result, _complaint = converge(observe, plan, act=False)
-        told = ("changed", "findings", "paths", "parity", "seconds", "diff")
-        return {"spec": self.spec.name, **{key: result[key] for key in told}}
+        options = validated.validated_parameters
+        exempt = Exemptions.given(options["skip"], options["accepted"])
+        observe, plan, _store = self.spec.functions(options, exempt, act=False)
+        result, _failed_checks = converge(observe, plan, act=False, exempt=exempt)
+        keys = ("changed", "findings", "paths", "parity", "seconds", "diff")
+        return {"spec": self.spec.name, **{key: result[key] for key in keys}}
 
     def unassessed(self, why: str, hint: str) -> dict[str, Any]:
-        """The envelope where the check came to no end."""
+        """The result of a check that did not finish."""
         name = self.spec.name
-        expected = "the checks of %s come to their end" % name
+        expected = "the checks of %s finish" % name
         finding = Finding(
             "%s_assessed" % name, BLOCKED, expected, "not assessed: %s" % why, CRITICAL, hint=hint
         )
@@ -66,8 +72,8 @@ class _Running:
 
     def __init__(self, number: int, job: Job, deadline: float, work: Callable[[Job], Any]) -> None:
         self.number, self.job, self.deadline = number, job, deadline
-        self.told = bytearray()
-        self.ended_by = ""  # which limit it was told to end by
+        self.reply = bytearray()
+        self.ended_by = ""  # the limit that it exceeded
         self.source, sink = os.pipe()
         self.pid = os.fork()
         if not self.pid:
@@ -76,7 +82,7 @@ class _Running:
         os.close(sink)
 
     def stop(self, why: str) -> None:
-        """Ask it to end, or end it where it was asked before."""
+        """Terminate it; kill it the second time."""
         number = signal.SIGKILL if self.ended_by else signal.SIGTERM
         self.ended_by = self.ended_by or why
         self.deadline = time.monotonic() + _GRACE
@@ -84,31 +90,31 @@ class _Running:
             os.kill(self.pid, number)
 
     def outcome(self) -> dict[str, Any]:
-        """What it said; it has ended, or has closed its end of the pipe to do so."""
+        """Its result; it has ended, or has closed its end of the pipe."""
         os.close(self.source)
         _pid, status = os.waitpid(self.pid, 0)
         if self.ended_by:
-            hint = "Run it by itself to see where it hangs: site.yml --check --tags %s."
+            hint = "Run it alone to see where it hangs: site.yml --check --tags %s."
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
-            result, error, states = json.loads(bytes(self.told).decode())
-            cached_answers.BELIEVED.update(states)
+            result, error, states = json.loads(bytes(self.reply).decode())
+            cached_answers.KNOWN_STATES.update(states)
         except ValueError:
-            result, error = None, _how_it_ended(status)
+            result, error = None, _exit_reason(status)
         if result is None:
-            hint = "If the options are as they should be, this is a fault of ours: report it."
+            hint = "If the options are valid, this is a bug in the collection: please report it."
             return self.job.unassessed(error, hint)
         return dict(result)
 
 
-def _how_it_ended(status: int) -> str:
+def _exit_reason(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return "its process died by signal %d" % os.WTERMSIG(status)
-    return "its process ended with status %d, and without an answer" % os.WEXITSTATUS(status)
+        return "its process was killed by signal %d" % os.WTERMSIG(status)
+    return "its process ended with status %d and no result" % os.WEXITSTATUS(status)
 
 
 def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
-    """Do the work, tell [result, error, states] as JSON, and end without coming back."""
+    """Do the work, write [result, error, states] as JSON, and exit."""
 
     def leave(_number: int, _frame: object) -> None:
         raise SystemExit(1)
@@ -118,18 +124,18 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGHUP, leave)
         try:
-            told = [work(job), "", cached_answers.LOOKED_UP]
+            reply = [work(job), "", cached_answers.COMPUTED_STATES]
         except ValueError as error:
-            told = [None, str(error), {}]
-        except Exception:  # a fault of one spec is told of, and concerns no other
+            reply = [None, str(error), {}]
+        except Exception:  # reported as the result of this spec only
             lines = traceback.format_exc().strip().splitlines()
-            told = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
-        rest = memoryview(json.dumps(told).encode())
+            reply = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]
+        rest = memoryview(json.dumps(reply).encode())
         while rest:
             rest = rest[os.write(sink, rest) :]
         status = 0
     finally:
-        os._exit(status)  # no handler of the parent's, no buffer of the parent's
+        os._exit(status)  # without the exit handlers and buffers of the parent
 
 
 def side_by_side(
@@ -139,14 +145,14 @@ def side_by_side(
     node_seconds: float,
     work: Callable[[Job], Any] = Job.check,
 ) -> list[dict[str, Any]]:
-    """The envelopes of all jobs, in their order, at most width at a time.
+    """The results of all jobs, in their order; at most width jobs run at a time.
 
-    A costly job holds gigabytes, so there is never more than one of those. What has not ended
-    after probe_seconds, or after node_seconds for all together, is not assessed.
+    A costly job uses gigabytes of memory, so only one of those runs at a time. A job that runs
+    longer than probe_seconds is not assessed, nor one that has not ended after node_seconds.
     """
     end = time.monotonic() + node_seconds
-    # What takes longest begins first.
-    waiting = sorted(enumerate(jobs), key=lambda one: not one[1].spec.costly)
+    # The longest jobs start first.
+    waiting = sorted(enumerate(jobs), key=lambda process: not process[1].spec.costly)
     outcomes: dict[int, dict[str, Any]] = {}
     running: list[_Running] = []
     with selectors.DefaultSelector() as selector:
@@ -155,38 +161,42 @@ def side_by_side(
                 now = time.monotonic()
                 if now >= end:
                     for number, job in waiting:
-                        why = "the node's %g s were over before its turn" % node_seconds
-                        outcomes[number] = job.unassessed(why, "See what takes so long here.")
+                        why = "not started within the %g s of the node" % node_seconds
+                        outcomes[number] = job.unassessed(
+                            why, "Check which of the other checks takes so long."
+                        )
                     waiting = []
-                for number, job in _next(waiting, running, width):
+                for number, job in _startable(waiting, running, width):
                     waiting.remove((number, job))
-                    one = _Running(number, job, min(end, now + probe_seconds), work)
-                    selector.register(one.source, selectors.EVENT_READ, one)
-                    running.append(one)
+                    process = _Running(number, job, min(end, now + probe_seconds), work)
+                    selector.register(process.source, selectors.EVENT_READ, process)
+                    running.append(process)
                 for key, _events in selector.select(_until(running, now)):
-                    one = key.data
-                    data = os.read(one.source, _CHUNK)
-                    one.told += data
+                    process = key.data
+                    data = os.read(process.source, _CHUNK)
+                    process.reply += data
                     if not data:
-                        selector.unregister(one.source)
-                        running.remove(one)
-                        outcomes[one.number] = one.outcome()
-                for one in running:
-                    if time.monotonic() >= one.deadline:
-                        one.stop("it had not ended after %g s" % min(probe_seconds, node_seconds))
+                        selector.unregister(process.source)
+                        running.remove(process)
+                        outcomes[process.number] = process.outcome()
+                for process in running:
+                    if time.monotonic() >= process.deadline:
+                        process.stop(
+                            "it had not finished after %g s" % min(probe_seconds, node_seconds)
+                        )
         finally:
-            for one in running:
+            for process in running:
                 with suppress(ProcessLookupError):
-                    os.kill(one.pid, signal.SIGTERM)
+                    os.kill(process.pid, signal.SIGTERM)
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def _next(
+def _startable(
     waiting: Sequence[tuple[int, Job]], running: Sequence[_Running], width: int
 ) -> list[tuple[int, Job]]:
-    """Those that may begin now."""
+    """The jobs that may start now."""
     room = width - len(running)
-    costly = any(one.job.spec.costly for one in running)
+    costly = any(process.job.spec.costly for process in running)
     chosen: list[tuple[int, Job]] = []
     for number, job in waiting:
         if len(chosen) >= room or (job.spec.costly and costly):
@@ -197,4 +207,4 @@ def _next(
 
 
 def _until(running: Sequence[_Running], now: float) -> float:
-    return max(0.0, min((one.deadline for one in running), default=now) - now)
+    return max(0.0, min((process.deadline for process in running), default=now) - now)

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Driver, kernel modules and CUDA toolkit of a node, and where its binaries are."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Driver, kernel modules and CUDA toolkit of a node, and the paths of their binaries."""
 
 from __future__ import annotations
 
@@ -9,22 +10,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     PTXAS_BIN,
     EnvEdit,
     EnvFile,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    Judged,
+    judge_file,
+    own_file,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
-    FileWrite,
     LinkWrite,
     OwnFile,
     can_replace,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -38,6 +41,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     CUDNN_PACKAGES,
     DRIVER_FILE,
@@ -52,7 +56,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import 
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
     STATUS_FILE,
-    parse_status,
+    read_packages,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
@@ -61,7 +65,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
-# Each of paths.env's keys with the check that it is judged by.
+# Key of paths.env -> check id.
 NVCC_BIN, NVIDIA_SMI_BIN = "NVCC_BIN", "NVIDIA_SMI_BIN"
 CHECKS = {
     NVCC_BIN: "nvcc_bin",
@@ -69,13 +73,13 @@ CHECKS = {
     NVIDIA_SMI_BIN: "nvidia_smi_bin",
 }
 
-# How Debian's packages choose among toolkits: the link names this one, which names the toolkit.
+# With Debian's alternatives the link names this link, which names the toolkit.
 _ALTERNATIVE = "/etc/alternatives/cuda"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The module's parameters; versions as VersionSpec reads them, timeout in seconds."""
+    """The module's parameters; versions are VersionSpecs, timeout is in seconds."""
 
     driver: str
     cuda: str
@@ -89,7 +93,7 @@ class Wanted:
     timeout: float
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         for name in ("driver", "cuda", "cudnn", "nccl"):
             try:
                 VersionSpec.parse(getattr(self, name))
@@ -108,7 +112,7 @@ class Wanted:
 
     @property
     def profile_text(self) -> str:
-        """For login shells. What is on PATH already stays in front."""
+        """For login shells; appended to PATH, so that earlier entries win."""
         return (
             COMMENT
             + (
@@ -129,7 +133,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the node keeps what is looked at."""
+    """The paths that are read."""
 
     driver_file: str = DRIVER_FILE
     toolkits: str = TOOLKITS
@@ -139,7 +143,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Link:
-    """The link to the toolkit in use. kind is absent, link or other; target is where it leads."""
+    """The link to the toolkit in use. kind is absent, link or other; target its real path."""
 
     kind: str
     names: str = ""
@@ -149,10 +153,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
-    driver is (version, open) of the loaded modules. assemblers are the toolkits' ptxas by folder.
-    entries are the binaries that paths.env names, by key, as far as they are usable.
+    driver is (version, open) of the loaded modules. assemblers is toolkit folder -> its ptxas.
+    entries is key of paths.env -> whether its binary is usable.
     """
 
     smi: Smi
@@ -170,25 +174,25 @@ class Observed:
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
-    """Read the node, and try its binaries. Changes nothing."""
+    """Read the node and run its binaries. Changes nothing."""
     at = places or Places()
     try:
         file: EnvFile | Blocked = EnvFile.read(wanted.paths_file)
     except Blocked as blocked:
         file = blocked
     values = {} if isinstance(file, Blocked) else file.values()
-    packages = parse_status(_text(at.dpkg_status))
-    found = toolkits(at.toolkits, wanted.link, wanted.timeout)
+    packages = read_packages(at.dpkg_status)
+    kits = toolkits(at.toolkits, wanted.link, wanted.timeout)
     assemblers = {
-        one.home: examine(
-            os.path.realpath(os.path.join(one.home, "bin", "ptxas")),
+        kit.home: examine(
+            os.path.realpath(os.path.join(kit.home, "bin", "ptxas")),
             "system",
             wanted.arch,
             wanted.timeout,
         )
-        for one in found
+        for kit in kits
     }
-    tried = {one.path: one.works for one in assemblers.values()}
+    tried = {binary.path: binary.works for binary in assemblers.values()}
     entries = {}
     for key in CHECKS:
         path = values.get(key, "")
@@ -201,37 +205,22 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
             entries[key] = os.path.isabs(path) and _executable(path)
     return Observed(
         ask_smi(find_tool("nvidia-smi", at.tools), wanted.timeout),
-        parse_driver(_text(at.driver_file)),
-        found,
+        parse_driver(read_text(at.driver_file) or ""),
+        kits,
         assemblers,
         _link(wanted.link),
         library_version(packages, CUDNN_PACKAGES),
         library_version(packages, NCCL_PACKAGES),
         file,
         entries,
-        _own(wanted.profile_file),
-        _own(wanted.environment_file),
+        own_file(wanted.profile_file),
+        own_file(wanted.environment_file),
         find_tool("update-alternatives", at.tools),
     )
 
 
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
 def _executable(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
-
-
-def _own(path: str) -> OwnFile | Blocked:
-    try:
-        return OwnFile.read(path)
-    except Blocked as blocked:
-        return blocked
 
 
 def _link(path: str) -> Link:
@@ -244,7 +233,7 @@ def _link(path: str) -> Link:
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     case = _Case(observed, wanted)
     judged = [
         case.driver(),
@@ -253,8 +242,13 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         case.link(),
         _library("cudnn_version", "cuDNN", observed.cudnn, wanted.cudnn),
         _library("nccl_version", "NCCL", observed.nccl, wanted.nccl),
-        _own_file("cuda_profile", observed.profile, wanted.profile_text),
-        _own_file("cuda_environment", observed.environment, wanted.environment_text),
+        judge_file("cuda_profile", observed.profile, wanted.profile_file, wanted.profile_text),
+        judge_file(
+            "cuda_environment",
+            observed.environment,
+            wanted.environment_file,
+            wanted.environment_text,
+        ),
     ]
     binaries, edit = case.binaries()
     findings = (*(finding for finding, _actions in judged), *binaries)
@@ -272,52 +266,51 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     return Plan(findings, actions, case.paths, case.facts(), parity)
 
 
-_Judged = tuple[Finding, tuple[Action, ...]]
-
-
 @dataclass(frozen=True)
 class _Case:
-    """One observation, with what follows from it."""
+    """An observation, and the conclusions from it."""
 
-    seen: Observed
+    observed: Observed
     wanted: Wanted
 
     @property
     def driver_version(self) -> str:
-        return self.seen.smi.gpus[0].driver if self.seen.smi.gpus else self.seen.driver[0]
+        return (
+            self.observed.smi.gpus[0].driver if self.observed.smi.gpus else self.observed.driver[0]
+        )
 
     def _suits(self, toolkit: Toolkit) -> bool:
         spec = VersionSpec.parse(self.wanted.cuda)
-        works = self.seen.assemblers[toolkit.home].works
+        works = self.observed.assemblers[toolkit.home].works
         return not toolkit.problem and works and spec.matches(toolkit.version)
 
     @property
     def chosen(self) -> Toolkit | None:
-        """The one that the link leads to, if it is as wanted, or else the newest that is."""
-        suits = [one for one in self.seen.toolkits if self._suits(one)]
-        linked = [one for one in suits if one.home == self.seen.link.target]
+        """The suitable toolkit that the link points to, or else the newest suitable one."""
+        suits = [kit for kit in self.observed.toolkits if self._suits(kit)]
+        linked = [kit for kit in suits if kit.home == self.observed.link.target]
         return next(iter([*linked, *suits]), None)
 
-    def driver(self) -> _Judged:
+    def driver(self) -> Judged:
         spec = VersionSpec.parse(self.wanted.driver)
-        smi = self.seen.smi
-        told = ", ".join("%s, driver %s" % (gpu.name, gpu.driver) for gpu in smi.gpus)
-        expected = "nvidia-smi answers, with a driver of version %s" % spec
-        finding = Finding("cuda_driver", OK, expected, told or smi.problem)
+        smi = self.observed.smi
+        actual = ", ".join("%s, driver %s" % (gpu.name, gpu.driver) for gpu in smi.gpus)
+        expected = "nvidia-smi answers, driver version %s" % spec
+        finding = Finding("cuda_driver", OK, expected, actual or smi.problem)
         if smi.problem:
             hint = (
-                "Install the driver by the official DGX OS update; if it is there, look into"
+                "Install the driver by the official DGX OS update. If it is installed, see"
                 " `dmesg | grep NVRM`, then power the node off and on."
             )
             return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
         if not all(spec.matches(gpu.driver) for gpu in smi.gpus):
-            hint = "Bring the node to a supported driver by the official DGX OS update."
+            hint = "Install a supported driver by the official DGX OS update."
             return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
         return finding, ()
 
-    def modules(self) -> _Judged:
-        version, is_open = self.seen.driver
-        expected = "NVIDIA's open kernel modules, which a Blackwell GPU needs"
+    def modules(self) -> Judged:
+        version, is_open = self.observed.driver
+        expected = "the open NVIDIA kernel modules (required by Blackwell GPUs)"
         actual = "%s modules %s" % ("open" if is_open else "proprietary", version)
         finding = Finding("cuda_open_modules", OK, expected, actual)
         if not version:
@@ -329,162 +322,145 @@ class _Case:
                 hint="Install nvidia-driver-580-open by the official DGX OS update, and reboot.",
             ), ()
         if not is_open:
-            hint = "Replace the driver by its -open package (nvidia-driver-580-open), and reboot."
+            hint = "Replace the driver with its -open package (nvidia-driver-580-open), and reboot."
             return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
         return finding, ()
 
-    def toolkit(self) -> _Judged:
+    def toolkit(self) -> Judged:
         spec = VersionSpec.parse(self.wanted.cuda)
-        expected = (
-            "a CUDA toolkit of version %s whose nvcc answers and whose ptxas assembles for %s"
-        )
+        expected = "a CUDA toolkit %s with a working nvcc and a ptxas that assembles for %s"
         finding = Finding("cuda_toolkit", OK, expected % (spec, self.wanted.arch), "")
         if self.chosen:
             return replace(finding, actual="%s (%s)" % (self.chosen.home, self.chosen.version)), ()
-        told = "; ".join(self._described(one) for one in self.seen.toolkits)
+        actual = "; ".join(self._described(kit) for kit in self.observed.toolkits)
         return replace(
             finding,
             status=BLOCKED,
             severity=CRITICAL,
-            actual=told or "no toolkit in /usr/local",
-            hint="Install one, on DGX OS: apt-get install cuda-toolkit-13-0.",
+            actual=actual or "no toolkit in /usr/local",
+            hint="Install a toolkit; on DGX OS: apt-get install cuda-toolkit-13-0.",
         ), ()
 
     def _described(self, toolkit: Toolkit) -> str:
-        told = "%s (%s)" % (toolkit.home, toolkit.version or "no version")
+        text = "%s (%s)" % (toolkit.home, toolkit.version or "unknown version")
         if toolkit.problem:
-            return "%s: %s" % (told, toolkit.problem)
-        binary = self.seen.assemblers[toolkit.home]
-        return told if binary.works else "%s: ptxas: %s" % (told, binary.detail)
+            return "%s: %s" % (text, toolkit.problem)
+        binary = self.observed.assemblers[toolkit.home]
+        return text if binary.works else "%s: ptxas: %s" % (text, binary.detail)
 
-    def link(self) -> _Judged:
-        link, path = self.seen.link, self.wanted.link
+    def link(self) -> Judged:
+        link, path = self.observed.link, self.wanted.link
         if not self.chosen:
             reason = "not assessed: see cuda_toolkit"
-            return Finding("cuda_link", SKIPPED, "%s leads to a toolkit" % path, reason), ()
+            return Finding("cuda_link", SKIPPED, "%s points to a toolkit" % path, reason), ()
         home = self.chosen.home
         actual = link.target or "%s does not exist" % path
-        finding = Finding("cuda_link", OK, "%s leads to %s" % (path, home), actual)
+        finding = Finding("cuda_link", OK, "%s points to %s" % (path, home), actual)
         if link.target == home:
             return finding, ()
         finding = replace(
-            finding, status=DRIFT, severity=WARNING, fix="have %s lead to %s" % (path, home)
+            finding, status=DRIFT, severity=WARNING, fix="point %s to %s" % (path, home)
         )
         repairs = ("cuda_link",)
         obstacle = None
         if link.kind == "other":
-            hint = "Move it away: a link belongs there, so that the toolkit can be changed."
+            hint = "Move it away: a link to the toolkit in use belongs there."
             obstacle = Blocked("%s is not a link" % path, hint)
         elif not link.writable:
             obstacle = Blocked("%s cannot be written by this user" % path, "Run as root (become).")
         if obstacle:
             hint = "%s. %s" % (obstacle, obstacle.hint)
             return replace(finding, status=BLOCKED, fix="", hint=hint), ()
-        if link.names == _ALTERNATIVE and self.seen.update_alternatives:
-            argv = (self.seen.update_alternatives, "--set", "cuda", home)
+        if link.names == _ALTERNATIVE and self.observed.update_alternatives:
+            argv = (self.observed.update_alternatives, "--set", "cuda", home)
             before, after = "%s\n" % link.target, "%s\n" % home
-            hint = "Look at `update-alternatives --display cuda`."
+            hint = "See `update-alternatives --display cuda`."
             return finding, (Command(_ALTERNATIVE, argv, before, after, repairs, hint=hint),)
         return finding, (LinkWrite(path, home, link.names, repairs),)
 
     @property
     def changes(self) -> dict[str, str]:
-        """What paths.env is to name; what it names and works is left as it is."""
+        """Changes of paths.env; working entries stay."""
         names = {
             NVCC_BIN: self.chosen.nvcc if self.chosen else "",
-            PTXAS_BIN: self.seen.assemblers[self.chosen.home].path if self.chosen else "",
-            NVIDIA_SMI_BIN: self.seen.smi.path if not self.seen.smi.problem else "",
+            PTXAS_BIN: self.observed.assemblers[self.chosen.home].path if self.chosen else "",
+            NVIDIA_SMI_BIN: self.observed.smi.path if not self.observed.smi.problem else "",
         }
-        kept = self._values
+        present = self._values
         changes = {}
         for key, path in names.items():
-            # A PTXAS_BIN that works may be ensure_ptxas's choice; an nvcc goes with its toolkit.
-            works = self.seen.entries.get(key, False)
-            settled = works if key == PTXAS_BIN else works and kept.get(key) == path
+            # A working PTXAS_BIN may be the choice of ensure_ptxas; nvcc belongs to its toolkit.
+            works = self.observed.entries.get(key, False)
+            settled = works if key == PTXAS_BIN else works and present.get(key) == path
             if path and not settled:
                 changes[key] = path
         return changes
 
     @property
     def _values(self) -> Mapping[str, str]:
-        return {} if isinstance(self.seen.file, Blocked) else self.seen.file.values()
+        return {} if isinstance(self.observed.file, Blocked) else self.observed.file.values()
 
     @property
     def paths(self) -> dict[str, str]:
-        """The entries of ours that hold once the changes are made."""
-        kept = {key: self._values[key] for key, works in self.seen.entries.items() if works}
-        return {**kept, **self.changes}
+        """Our entries of paths.env after the run."""
+        working = {key: self._values[key] for key, works in self.observed.entries.items() if works}
+        return {**working, **self.changes}
 
     def binaries(self) -> tuple[list[Finding], tuple[Action, ...]]:
-        """A finding for each key of paths.env, and the one edit that repairs all of them."""
+        """A finding for each key of paths.env, and the edit that repairs all of them."""
         findings = [self._binary(key) for key in CHECKS]
-        drifting = tuple(one.check for one in findings if one.status == DRIFT)
-        file = self.seen.file
+        drifting = tuple(finding.check for finding in findings if finding.status == DRIFT)
+        file = self.observed.file
         if not drifting or isinstance(file, Blocked):
             return findings, ()
         obstacle = file.obstacle(tuple(CHECKS))
         if obstacle:
             hint = "%s. %s" % (obstacle, obstacle.hint)
             return [
-                replace(one, status=BLOCKED, hint=hint, fix="") if one.status == DRIFT else one
-                for one in findings
+                replace(finding, status=BLOCKED, hint=hint, fix="")
+                if finding.status == DRIFT
+                else finding
+                for finding in findings
             ], ()
         return findings, (EnvEdit(file, self.changes, tuple(CHECKS), drifting),)
 
     def _binary(self, key: str) -> Finding:
-        path, file = self.changes.get(key, ""), self.seen.file
+        path, file = self.changes.get(key, ""), self.observed.file
         named = self._values.get(key, "")
-        expected = "%s names one that works" % key
+        expected = "%s names a working binary" % key
         if isinstance(file, Blocked):
             return Finding(CHECKS[key], BLOCKED, expected, str(file), WARNING, hint=file.hint)
         if path:
             fix = "write %s=%s in %s" % (key, path, self.wanted.paths_file)
             expected = "%s=%s" % (key, path)
             return Finding(CHECKS[key], DRIFT, expected, named or "not set", WARNING, fix)
-        if self.seen.entries.get(key):
+        if self.observed.entries.get(key):
             return Finding(CHECKS[key], OK, expected, named)
         see = "cuda_driver" if key == NVIDIA_SMI_BIN else "cuda_toolkit"
-        actual = "%s; nothing here to name instead" % (named or "not set")
-        hint = "It is set as soon as there is one: see %s." % see
+        actual = "%s; no working binary found" % (named or "not set")
+        hint = "It is set once there is one, see %s." % see
         return Finding(CHECKS[key], BLOCKED, expected, actual, WARNING, hint=hint)
 
     def facts(self) -> dict[str, Any]:
         return {
             "driver_version": self.driver_version,
-            "gpus": [asdict(gpu) for gpu in self.seen.smi.gpus],
-            "toolkits": [asdict(one) for one in self.seen.toolkits],
+            "gpus": [asdict(gpu) for gpu in self.observed.smi.gpus],
+            "toolkits": [asdict(kit) for kit in self.observed.toolkits],
             "cuda_home": self.chosen.home if self.chosen else "",
-            "cudnn_version": self.seen.cudnn,
-            "nccl_version": self.seen.nccl,
+            "cudnn_version": self.observed.cudnn,
+            "nccl_version": self.observed.nccl,
         }
 
 
-def _library(check: str, name: str, version: str, wanted: str) -> _Judged:
+def _library(check: str, name: str, version: str, wanted: str) -> Judged:
     spec = VersionSpec.parse(wanted)
-    finding = Finding(check, OK, "%s of version %s" % (name, spec), version or "none installed")
+    finding = Finding(check, OK, "%s %s" % (name, spec), version or "not installed")
     if spec.clauses and not spec.matches(version):
-        hint = "Install it from NVIDIA's repository that the node already has."
+        hint = "Install it from the NVIDIA repository of the node."
         return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
     if not spec.clauses:
-        finding = replace(finding, expected="%s of any version, or none" % name)
+        finding = replace(finding, expected="%s of any version, or not installed" % name)
     return finding, ()
-
-
-def _own_file(check: str, file: OwnFile | Blocked, text: str) -> _Judged:
-    expected = "a file of ours that names CUDA_HOME"
-    if isinstance(file, Blocked):
-        return Finding(check, BLOCKED, expected, str(file), WARNING, hint=file.hint), ()
-    differs = file.differs(text, 0o644)
-    finding = Finding(check, OK, expected, "%s is so" % file.path)
-    if not differs:
-        return finding, ()
-    finding = replace(
-        finding, status=DRIFT, severity=WARNING, actual=differs, fix="write %s" % file.path
-    )
-    if file.obstacle:
-        hint = "%s. %s" % (file.obstacle, file.obstacle.hint)
-        return replace(finding, status=BLOCKED, fix="", hint=hint), ()
-    return finding, (FileWrite(file, text, 0o644, (check,)),)
 
 
 SPEC = Spec(

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The links between nodes: ports found, twins told apart, addresses and MTU by netplan."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The links between nodes: ports, their interface pairs, addresses and MTU by netplan."""
 
 from __future__ import annotations
 
@@ -50,6 +51,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import
     ask_default_routes,
     ask_links,
     session_address,
+    stacked,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
     NETWORKD,
@@ -61,9 +63,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
 )
 
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
-# How our own file names an interface.
+# An interface in our netplan file.
 _NAMED = re.compile(r"^    (\S+):$", re.MULTILINE)
-# The comment by which a later run knows whom a link reached.
+# The comment that names the peers of a link, for a later run.
 _REACHES = re.compile(r"^# (\S+) reaches .*\((\d+\.\d+\.\d+\.\d+)\)$", re.MULTILINE)
 
 
@@ -80,32 +82,34 @@ class Wanted:
     netplan_file: str
     facts_file: str
     confirm_seconds: int
-    # Whether what drifts is going to be repaired. Then fabric_confirm asks the peers, afterwards.
+    # Whether drift is going to be repaired; fabric_confirm then asks the peers afterwards.
     act: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         networks: dict[str, ipaddress.IPv4Network] = {}
-        for one in self.links:
-            said = one["address"]
+        for link in self.links:
+            own = link["address"]
             try:
-                address = ipaddress.IPv4Interface("%s/%s" % (said, one["prefix"]))
-                peers = [ipaddress.IPv4Address(peer["address"]) for peer in one["peers"]]
+                address = ipaddress.IPv4Interface("%s/%s" % (own, link["prefix"]))
+                peers = [ipaddress.IPv4Address(peer["address"]) for peer in link["peers"]]
             except ValueError as error:
-                raise ValueError("links: %s: %s" % (said, error)) from None
+                raise ValueError("links: %s: %s" % (own, error)) from None
             for other, network in networks.items():
                 if network.overlaps(address.network):
-                    told = "links: %s and %s are in one subnet, %s: each twin needs its own"
-                    raise ValueError(told % (other, said, network))
-            networks[said] = address.network
+                    message = (
+                        "links: %s and %s are in the same subnet %s; each interface needs its own"
+                    )
+                    raise ValueError(message % (other, own, network))
+            networks[own] = address.network
             for peer in peers:
                 if peer == address.ip:
-                    raise ValueError("links: %s is used twice, here and by a peer" % said)
+                    raise ValueError("links: %s is used by this node and by a peer" % own)
                 if peer not in address.network:
-                    told = "links: %s is not in the subnet of %s"
-                    raise ValueError(told % (peer, address))
+                    message = "links: %s is not in the subnet of %s"
+                    raise ValueError(message % (peer, address))
             if len(set(peers)) != len(peers):
-                raise ValueError("links: two peers of %s have one address" % said)
+                raise ValueError("links: two peers of %s have the same address" % own)
         for name in (name for cage in self.cages for name in cage):
             if not _INTERFACE.fullmatch(name):
                 raise ValueError("cages: expected the name of an interface, found %r" % name)
@@ -119,7 +123,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Joined:
-    """A wanted link on the interface that is to carry it."""
+    """A link of the address plan, with its interface."""
 
     interface: str
     cage: int
@@ -135,11 +139,11 @@ class Joined:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
-    foreign are other people's netplan files, name -> text, or why they cannot be read; after is
-    what netplan makes of those and ours as wanted, present what it has handed over by now; peers
-    what they answer, None where fabric_confirm is to ask them.
+    foreign are the other netplan files, name -> text, or why they cannot be read. after is what
+    netplan generates from them and our planned file, present what it has generated so far. peers is
+    None if fabric_confirm is going to ask them.
     """
 
     ports: tuple[Port, ...] = ()
@@ -158,8 +162,8 @@ class Observed:
 
 def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
     """Read the node. Changes nothing."""
-    tools = fabric_change.Tools.found()
-    seen = Observed(
+    tools = fabric_change.Tools.search()
+    observed = Observed(
         find_ports(sysfs),
         ask_links(tools.ip),
         ask_default_routes(tools.ip),
@@ -169,98 +173,100 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
         tools=tools,
         root=os.geteuid() == 0,
     )
-    joined, _problem = join(seen, wanted)
+    joined, _problem = join(observed, wanted)
     if not wanted.act:
-        seen = replace(seen, peers=fabric_peers.observe(_asked(seen, wanted, joined)))
+        observed = replace(observed, peers=fabric_peers.observe(_asked(observed, wanted, joined)))
     if not joined:
-        return seen
+        return observed
     folder, own_name = os.path.split(wanted.netplan_file)
     foreign = _foreign(folder, own_name)
     after = Generated()
     if tools.netplan and not isinstance(foreign, str):
         after = generate(tools.netplan, {**foreign, own_name: netplan_text(joined, wanted)})
     return replace(
-        seen,
+        observed,
         foreign=foreign,
         after=after,
         present=handed_over(),
     )
 
 
-def _asked(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> fabric_peers.Wanted:
-    """What fabric_confirm is asked for."""
-    return fabric_peers.Wanted([_told(seen, wanted, one) for one in joined], wanted.mtu)
+def _asked(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> fabric_peers.Wanted:
+    """The parameters of fabric_confirm."""
+    return fabric_peers.Wanted(
+        [_link_facts(observed, wanted, entry) for entry in joined], wanted.mtu
+    )
 
 
 def _foreign(folder: str, own_name: str) -> Mapping[str, str] | str:
-    found = {}
+    files = {}
     try:
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             if name.endswith(".yaml") and name != own_name:
                 path = os.path.join(folder, name)
                 with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-                    found[name] = stream.read()
+                    files[name] = stream.read()
     except OSError as error:
         return "%s cannot be read: %s" % (error.filename, error.strerror)
-    return found
+    return files
 
 
-def all_cages(seen: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
-    """The interfaces of each cage: as the inventory says, else as the card does."""
-    return tuple(tuple(cage) for cage in wanted.cages) or cages(seen.ports)
+def all_cages(observed: Observed, wanted: Wanted) -> tuple[tuple[str, ...], ...]:
+    """The interfaces of each cage, from the inventory or else from the card."""
+    return tuple(tuple(cage) for cage in wanted.cages) or cages(observed.ports)
 
 
-def join(seen: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
-    """The wanted links on their interfaces; or none, and why. Pure."""
-    known = all_cages(seen, wanted)
+def join(observed: Observed, wanted: Wanted) -> tuple[tuple[Joined, ...], str]:
+    """(the links of the plan with their interfaces, why there are none). Pure."""
+    known = all_cages(observed, wanted)
     joined = []
-    for one in wanted.links:
-        cage, problem = one.get("cage"), ""
+    for link in wanted.links:
+        cage, problem = link.get("cage"), ""
         if cage is None:
-            cage, problem = _choose(seen, wanted, known)
+            cage, problem = _choose(observed, wanted, known)
         if problem or cage is None:
             return (), problem
         names = known[cage] if cage < len(known) else ()
-        name = names[one["twin"]] if one["twin"] < len(names) else ""
-        if not name or name not in seen.links:
-            told = "cage %d has no twin %d here%s"
-            return (), told % (cage, one["twin"], " (%s)" % name if name else "")
-        peers = tuple((peer["name"], peer["address"]) for peer in one["peers"])
-        joined.append(Joined(name, cage, one["twin"], one["address"], one["prefix"], peers))
+        name = names[link["twin"]] if link["twin"] < len(names) else ""
+        if not name or name not in observed.links:
+            message = "cage %d has no interface %d on this node%s"
+            return (), message % (cage, link["twin"], " (%s)" % name if name else "")
+        peers = tuple((peer["name"], peer["address"]) for peer in link["peers"])
+        joined.append(Joined(name, cage, link["twin"], link["address"], link["prefix"], peers))
     return tuple(joined), ""
 
 
 def _choose(
-    seen: Observed, wanted: Wanted, known: Sequence[Sequence[str]]
+    observed: Observed, wanted: Wanted, known: Sequence[Sequence[str]]
 ) -> tuple[int | None, str]:
-    """The cage of a link that does not say which: the only one, or the one with the cable."""
+    """The cage for a link without one: the only one, the one with a cable, or as before."""
     if wanted.cage is not None:
         return wanted.cage, ""
-    there = [n for n, names in enumerate(known) if any(name in seen.links for name in names)]
-    cabled = [n for n in there if any(_carrier(seen, name) for name in known[n])]
-    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
-    before = [n for n in there if any("    %s:\n" % name in text for name in known[n])]
-    for some in (there, cabled, before):
-        if len(some) == 1:
-            return some[0], ""
-    if not there:
-        return None, "no ConnectX-7 is seen, as where no cable is plugged"
-    told = "%s cages have a cable" if cabled else "no cage of %s is seen to have a cable"
-    return None, told % (len(cabled) or len(there))
+    present = [n for n, names in enumerate(known) if any(name in observed.links for name in names)]
+    cabled = [n for n in present if any(_carrier(observed, name) for name in known[n])]
+    text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
+    before = [n for n in present if any("    %s:\n" % name in text for name in known[n])]
+    for candidates in (present, cabled, before):
+        if len(candidates) == 1:
+            return candidates[0], ""
+    if not present:
+        return None, "no ConnectX-7 is visible (this is so without a cable)"
+    message = "%s cages have a cable" if cabled else "none of %s cages has a visible cable"
+    return None, message % (len(cabled) or len(present))
 
 
-def _carrier(seen: Observed, name: str) -> bool:
-    return name in seen.links and bool(seen.links[name].carrier)
+def _carrier(observed: Observed, name: str) -> bool:
+    return name in observed.links and bool(observed.links[name].carrier)
 
 
 def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
     """The netplan file. Pure."""
     lines = [COMMENT.rstrip("\n")]
-    for one in joined:
-        lines += ["# %s reaches %s (%s)" % (one.interface, *peer) for peer in one.peers]
+    for entry in joined:
+        lines += ["# %s reaches %s (%s)" % (entry.interface, *peer) for peer in entry.peers]
     lines += ["network:", "  version: 2", "  ethernets:"]
-    for one in joined:
-        lines.append("    %s:" % one.interface)
+    for entry in joined:
+        lines.append("    %s:" % entry.interface)
         if wanted.renderer:
             lines.append("      renderer: %s" % wanted.renderer)
         lines += [
@@ -268,22 +274,22 @@ def netplan_text(joined: Sequence[Joined], wanted: Wanted) -> str:
             "      dhcp6: false",
             "      accept-ra: false",
             "      link-local: []",
-            # The addresses are there before the peer is, and the node starts without it.
+            # The address is set without a peer, and the boot does not wait for the link.
             "      ignore-carrier: true",
             "      optional: true",
             "      mtu: %d" % wanted.mtu,
-            "      addresses: [%s]" % one.with_prefix,
+            "      addresses: [%s]" % entry.with_prefix,
         ]
     return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
 class Apply:
-    """Write our netplan file and have its links, and no others, follow it; see fabric_change."""
+    """Write our netplan file and apply it to its links only; see fabric_change."""
 
     wanted: Wanted
     joined: tuple[Joined, ...]
-    seen: Observed
+    observed: Observed
     renderer: str
     text: str
     repairs: tuple[str, ...]
@@ -294,7 +300,7 @@ class Apply:
 
     @property
     def before(self) -> str:
-        own = self.seen.own
+        own = self.observed.own
         text = own.text or "" if isinstance(own, OwnFile) else ""
         return text + "".join(
             "# %s: mtu %d, %s\n" % (link.name, link.mtu, _addresses(link)) for link in self._links
@@ -303,67 +309,67 @@ class Apply:
     @property
     def after(self) -> str:
         shown = self.text + "".join(
-            "# %s: mtu %d, %s\n" % (one.interface, self.wanted.mtu, one.with_prefix)
-            for one in self.joined
+            "# %s: mtu %d, %s\n" % (entry.interface, self.wanted.mtu, entry.with_prefix)
+            for entry in self.joined
         )
-        for name in dropped(self.seen, self.joined):
-            shown += "# %s: mtu %d, no address\n" % (name, self.seen.links[name].mtu)
+        for name in dropped(self.observed, self.joined):
+            shown += "# %s: mtu %d, no address\n" % (name, self.observed.links[name].mtu)
         return shown
 
     @property
     def _links(self) -> list[Link]:
-        names = [one.interface for one in self.joined] + dropped(self.seen, self.joined)
-        return [self.seen.links[name] for name in names]
+        names = [entry.interface for entry in self.joined] + dropped(self.observed, self.joined)
+        return [self.observed.links[name] for name in names]
 
     def apply(self) -> None:
-        """Raises Blocked, and then the old network is back."""
-        own = self.seen.own
+        """Raises Blocked, and then the old network has been restored."""
+        own = self.observed.own
         text = own.text or "" if isinstance(own, OwnFile) else ""
-        # Whom the links reached by the plan that was, and whom they would by this one.
+        # The peers of the old plan, and those of the new one.
         asked = _REACHES.findall(text)
-        asked += [(one.interface, peer[1]) for one in self.joined for peer in one.peers]
-        touched = {one.interface for one in self.joined}
+        asked += [(entry.interface, peer[1]) for entry in self.joined for peer in entry.peers]
+        touched = {entry.interface for entry in self.joined}
         fabric_change.change(
-            self.seen.tools,
+            self.observed.tools,
             self.renderer,
             [self.wanted.netplan_file, self.wanted.facts_file],
             self.text,
             self._links,
-            {one.interface: (one.with_prefix, self.wanted.mtu) for one in self.joined},
-            dropped(self.seen, self.joined),
+            {entry.interface: (entry.with_prefix, self.wanted.mtu) for entry in self.joined},
+            dropped(self.observed, self.joined),
             lambda: sorted({name for name, _peer in fabric_peers.reached(asked)} & touched),
             self.wanted.confirm_seconds,
         )
 
 
-def dropped(seen: Observed, joined: Sequence[Joined]) -> list[str]:
-    """The interfaces that our file has, and the plan no longer. Pure."""
-    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
-    wanted = [one.interface for one in joined]
-    return [name for name in _NAMED.findall(text) if name in seen.links and name not in wanted]
+def dropped(observed: Observed, joined: Sequence[Joined]) -> list[str]:
+    """The interfaces of our file that are no longer in the plan. Pure."""
+    text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
+    wanted = [entry.interface for entry in joined]
+    return [name for name in _NAMED.findall(text) if name in observed.links and name not in wanted]
 
 
 def _addresses(link: Link) -> str:
     return " ".join(link.addresses) or "no address"
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
-    joined, problem = join(seen, wanted)
-    drifts = _drifts(seen, wanted, joined)
-    setting, conflict = _conflict(seen, wanted, joined)
-    guarded = _guard(seen, joined, bool(drifts))
-    obstacle = _obstacle(seen, joined, setting, bool(drifts)) or conflict
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """The findings and actions for an observation. Pure."""
+    joined, problem = join(observed, wanted)
+    drifts = _drifts(observed, wanted, joined)
+    setting, conflict = _conflict(observed, wanted, joined)
+    guarded = _guard(observed, joined, bool(drifts))
+    obstacle = _obstacle(observed, joined, setting, bool(drifts)) or conflict
     if guarded.status == BLOCKED:
         obstacle = Blocked(guarded.actual, guarded.hint)
     findings = [
-        _ports(seen, wanted, problem),
-        _subnets(seen, wanted, joined, drifts),
+        _ports(observed, wanted, problem),
+        _subnets(observed, wanted, joined, drifts),
         guarded,
-        _netplan(seen, wanted, joined, drifts, conflict),
-        _runtime("fabric_addresses", seen, wanted, joined, drifts),
-        _runtime("fabric_mtu", seen, wanted, joined, drifts),
-        _rdma(seen, wanted, joined),
+        _netplan(observed, wanted, joined, drifts, conflict),
+        _runtime("fabric_addresses", observed, wanted, joined, drifts),
+        _runtime("fabric_mtu", observed, wanted, joined, drifts),
+        _rdma(observed, wanted, joined),
     ]
     if obstacle:
         findings = [
@@ -375,43 +381,45 @@ def plan(seen: Observed, wanted: Wanted) -> Plan:
     text = netplan_text(joined, wanted) if joined else ""
     actions: list[Action] = []
     if repairs:
-        actions.append(Apply(wanted, joined, seen, renderer, text, repairs))
-    told, some = _facts_file(seen, wanted, joined, bool(obstacle))
+        actions.append(Apply(wanted, joined, observed, renderer, text, repairs))
+    facts_edit, some = _facts_file(observed, wanted, joined, bool(obstacle))
     carried = (
-        fabric_peers.plan(seen.peers, _asked(seen, wanted, joined)).findings if seen.peers else ()
+        fabric_peers.plan(observed.peers, _asked(observed, wanted, joined)).findings
+        if observed.peers
+        else ()
     )
     return Plan(
-        (*findings, told, *carried),
-        # Where the change fails, nobody is told of it either.
+        (*findings, facts_edit, *carried),
+        # If the change fails, the facts are not written either.
         (*actions, *(replace(action, repairs=(*repairs, *action.repairs)) for action in some)),
         facts={
-            "links": [_told(seen, wanted, one) for one in joined],
-            "ports": [_port(port) for port in seen.ports],
-            "management_interface": next(iter(seen.default_routes), ""),
+            "links": [_link_facts(observed, wanted, entry) for entry in joined],
+            "ports": [_port(port) for port in observed.ports],
+            "management_interface": next(iter(observed.default_routes), ""),
             "address": _launch_address(wanted, joined),
         },
     )
 
 
-def _told(seen: Observed, wanted: Wanted, one: Joined) -> dict[str, Any]:
-    port = _port_of(seen, one.interface)
-    gid = port.gid_of(one.address) if port else None
+def _link_facts(observed: Observed, wanted: Wanted, entry: Joined) -> dict[str, Any]:
+    port = _port_of(observed, entry.interface)
+    gid = port.gid_of(entry.address) if port else None
     return {
-        "interface": one.interface,
-        "cage": one.cage,
-        "twin": one.twin,
-        "address": one.address,
-        "prefix": one.prefix,
+        "interface": entry.interface,
+        "cage": entry.cage,
+        "twin": entry.twin,
+        "address": entry.address,
+        "prefix": entry.prefix,
         "mtu": wanted.mtu,
         "hca": port.hca if port else "",
         "gid": gid.gid if gid else "",
         "gid_index": gid.index if gid else None,
-        "peers": [{"name": name, "address": address} for name, address in one.peers],
+        "peers": [{"name": name, "address": address} for name, address in entry.peers],
         "others": [
             name
-            for number, names in enumerate(all_cages(seen, wanted))
+            for number, names in enumerate(all_cages(observed, wanted))
             for name in names
-            if number != one.cage
+            if number != entry.cage
         ],
     }
 
@@ -426,69 +434,93 @@ def _port(port: Port) -> dict[str, Any]:
     }
 
 
-def _port_of(seen: Observed, interface: str) -> Port | None:
-    return next((port for port in seen.ports if port.interface == interface), None)
+def _port_of(observed: Observed, interface: str) -> Port | None:
+    return next((port for port in observed.ports if port.interface == interface), None)
 
 
 def _launch_address(wanted: Wanted, joined: Sequence[Joined]) -> str:
-    # In a ring no address of a node is on a subnet of all others.
+    # In a ring no address of a node is in the subnet of all other nodes.
     return joined[0].address if joined and wanted.topology != "ring" else ""
 
 
-def _drifts(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dict[str, str]:
-    """Check -> what is not as the plan has it."""
-    found = {}
-    if joined and isinstance(seen.own, OwnFile):
-        differs = seen.own.differs(netplan_text(joined, wanted), 0o600)
+def _drifts(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dict[str, str]:
+    """Check -> its difference from the plan."""
+    drifts = {}
+    if joined and isinstance(observed.own, OwnFile):
+        differs = observed.own.differs(netplan_text(joined, wanted), 0o600)
         if differs:
-            found["fabric_netplan"] = differs
-    links = [(one, seen.links[one.interface]) for one in joined]
+            drifts["fabric_netplan"] = differs
+    links = [(entry, observed.links[entry.interface]) for entry in joined]
     wrong = [
         "%s has %s%s" % (link.name, _addresses(link), "" if link.up else " and is down")
-        for one, link in links
-        if link.addresses != (one.with_prefix,) or not link.up
+        for entry, link in links
+        if link.addresses != (entry.with_prefix,) or not link.up
     ]
     if wrong:
-        found["fabric_addresses"] = "; ".join(wrong)
-    small = ["%s has %d" % (link.name, link.mtu) for _one, link in links if link.mtu != wanted.mtu]
+        drifts["fabric_addresses"] = "; ".join(wrong)
+    small = [
+        "%s has %d" % (link.name, link.mtu) for _entry, link in links if link.mtu != wanted.mtu
+    ]
     if small:
-        found["fabric_mtu"] = "; ".join(small)
-    return found
+        drifts["fabric_mtu"] = "; ".join(small)
+    return drifts
 
 
 def _conflict(
-    seen: Observed, wanted: Wanted, joined: Sequence[Joined]
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined]
 ) -> tuple[Setting | None, Blocked | None]:
-    """What netplan would set on the first link; and why that is not what is wanted, if so."""
-    if not joined or isinstance(seen.foreign, str) or not seen.root:
+    """(what netplan would set on the first link, why that differs from the plan)."""
+    used = next(filter(None, (_used(observed, entry) for entry in joined)), None)
+    if used:
+        return None, used
+    if not joined or isinstance(observed.foreign, str) or not observed.root:
         return None, None
-    if not seen.tools.netplan:
-        return None, Blocked("there is no netplan here", "Install netplan.io.")
-    if isinstance(seen.own, Blocked):
-        return None, seen.own
-    if seen.after.error:
-        told = "netplan refuses its files: %s" % seen.after.error
-        return None, Blocked(told, "See netplan generate, and mend the file that it names.")
+    if not observed.tools.netplan:
+        return None, Blocked("netplan is not installed", "Install netplan.io.")
+    if isinstance(observed.own, Blocked):
+        return None, observed.own
+    if observed.after.error:
+        message = "netplan rejects its files: %s" % observed.after.error
+        return None, Blocked(message, "Run `netplan generate`, and correct the file that it names.")
     first = None
-    for one in joined:
-        link = seen.links[one.interface]
-        some = [a for a in settings(seen.after.files) if a.concerns(link.name, link.mac)]
-        wrong = _wrong(some, one, wanted.mtu)
+    for entry in joined:
+        link = observed.links[entry.interface]
+        some = [a for a in settings(observed.after.files) if a.concerns(link.name, link.mac)]
+        wrong = _wrong(some, entry, wanted.mtu)
         if wrong:
-            told = "%s sets %s on %s" % (_blame(seen.foreign, link), wrong, link.name)
-            hint = "Take that out of the file, or give dgxspark_fabric_networks that agree with it."
-            return None, Blocked(told, hint)
+            message = "%s sets %s on %s" % (_blame(observed.foreign, link), wrong, link.name)
+            hint = "Remove that from the file, or set dgxspark_fabric_networks accordingly."
+            return None, Blocked(message, hint)
         first = first or some[0]
     return first, None
 
 
-def _wrong(some: Sequence[Setting], one: Joined, mtu: int) -> str:
-    """What netplan would set besides, or instead of, what is wanted."""
+def _used(observed: Observed, entry: Joined) -> Blocked | None:
+    """Why an interface is not free for the plan: a bond, bridge or VLAN uses it, now or by netplan.
+
+    A member of a bond must have no address of its own.
+    """
+    link = observed.links[entry.interface]
+    some = [a for a in settings(observed.after.files) if a.concerns(link.name, link.mac)]
+    uppers = [*stacked(observed.links, link.name), *(name for a in some for name in a.uppers)]
+    if not uppers:
+        return None
+    known = observed.foreign if isinstance(observed.foreign, Mapping) else {}
+    files = [name for name, text in known.items() if any(upper in text for upper in uppers)]
+    where = " (%s)" % " and ".join(files) if files else ""
+    return Blocked(
+        "%s is used by %s%s" % (link.name, " and ".join(dict.fromkeys(uppers)), where),
+        "Remove it from there, or leave this port out of the plan (dgxspark_fabric_links).",
+    )
+
+
+def _wrong(some: Sequence[Setting], entry: Joined, mtu: int) -> str:
+    """What netplan would set that differs from the plan."""
     if not some:
         return "nothing"
     if len(some) > 1:
         return "a second configuration, %s," % " and ".join(os.path.basename(a.path) for a in some)
-    wrong = ["address %s" % a for a in some[0].addresses if a != one.with_prefix]
+    wrong = ["address %s" % a for a in some[0].addresses if a != entry.with_prefix]
     if some[0].dhcp:
         wrong.append("DHCP")
     if some[0].mtu != mtu:
@@ -497,128 +529,145 @@ def _wrong(some: Sequence[Setting], one: Joined, mtu: int) -> str:
 
 
 def _blame(foreign: Mapping[str, str], link: Link) -> str:
-    speaks = [
+    naming = [
         name
         for name, text in foreign.items()
         if link.name in text or (link.mac and link.mac in text.lower())
     ]
-    return " and ".join(speaks or foreign) or "netplan"
+    return " and ".join(naming or foreign) or "netplan"
 
 
 def _obstacle(
-    seen: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
+    observed: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
 ) -> Blocked | None:
-    """Why nothing may be applied, other than what netplan makes of the files."""
+    """Why nothing can be applied, apart from conflicts between netplan files."""
     if not joined or not drifts:
         return None
-    if not seen.root:
-        return Blocked("this user may not", "Run as root (become).")
-    if isinstance(seen.foreign, str):
-        return Blocked(seen.foreign, "Make it readable for root.")
-    missing = seen.tools.missing(setting.renderer if setting else NETWORKD)
+    if not observed.root:
+        return Blocked("this user may not change the network", "Run as root (become).")
+    if isinstance(observed.foreign, str):
+        return Blocked(observed.foreign, "Make it readable for root.")
+    missing = observed.tools.missing(setting.renderer if setting else NETWORKD)
     if missing:
-        return Blocked("there is no %s here" % " and no ".join(missing), "Install what is missing.")
-    text = seen.own.text or "" if isinstance(seen.own, OwnFile) else ""
-    ours = {*(one.interface for one in joined), *_NAMED.findall(text)}
-    for path in sorted({*seen.after.files, *seen.present}):
+        return Blocked("not installed: %s" % ", ".join(missing), "Install these programs.")
+    text = observed.own.text or "" if isinstance(observed.own, OwnFile) else ""
+    ours = {*(entry.interface for entry in joined), *_NAMED.findall(text)}
+    for path in sorted({*observed.after.files, *observed.present}):
         of_ours = any("netplan-%s." % name in path for name in ours)
-        if not of_ours and seen.after.files.get(path) != seen.present.get(path):
-            told = "netplan has not handed over /run/%s as its files say" % path
-            hint = "Somebody edited a file and did not apply it. Apply it, or take the edit back."
-            return Blocked(told, hint)
+        if not of_ours and observed.after.files.get(path) != observed.present.get(path):
+            message = "/run/%s differs from what netplan would generate" % path
+            hint = "A netplan file was edited and not applied. Apply it, or undo the edit."
+            return Blocked(message, hint)
     return None
 
 
-def _guard(seen: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
-    """Whether the plan leaves alone what the node is reached by."""
-    finding = Finding("fabric_session", OK, "no link that this node is reached by", "so")
+def _guard(observed: Observed, joined: Sequence[Joined], drifts: bool) -> Finding:
+    """Whether the plan leaves the default route and this SSH session alone."""
+    finding = Finding(
+        "fabric_session",
+        OK,
+        "no change of the default route's or this session's interface",
+        "as expected",
+    )
     if not joined:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
-    routes = dict.fromkeys(seen.default_routes, "the default route")
+        return replace(finding, status=SKIPPED, actual="no address plan")
+    routes = dict.fromkeys(observed.default_routes, "the default route")
     session = [
         name
-        for name, link in seen.links.items()
-        if seen.session and seen.session in [a.partition("/")[0] for a in link.addresses]
+        for name, link in observed.links.items()
+        if observed.session and observed.session in [a.partition("/")[0] for a in link.addresses]
     ]
     reasons = {**routes, **dict.fromkeys(session, "this SSH session")}
-    touched = [one.interface for one in joined] + dropped(seen, joined)
-    hit = ["%s carries %s" % (name, reasons[name]) for name in touched if name in reasons]
+    touched = [entry.interface for entry in joined] + dropped(observed, joined)
+    # A route or a session over a bond or a VLAN goes over its ports.
+    carrying = [
+        (name, reasons[user])
+        for name in touched
+        for user in (name, *stacked(observed.links, name))
+        if user in reasons
+    ]
+    hit = ["%s carries %s" % carried for carried in carrying]
     if not hit:
         return finding
     actual = "; ".join(hit)
     if not drifts:
-        return replace(finding, actual="%s; nothing is to be changed on it" % actual)
-    hint = "Log in by another interface, or take this one out of the plan (dgxspark_fabric_links)."
+        return replace(finding, actual="%s; nothing changes there" % actual)
+    hint = (
+        "Connect over another interface, or remove this one from the plan (dgxspark_fabric_links)."
+    )
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
-def _ports(seen: Observed, wanted: Wanted, problem: str) -> Finding:
-    known = all_cages(seen, wanted)
-    told = []
+def _ports(observed: Observed, wanted: Wanted, problem: str) -> Finding:
+    known = all_cages(observed, wanted)
+    descriptions = []
     for number, names in enumerate(known):
-        there = [name for name in names if name in seen.links]
-        if there:
-            told.append(
+        present = [name for name in names if name in observed.links]
+        if present:
+            descriptions.append(
                 "cage %d: %s"
-                % (number, ", ".join("%s (%s)" % (name, _state(seen, name)) for name in there))
+                % (
+                    number,
+                    ", ".join("%s (%s)" % (name, _state(observed, name)) for name in present),
+                )
             )
     finding = Finding(
         "fabric_ports",
         OK,
         "the ports of the links between nodes",
-        "; ".join(told) or "none is seen",
+        "; ".join(descriptions) or "none found",
     )
     if not wanted.links:
-        if told:
+        if descriptions:
             return finding
-        actual = "no ConnectX-7 is seen, as where no cable is plugged; no address plan needs one"
+        actual = (
+            "no ConnectX-7 is visible (this is so without a cable), and no address plan needs one"
+        )
         return replace(finding, status=SKIPPED, actual=actual)
     if not problem:
         return finding
     hint = (
-        "Plug the cable, see that lspci lists the card, or say which cage has it: "
+        "Plug in the cable, check that lspci lists the card, or set the cage: "
         "dgxspark_fabric_cage, dgxspark_fabric_links."
     )
-    actual = "%s. %s" % (problem, "; ".join(told)) if told else problem
+    actual = "%s. %s" % (problem, "; ".join(descriptions)) if descriptions else problem
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
-def _state(seen: Observed, name: str) -> str:
-    carrier = seen.links[name].carrier
+def _state(observed: Observed, name: str) -> str:
+    carrier = observed.links[name].carrier
     return "down" if carrier is None else "cabled" if carrier else "no cable"
 
 
 def _subnets(
-    seen: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
 ) -> Finding:
-    """Whether two ports are in one subnet, as some set-up scripts have them."""
-    names = {name for cage in all_cages(seen, wanted) for name in cage}
-    found = [
+    """Whether two interfaces are in one subnet, as some setup scripts configure them."""
+    names = {name for cage in all_cages(observed, wanted) for name in cage}
+    subnets = [
         (link.name, ipaddress.IPv4Interface(address).network)
-        for link in seen.links.values()
+        for link in observed.links.values()
         if link.name in names
         for address in link.addresses
     ]
-    finding = Finding("fabric_subnets", OK, "each port in a subnet of its own", "so")
-    if not found:
-        return replace(finding, status=SKIPPED, actual="no port has an address")
-    for at, (name, network) in enumerate(found):
-        for other, another in found[:at]:
+    finding = Finding("fabric_subnets", OK, "each interface in its own subnet", "as expected")
+    if not subnets:
+        return replace(finding, status=SKIPPED, actual="no interface has an address")
+    for at, (name, network) in enumerate(subnets):
+        for other, another in subnets[:at]:
             if other != name and network.overlaps(another):
                 actual = "%s and %s are both in %s" % (other, name, another)
                 finding = replace(finding, severity=CRITICAL, actual=actual)
-                ours = {one.interface for one in joined}
+                ours = {entry.interface for entry in joined}
                 if "fabric_addresses" in drifts and {name, other} <= ours:
-                    return replace(finding, status=DRIFT, fix="give them the addresses of the plan")
-                hint = (
-                    "One twin sends for the other. Give an address plan: dgxspark_fabric_topology."
-                )
+                    return replace(finding, status=DRIFT, fix="set the addresses of the plan")
+                hint = "One answers for the other. Set an address plan (dgxspark_fabric_topology)."
                 return replace(finding, status=BLOCKED, hint=hint)
     return finding
 
 
 def _netplan(
-    seen: Observed,
+    observed: Observed,
     wanted: Wanted,
     joined: Sequence[Joined],
     drifts: Mapping[str, str],
@@ -627,94 +676,102 @@ def _netplan(
     finding = Finding(
         "fabric_netplan",
         OK,
-        "%s as the address plan has it, and no other file that disagrees" % wanted.netplan_file,
-        "so",
+        "%s according to the address plan, and no conflicting file" % wanted.netplan_file,
+        "as expected",
     )
     if not joined:
         why = "see fabric_ports" if wanted.links else "no address plan (dgxspark_fabric_topology)"
         return replace(finding, status=SKIPPED, actual=why)
-    if not seen.root and (isinstance(seen.foreign, str) or isinstance(seen.own, Blocked)):
-        return replace(finding, status=SKIPPED, actual="only root may read netplan's files")
+    if not observed.root and (
+        isinstance(observed.foreign, str) or isinstance(observed.own, Blocked)
+    ):
+        return replace(
+            finding, status=SKIPPED, actual="not assessed: only root may read netplan files"
+        )
     actual = drifts.get("fabric_netplan", "")
     if conflict:
         finding = replace(finding, severity=CRITICAL, actual=str(conflict))
         return blocked_by(finding, conflict)
     if not actual:
         return finding
-    fix = "write it, apply it to its links alone, and undo it unless it is confirmed"
+    fix = "write it, apply it to its links only, and undo it unless confirmed"
     return replace(finding, status=DRIFT, severity=CRITICAL, actual=actual, fix=fix)
 
 
 def _runtime(
-    check: str, seen: Observed, wanted: Wanted, joined: Sequence[Joined], drifts: Mapping[str, str]
+    check: str,
+    observed: Observed,
+    wanted: Wanted,
+    joined: Sequence[Joined],
+    drifts: Mapping[str, str],
 ) -> Finding:
     wants = {
-        "fabric_addresses": ["%s has %s" % (one.interface, one.with_prefix) for one in joined],
-        "fabric_mtu": ["%s has %d" % (one.interface, wanted.mtu) for one in joined],
+        "fabric_addresses": [
+            "%s has %s" % (entry.interface, entry.with_prefix) for entry in joined
+        ],
+        "fabric_mtu": ["%s has %d" % (entry.interface, wanted.mtu) for entry in joined],
     }
     default = "addresses of the plan" if check == "fabric_addresses" else "MTU %d" % wanted.mtu
-    finding = Finding(check, OK, "; ".join(wants[check]) or default, "so")
+    finding = Finding(check, OK, "; ".join(wants[check]) or default, "as expected")
     if not joined:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to apply")
+        return replace(finding, status=SKIPPED, actual="no address plan")
     if check not in drifts:
         return finding
     fix = "apply %s to its links" % wanted.netplan_file
     return replace(finding, status=DRIFT, severity=CRITICAL, actual=drifts[check], fix=fix)
 
 
-def _rdma(seen: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
-    finding = Finding(
-        "fabric_rdma", OK, "a RoCE device, and a RoCE v2 GID for its address, per link", ""
-    )
-    ports = {one.interface: _port_of(seen, one.interface) for one in joined}
+def _rdma(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> Finding:
+    finding = Finding("fabric_rdma", OK, "a RoCE device with a RoCE v2 GID for each link", "")
+    ports = {entry.interface: _port_of(observed, entry.interface) for entry in joined}
     if not any(ports.values()):
-        why = "the links are no ConnectX-7 ports" if joined else "there is no address plan to apply"
+        why = "the links are not ConnectX-7 ports" if joined else "no address plan"
         return replace(finding, status=SKIPPED, actual=why)
-    told, wrong = [], []
-    for one in joined:
-        port = ports[one.interface]
+    devices, wrong = [], []
+    for entry in joined:
+        port = ports[entry.interface]
         if not port:
             continue
-        gid = port.gid_of(one.address)
+        gid = port.gid_of(entry.address)
         if not port.hca:
             wrong.append("%s has no RoCE device" % port.interface)
-        elif not gid and seen.links[one.interface].addresses == (one.with_prefix,):
-            wrong.append("%s has no RoCE v2 GID for %s" % (port.hca, one.address))
+        elif not gid and observed.links[entry.interface].addresses == (entry.with_prefix,):
+            wrong.append("%s has no RoCE v2 GID for %s" % (port.hca, entry.address))
         else:
-            told.append(
+            devices.append(
                 "%s is %s%s" % (port.interface, port.hca, ", GID %d" % gid.index if gid else "")
             )
     if not wrong:
-        return replace(finding, actual="; ".join(told))
-    hint = "Install rdma-core, load mlx5_ib (see rdma link), set the interface down and up."
+        return replace(finding, actual="; ".join(devices))
+    hint = "Install rdma-core, load mlx5_ib (see `rdma link`), set the interface down and up."
     return replace(finding, status=BLOCKED, severity=WARNING, actual="; ".join(wrong), hint=hint)
 
 
 def _facts_file(
-    seen: Observed, wanted: Wanted, joined: Sequence[Joined], hindered: bool
+    observed: Observed, wanted: Wanted, joined: Sequence[Joined], blocked: bool
 ) -> tuple[Finding, tuple[FileWrite, ...]]:
-    """What a launch learns with the node's other facts."""
-    expected = "%s tells launches of the links" % wanted.facts_file
-    if not joined or hindered:
-        why = "the links are not as planned" if joined else "there is no address plan to apply"
+    """The local facts for launches."""
+    expected = "%s with the links, for launches" % wanted.facts_file
+    if not joined or blocked:
+        why = "not assessed: the links differ from the plan" if joined else "no address plan"
         return Finding("fabric_facts", SKIPPED, expected, why), ()
     links = []
-    for one in joined:
-        port = _port_of(seen, one.interface)
+    for port_link in joined:
+        port = _port_of(observed, port_link.interface)
         entry = {
-            "interface": one.interface,
-            "address": one.address,
+            "interface": port_link.interface,
+            "address": port_link.address,
             "hca": port.hca if port else "",
         }
         links.append(entry)
-    said = {
+    content = {
         "_": "%s: changes made here are overwritten." % MARK,
         "topology": wanted.topology,
         "address": _launch_address(wanted, joined),
         "links": links,
     }
-    text = json.dumps(said, indent=2) + "\n"
-    finding, actions = judge_file("fabric_facts", seen.facts_file, wanted.facts_file, text)
+    text = json.dumps(content, indent=2) + "\n"
+    finding, actions = judge_file("fabric_facts", observed.facts_file, wanted.facts_file, text)
     return finding, tuple(action for action in actions if isinstance(action, FileWrite))
 
 
@@ -750,5 +807,5 @@ SPEC = Spec(
     wanted=_wanted,
     observe=observe,
     plan=plan,
-    aware=True,
+    needs_context=True,
 )

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A change of the fabric's links that undoes itself unless somebody confirms it.
+# PRIVATE to this collection: may change at any time, without notice.
+"""A change of the links between nodes that is undone unless it is confirmed.
 
-What was is kept in a folder, together with a script that puts it back. A timer of systemd runs that
-script; whoever confirms takes the folder away first. Moving the folder decides: of a confirmation
-and the timer, one comes too late and does nothing. A controller that dies leaves the old network.
+The old state is saved in a folder, together with a script that restores it. A systemd timer runs
+the script; a confirmation moves the folder away. The rename decides between timer and confirmation:
+the later one does nothing. If the controller dies, the old network comes back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     make_directories,
@@ -26,6 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     rightful_owner,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import NETWORK_MANAGER
 
@@ -33,15 +34,15 @@ FOLDER = "/var/lib/dgxspark/fabric-change"
 UNIT = "dgxspark-fabric-undo"
 _SCRIPT, _NOTES = "undo.sh", "change.json"
 _SECONDS = 60.0
-# How long links may take to get their addresses, and an undo that somebody else has begun.
+# Limit for links to get their addresses, and for an undo that another process has started.
 _SETTLE_SECONDS = 15.0
-# networkd takes the addresses away once more while it configures a link anew.
+# networkd removes the addresses once more while it reconfigures a link.
 _STEADY_SECONDS = 1.5
 
 _UNDO = """#!/bin/sh
-# Managed by dgxspark.suite: puts back the network that was, where nobody confirms a change of it.
+# Managed by dgxspark.suite: restores the old network unless its change is confirmed.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-# It may be done again where it was interrupted.
+# May run again after an interruption.
 mv -T {folder} {folder}.undoing 2>/dev/null || [ -d {folder}.undoing ] || exit 0
 put_back() {{ # FILE COPY
     if [ -e "$2" ]; then cp -p "$2" "$1.undo" && mv "$1.undo" "$1"; else rm -f "$1"; fi
@@ -68,7 +69,7 @@ rm -rf {folder}.undoing
 
 @dataclass(frozen=True)
 class Tools:
-    """The programs that a change takes, by absolute path; empty for what is not there."""
+    """The required programs by absolute path; empty if not installed."""
 
     ip: str
     netplan: str
@@ -78,7 +79,7 @@ class Tools:
     nmcli: str
 
     @classmethod
-    def found(cls) -> Tools:
+    def search(cls) -> Tools:
         names = ("ip", "netplan", "systemctl", "systemd-run", "networkctl", "nmcli")
         return cls(*(find_tool(name) for name in names))
 
@@ -93,18 +94,18 @@ class Tools:
 
 @dataclass(frozen=True)
 class Open:
-    """A change that nobody has confirmed or undone. carried: the interfaces that reached a peer."""
+    """A pending change. carried: the interfaces that reached a peer before it."""
 
     carried: tuple[str, ...]
     until: float
 
 
 def open_change(folder: str = FOLDER) -> Open | None:
-    """The change that is open on this node, if any."""
+    """The pending change of this node, if any."""
     try:
         with open(os.path.join(folder, _NOTES), encoding="utf-8") as stream:
-            said = json.load(stream)
-        return Open(tuple(said["carried"]), float(said["until"]))
+            notes = json.load(stream)
+        return Open(tuple(notes["carried"]), float(notes["until"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
@@ -112,7 +113,7 @@ def open_change(folder: str = FOLDER) -> Open | None:
 
 
 def apply_commands(tools: Tools, renderer: str, interfaces: Sequence[str]) -> list[list[str]]:
-    """What hands netplan's files over and has these interfaces follow them, and no others."""
+    """The commands that apply netplan's files to these interfaces only."""
     commands = [[tools.netplan, "generate"]]
     if renderer == NETWORK_MANAGER:
         commands.append([tools.nmcli, "connection", "reload"])
@@ -123,8 +124,8 @@ def apply_commands(tools: Tools, renderer: str, interfaces: Sequence[str]) -> li
     if tools.nmcli:
         for name in interfaces:
             commands.append([tools.nmcli, "device", "set", name, "managed", "no"])
-            # NetworkManager's addresses bring no route of their subnet, and networkd keeps an
-            # address that is there already: the peers would be out of reach.
+            # Addresses of NetworkManager have no subnet route, and networkd keeps existing
+            # addresses: the peers would be unreachable.
             commands.append([tools.ip, "-4", "address", "flush", "dev", name, "scope", "global"])
     commands.append([tools.systemctl, "start", "systemd-networkd.service"])
     commands.append([tools.networkctl, "reload"])
@@ -135,7 +136,7 @@ def apply_commands(tools: Tools, renderer: str, interfaces: Sequence[str]) -> li
 def undo_script(
     tools: Tools, renderer: str, folder: str, files: Sequence[str], links: Sequence[Link]
 ) -> str:
-    """The script that puts back files and what the links were. Pure."""
+    """The script that restores the files and the state of the links. Pure."""
     copies = [
         ["put_back", file, os.path.join(folder + ".undoing", str(number))]
         for number, file in enumerate(files)
@@ -167,11 +168,11 @@ def change(
 ) -> None:
     """Write the netplan file and apply it to its links, with a timer that undoes it.
 
-    The netplan file is the first of files; the others are what is to be put back with it.
+    The netplan file is the first of files; the others are restored with it.
 
-    wanted is interface -> (address with prefix, MTU), dropped are those that are no longer in the
-    file, before is what all of them are now. Raises Blocked where it does not come to
-    that, and then the old network is back.
+    wanted is interface -> (address with prefix, MTU), dropped are the interfaces no longer in the
+    file, before is the present state of all of them. Raises Blocked if it fails; the old network
+    is restored then.
     """
     script = undo_script(tools, renderer, folder, files, before)
     _begin(tools, script, files, carried, seconds, folder)
@@ -180,9 +181,9 @@ def change(
         release = [[tools.ip, "address", "flush", "dev", name] for name in dropped]
         for argv in apply_commands(tools, renderer, list(wanted)) + release:
             done = run(argv, _SECONDS)
-            # What NetworkManager does not know it need not let go of.
+            # NetworkManager may not know the device.
             if not done.ok and argv[1:3] != ["device", "set"]:
-                raise Blocked("%s: %s" % (shlex.join(argv), done.describe()), "See what it says.")
+                raise Blocked("%s: %s" % (shlex.join(argv), done.describe()), "See its output.")
         _await(tools, wanted)
     except BaseException:
         undo(tools, folder)
@@ -197,10 +198,10 @@ def _begin(
     seconds: int,
     folder: str,
 ) -> None:
-    """Keep what is, and arm the timer. A change that is open already is what is gone back to."""
+    """Save the present state and start the timer; a pending change keeps its saved state."""
     make_directories(os.path.dirname(folder))
     _disarm(tools)
-    # What was interrupted on its way back.
+    # Finish an interrupted undo.
     run(["/bin/sh", os.path.join(folder + ".undoing", _SCRIPT)], _SECONDS)
     shutil.rmtree(folder + ".confirmed", ignore_errors=True)
     carrying = list(carried())
@@ -224,8 +225,8 @@ def _begin(
     if not armed.ok:
         if earlier is None:
             shutil.rmtree(folder, ignore_errors=True)
-        told = "the timer that would undo the change cannot be set: %s" % armed.describe()
-        raise Blocked(told, "Nothing was changed. See systemctl status %s." % UNIT)
+        message = "the undo timer cannot be started: %s" % armed.describe()
+        raise Blocked(message, "Nothing was changed. See `systemctl status %s`." % UNIT)
 
 
 def _write(path: str, text: str) -> None:
@@ -255,14 +256,14 @@ def _await(tools: Tools, wanted: Mapping[str, tuple[str, int]]) -> None:
         elif now - since >= _STEADY_SECONDS:
             return
         if late and now > deadline:
-            told = "%s did not become as the file says within %d s, and the file was taken back"
-            hint = "See journalctl --unit systemd-networkd, or NetworkManager's."
-            raise Blocked(told % (", ".join(late), _SETTLE_SECONDS), hint)
+            message = "%s did not get the configured state within %d s; the change was undone"
+            hint = "See `journalctl --unit systemd-networkd`, or that of NetworkManager."
+            raise Blocked(message % (", ".join(late), _SETTLE_SECONDS), hint)
         time.sleep(0.2)
 
 
 def confirm(tools: Tools, folder: str = FOLDER) -> bool:
-    """Let the change stay; False where it was undone before that."""
+    """Keep the change; False if it has been undone already."""
     _disarm(tools)
     try:
         os.rename(folder, folder + ".confirmed")
@@ -273,7 +274,7 @@ def confirm(tools: Tools, folder: str = FOLDER) -> bool:
 
 
 def undo(tools: Tools, folder: str = FOLDER) -> None:
-    """Put back what was, now; waits for a timer that has just begun to."""
+    """Restore the old state now; waits for a timer that is doing so."""
     _disarm(tools)
     run(["/bin/sh", os.path.join(folder, _SCRIPT)], _SECONDS)
     deadline = time.monotonic() + _SETTLE_SECONDS

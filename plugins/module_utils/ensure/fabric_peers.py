@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the links between nodes carry: whether each peer answers on its own link, at full size.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether each peer answers on its link, with packets of the full size.
 
-A change of the links that is open is confirmed by that, or undone.
+A pending change of the links is confirmed if so, and otherwise undone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import fabric_change
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -26,13 +26,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.arp import who_has
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link, ask_links
 
-# What IP and ICMP take of a packet.
+# Bytes of the IP and ICMP headers.
 _HEADERS = 28
 _SMALL = 56
-# How long a peer that is being set up at this moment is waited for.
+# How long to wait for a peer that is being configured, in seconds.
 _PATIENCE = 10.0
 
 # interface, address of a peer
@@ -41,7 +42,7 @@ Way = tuple[str, str]
 
 @dataclass(frozen=True)
 class Peer:
-    """Whom a link is to reach."""
+    """A node that a link should reach."""
 
     interface: str
     own: str
@@ -71,12 +72,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the judgement depends on.
+    """The input of the plan.
 
-    small and full are the ways on which a peer answers, to a packet of the usual size and of the
-    full one. heard: (interface, address) -> MACs that answer ARP there for an address that does not
-    answer to a packet. owners: own address -> MACs of others that answer for it. settled is what
-    became of a change that was open.
+    small and full are the ways on which a peer answers to a packet of normal and of full size.
+    heard is (interface, address) -> MACs that answer ARP for an address that does not answer ping.
+    owners is own address -> MACs of other devices that answer for it. settled: what happened to a
+    pending change.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Observed:
 
 
 def reached(asked: Iterable[Way], size: int = _SMALL, ping: str | None = None) -> set[Way]:
-    """The ways on which an answer comes back to a packet with that many bytes, in one piece."""
+    """The ways with an answer to an unfragmented packet of that many bytes."""
     ways = list(dict.fromkeys(asked))
     ping = find_tool("ping") if ping is None else ping
     if not ways or not ping:
@@ -100,7 +101,7 @@ def reached(asked: Iterable[Way], size: int = _SMALL, ping: str | None = None) -
     def answers(way: Way) -> bool:
         interface, address = way
         argv = [ping, "-n", "-q", "-c", "1", "-W", "1", "-M", "do", "-s", str(size)]
-        # Bound to the interface: by another one it would prove nothing.
+        # Bound to the interface: another one would prove nothing.
         return any(run([*argv, "-I", interface, address], 5).ok for _attempt in range(2))
 
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -109,7 +110,7 @@ def reached(asked: Iterable[Way], size: int = _SMALL, ping: str | None = None) -
 
 def observe(wanted: Wanted) -> Observed:
     """Ask the peers. Changes nothing."""
-    tools = fabric_change.Tools.found()
+    tools = fabric_change.Tools.search()
     is_open = fabric_change.open_change()
     deadline = time.monotonic() + (_PATIENCE if is_open else 0)
     full: set[Way] = set()
@@ -130,7 +131,7 @@ def observe(wanted: Wanted) -> Observed:
     arp += [(name, address) for name in interfaces for address in sorted(lost)]
     answers = {}
     if root:
-        with suppress(PermissionError):  # root in a container may lack the right
+        with suppress(PermissionError):  # root in a container may lack the capability
             ready = [(name, links[name].mac, to) for name, to in arp if _up(links, name)]
             answers = {
                 way: tuple(mac for mac in macs if mac not in own)
@@ -152,173 +153,194 @@ def _up(links: Mapping[str, Link], name: str) -> bool:
 
 
 def _has(links: Mapping[str, Link], peer: Peer) -> bool:
-    """Whether the link has its own address, without which nothing can be asked by it."""
-    there = links.get(peer.interface)
-    return there is not None and peer.own in [one.partition("/")[0] for one in there.addresses]
+    """Whether the link has its own address, which a ping needs."""
+    link = links.get(peer.interface)
+    return link is not None and peer.own in [entry.partition("/")[0] for entry in link.addresses]
 
 
-def settle(seen: Observed, wanted: Wanted) -> Observed:
-    """Confirm the change that is open, or undo it where it lost what there was."""
-    if seen.open is None:
-        return seen
-    tools = fabric_change.Tools.found()
-    lost = lost_by_change(seen, wanted)
+def settle(observed: Observed, wanted: Wanted) -> Observed:
+    """Confirm the pending change, or undo it if a peer was lost."""
+    if observed.open is None:
+        return observed
+    tools = fabric_change.Tools.search()
+    lost = lost_by_change(observed, wanted)
     if lost:
         fabric_change.undo(tools)
-        return replace(seen, undone=lost)
+        return replace(observed, undone=lost)
     if not fabric_change.confirm(tools):
-        return replace(seen, undone="it was not confirmed in time")
-    return replace(seen, settled="confirmed just now")
+        return replace(observed, undone="not confirmed in time")
+    return replace(observed, settled="confirmed")
 
 
-def lost_by_change(seen: Observed, wanted: Wanted) -> str:
-    """What an open change has taken away; empty for nothing. Pure."""
-    for address, macs in seen.owners.items():
-        return "%s is used by somebody else as well: %s answers for it" % (
+def lost_by_change(observed: Observed, wanted: Wanted) -> str:
+    """What a pending change has broken; empty for nothing. Pure."""
+    for address, macs in observed.owners.items():
+        return "%s is also used by another device: %s answers for it" % (
             address,
             " and ".join(macs),
         )
     for peer in wanted.peers:
-        if not _has(seen.links, peer):
+        if not _has(observed.links, peer):
             return "%s does not have %s" % (peer.interface, peer.own)
-    carried = seen.open.carried if seen.open else ()
-    carries = {interface for interface, _address in seen.full}
+    carried = observed.open.carried if observed.open else ()
+    carries = {interface for interface, _address in observed.full}
     lost = [name for name in carried if name not in carries]
-    return "%s reached a peer before, and reaches none now" % " and ".join(lost) if lost else ""
+    return "%s reached a peer before and reaches none now" % " and ".join(lost) if lost else ""
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
-    """What to say about one observation. Pure; there is nothing to do."""
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """The findings for an observation. Pure, without actions."""
     return Plan(
         (
-            _change(seen),
-            _cable(seen, wanted),
-            _duplicates(seen, wanted),
-            _peers(seen, wanted),
-            _path_mtu(seen, wanted),
+            _change(observed),
+            _cable(observed, wanted),
+            _duplicates(observed, wanted),
+            _peers(observed, wanted),
+            _path_mtu(observed, wanted),
         ),
-        facts={"reached": [list(way) for way in sorted(seen.full)], "undone": seen.undone},
+        facts={"reached": [list(way) for way in sorted(observed.full)], "undone": observed.undone},
     )
 
 
-def _change(seen: Observed) -> Finding:
+def _change(observed: Observed) -> Finding:
     finding = Finding(
-        "fabric_change", OK, "no change of the links waits to be confirmed", seen.settled or "none"
+        "fabric_change",
+        OK,
+        "no unconfirmed change of the links",
+        observed.settled or "none",
     )
-    if seen.undone:
-        hint = "Mend what the other checks tell of, or the address plan, and run again."
-        actual = "the change was undone, the old network is back: %s" % seen.undone
+    if observed.undone:
+        hint = "Correct what the other checks report, or the address plan, and run again."
+        actual = "the change was undone and the old network restored: %s" % observed.undone
         return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
-    if seen.open and not seen.settled:
-        hint = "A run confirms it, or undoes it: site.yml --tags fabric."
-        return replace(finding, status=BLOCKED, severity=CRITICAL, actual="one does", hint=hint)
+    if observed.open and not observed.settled:
+        hint = "A run confirms or undoes it: site.yml --tags fabric."
+        return replace(
+            finding,
+            status=BLOCKED,
+            severity=CRITICAL,
+            actual="a change is not confirmed",
+            hint=hint,
+        )
     return finding
 
 
-def _cable(seen: Observed, wanted: Wanted) -> Finding:
-    finding = Finding("fabric_cable", OK, "every link of the plan has its cable", "so")
+def _cable(observed: Observed, wanted: Wanted) -> Finding:
+    finding = Finding("fabric_cable", OK, "a cable on every link of the plan", "as expected")
     names = [link["interface"] for link in wanted.links]
     if not names:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
-    known = [name for name in names if name in seen.links and seen.links[name].carrier is not None]
+        return replace(finding, status=SKIPPED, actual="no address plan")
+    known = [
+        name
+        for name in names
+        if name in observed.links and observed.links[name].carrier is not None
+    ]
     if not known:
-        return replace(finding, status=SKIPPED, actual="the links are down: see fabric_addresses")
-    bare = [name for name in known if not seen.links[name].carrier]
+        return replace(
+            finding, status=SKIPPED, actual="not assessed: the links are down, see fabric_addresses"
+        )
+    bare = [name for name in known if not observed.links[name].carrier]
     if not bare:
         return finding
     others = [
         name
         for link in wanted.links
         for name in link.get("others") or ()
-        if _up(seen.links, name) and name not in names
+        if _up(observed.links, name) and name not in names
     ]
     actual = "no carrier on %s" % " and ".join(bare)
-    hint = "Plug the cable; its other end must be in a node that runs."
+    hint = "Plug in the cable; the node at its other end must be running."
     if others:
-        actual += "; %s has one" % " and ".join(dict.fromkeys(others))
+        actual += "; carrier on %s" % " and ".join(dict.fromkeys(others))
         hint = "The cable is in the other port: move it, or set dgxspark_fabric_cage."
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
 
 
-def _duplicates(seen: Observed, wanted: Wanted) -> Finding:
-    finding = Finding("fabric_duplicates", OK, "nobody else has this node's addresses", "so")
-    if not wanted.links:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
-    if not seen.root:
-        return replace(finding, status=SKIPPED, actual="only root may ask")
-    if not any(_up(seen.links, link["interface"]) for link in wanted.links):
-        return replace(finding, status=SKIPPED, actual="no link has a carrier")
-    if not seen.owners:
-        return finding
-    told = ["%s answers for %s" % (" and ".join(macs), to) for to, macs in seen.owners.items()]
-    hint = "Find that one, or give this node another number (dgxspark_fabric_numbers)."
-    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(told), hint=hint)
-
-
-def _peers(seen: Observed, wanted: Wanted) -> Finding:
-    told = ["%s (%s) on %s" % (peer.name, peer.address, peer.interface) for peer in wanted.peers]
+def _duplicates(observed: Observed, wanted: Wanted) -> Finding:
     finding = Finding(
-        "fabric_peers", OK, "answers from %s" % (", ".join(told) or "every peer"), "so"
+        "fabric_duplicates", OK, "no other device uses this node's addresses", "as expected"
+    )
+    if not wanted.links:
+        return replace(finding, status=SKIPPED, actual="no address plan")
+    if not observed.root:
+        return replace(finding, status=SKIPPED, actual="not assessed: requires root")
+    if not any(_up(observed.links, link["interface"]) for link in wanted.links):
+        return replace(finding, status=SKIPPED, actual="no link has a carrier")
+    if not observed.owners:
+        return finding
+    duplicates = [
+        "%s answers for %s" % (" and ".join(macs), to) for to, macs in observed.owners.items()
+    ]
+    hint = "Find that device, or give this node another number (dgxspark_fabric_numbers)."
+    return replace(
+        finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(duplicates), hint=hint
+    )
+
+
+def _peers(observed: Observed, wanted: Wanted) -> Finding:
+    peers = ["%s (%s) on %s" % (peer.name, peer.address, peer.interface) for peer in wanted.peers]
+    finding = Finding(
+        "fabric_peers", OK, "answers from %s" % (", ".join(peers) or "every peer"), "as expected"
     )
     if not wanted.peers:
-        return replace(finding, status=SKIPPED, actual="there is no address plan to look by")
-    asked = [peer for peer in wanted.peers if _has(seen.links, peer)]
+        return replace(finding, status=SKIPPED, actual="no address plan")
+    asked = [peer for peer in wanted.peers if _has(observed.links, peer)]
     if not asked:
-        actual = "no link has its address yet: see fabric_addresses"
+        actual = "not assessed: no link has its address yet, see fabric_addresses"
         return replace(finding, status=SKIPPED, actual=actual)
-    silent = [_silence(seen, peer) for peer in asked if peer.way not in seen.small]
+    silent = [_silence(observed, peer) for peer in asked if peer.way not in observed.small]
     if not silent:
         return finding
     hint = (
-        "See that the other node runs and has its address (site.yml --tags fabric on both), and "
-        "that both ends of the cable are where the plan has them."
+        "Check that the other node runs and has its address (site.yml --tags fabric on both), and "
+        "that both ends of the cable are in the ports of the plan."
     )
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(silent), hint=hint)
 
 
-def _silence(seen: Observed, peer: Peer) -> str:
+def _silence(observed: Observed, peer: Peer) -> str:
     who = "%s (%s)" % (peer.name, peer.address)
     elsewhere = sorted(
         interface
-        for interface, address in seen.heard
+        for interface, address in observed.heard
         if address == peer.address and interface != peer.interface
     )
-    if peer.way in seen.heard:
-        # A node answers ARP for all its addresses by any interface, ping by the right one alone.
+    if peer.way in observed.heard:
+        # A node answers ARP for its addresses on any interface, but ping only on the right one.
         return (
-            "%s is heard on %s, but does not answer there: a cable or a twin is on the wrong port"
+            "%s answers ARP on %s, but not ping: a cable or an interface is on the wrong port"
             % (
                 who,
                 peer.interface,
             )
         )
     if elsewhere:
-        told = "%s is silent on %s, and heard on %s: the cable is on the wrong port"
-        return told % (who, peer.interface, " and ".join(elsewhere))
-    return "%s is silent on %s" % (who, peer.interface)
+        message = "%s does not answer on %s, but ARP on %s: the cable is in the wrong port"
+        return message % (who, peer.interface, " and ".join(elsewhere))
+    return "%s does not answer on %s" % (who, peer.interface)
 
 
-def _path_mtu(seen: Observed, wanted: Wanted) -> Finding:
+def _path_mtu(observed: Observed, wanted: Wanted) -> Finding:
     finding = Finding(
-        "fabric_path_mtu", OK, "packets of %d bytes pass in one piece" % wanted.mtu, "so"
+        "fabric_path_mtu", OK, "packets of %d bytes pass unfragmented" % wanted.mtu, "as expected"
     )
-    asked = [peer for peer in wanted.peers if peer.way in seen.small]
+    asked = [peer for peer in wanted.peers if peer.way in observed.small]
     if not asked:
-        return replace(finding, status=SKIPPED, actual="no peer answers at all")
+        return replace(finding, status=SKIPPED, actual="not assessed: no peer answers")
     short = [
         "%s (%s) on %s" % (peer.name, peer.address, peer.interface)
         for peer in asked
-        if peer.way not in seen.full
+        if peer.way not in observed.full
     ]
     if not short:
         return finding
     small = [
-        "%s has MTU %d" % (name, seen.links[name].mtu)
+        "%s has MTU %d" % (name, observed.links[name].mtu)
         for name in sorted({peer.interface for peer in asked})
-        if seen.links[name].mtu != wanted.mtu
+        if observed.links[name].mtu != wanted.mtu
     ]
-    actual = "they do not reach %s, small ones do" % ", ".join(short)
+    actual = "they do not reach %s, small packets do" % ", ".join(short)
     if small:
         actual += "; %s" % ", ".join(small)
-    hint = "Set the MTU of the other side, and of a switch between, to the same."
+    hint = "Set the same MTU on the other node, and on a switch in between."
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)

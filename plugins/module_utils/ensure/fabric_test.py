@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How fast the links between nodes are, measured, and whether that is what is to be expected."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The measured speed of the links between nodes, compared with minimum values."""
 
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.bandwidth import (
     parse_iperf,
     parse_nccl,
@@ -28,7 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.bandwidth im
 )
 
 _UNIT = "dgxspark-fabric-test-"
-# A server that nobody stops ends by itself.
+# A server ends by itself after this time.
 _SERVER_SECONDS = 600
 _START_SECONDS = 20.0
 _PINGS = 50
@@ -36,7 +37,7 @@ _PINGS = 50
 
 @dataclass(frozen=True)
 class Wanted:
-    """The module's parameters but its state; see its documentation."""
+    """The module's parameters except state; see its documentation."""
 
     node: str
     members: Sequence[str]
@@ -52,14 +53,14 @@ class Wanted:
     min_nccl_gbytes: float
 
     def rdma_port_of(self, link: Mapping[str, Any]) -> int:
-        """One that both ends find, and no other link of a node has: by the link's subnet."""
+        """A port derived from the subnet: the same at both ends, and unique on a node."""
         prefix = int(link["prefix"])
         own = ipaddress.IPv4Interface("%s/%d" % (link["address"], prefix))
         return self.rdma_port + (int(own.network.network_address) >> (32 - prefix)) % 1000
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """The links that are measured from here: each once, from the node that comes first."""
+        """The links that this node measures: each link once, from the first of its nodes."""
         at = self.members.index(self.node) if self.node in self.members else 0
         return tuple(
             Way(
@@ -78,7 +79,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Way:
-    """One link to one peer."""
+    """A link to a peer."""
 
     interface: str
     own: str
@@ -93,7 +94,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure, or why there is none."""
+    """A measured value, or why there is none."""
 
     way: str
     value: float = 0.0
@@ -106,18 +107,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Observed:
-    """Check -> its figures; a check without any says why in skipped."""
+    """figures is check -> values; skipped is check -> why there are none."""
 
     figures: Mapping[str, Sequence[Measured]]
     skipped: Mapping[str, str]
 
 
 def serve(wanted: Wanted) -> None:
-    """Start what answers on each link, as transient units. Raises Blocked."""
+    """Start the servers on each link as transient units. Raises Blocked."""
     iperf, write_bw, starter = (find_tool(n) for n in ("iperf3", "ib_write_bw", "systemd-run"))
     if not iperf or not starter:
         missing = "iperf3" if not iperf else "systemd-run"
-        raise Blocked("there is no %s here" % missing, "Install it.")
+        raise Blocked("%s is not installed" % missing, "Install it.")
     stop(wanted)
     for link in wanted.links:
         bound = ["--bind", link["address"], "--port", str(wanted.port)]
@@ -130,11 +131,11 @@ def serve(wanted: Wanted) -> None:
             options.append("--property=RuntimeMaxSec=%d" % _SERVER_SECONDS)
             started = run([starter, *options, *argv], _START_SECONDS)
             if not started.ok:
-                raise Blocked("%s: %s" % (argv[0], started.describe()), "See what it says.")
+                raise Blocked("%s: %s" % (argv[0], started.describe()), "See its output.")
 
 
 def stop(wanted: Wanted) -> None:
-    """End what serve has started."""
+    """Stop the servers."""
     units = [_unit(kind, link) + ".service" for link in wanted.links for kind in ("tcp", "rdma")]
     if units:
         run([find_tool("systemctl"), "stop", *units], _START_SECONDS)
@@ -150,15 +151,15 @@ def _write_options(wanted: Wanted, hca: str, port: int) -> list[str]:
 
 
 def observe(wanted: Wanted, act: bool) -> Observed:
-    """Measure, one link after another. Without act nothing is sent."""
+    """Measure one link after another; nothing in check mode (not act)."""
     figures: dict[str, list[Measured]] = {}
     skipped: dict[str, str] = {}
     ways = wanted.ways
     checks = ("bandwidth", "latency", "rdma", "nccl")
     if not act or not ways:
-        why = "check mode measures nothing" if not act else "measured from the other end"
+        why = "not measured in check mode" if not act else "measured by the other node"
         if not wanted.links:
-            why = "there is no link of the address plan here"
+            why = "no link of the address plan on this node"
         return Observed({}, dict.fromkeys(checks, why))
     figures["bandwidth"] = [_iperf(wanted, way) for way in ways]
     figures["latency"] = [_ping(way) for way in ways]
@@ -170,41 +171,43 @@ def observe(wanted: Wanted, act: bool) -> Observed:
     if write_bw:
         figures["rdma"] = [_write(wanted, way, write_bw) for way in devices]
     else:
-        skipped["rdma"] = "there is no ib_write_bw here: install perftest"
+        skipped["rdma"] = "ib_write_bw is not installed: install perftest"
     if wanted.nccl_command:
-        told = run(list(wanted.nccl_command), 600)
-        value = parse_nccl(told.stdout)
-        problem = "" if value is not None else told.describe()
+        result = run(list(wanted.nccl_command), 600)
+        value = parse_nccl(result.stdout)
+        problem = "" if value is not None else result.describe()
         figures["nccl"] = [Measured("all nodes", value or 0.0, "GB/s", problem)]
     else:
-        skipped["nccl"] = "no command is given (dgxspark_fabric_test_nccl_command)"
+        skipped["nccl"] = "no command configured (dgxspark_fabric_test_nccl_command)"
     return Observed(figures, skipped)
 
 
 def _iperf(wanted: Wanted, way: Way) -> Measured:
     argv = [find_tool("iperf3"), "--client", way.address, "--bind", way.own, "--json"]
     argv += ["--port", str(wanted.port), "--time", str(wanted.seconds)]
-    told = run([*argv, "--parallel", str(wanted.streams)], wanted.seconds + 30)
-    value, problem = parse_iperf(told.stdout)
+    result = run([*argv, "--parallel", str(wanted.streams)], wanted.seconds + 30)
+    value, problem = parse_iperf(result.stdout)
     return Measured(str(way), value, "Gbit/s", problem)
 
 
 def _ping(way: Way) -> Measured:
     argv = [find_tool("ping"), "-n", "-q", "-c", str(_PINGS), "-i", "0.02", "-I", way.interface]
-    told = run([*argv, way.address], 30)
-    value = parse_ping(told.stdout)
+    result = run([*argv, way.address], 30)
+    value = parse_ping(result.stdout)
     return Measured(str(way), value or 0.0, "ms", "" if value is not None else "no answer")
 
 
 def _write(wanted: Wanted, way: Way, write_bw: str) -> Measured:
     options = _write_options(wanted, way.hca, way.rdma_port)
-    told = run([write_bw, *options, way.address], wanted.seconds + 30)
-    value = parse_write_bw(told.stdout)
-    return Measured(str(way), value or 0.0, "Gbit/s", "" if value is not None else told.describe())
+    result = run([write_bw, *options, way.address], wanted.seconds + 30)
+    value = parse_write_bw(result.stdout)
+    return Measured(
+        str(way), value or 0.0, "Gbit/s", "" if value is not None else result.describe()
+    )
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
-    """What to say about the figures. Pure; there is nothing to do."""
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """The findings for the measured values. Pure, without actions."""
     least = "at least %g Gbit/s by TCP with %d streams" % (wanted.min_gbits, wanted.streams)
     expected = {
         "bandwidth": (least, wanted.min_gbits),
@@ -213,31 +216,37 @@ def plan(seen: Observed, wanted: Wanted) -> Plan:
         "nccl": ("at least %g GB/s by NCCL" % wanted.min_nccl_gbytes, wanted.min_nccl_gbytes),
     }
     return Plan(
-        tuple(_judge(seen, check, *wants) for check, wants in expected.items()),
+        tuple(_judge(observed, check, *wants) for check, wants in expected.items()),
         facts={
             "figures": [
-                {"check": check, "way": one.way, "value": round(one.value, 4), "unit": one.unit}
-                for check, some in seen.figures.items()
-                for one in some
-                if not one.problem
+                {
+                    "check": check,
+                    "way": entry.way,
+                    "value": round(entry.value, 4),
+                    "unit": entry.unit,
+                }
+                for check, some in observed.figures.items()
+                for entry in some
+                if not entry.problem
             ]
         },
     )
 
 
-def _judge(seen: Observed, check: str, expected: str, limit: float) -> Finding:
-    """A limit below zero is the most that is allowed, with its sign turned."""
+def _judge(observed: Observed, check: str, expected: str, limit: float) -> Finding:
+    """A negative limit is a maximum with its sign reversed."""
     finding = Finding("fabric_test_%s" % check, OK, expected, "")
-    if check not in seen.figures:
-        return replace(finding, status=SKIPPED, actual=seen.skipped.get(check, "not measured"))
-    figures = seen.figures[check]
-    finding = replace(finding, actual="; ".join(str(one) for one in figures))
+    if check not in observed.figures:
+        return replace(finding, status=SKIPPED, actual=observed.skipped.get(check, "not measured"))
+    figures = observed.figures[check]
+    finding = replace(finding, actual="; ".join(str(figure) for figure in figures))
     if all(
-        not one.problem and (one.value if limit >= 0 else -one.value) >= limit for one in figures
+        not figure.problem and (figure.value if limit >= 0 else -figure.value) >= limit
+        for figure in figures
     ):
         return finding
     hint = (
-        "See site.yml --check --tags fabric first. A link that is slow though it is sound: see the "
-        "cable, the firmware, the power supply, and what else the node does."
+        "Run site.yml --check --tags fabric first. If it reports nothing, check the cable, the "
+        "firmware, the power supply and the load of the node."
     )
     return replace(finding, status=BLOCKED, severity=WARNING, hint=hint)

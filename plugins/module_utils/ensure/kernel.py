@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel, boot command line, swap and kernel settings of a node, and the GB10's traps in them."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Kernel, boot command line, swap and sysctl settings, and known problems of the GB10 there."""
 
 from __future__ import annotations
 
@@ -10,15 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
     own_file,
-    text_of,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
@@ -27,6 +24,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     OwnFile,
     can_replace,
     locked,
+    read_text,
     replace_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -34,30 +32,36 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     CRITICAL,
     DRIFT,
     OK,
+    SKIPPED,
     WARNING,
     Blocked,
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
+    boots_without_handover,
     fstab_swaps,
-    handover_holds_memory,
-    handover_is_default,
-    handover_is_off,
-    parse_meminfo,
+    handover_by_default,
+    handover_memory,
+    handover_on_command_line,
     parse_swaps,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import (
+    VersionSpec,
+    key,
+)
 
-# Kernels that are known to fail on a GB10, by the first part of their release.
+# Kernels that are known to fail on a GB10: start of the release -> reason.
 BAD_KERNELS: Mapping[str, str] = {
-    "6.17.0-1008-": "it panics when it starts the GPU (Failed to query NVIDIA devices)",
+    "6.17.0-1008-": "panics when it starts the GPU (Failed to query NVIDIA devices)",
 }
 
 GRUB_TEXT = COMMENT + (
-    "# Kexec Handover keeps 9.5 GiB apart; then no memory can be pinned for RDMA: NCCL fails\n"
-    "# over two nodes with `ibv_reg_mr_iova2 failed with error Cannot allocate memory`.\n"
+    "# Kexec Handover reserves 9.5 GiB, and no memory can be pinned for RDMA: NCCL fails\n"
+    "# between nodes with `ibv_reg_mr_iova2 failed with error Cannot allocate memory`.\n"
     'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX kho=off"\n'
 )
 
@@ -75,20 +79,20 @@ class Wanted:
     sysctls: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         try:
             VersionSpec.parse(self.kernel)
         except ValueError as error:
             raise ValueError("kernel: %s" % error) from error
-        for key, value in self.sysctls.items():
-            if not _KEY.fullmatch(key):
-                raise ValueError("sysctls: expected a name as vm.swappiness, found %r" % key)
+        for name, value in self.sysctls.items():
+            if not _KEY.fullmatch(name):
+                raise ValueError("sysctls: expected a name such as vm.swappiness, found %r" % name)
             if not isinstance(value, (str, int)) or "\n" in str(value) or not str(value).strip():
-                raise ValueError("sysctls: %s: expected a value, found %r" % (key, value))
+                raise ValueError("sysctls: %s: expected a value, found %r" % (name, value))
 
     @property
     def sysctl_text(self) -> str | None:
-        """The file for sysctl.d; None where there should be none."""
+        """The file for sysctl.d; None if it should not exist."""
         if not self.sysctls:
             return None
         lines = ["%s = %s\n" % (key, value) for key, value in sorted(self.sysctls.items())]
@@ -97,22 +101,23 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the node keeps what is looked at."""
+    """The paths that are read."""
 
     proc: str = "/proc"
     fstab: str = "/etc/fstab"
     grub_file: str = "/etc/default/grub.d/90-dgxspark.cfg"
-    grub_made: str = "/boot/grub/grub.cfg"
+    generated_grub: str = "/boot/grub/grub.cfg"
     sysctl_file: str = "/etc/sysctl.d/90-dgxspark.conf"
     reboot_file: str = "/run/reboot-required.pkgs"
-    update_grub: str | None = None  # looked for where it is None
+    update_grub: str | None = None  # searched if None
     sysctl: str | None = None
     swapoff: str | None = None
+    boot: str = "/boot"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A kernel setting: its value, None where the kernel has none of that name."""
+    """A kernel setting; value is None if the kernel does not know it."""
 
     value: str | None
     writable: bool = True
@@ -120,7 +125,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. grub_made is None where it cannot be read."""
+    """The input of the plan. generated_grub is None if it cannot be read.
+
+    handover: installed kernel -> whether it has Kexec Handover on by default, None if unknown; the
+    running kernel first, then the newest one, which boots next.
+    """
 
     places: Places
     release: str
@@ -129,11 +138,12 @@ class Observed:
     swaps: tuple[Swap, ...]
     fstab: str | None
     grub_file: OwnFile | Blocked
-    grub_made: str | None
+    generated_grub: str | None
     sysctl_file: OwnFile | Blocked
     settings: Mapping[str, Setting] = field(default_factory=dict)
     reboot_packages: tuple[str, ...] = ()
     fstab_writable: bool = True
+    handover: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -145,31 +155,47 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         sysctl=find_tool("sysctl") if at.sysctl is None else at.sysctl,
         swapoff=find_tool("swapoff") if at.swapoff is None else at.swapoff,
     )
+    release = (read_text(at.proc + "/sys/kernel/osrelease") or "").strip()
     return Observed(
         at,
-        (text_of(at.proc + "/sys/kernel/osrelease") or "").strip(),
-        (text_of(at.proc + "/cmdline") or "").strip(),
-        parse_meminfo(text_of(at.proc + "/meminfo") or ""),
-        parse_swaps(text_of(at.proc + "/swaps") or ""),
-        text_of(at.fstab),
+        release,
+        (read_text(at.proc + "/cmdline") or "").strip(),
+        parse_meminfo(read_text(at.proc + "/meminfo") or ""),
+        parse_swaps(read_text(at.proc + "/swaps") or ""),
+        read_text(at.fstab, errors="surrogateescape"),
         own_file(at.grub_file),
-        text_of(at.grub_made),
+        read_text(at.generated_grub),
         own_file(at.sysctl_file),
         {key: _setting(at.proc, key) for key in wanted.sysctls},
-        tuple(sorted(set((text_of(at.reboot_file) or "").split()))),
+        tuple(sorted(set((read_text(at.reboot_file) or "").split()))),
         can_replace(at.fstab),
+        {name: _handover(at.boot, name) for name in (release, *_newest(at.boot))},
     )
+
+
+def _handover(boot: str, release: str) -> bool | None:
+    return handover_by_default(release, read_text(os.path.join(boot, "config-" + release)))
+
+
+def _newest(boot: str) -> list[str]:
+    """The release of the newest installed kernel, which the boot loader starts; none if unknown."""
+    try:
+        names = os.listdir(boot)
+    except OSError:
+        return []
+    releases = [name[len("vmlinuz-") :] for name in names if name.startswith("vmlinuz-")]
+    return sorted(releases, key=key)[-1:]
 
 
 def _setting(proc: str, key: str) -> Setting:
     path = os.path.join(proc, "sys", *key.split("."))
-    value = text_of(path)
+    value = read_text(path)
     return Setting(None if value is None else " ".join(value.split()), os.access(path, os.W_OK))
 
 
 @dataclass(frozen=True)
 class FstabEdit:
-    """Have the swap lines of an fstab be comments; every other line stays as it is."""
+    """Comment out the swap lines of an fstab; all other lines stay unchanged."""
 
     path: str
     text: str
@@ -190,17 +216,17 @@ class FstabEdit:
     def apply(self) -> None:
         """Raises OSError, and then nothing has changed."""
         with locked(os.path.dirname(self.path)):
-            text = text_of(self.path) or ""
+            text = read_text(self.path, errors="surrogateescape") or ""
             lines = text.splitlines(True)
             for number, _line in fstab_swaps(text):
                 lines[number - 1] = _FSTAB_MARK + lines[number - 1]
-            found = os.stat(self.path)
+            status = os.stat(self.path)
             data = "".join(lines).encode("utf-8", "surrogateescape")
-            replace_file(os.path.realpath(self.path), data, found.st_mode & 0o7777, found.st_uid)
+            replace_file(os.path.realpath(self.path), data, status.st_mode & 0o7777, status.st_uid)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     judged = [
         _version(observed, wanted),
         _handover_at_boot(observed),
@@ -220,18 +246,20 @@ def _facts(observed: Observed) -> dict[str, Any]:
         "kernel": observed.release,
         "command_line": observed.command_line,
         "memory_kib": dict(sorted(observed.meminfo.items())),
-        "swaps": [{"path": one.path, "kind": one.kind, "kib": one.size} for one in observed.swaps],
+        "swaps": [
+            {"path": swap.path, "kind": swap.kind, "kib": swap.size} for swap in observed.swaps
+        ],
         "reboot_packages": list(observed.reboot_packages),
     }
 
 
 def _version(observed: Observed, wanted: Wanted) -> Judged:
     spec = VersionSpec.parse(wanted.kernel)
-    expected = "a kernel that is not known to fail on a GB10"
+    expected = "a kernel without known problems on a GB10"
     if spec.clauses:
-        expected += ", of version %s" % spec
+        expected += ", version %s" % spec
     finding = Finding("kernel_version", OK, expected, observed.release or "unknown")
-    hint = "Install another kernel by the official update, boot it, and run again."
+    hint = "Install another kernel by the official update, reboot, and run again."
     reason = next(
         (why for name, why in BAD_KERNELS.items() if observed.release.startswith(name)), ""
     )
@@ -244,26 +272,27 @@ def _version(observed: Observed, wanted: Wanted) -> Judged:
 
 
 def _handover_at_boot(observed: Observed) -> Judged:
-    expected = "kho=off on the boot command line of a kernel that hands memory over by default"
-    finding = Finding("kho_at_boot", OK, expected, "%s needs none" % observed.release)
-    off_now = handover_is_off(observed.command_line)
-    if not handover_is_default(observed.release):
-        return finding, ()
-    if not off_now and not handover_holds_memory(observed.meminfo):
-        return replace(finding, actual="%s keeps no memory apart" % observed.release), ()
-    made, path = observed.grub_made, observed.places.grub_file
-    if made is not None and "kho=off" in made:
-        return replace(finding, actual="kho=off in %s" % observed.places.grub_made), ()
+    """The next boot: judged by kernel, build and boot loader; memory only adds certainty."""
+    expected = "kho=off on the command line of a kernel with Kexec Handover on by default"
+    trapped = _trapped(observed)
+    unknown = [name for name, state in observed.handover.items() if state is None]
+    names = ", ".join(observed.handover)
+    finding = Finding("kho_at_boot", OK, expected, "%s: off by default" % names)
+    generated, path = observed.generated_grub, observed.places.grub_file
+    if generated is not None and boots_without_handover(generated):
+        return replace(finding, actual="kho=off in %s" % observed.places.generated_grub), ()
+    if not trapped:
+        return _unknown(finding, unknown) if unknown else finding, ()
     file = observed.grub_file
-    there = isinstance(file, OwnFile) and not file.differs(GRUB_TEXT, 0o644)
-    if there and made is None:
-        return replace(finding, actual="kho=off by %s" % path), ()
+    written = isinstance(file, OwnFile) and not file.differs(GRUB_TEXT, 0o644)
+    if written and generated is None:
+        return replace(finding, actual="kho=off in %s" % path), ()
     finding = replace(
         finding,
         status=DRIFT,
         severity=CRITICAL,
-        actual="the boot loader is not told kho=off",
-        fix="write %s and run update-grub; it takes effect at the next boot" % path,
+        actual="%s: on by default, and the boot loader does not set kho=off" % ", ".join(trapped),
+        fix="write %s and run update-grub (effective at the next boot)" % path,
         hint="Reboot afterwards.",
     )
     if isinstance(file, Blocked):
@@ -272,77 +301,104 @@ def _handover_at_boot(observed: Observed) -> Judged:
         return blocked_by(finding, file.obstacle), ()
     tool = observed.places.update_grub
     if not tool:
-        hint = "Add kho=off to the kernel's command line the way this boot loader has it."
-        return blocked_by(finding, Blocked("there is no update-grub here", hint)), ()
+        hint = "Add kho=off to the kernel command line in the configuration of this boot loader."
+        return blocked_by(finding, Blocked("update-grub is not installed", hint)), ()
     repairs = ("kho_at_boot",)
     update = Command(
-        observed.places.grub_made,
+        observed.places.generated_grub,
         (tool,),
         "",
-        "made anew by update-grub, with kho=off\n",
+        "generated by update-grub, with kho=off\n",
         repairs,
         timeout=_UPDATE_SECONDS,
     )
-    write = () if there else (FileWrite(file, GRUB_TEXT, 0o644, repairs),)
+    write = () if written else (FileWrite(file, GRUB_TEXT, 0o644, repairs),)
     return finding, (*write, update)
 
 
+def _trapped(observed: Observed) -> list[str]:
+    """The kernels whose next boot has Kexec Handover on, unless the boot loader turns it off."""
+    running = observed.release
+    # Memory that is reserved now proves it for the running kernel, whatever is known of its build.
+    proven = bool(handover_memory(observed.meminfo)) and _may_hand_over(observed)
+    return [
+        name
+        for name, state in observed.handover.items()
+        if state or (name == running and proven and state is None)
+    ]
+
+
+def _may_hand_over(observed: Observed) -> bool:
+    """Whether the running kernel can have Kexec Handover on."""
+    said = handover_on_command_line(observed.command_line)
+    default = observed.handover.get(observed.release)
+    return default is not False if said is None else said
+
+
+def _unknown(finding: Finding, releases: list[str]) -> Finding:
+    reason = "not known of %s: its /boot/config file cannot be read" % ", ".join(releases)
+    hint = "Look for CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT in the kernel's configuration."
+    return replace(finding, status=SKIPPED, actual=reason, hint=hint)
+
+
 def _handover_now(observed: Observed) -> Judged:
-    expected = "no memory kept for Kexec Handover, so that it can be pinned for RDMA"
-    held = handover_holds_memory(observed.meminfo)
-    trapped = handover_is_default(observed.release) and held
-    if not trapped or handover_is_off(observed.command_line):
-        return Finding("kho_now", OK, expected, "none is kept"), ()
-    actual = "%.1f GiB are kept: NCCL fails over two nodes, Cannot allocate memory"
-    return Finding(
-        "kho_now",
-        BLOCKED,
-        expected,
-        actual % (held / (1 << 20)),
-        CRITICAL,
-        hint="Reboot with kho=off, see kho_at_boot; or boot the 6.17 kernel that is still there.",
+    expected = "no memory reserved by Kexec Handover, which could not be pinned for RDMA"
+    finding = Finding("kho_now", OK, expected, "as expected")
+    if not _may_hand_over(observed):
+        return finding, ()
+    visible = handover_memory(observed.meminfo)
+    if not visible:
+        reason = "no reserved memory is free at the moment, which proves nothing: see kho_at_boot"
+        return replace(finding, status=SKIPPED, actual=reason), ()
+    actual = "memory is reserved, %.1f GiB of it free: NCCL between nodes fails with %s"
+    return replace(
+        finding,
+        status=BLOCKED,
+        severity=CRITICAL,
+        actual=actual % (visible / (1 << 20), "Cannot allocate memory"),
+        hint="Reboot with kho=off (see kho_at_boot), or boot the installed 6.17 kernel.",
     ), ()
 
 
 def _swap_now(observed: Observed, wanted: Wanted) -> Judged:
-    told = ["%s (%.1f GiB)" % (one.path, one.size / (1 << 20)) for one in observed.swaps]
-    actual = ", ".join(told) or "no swap"
+    areas = ["%s (%.1f GiB)" % (swap.path, swap.size / (1 << 20)) for swap in observed.swaps]
+    actual = ", ".join(areas) or "no swap"
     finding = Finding("swap_now", OK, _SWAP[wanted.swap], actual)
     if wanted.swap == "present" and not observed.swaps:
-        hint = "Make one: fallocate -l 16G /swapfile, chmod 600, mkswap, swapon, a line in fstab."
+        hint = "Create one: fallocate -l 16G /swapfile, chmod 600, mkswap, swapon, a line in fstab."
         return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
     if wanted.swap != "off" or not observed.swaps:
         return finding, ()
     tool = observed.places.swapoff
     if not tool:
-        return blocked_by(finding, Blocked("there is no swapoff here", "Install util-linux.")), ()
+        return blocked_by(finding, Blocked("swapoff is not installed", "Install util-linux.")), ()
     actions = tuple(
         Command(
-            "swap %s" % one.path,
-            (tool, one.path),
-            "in use, %d KiB\n" % one.size,
+            "swap %s" % swap.path,
+            (tool, swap.path),
+            "in use, %d KiB\n" % swap.size,
             "not in use\n",
             ("swap_now",),
             timeout=_UPDATE_SECONDS,
-            hint="Stop what is served, so that what was swapped out fits into memory.",
+            hint="Stop the running model, so that the swapped pages fit into memory.",
         )
-        for one in observed.swaps
+        for swap in observed.swaps
     )
     return replace(finding, status=DRIFT, severity=WARNING, fix="swapoff"), actions
 
 
-_SWAP = {"any": "any or none", "off": "no swap", "present": "some swap"}
+_SWAP = {"any": "with or without swap", "off": "no swap", "present": "a swap area"}
 
 
 def _swap_at_boot(observed: Observed, wanted: Wanted) -> Judged:
     lines = fstab_swaps(observed.fstab or "")
     path = observed.places.fstab
-    expected = "no swap in %s" % path if wanted.swap == "off" else "any or none"
+    expected = "no swap in %s" % path if wanted.swap == "off" else "with or without swap"
     actual = "; ".join("line %d: %s" % line for line in lines) or "no swap in %s" % path
     finding = Finding("swap_at_boot", OK, expected, actual)
     if wanted.swap != "off" or not lines:
         return finding, ()
-    fix = "make these lines of %s comments" % path
+    fix = "comment out these lines of %s" % path
     finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
     if not observed.fstab_writable:
         obstacle = Blocked("%s cannot be written" % path, "Run as root (become).")
@@ -352,13 +408,13 @@ def _swap_at_boot(observed: Observed, wanted: Wanted) -> Judged:
 
 def _sysctl_file(observed: Observed, wanted: Wanted) -> Judged:
     path, text, file = observed.places.sysctl_file, wanted.sysctl_text, observed.sysctl_file
-    expected = "the wanted settings, for the next boot" if text else "none of ours"
+    expected = "%s with the configured settings" % path if text else "no %s" % path
     if isinstance(file, Blocked):
         if text is None:
             return Finding("sysctl_file", OK, expected, str(file)), ()
         return blocked_by(Finding("sysctl_file", BLOCKED, expected, str(file), WARNING), file), ()
     differs = file.differs(text, 0o644)
-    finding = Finding("sysctl_file", OK, expected, "%s is so" % path)
+    finding = Finding("sysctl_file", OK, expected, "as expected")
     if not differs:
         return finding, ()
     fix = "write %s" % path if text else "remove %s" % path
@@ -370,30 +426,30 @@ def _sysctl_file(observed: Observed, wanted: Wanted) -> Judged:
 
 def _sysctl_values(observed: Observed, wanted: Wanted) -> Judged:
     wants = {key: " ".join(str(value).split()) for key, value in sorted(wanted.sysctls.items())}
-    expected = ", ".join("%s = %s" % pair for pair in wants.items()) or "whatever they are"
-    found = observed.settings
-    wrong = {key: found[key] for key in wants if found[key].value != wants[key]}
-    finding = Finding("sysctl_values", OK, expected, "as wanted" if wants else "none is wanted")
+    expected = ", ".join("%s = %s" % pair for pair in wants.items()) or "not managed"
+    settings = observed.settings
+    wrong = {key: settings[key] for key in wants if settings[key].value != wants[key]}
+    finding = Finding("sysctl_values", OK, expected, "as expected" if wants else "not managed")
     if not wrong:
         return finding, ()
     actual = ", ".join(
-        "%s = %s" % (key, "unknown to this kernel" if one.value is None else one.value)
-        for key, one in wrong.items()
+        "%s = %s" % (key, "unknown to this kernel" if pair.value is None else pair.value)
+        for key, pair in wrong.items()
     )
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix="set them now")
-    stuck = [key for key, one in wrong.items() if one.value is None or not one.writable]
+    stuck = [key for key, pair in wrong.items() if pair.value is None or not pair.writable]
     obstacle = None
     if stuck:
         obstacle = Blocked(
             "%s cannot be set here" % ", ".join(stuck),
-            "Not a setting of this kernel, or no root (become), or a container's: ask its host.",
+            "Unknown to this kernel, or not permitted: run as root (become), not in a container.",
         )
     elif not observed.places.sysctl:
-        obstacle = Blocked("there is no sysctl here", "Install procps.")
+        obstacle = Blocked("sysctl is not installed", "Install procps.")
     if obstacle:
         return blocked_by(finding, obstacle), ()
     argv = (observed.places.sysctl or "", "-w", *("%s=%s" % (key, wants[key]) for key in wrong))
-    before = "".join("%s = %s\n" % (key, one.value) for key, one in wrong.items())
+    before = "".join("%s = %s\n" % (key, pair.value) for key, pair in wrong.items())
     after = "".join("%s = %s\n" % (key, wants[key]) for key in wrong)
     return finding, (Command("sysctl", argv, before, after, ("sysctl_values",)),)
 

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scripts and units that start Ray and vLLM on a node, as they are written there.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The scripts and units that start Ray and vLLM on a node, as texts.
 
-They are kept here since a module can bring nothing but Python to a node; the tests hand them to
-shellcheck and to systemd-analyze.
+They are in a Python file since a module can send only Python to a node; the tests check them with
+shellcheck and systemd-analyze.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT
 
-# Common to all scripts: every binary comes from paths.env, by absolute path, and is checked.
+# Common to all scripts: every binary is an absolute path of paths.env, and is checked.
 _HEAD = (
     "#!/bin/sh\n"
     + """\
@@ -33,18 +34,18 @@ value() {
         sed -e 's/^"\\(.*\\)"$/\\1/' -e "s/^'\\(.*\\)'\\$/\\1/"
 }
 
-# The binary that a key of paths.env names, or the end, with what brings it.
+# The binary of a key of paths.env; exits with a hint if it cannot be used.
 binary() {
-    found=$(value "$1" "$paths")
-    [ -n "$found" ] || fail "$1 is not set in $paths; run site.yml --tags $2"
-    case $found in /*) ;; *) fail "$1 is no absolute path: $found; run site.yml --tags $2" ;; esac
-    if [ ! -f "$found" ] || [ ! -x "$found" ]; then
-        fail "$1 is not executable: $found; run site.yml --tags $2"
+    path=$(value "$1" "$paths")
+    [ -n "$path" ] || fail "$1 is not set in $paths; run site.yml --tags $2"
+    case $path in /*) ;; *) fail "$1 is not an absolute path: $path; run site.yml --tags $2" ;; esac
+    if [ ! -f "$path" ] || [ ! -x "$path" ]; then
+        fail "$1 is not executable: $path; run site.yml --tags $2"
     fi
-    printf '%%s\\n' "$found"
+    printf '%%s\\n' "$path"
 }
 
-# The pins that Triton needs in the environment of what it runs in.
+# Export the pins of Triton.
 pins() {
     for key in TRITON_PTXAS_PATH TRITON_PTXAS_BLACKWELL_PATH; do
         pin=$(value "$key" "$paths")
@@ -61,7 +62,7 @@ _VLLM = """
 [ $# -eq 1 ] || fail "usage: dgxspark-vllm NAME"
 case $1 in '' | .* | *[!A-Za-z0-9._-]*) fail "not a name: $1" ;; esac
 file=%(workloads)s/$1.env
-[ -r "$file" ] || fail "there is no workload $1: $file cannot be read"
+[ -r "$file" ] || fail "workload $1: $file cannot be read"
 vllm=$(binary VLLM_BIN vllm_venv)
 model=$(value MODEL "$file")
 [ -n "$model" ] || fail "MODEL is not set in $file"
@@ -71,7 +72,7 @@ host=$(value HOST "$file")
 port=$(value PORT "$file")
 [ -z "$host" ] || set -- "$@" --host "$host"
 [ -z "$port" ] || set -- "$@" --port "$port"
-# Each ARG= line is one word of the command, whatever is in it.
+# Each ARG= line is exactly one word of the command.
 while IFS= read -r line || [ -n "$line" ]; do
     case $line in ARG=*) set -- "$@" "${line#ARG=}" ;; esac
 done <"$file"
@@ -93,12 +94,12 @@ set -- start --block --disable-usage-stats --node-ip-address "$node"
 """
 
 _RAY_HEAD = """
-# Ray's head, of which vLLM is a guest. The dashboard is for this node only.
+# The head of Ray, used by vLLM. The dashboard listens on this node only.
 exec "$ray" "$@" --head --port "${port:-6379}" --dashboard-host 127.0.0.1
 """
 
 _RAY_WORKER = """
-# A worker joins as soon as the head answers; a head that never does is systemd's to count.
+# Wait for the head. If it never answers, systemd counts the failed start.
 address=$head:${port:-6379}
 tries=60
 until "$ray" health-check --address "$address" >/dev/null 2>&1; do
@@ -114,8 +115,8 @@ usage() {
     cat <<'END'
 usage: dgxspark serve NAME      start the model server NAME
        dgxspark stop NAME       stop it
-       dgxspark restart NAME    stop it, if it runs, and start it
-       dgxspark status [NAME]   what runs, and since when; --json for programs
+       dgxspark restart NAME    stop and start it
+       dgxspark status [NAME]   its state, and since when; --json for programs
        dgxspark logs NAME [-f]  its last lines; -f follows
 NAME is configured in %(workloads)s/NAME.env: MODEL=, HOST=, PORT=, and an ARG= line for each
 further word of `vllm serve`. The names `ray-head` and `ray-worker` are Ray's.
@@ -136,15 +137,15 @@ unit() {
         '' | .* | *[!A-Za-z0-9._-]*) fail "not a name: $1" ;;
         *)
             [ -e "%(workloads)s/$1.env" ] ||
-                fail "there is no workload $1 in %(workloads)s; there is: $(names | tr '\\n' ' ')"
+                fail "no workload $1 in %(workloads)s; known: $(names | tr '\\n' ' ')"
             printf 'dgxspark-vllm@%%s.service\\n' "$1"
             ;;
     esac
 }
 
 state() {
-    properties=ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestamp
-    systemctl show --property "$properties" "$1"
+    wanted=ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestamp
+    systemctl show --property "$wanted" "$1"
 }
 
 status() {
@@ -155,12 +156,12 @@ status() {
     [ -z "$json" ] || printf '['
     comma=
     for name; do
-        told=$(state "$(unit "$name")")
-        active=$(printf '%%s\\n' "$told" | sed -n 's/^ActiveState=//p')
-        result=$(printf '%%s\\n' "$told" | sed -n 's/^Result=//p')
-        restarts=$(printf '%%s\\n' "$told" | sed -n 's/^NRestarts=//p')
-        pid=$(printf '%%s\\n' "$told" | sed -n 's/^MainPID=//p')
-        since=$(printf '%%s\\n' "$told" | sed -n 's/^ActiveEnterTimestamp=//p')
+        properties=$(state "$(unit "$name")")
+        active=$(printf '%%s\\n' "$properties" | sed -n 's/^ActiveState=//p')
+        result=$(printf '%%s\\n' "$properties" | sed -n 's/^Result=//p')
+        restarts=$(printf '%%s\\n' "$properties" | sed -n 's/^NRestarts=//p')
+        pid=$(printf '%%s\\n' "$properties" | sed -n 's/^MainPID=//p')
+        since=$(printf '%%s\\n' "$properties" | sed -n 's/^ActiveEnterTimestamp=//p')
         if [ -n "$json" ]; then
             printf '%%s{"name": "%%s", "state": "%%s", "result": "%%s", ' \\
                 "$comma" "$name" "$active" "$result"
@@ -183,7 +184,7 @@ case $verb in
         unit=$(unit "$1")
         [ "$(id -u)" -eq 0 ] || fail "$verb needs root: sudo $0 $verb $1"
         case $verb in serve) verb=start ;; esac
-        # A unit that has failed too often starts again when a person asks for it.
+        # Resets the count of failed starts.
         [ "$verb" = stop ] || systemctl reset-failed "$unit" 2>/dev/null || :
         systemctl "$verb" "$unit"
         ;;
@@ -202,13 +203,13 @@ case $verb in
         case ${1:-} in
             -f) exec journalctl --unit "$unit" --output cat --lines 50 --follow ;;
             '') exec journalctl --unit "$unit" --output cat --lines 50 --no-pager ;;
-            *) fail "logs: not known: $1" ;;
+            *) fail "logs: unknown option: $1" ;;
         esac
         ;;
     help | -h | --help) usage ;;
     *)
         usage >&2
-        fail "not known: $verb"
+        fail "unknown command: $verb"
         ;;
 esac
 """
@@ -219,7 +220,7 @@ _UNIT = """\
 Description=%(description)s
 Wants=network-online.target
 After=%(after)s
-# A crash loop leaks unified memory until the node has to be reset: it ends after a few tries.
+# A crash loop leaks unified memory until the node has to be reset: only a few starts.
 StartLimitIntervalSec=%(interval)d
 StartLimitBurst=%(burst)d
 
@@ -230,11 +231,11 @@ EnvironmentFile=-%(environment)s
 ExecStart=%(program)s
 Restart=on-failure
 RestartSec=%(pause)d
-# The configuration is wrong: trying again does not help.
+# Exit status of a wrong configuration: no restart.
 RestartPreventExitStatus=78
 KillMode=mixed
 TimeoutStopSec=120
-%(limits)s# Where memory runs out, the server goes, not sshd.
+%(limits)s# The OOM killer ends the server before sshd.
 OOMScoreAdjust=500
 
 [Install]
@@ -243,7 +244,7 @@ WantedBy=multi-user.target
 
 
 def scripts(folder: str, paths_file: str, workloads: str, ray_file: str) -> dict[str, str]:
-    """Name -> text of every script in the folder."""
+    """Name -> text of each script."""
     names = {
         "comment": COMMENT.strip(),
         "bin": folder,
@@ -271,9 +272,9 @@ def units(
     interval: int,
     limits: Mapping[str, str],
 ) -> dict[str, str]:
-    """Name -> text of every unit.
+    """Name -> text of each unit.
 
-    burst starts within interval seconds, and no more; limits are systemd's, MEMLOCK to infinity.
+    At most burst starts within interval seconds; limits is for example MEMLOCK -> infinity.
     """
     ray = ("network-online.target", ray_file)
     vllm_after = "network-online.target dgxspark-ray-head.service dgxspark-ray-worker.service"

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The scripts and units that start Ray and vLLM on a node."""
 
 from __future__ import annotations
@@ -11,10 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     judge_file,
@@ -40,6 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit
 
 _SCRIPT_MODE, _FILE_MODE = 0o755, 0o644
@@ -65,12 +64,12 @@ class Wanted:
     enabled: Sequence[str]
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         for name in ("folder", "unit_folder", "workloads", "ray_file", "paths_file"):
             path = getattr(self, name)
             if not re.fullmatch(r"(/[A-Za-z0-9._+@-]+)+", path) or ".." in path.split("/"):
-                told = "expected an absolute path of letters, digits and ._+@-, found %r"
-                raise ValueError("%s: %s" % (name, told % path))
+                message = "expected an absolute path of letters, digits and ._+@-, found %r"
+                raise ValueError("%s: %s" % (name, message % path))
         if not re.fullmatch(r"[a-z_][a-z0-9_-]*", self.user):
             raise ValueError("user: expected the name of a user, found %r" % self.user)
         for name in ("ray_head_address", "ray_node_address"):
@@ -80,7 +79,7 @@ class Wanted:
             except ValueError as error:
                 raise ValueError("%s: %s" % (name, error)) from error
         if bool(self.ray_head_address) != bool(self.ray_node_address):
-            raise ValueError("ray_head_address and ray_node_address: both are needed, or neither")
+            raise ValueError("ray_head_address and ray_node_address: set both or neither")
         for name in ("starts", "interval", "ray_port"):
             if getattr(self, name) <= 0:
                 raise ValueError("%s: expected more than 0" % name)
@@ -89,12 +88,12 @@ class Wanted:
                 raise ValueError("limits: expected as MEMLOCK: infinity, found %r" % {name: value})
         for unit in self.enabled:
             if not re.fullmatch(r"dgxspark-(ray-head|ray-worker|vllm@[A-Za-z0-9._-]+)", unit):
-                told = "expected dgxspark-ray-head, -ray-worker or -vllm@NAME, found %r"
-                raise ValueError("enabled: " + told % unit)
+                message = "expected dgxspark-ray-head, -ray-worker or -vllm@NAME, found %r"
+                raise ValueError("enabled: " + message % unit)
 
     @property
     def ray_text(self) -> str | None:
-        """What Ray is told on this node; None where it is not used."""
+        """The Ray settings of this node; None if Ray is not used."""
         if not self.ray_head_address:
             return None
         lines = [
@@ -107,12 +106,12 @@ class Wanted:
         return COMMENT + "".join(line + "\n" for line in lines)
 
     def files(self) -> dict[str, tuple[str, str | None, int]]:
-        """Check id -> (path, text, mode) of every file of ours; no text where none should be."""
-        found: dict[str, tuple[str, str | None, int]] = {}
+        """Check id -> (path, text, mode) of our files; text is None if a file should not exist."""
+        files: dict[str, tuple[str, str | None, int]] = {}
         programs = scripts(self.folder, self.paths_file, self.workloads, self.ray_file)
         for name, text in programs.items():
             check = "launcher_%s" % name.replace("-", "_")
-            found[check] = os.path.join(self.folder, name), text, _SCRIPT_MODE
+            files[check] = os.path.join(self.folder, name), text, _SCRIPT_MODE
         services = units(
             self.folder,
             self.workloads,
@@ -124,14 +123,14 @@ class Wanted:
         )
         for name, text in services.items():
             check = "unit_%s" % re.sub(r"[^a-z]+", "_", name.partition(".")[0]).strip("_")
-            found[check] = os.path.join(self.unit_folder, name), text, _FILE_MODE
-        found["ray_config"] = self.ray_file, self.ray_text, _FILE_MODE
-        return found
+            files[check] = os.path.join(self.unit_folder, name), text, _FILE_MODE
+        files["ray_config"] = self.ray_file, self.ray_text, _FILE_MODE
+        return files
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. units is why systemd cannot be asked, or what it said."""
+    """The input of the plan. units are their states, or why systemd does not answer."""
 
     files: Mapping[str, OwnFile | Blocked]
     systemctl: str
@@ -146,13 +145,13 @@ def observe(wanted: Wanted) -> Observed:
 
 
 def _asked(wanted: Wanted) -> list[str]:
-    """The units that systemd is asked about; a template is known by one of its instances."""
+    """The units to ask systemd about; a template is represented by one instance."""
     names = ["dgxspark-ray-head", "dgxspark-ray-worker", "dgxspark-vllm@template", *wanted.enabled]
     return ["%s.service" % name for name in dict.fromkeys(names)]
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     findings: list[Finding] = []
     actions: list[Action] = []
     for check, (path, text, mode) in wanted.files().items():
@@ -160,7 +159,9 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         findings.append(finding)
         actions += action
     written = [
-        one.check for one in findings if one.status == DRIFT and one.check.startswith("unit")
+        entry.check
+        for entry in findings
+        if entry.status == DRIFT and entry.check.startswith("unit")
     ]
     loaded, reload = judge_loaded("units_loaded", observed.units, observed.systemctl, written)
     enabled, enable = _enabled(observed, wanted)
@@ -173,17 +174,17 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
 
 def _enabled(observed: Observed, wanted: Wanted) -> Judged:
     names = ["%s.service" % name for name in wanted.enabled]
-    expected = "%s start with the node" % ", ".join(names) if names else "none has to"
+    expected = "%s enabled at boot" % ", ".join(names) if names else "no units configured"
     if not names:
-        return Finding("units_enabled", OK, expected, "none is named"), ()
+        return Finding("units_enabled", OK, expected, "as expected"), ()
     if isinstance(observed.units, Blocked):
         return Finding("units_enabled", SKIPPED, expected, str(observed.units)), ()
     missing = [name for name in names if not observed.units.get(name, Unit()).enabled]
-    finding = Finding("units_enabled", OK, expected, "so")
+    finding = Finding("units_enabled", OK, expected, "as expected")
     if not missing:
         return finding, ()
     actual = "%s: not enabled" % ", ".join(missing)
-    fix = "systemctl enable; nothing is started"
+    fix = "systemctl enable (starts nothing)"
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix=fix)
     argv = (observed.systemctl, "enable", *missing)
     after = "".join("%s enabled\n" % name for name in missing)

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node that runs out of memory loses its workload, not its sshd.
+# PRIVATE to this collection: may change at any time, without notice.
+"""When a node runs out of memory, the workload is ended, not sshd.
 
-What the GPU takes is taken from the system's memory, and no cgroup limit bounds it: a watcher has
-to end the workload before the kernel has to.
+GPU memory is system memory here, and no cgroup limit applies to it: a daemon has to end the
+workload before the kernel's OOM killer acts.
 """
 
 from __future__ import annotations
@@ -19,16 +20,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.apt_i
     Installation,
     objection,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
     judge_file,
     own_file,
-    text_of,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
@@ -36,7 +33,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_
     judge_loaded,
     quoted,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    COMMENT,
+    OwnFile,
+    read_text,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -48,14 +49,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import parse_meminfo
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit, list_units
 
 NONE, EARLYOOM, OOMD = "none", "earlyoom", "systemd-oomd"
 
 RELEASE_UNIT = "dgxspark-release-page-cache.service"
-# Asking it before a load, and again after an update of the unit, must do it again each time.
+# No RemainAfterExit: each start must release the page cache again.
 RELEASE_TEXT = COMMENT + (
     "[Unit]\n"
     "Description=Release the page cache, so that the GPU can have that memory\n"
@@ -67,27 +69,27 @@ _SERVERS = "dgxspark-vllm@.service"
 _SERVERS_TEXT = COMMENT + f"[Unit]\nWants={RELEASE_UNIT}\nAfter={RELEASE_UNIT}\n"
 
 _SLICE = "system.slice"
-# The launchers' units; those of launched containers keep ranks that are processes of the engine.
+# Units of the launchers. Units of launched containers only supervise processes of the engine.
 _WORKLOADS = (
     "dgxspark-ray-head.service",
     "dgxspark-ray-worker.service",
     "dgxspark-vllm@*.service",
 )
-_WORKLOAD_SCORE = 500  # what the launchers' units ask for
-# OpenSSH lowers its own score and gives sessions the one it was started with. If a unit lowered it,
-# everything that anybody starts from a login would be as safe as sshd.
+_WORKLOAD_SCORE = 500  # set by the launchers' units
+# OpenSSH lowers its own score, and sessions get the score that sshd was started with. If the unit
+# lowered it, every program started from a login would be protected like sshd.
 _LOWER_THEMSELVES = ("ssh.service", "sshd.service")
 _CAP_SYS_RESOURCE = 24
 _SECONDS = 60.0
-# Another apt-get, the dashboard's updates perhaps, may be at work.
+# Another apt-get, for example an update by the dashboard, may be running.
 _LOCK_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Protected:
-    """A unit to keep: the highest oom_score_adj it may have, and MiB that are never taken from it.
+    """A unit to protect: its highest allowed oom_score_adj, and its MemoryMin in MiB.
 
-    Either may be None, for whatever it is.
+    Either may be None: not checked.
     """
 
     unit: str
@@ -124,10 +126,10 @@ class Wanted:
     release_page_cache: bool
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         if not 0 < self.kill_mib < self.term_mib:
-            told = "expected 0 < kill_mib < term_mib, found %d and %d"
-            raise ValueError("kill_mib: " + told % (self.kill_mib, self.term_mib))
+            message = "expected 0 < kill_mib < term_mib, found %d and %d"
+            raise ValueError("kill_mib: " + message % (self.kill_mib, self.term_mib))
         for name in ("prefer", "avoid"):
             value = getattr(self, name)
             try:
@@ -140,29 +142,29 @@ class Wanted:
             raise ValueError("pressure_percent: expected 1 to 100")
         if self.pressure_seconds < 1:
             raise ValueError("pressure_seconds: expected 1 or more")
-        units = [one.unit for one in self.units]
-        for one in self.units:
-            if not re.fullmatch(r"[A-Za-z0-9_.@-]+\.service", one.unit):
-                raise ValueError("protected: expected as ssh.service, found %r" % one.unit)
-            if one.score is not None and not -1000 <= one.score <= 1000:
-                raise ValueError("protected: %s: score: expected -1000 to 1000" % one.unit)
-            if one.memory_mib is not None and one.memory_mib < 1:
-                raise ValueError("protected: %s: memory_mib: expected 1 or more" % one.unit)
+        units = [unit.unit for unit in self.units]
+        for unit in self.units:
+            if not re.fullmatch(r"[A-Za-z0-9_.@-]+\.service", unit.unit):
+                raise ValueError("protected: expected as ssh.service, found %r" % unit.unit)
+            if unit.score is not None and not -1000 <= unit.score <= 1000:
+                raise ValueError("protected: %s: score: expected -1000 to 1000" % unit.unit)
+            if unit.memory_mib is not None and unit.memory_mib < 1:
+                raise ValueError("protected: %s: memory_mib: expected 1 or more" % unit.unit)
         if len(set(units)) != len(units):
-            raise ValueError("protected: a unit is named twice")
+            raise ValueError("protected: a unit occurs twice")
 
     @property
     def units(self) -> tuple[Protected, ...]:
         return tuple(
-            Protected(one["unit"], one.get("score"), one.get("memory_mib"))
-            for one in self.protected
+            Protected(entry["unit"], entry.get("score"), entry.get("memory_mib"))
+            for entry in self.protected
         )
 
     def command(self, earlyoom: str) -> tuple[str, ...]:
-        """What earlyoom is to be run as.
+        """The command line of earlyoom.
 
-        It acts when memory and swap are both short. With 100 % the second always holds, since a
-        workload that only begins to be swapped out has already made the node unreachable.
+        earlyoom acts when memory and swap are both low. The swap limit of 100 % always holds, since
+        a node is already unreachable when its workload is being swapped out.
         """
         words = [earlyoom, "-M", "%d,%d" % (self.term_mib << 10, self.kill_mib << 10)]
         words += ["-s", "100,100", "-r", "3600"]
@@ -174,8 +176,8 @@ class Wanted:
 
     @property
     def slice_text(self) -> str | None:
-        """The drop-in of system.slice: what its units are promised, it must be promised itself."""
-        total = sum(one.memory_mib or 0 for one in self.units)
+        """The drop-in of system.slice, which needs at least the MemoryMin of all its units."""
+        total = sum(entry.memory_mib or 0 for entry in self.units)
         lines = ["MemoryMin=%dM\n" % total] if total else []
         if self.daemon == OOMD:
             lines.append("ManagedOOMMemoryPressure=kill\n")
@@ -186,18 +188,18 @@ class Wanted:
     def oomd_text(self) -> str | None:
         if self.daemon != OOMD:
             return None
-        told = "[OOM]\nDefaultMemoryPressureLimit=%d%%\nDefaultMemoryPressureDurationSec=%ds\n"
-        return COMMENT + told % (self.pressure_percent, self.pressure_seconds)
+        text = "[OOM]\nDefaultMemoryPressureLimit=%d%%\nDefaultMemoryPressureDurationSec=%ds\n"
+        return COMMENT + text % (self.pressure_percent, self.pressure_seconds)
 
     def earlyoom_text(self, earlyoom: str) -> str | None:
-        """The drop-in: it leaves /etc/default/earlyoom to the package and to people."""
+        """The drop-in, so that /etc/default/earlyoom stays as it is."""
         if self.daemon != EARLYOOM:
             return None
         lines = "[Service]\nExecStart=\nExecStart=%s\nOOMScoreAdjust=-900\n"
         return COMMENT + lines % quoted(self.command(earlyoom))
 
     def files(self, at: Places) -> dict[str, tuple[str, str | None]]:
-        """Check id -> (path, text) of every file of ours."""
+        """Check id -> (path, text) of our files; text is None if the file should not exist."""
 
         def drop_in(unit: str) -> str:
             return os.path.join(at.unit_folder, unit + ".d", "90-dgxspark.conf")
@@ -210,7 +212,7 @@ class Wanted:
             ),
             "oom_oomd_config": (at.oomd_file, self.oomd_text),
             "oom_slice": (drop_in(_SLICE), self.slice_text),
-            **{one.check: (drop_in(one.unit), one.text) for one in self.units},
+            **{entry.check: (drop_in(entry.unit), entry.text) for entry in self.units},
             "oom_page_cache_unit": (
                 os.path.join(at.unit_folder, RELEASE_UNIT),
                 RELEASE_TEXT if release else None,
@@ -224,7 +226,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the node keeps what is looked at. Tools are looked for where they are None."""
+    """The paths that are read. Tools that are None are searched."""
 
     proc: str = "/proc"
     cgroups: str = "/sys/fs/cgroup"
@@ -237,8 +239,8 @@ class Places:
     choom: str | None = None
     apt_get: str | None = None
 
-    def found(self) -> Places:
-        """The same with every tool looked for; empty where it is not there."""
+    def with_tools(self) -> Places:
+        """A copy with the path of each tool; empty if it is not installed."""
         tools = {
             name: find_tool(name.replace("_", "-"))
             for name in ("systemctl", "earlyoom", "choom", "apt_get")
@@ -252,7 +254,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Running:
-    """A unit's main process: its score, None where it is gone; its command line."""
+    """A unit's main process: its score (None if it has ended) and command line."""
 
     score: int | None
     argv: tuple[str, ...] = ()
@@ -260,9 +262,9 @@ class Running:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. memory_min is in bytes, None where the kernel tells none.
+    """The input of the plan. memory_min is in bytes, None if unknown.
 
-    simulation is what apt would do about a daemon that is missing.
+    simulation is what apt would do to install a missing daemon.
     """
 
     places: Places
@@ -279,9 +281,9 @@ class Observed:
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     """Read the node. Changes nothing."""
-    at = (places or Places()).found()
+    at = (places or Places()).with_tools()
     files = {check: own_file(path) for check, (path, _text) in wanted.files(at).items()}
-    names = [one.unit for one in wanted.units]
+    names = [entry.unit for entry in wanted.units]
     workloads = list_units(at.systemctl or "", _WORKLOADS)
     asked = ["earlyoom.service", "systemd-oomd.service", _SLICE, *names]
     asked += [name for name in (RELEASE_UNIT, *workloads) if name not in asked]
@@ -297,10 +299,10 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         running,
         memory,
         workloads,
-        _may_lower(text_of(at.proc + "/1/status") or ""),
+        _may_lower(read_text(at.proc + "/1/status") or ""),
         os.path.exists(at.proc + "/pressure/memory")
         and os.path.exists(at.cgroups + "/cgroup.controllers"),
-        parse_meminfo(text_of(at.proc + "/meminfo") or ""),
+        parse_meminfo(read_text(at.proc + "/meminfo") or ""),
         _simulation(at, wanted),
     )
 
@@ -313,30 +315,30 @@ def _simulation(at: Places, wanted: Wanted) -> Simulation | None:
 
 def _running(at: Places, pid: int) -> Running:
     folder = "%s/%d/" % (at.proc, pid)
-    score = (text_of(folder + "oom_score_adj") or "").strip()
-    command = text_of(folder + "cmdline") or ""
+    score = (read_text(folder + "oom_score_adj") or "").strip()
+    command = read_text(folder + "cmdline") or ""
     argv = tuple(command.split("\0")[:-1])
     return Running(int(score) if re.fullmatch(r"-?\d+", score) else None, argv)
 
 
 def _memory_min(at: Places, unit: Unit) -> int | None:
-    text = text_of("%s%s/memory.min" % (at.cgroups, unit.cgroup)) if unit.cgroup else None
+    text = read_text("%s%s/memory.min" % (at.cgroups, unit.cgroup)) if unit.cgroup else None
     if text is None:
         return None
     return int(text) if text.strip().isdigit() else 1 << 62  # "max"
 
 
 def _may_lower(status: str) -> bool:
-    """Whether this system's processes may have the right to be safer than others are."""
+    """Whether processes of this system may lower their score, from the status of process 1."""
     match = re.search(r"^CapBnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
     return not match or bool(int(match[1], 16) >> _CAP_SYS_RESOURCE & 1)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     files = _files(observed, wanted)
     installed = _installed(observed, wanted)
-    written = [one.check for one, some in files if some]
+    written = [pair.check for pair, some in files if some]
     at = observed.places
     loaded = judge_loaded("oom_units_loaded", observed.units, at.systemctl or "", written)
     judged = [
@@ -354,7 +356,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         facts={
             "daemon": wanted.daemon,
             "available_kib": observed.meminfo.get("MemAvailable", 0),
-            "scores": {name: one.score for name, one in sorted(observed.running.items())},
+            "scores": {name: pair.score for name, pair in sorted(observed.running.items())},
         },
     )
 
@@ -365,44 +367,44 @@ def _unit(observed: Observed, name: str) -> Unit:
 
 def _files(observed: Observed, wanted: Wanted) -> list[Judged]:
     absent = {
-        one.check: one.unit
-        for one in wanted.units
-        if not isinstance(observed.units, Blocked) and not _unit(observed, one.unit).there
+        entry.check: entry.unit
+        for entry in wanted.units
+        if not isinstance(observed.units, Blocked) and not _unit(observed, entry.unit).there
     }
     judged = []
     for check, (path, text) in wanted.files(observed.places).items():
         finding, actions = judge_file(check, observed.files[check], path, text)
         if check in absent:
-            reason = "there is no %s here" % absent[check]
+            reason = "%s does not exist on this node" % absent[check]
             finding, actions = Finding(check, SKIPPED, finding.expected, reason), ()
         judged.append((finding, actions))
     return judged
 
 
 def _binary(at: Places, wanted: Wanted) -> str:
-    found = at.earlyoom if wanted.daemon == EARLYOOM else at.oomd
-    return found or ""
+    path = at.earlyoom if wanted.daemon == EARLYOOM else at.oomd
+    return path or ""
 
 
 def _installed(observed: Observed, wanted: Wanted) -> Judged:
     expected = "%s is installed" % wanted.daemon
     if wanted.daemon == NONE:
-        return Finding("oom_daemon_installed", SKIPPED, "no daemon", "none is wanted"), ()
+        return Finding("oom_daemon_installed", SKIPPED, "no daemon", "not managed"), ()
     binary = _binary(observed.places, wanted)
     finding = Finding("oom_daemon_installed", OK, expected, binary)
     if binary:
         return finding, ()
     fix = "apt-get install %s" % wanted.daemon
-    finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="it is not", fix=fix)
+    finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="not installed", fix=fix)
     if wanted.daemon == OOMD and not observed.pressure:
         return blocked_by(finding, _NO_PRESSURE), ()
     if not observed.places.apt_get:
-        return blocked_by(finding, Blocked("there is no apt-get here", "Install it by hand.")), ()
+        return blocked_by(finding, Blocked("apt-get is not installed", "Install it manually.")), ()
     planned, names = observed.simulation or Simulation(), (wanted.daemon,)
     refresh = bool(planned.unknown)
-    against = None if refresh else objection(planned, names)
-    if against:
-        return blocked_by(finding, against), ()
+    obstacle = None if refresh else objection(planned, names)
+    if obstacle:
+        return blocked_by(finding, obstacle), ()
     repairs = ("oom_daemon_installed", "oom_daemon")
     apt_get = observed.places.apt_get
     return finding, (Installation(apt_get, names, refresh, _LOCK_SECONDS, repairs),)
@@ -410,16 +412,16 @@ def _installed(observed: Observed, wanted: Wanted) -> Judged:
 
 _NO_PRESSURE = Blocked(
     "systemd-oomd needs cgroup v2 and /proc/pressure, and one of them is missing",
-    "Choose earlyoom, or boot with systemd.unified_cgroup_hierarchy=1 and psi=1.",
+    "Use earlyoom, or boot with systemd.unified_cgroup_hierarchy=1 and psi=1.",
 )
 
 
 def _daemon(observed: Observed, wanted: Wanted, installed: Finding) -> Judged:
-    """Whether the daemon runs, as wanted, and will at the next boot."""
+    """Whether the daemon runs as configured and is enabled at boot."""
     if wanted.daemon == NONE:
-        return Finding("oom_daemon", SKIPPED, "no daemon", "none is wanted"), ()
+        return Finding("oom_daemon", SKIPPED, "no daemon", "not managed"), ()
     name = "%s.service" % wanted.daemon
-    finding = Finding("oom_daemon", OK, "%s runs as configured" % name, "so")
+    finding = Finding("oom_daemon", OK, "%s runs as configured" % name, "as expected")
     if isinstance(observed.units, Blocked):
         return replace(finding, status=SKIPPED, actual=str(observed.units)), ()
     unit, running = _unit(observed, name), observed.running.get(name)
@@ -434,91 +436,91 @@ def _daemon(observed: Observed, wanted: Wanted, installed: Finding) -> Judged:
         wrong.append("it is not enabled")
     config = observed.files["oom_oomd_config"]
     if wanted.daemon == OOMD and isinstance(config, OwnFile):
-        # It reads its file only when it starts.
+        # It reads its configuration only when it starts.
         if config.differs(wanted.oomd_text, 0o644):
-            wrong.append("it was started with other settings")
+            wrong.append("it runs with other settings")
         if not observed.pressure:
             return blocked_by(replace(finding, severity=CRITICAL), _NO_PRESSURE), ()
     if not wrong:
         return finding, ()
-    fix = "enable %s and start it anew" % name
+    fix = "enable and restart %s" % name
     finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="; ".join(wrong), fix=fix)
     if installed.status == BLOCKED:
         obstacle = Blocked("%s is not installed" % wanted.daemon, "See oom_daemon_installed.")
         return blocked_by(finding, obstacle), ()
     systemctl = observed.places.systemctl or ""
-    hint = "See journalctl -u %s." % name
+    hint = "See `journalctl -u %s`." % name
     repairs = ("oom_daemon",)
     return finding, (
         Command(name, (systemctl, "enable", name), "", "enabled\n", repairs, hint=hint),
-        Command(name, (systemctl, "restart", name), "", "started anew\n", repairs, hint=hint),
+        Command(name, (systemctl, "restart", name), "", "restarted\n", repairs, hint=hint),
     )
 
 
 def _scores(observed: Observed, wanted: Wanted) -> Judged:
-    """The effective scores of what is to be kept, by /proc."""
-    wants = {one.unit: one.score for one in wanted.units if one.score is not None}
-    told = ", ".join("%s at most %d" % pair for pair in wants.items())
-    finding = Finding("oom_scores", OK, "oom_score_adj of %s" % told if wants else "any", "")
+    """The effective scores of the protected units, from /proc."""
+    wants = {unit.unit: unit.score for unit in wanted.units if unit.score is not None}
+    limits = ", ".join("%s at most %d" % pair for pair in wants.items())
+    finding = Finding("oom_scores", OK, "oom_score_adj of %s" % limits if wants else "any", "")
     running = {
         unit: (observed.running[unit].score, score)
         for unit, score in wants.items()
         if unit in observed.running and observed.running[unit].score is not None
     }
     if not running:
-        return replace(finding, status=SKIPPED, actual="none of them runs here"), ()
-    actual = ", ".join("%s %s" % (unit, found) for unit, (found, _score) in running.items())
+        return replace(finding, status=SKIPPED, actual="none of these units runs"), ()
+    actual = ", ".join("%s %s" % (unit, process) for unit, (process, _score) in running.items())
     finding = replace(finding, actual=actual)
     wrong = {
-        unit: (found, score)
-        for unit, (found, score) in running.items()
-        if found is not None and found > score
+        unit: (process, score)
+        for unit, (process, score) in running.items()
+        if process is not None and process > score
     }
     if not wrong:
         return finding, ()
     if not observed.may_lower:
         reason = "%s: this system may not lower a score (no CAP_SYS_RESOURCE), as in a container"
         return replace(finding, status=SKIPPED, actual=reason % actual), ()
-    finding = replace(
-        finding, status=DRIFT, severity=CRITICAL, fix="lower them, of what runs, by choom"
-    )
+    finding = replace(finding, status=DRIFT, severity=CRITICAL, fix="lower them with choom")
     choom = observed.places.choom
     if not choom:
-        return blocked_by(finding, Blocked("there is no choom here", "Install util-linux.")), ()
+        return blocked_by(finding, Blocked("choom is not installed", "Install util-linux.")), ()
     return finding, tuple(
         Command(
             "oom_score_adj of %s" % unit,
             (choom, "-n", str(score), "-p", str(_unit(observed, unit).pid)),
-            "%d\n" % found,
+            "%d\n" % process,
             "%d\n" % score,
             ("oom_scores",),
             hint="Run as root (become).",
         )
-        for unit, (found, score) in wrong.items()
+        for unit, (process, score) in wrong.items()
     )
 
 
 def _memory(observed: Observed, wanted: Wanted) -> Judged:
-    """The memory that is promised to units, as the kernel has it."""
-    wants = {one.unit: one.memory_mib << 20 for one in wanted.units if one.memory_mib}
-    told = ", ".join("%s %d MiB" % (unit, size >> 20) for unit, size in wants.items())
-    finding = Finding("oom_memory_min", OK, "memory.min of %s" % told if wants else "any", "so")
+    """The effective memory.min of the units."""
+    wants = {unit.unit: unit.memory_mib << 20 for unit in wanted.units if unit.memory_mib}
+    sizes = ", ".join("%s %d MiB" % (unit, size >> 20) for unit, size in wants.items())
+    finding = Finding(
+        "oom_memory_min", OK, "memory.min of %s" % sizes if wants else "any", "as expected"
+    )
     if not wants:
-        return replace(finding, actual="none is wanted"), ()
+        return replace(finding, actual="not managed"), ()
     wants = {_SLICE: sum(wants.values()), **wants}
-    found = {
+    current = {
         unit: observed.memory_min.get(unit)
         for unit in wants
         if unit == _SLICE or _unit(observed, unit).active == "active"
     }
-    if isinstance(observed.units, Blocked) or all(size is None for size in found.values()):
-        reason = "the kernel tells none: cgroup v1, or no memory controller here"
+    if isinstance(observed.units, Blocked) or all(size is None for size in current.values()):
+        reason = "not assessed: cgroup v1, or no memory controller"
         return replace(finding, status=SKIPPED, actual=reason), ()
-    short = {unit: size or 0 for unit, size in found.items() if (size or 0) < wants[unit]}
+    short = {unit: size or 0 for unit, size in current.items() if (size or 0) < wants[unit]}
     if not short:
         return finding, ()
     actual = ", ".join("%s %d MiB" % (unit, size >> 20) for unit, size in short.items())
-    fix = "promise it now, until the next boot, which takes it from the units' files"
+    fix = "set it now (the drop-ins set it at boot)"
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix=fix)
     systemctl = observed.places.systemctl or ""
     return finding, tuple(
@@ -535,8 +537,8 @@ def _memory(observed: Observed, wanted: Wanted) -> Judged:
 
 
 def _workloads(observed: Observed) -> Judged:
-    """Whether what is served would be the first to go."""
-    expected = "what is served has an oom_score_adj of at least %d" % _WORKLOAD_SCORE
+    """Whether the OOM killer would end workloads first."""
+    expected = "workloads with an oom_score_adj of at least %d" % _WORKLOAD_SCORE
     scores = {
         name: observed.running[name].score
         for name in observed.workloads
@@ -544,12 +546,12 @@ def _workloads(observed: Observed) -> Judged:
     }
     finding = Finding("oom_workloads", OK, expected, "")
     if not scores:
-        return replace(finding, status=SKIPPED, actual="no unit of ours serves here now"), ()
+        return replace(finding, status=SKIPPED, actual="no launcher unit runs"), ()
     actual = ", ".join("%s %s" % pair for pair in sorted(scores.items()))
     finding = replace(finding, actual=actual)
     if all(score is None or score >= _WORKLOAD_SCORE for score in scores.values()):
         return finding, ()
-    hint = "Bring its unit up to date (--tags launchers), then stop it and serve it again."
+    hint = "Update its unit (--tags launchers), then restart it."
     return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
 
 

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is the ptxas that Triton really uses able to assemble for this machine, and if not, what helps?
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether the ptxas that Triton uses assembles for this machine, and which pin repairs it.
 
-A pin is written only after Triton, under that very pin, has compiled a kernel; a repair is the
-smallest change of the launchers' environment that was seen to work. Nothing is decided by a table
-of versions: those serve only to explain.
+A pin is written only after Triton has compiled a kernel with it; the repair is the smallest change
+of the launchers' environment that works. No decision depends on a table of versions: versions only
+explain.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
+    CACHED,
     FOLDER,
-    KEPT,
     OPTIONS,
-    Keeper,
+    CachedTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     MODE,
@@ -62,13 +63,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import
 
 KEYS = (PTXAS_BIN, *PINS)
 
-# What of the environment file reaches Triton and ptxas; the rest is for others, or secret.
+# Variables of paths.env that Triton or ptxas read; others may be secret.
 _REACHES_TRITON = ("TRITON_", "PTXAS", "CUDA_", "DISABLE_PTXAS")
 
-# As the hints name it: by the parameter, and by what sets it where the role is used.
+# As named in hints: the parameter, and the variable of the role.
 _CUDA_HOME = "cuda_home (role: dgxspark_ptxas_cuda_home)"
 
-# Check ids name the machine that they were made for; another arch leaves them as they are.
+# The check ids name sm_121 whatever arch is.
 _ASSEMBLES = "triton_ptxas_sm121"
 _COMPILES = "triton_compile_sm121"
 _CHECKS = {
@@ -91,16 +92,16 @@ class Wanted:
     docker_bin: str | None
     image_python: str
     manage_ptxas_bin: bool
-    costly: str = KEPT
-    kept_folder: str = FOLDER
+    costly: str = CACHED
+    cache_folder: str = FOLDER
 
     @property
     def target(self) -> str:
-        """The virtual environment or the image, whichever it is."""
+        """The virtual environment or the image."""
         return self.image or self.venv or ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         try:
             capability(self.arch)
         except ValueError as error:
@@ -109,7 +110,7 @@ class Wanted:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "kept_folder"):
+        for name in ("venv", "cuda_home", "paths_file", "docker_bin", "cache_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -121,19 +122,19 @@ def _expected(check: str, wanted: Wanted) -> str:
     return {
         _ASSEMBLES: "the ptxas that Triton chooses in %s assembles for %s" % (wanted.target, names),
         _COMPILES: 'Triton in %s compiles for GPUTarget("cuda", %d, 32)' % (wanted.target, number),
-        _CHECKS[PTXAS_BIN]: "a ptxas that works for %s, or not set where %s needs no pin"
+        _CHECKS[PTXAS_BIN]: "a ptxas that works for %s, or not set if %s needs no pin"
         % (names, wanted.target),
-    }.get(check, "not set, or a ptxas with which Triton in %s works" % wanted.target)
+    }.get(check, "not set, or a ptxas that works with Triton in %s" % wanted.target)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
-    file is the environment file, or why it cannot be used. entries are the binaries that its KEYS
-    name, system those of the node's CUDA toolkits, best first. report is the target's answer in
-    the launchers' environment and without its pins; retrials are with a pin to a toolkit's binary,
-    made only where none of those worked. keeper has the answers, to be kept where all is well.
+    file is paths.env, or why it cannot be used. entries are the binaries that its KEYS name, system
+    those of the node's CUDA toolkits, best first. report is the target's answer in the launchers'
+    environment and without its pins; retrials are those with a pin to a toolkit's binary, made only
+    if no other trial worked. target caches the answers.
     """
 
     file: EnvFile | Blocked
@@ -141,7 +142,7 @@ class Observed:
     system: tuple[Binary, ...]
     report: Report | Problem
     retrials: tuple[Trial, ...] = ()
-    keeper: Keeper | None = None
+    target: CachedTarget | None = None
 
     @property
     def values(self) -> dict[str, str]:
@@ -168,35 +169,35 @@ def observe(wanted: Wanted) -> Observed:
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         reached = Image(wanted.image, docker, wanted.image_python)
-    target = Keeper(reached, wanted.kept_folder, wanted.costly)
+    target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
     pins = [key for key in PINS if key in values]
-    lent = [values[key] for key in pins]
+    mounted = [values[key] for key in pins]
     changes = [Change(), *(Change({key: None}) for key in pins)]
     if len(pins) > 1:
         changes.append(Change(dict.fromkeys(pins)))
-    report = ask(target, wanted.arch, env, changes, wanted.timeout, lent=lent)
+    report = ask(target, wanted.arch, env, changes, wanted.timeout, mounted=mounted)
     if isinstance(report, Problem) or any(trial.works for trial in report.trials):
-        return Observed(file, entries, system, report, keeper=target)
+        return Observed(file, entries, system, report, target=target)
     named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
     changes = pinning((*named, *system))
     if not changes:
-        return Observed(file, entries, system, report, keeper=target)
-    lent += [change.expect for change in changes]
-    again = ask(target, wanted.arch, env, changes, wanted.timeout, True, lent)
+        return Observed(file, entries, system, report, target=target)
+    mounted += [change.expect for change in changes]
+    again = ask(target, wanted.arch, env, changes, wanted.timeout, True, mounted)
     if isinstance(again, Problem):
         return Observed(file, entries, system, again)
     return Observed(file, entries, system, report, again.trials, target)
 
 
 def pinning(binaries: Sequence[Binary]) -> list[Change]:
-    """The environments with a pin to one of these that are worth a try, in this order."""
+    """The environments to try, in this order: each working binary, pinned by each variable."""
     working = dict.fromkeys(os.path.realpath(binary.path) for binary in binaries if binary.works)
     return [Change({key: path}, path) for path in working for key in PINS]
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to write, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     file, report = observed.file, observed.report
     facts = _facts(observed, wanted)
     parity = _parity(observed, wanted)
@@ -219,9 +220,9 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
 
 
 def _paths(observed: Observed, changes: Mapping[str, str | None]) -> dict[str, str]:
-    """The entries of ours that hold once the changes are made: changed, or found to work."""
-    kept = {key: entry.path for key, entry in observed.entries.items() if entry.works}
-    return {key: value for key, value in {**kept, **changes}.items() if value}
+    """Our entries of paths.env after the run: changed ones, and working ones."""
+    working = {key: entry.path for key, entry in observed.entries.items() if entry.works}
+    return {key: value for key, value in {**working, **changes}.items() if value}
 
 
 def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
@@ -238,14 +239,14 @@ def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
             why = _why(report, observed.values, wanted)
             version = current.binary.version if current.binary else ""
             chosen = {"path": current.path, "version": version, "why": why}
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    unique: dict[tuple[str, str], dict[str, Any]] = {}
     for binary in binaries:
-        found.setdefault((binary.path, binary.sha256), asdict(binary))
+        unique.setdefault((binary.path, binary.sha256), asdict(binary))
     return {
         "arch": wanted.arch,
         "target": target,
         "triton_version": report.version if report else None,
-        "ptxas": list(found.values()),
+        "ptxas": list(unique.values()),
         "chosen": chosen,
         "pins": {key: observed.values[key] for key in PINS if key in observed.values},
     }
@@ -255,12 +256,12 @@ def _parity(observed: Observed, wanted: Wanted) -> dict[str, str]:
     report = observed.report
     if isinstance(report, Problem):
         return {}
-    told = {"triton in %s" % wanted.target: report.version}
-    return {**told, "image %s" % wanted.image: report.image} if wanted.image else told
+    parity = {"triton in %s" % wanted.target: report.version}
+    return {**parity, "image %s" % wanted.image: report.image} if wanted.image else parity
 
 
 def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
-    """The variable through which Triton came by its choice, or nothing."""
+    """The variable that determines Triton's choice; empty if none does."""
     chosen = report.trials[0].path
     for key in PINS:
         without = _without(report, key)
@@ -270,7 +271,7 @@ def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
 
 
 def _without(report: Report, key: str) -> Trial | None:
-    """What Triton does when this one pin is taken away."""
+    """The trial without this pin."""
     return next((trial for trial in report.trials if trial.changes == {key: None}), None)
 
 
@@ -279,13 +280,13 @@ def _why(report: Report, values: Mapping[str, str], wanted: Wanted) -> str:
     if pin:
         return "%s in %s" % (pin, wanted.paths_file)
     if not report.trials[0].path.startswith(report.root + os.sep):
-        return "named by the environment of the target itself"
+        return "set by the environment of the target itself"
     ignored = " and ".join(key for key in PINS if key in values)
-    return "Triton's own" + (", in spite of %s" % ignored if ignored else "")
+    return "Triton's own" + (" (ignores %s)" % ignored if ignored else "")
 
 
 def _unassessed(observed: Observed, wanted: Wanted) -> list[Finding]:
-    """The findings where the launchers' environment is unknown, or Triton does not speak."""
+    """The findings if paths.env cannot be read or Triton does not answer."""
     problem = isinstance(observed.report, Problem)
     reason = "not assessed: %s" % ("see ptxas_target" if problem else "see paths_file")
     findings = [_target(observed.report, wanted), _paths_file(observed.file)]
@@ -302,7 +303,7 @@ def _unassessed(observed: Observed, wanted: Wanted) -> list[Finding]:
                 status=BLOCKED,
                 severity=WARNING,
                 actual=entry.describe(),
-                hint="It is repaired as soon as the target can be asked; or correct %s in %s."
+                hint="It is repaired once the target answers; or correct %s in %s."
                 % (key, wanted.paths_file),
             )
         findings.append(finding)
@@ -327,7 +328,7 @@ def _target(report: Report | Problem, wanted: Wanted) -> Finding:
 
 
 def _paths_file(file: EnvFile | Blocked) -> Finding:
-    expected = "a text file of mode %04o that root owns, or none as long as none is needed" % MODE
+    expected = "a text file of mode %04o owned by root, or no file if none is needed" % MODE
     if isinstance(file, Blocked):
         hint = file.hint
         return Finding("paths_file", BLOCKED, expected, str(file), CRITICAL, hint=hint)
@@ -342,7 +343,7 @@ def _paths_file(file: EnvFile | Blocked) -> Finding:
 
 @dataclass(frozen=True)
 class _Case:
-    """The usual case: the environment is known and Triton has answered under it."""
+    """The normal case: paths.env is readable and Triton has answered."""
 
     wanted: Wanted
     file: EnvFile
@@ -357,17 +358,17 @@ class _Case:
 
     @property
     def working(self) -> Trial | None:
-        """The first trial in which Triton worked; None where it did in none."""
-        return next((one for one in (*self.report.trials, *self.retrials) if one.works), None)
+        """The first trial that worked; None if none did."""
+        return next((trial for trial in (*self.report.trials, *self.retrials) if trial.works), None)
 
     @property
     def repair(self) -> Mapping[str, str | None] | None:
-        """The change of pins under which Triton worked; None where nothing helped."""
+        """The change of pins with which Triton worked; None if none did."""
         return self.working.changes if self.working else None
 
     @property
     def changes(self) -> dict[str, str | None]:
-        """All that is to be written: the repair, and what names no ptxas at all put right."""
+        """All changes of paths.env: the repair, and entries that name no ptxas."""
         changes = dict(self.repair or {})
         for key in PINS:
             if key in self.entries and not self.entries[key].is_ptxas:
@@ -379,7 +380,9 @@ class _Case:
         if not self.wanted.manage_ptxas_bin:
             return changes
         if entry and not entry.is_ptxas:
-            changes[PTXAS_BIN] = pin or next((one.path for one in self.system if one.works), None)
+            changes[PTXAS_BIN] = pin or next(
+                (binary.path for binary in self.system if binary.works), None
+            )
         elif pin and not (entry and entry.works):
             changes[PTXAS_BIN] = pin
         return changes
@@ -395,7 +398,7 @@ class _Case:
         ]
 
     def _fix(self, keys: Sequence[str]) -> str:
-        """The edits of these keys in words."""
+        """The edits of these keys as text."""
         parts = []
         for key in keys:
             if key in self.changes:
@@ -404,7 +407,7 @@ class _Case:
         return "%s in %s" % (" and ".join(parts), self.wanted.paths_file) if parts else ""
 
     def _judged(self, check: str, good: bool, actual: str, hint: str) -> Finding:
-        """A finding about Triton itself: good, or repairable by what was seen to work, or not."""
+        """A finding about Triton: ok, repairable by the change that worked, or blocked."""
         finding = Finding(check, OK, _expected(check, self.wanted), actual)
         if good:
             return finding
@@ -425,7 +428,7 @@ class _Case:
         return self.current.binary is not None and self.current.binary.works
 
     def _compiles(self) -> Finding:
-        actual = "compiled" if self.current.compiled else gist(self.current.error)
+        actual = "as expected" if self.current.compiled else gist(self.current.error)
         hint = self._advice() if self._has_assembled else "See %s." % _ASSEMBLES
         finding = self._judged(_COMPILES, self.current.compiled, actual, hint)
         return replace(finding, hint=finding.hint or self._condition())
@@ -434,7 +437,7 @@ class _Case:
         return advice(self.report.version, self.wanted.arch, self.system, self.retrials)
 
     def _condition(self) -> str:
-        """What else has to be done for a pin to reach the Triton of an image."""
+        """What else an image needs for a pin to take effect."""
         trial = self.working
         if not self.wanted.image or not trial:
             return ""
@@ -443,7 +446,7 @@ class _Case:
         if not pin:
             return ""
         hint = (
-            "This holds for containers started with --mount type=bind,source=%s,target=%s,readonly"
+            "This applies to containers started with --mount type=bind,source=%s,target=%s,readonly"
             " --env %s=%s. The playbook launch.yml starts them so."
         )
         return hint % (trial.path, trial.path, pin, trial.path)
@@ -455,7 +458,7 @@ class _Case:
         if key in self.changes:
             actual = entry.describe() if entry else "not set"
             if entry and entry.works:
-                actual += "; with it, " + gist(self.current.error)
+                actual += "; with it: " + gist(self.current.error)
             severity = CRITICAL if key in (self.repair or {}) else WARNING
             return self._to_change(key, actual, severity)
         if not entry:
@@ -467,8 +470,8 @@ class _Case:
         own = _without(self.report, key)
         if not (own and own.binary and own.binary.works):
             return replace(finding, actual="in use: " + entry.describe())
-        actual = "%s in place of %s, which works, too" % (entry.describe(), own.binary.describe())
-        hint = "Remove %s from %s unless it is there on purpose." % (key, self.wanted.paths_file)
+        actual = "%s instead of %s, which works as well" % (entry.describe(), own.binary.describe())
+        hint = "Remove %s from %s unless it is intended." % (key, self.wanted.paths_file)
         older = version_key(entry.version) < version_key(own.binary.version)
         severity = WARNING if older else INFO
         return replace(finding, actual=actual, hint=hint, severity=severity)
@@ -491,43 +494,43 @@ class _Case:
 def advice(
     version: str, arch: str, system: Sequence[Binary], retrials: Sequence[Trial] = ()
 ) -> str:
-    """What a person can do where nothing that was tried has worked.
+    """The hint if no trial worked.
 
-    version: Triton's. system: the toolkits' binaries. retrials: what was tried with them.
+    version is Triton's; system are the toolkits' binaries, retrials the trials with them.
     """
     series = version_key(version)[:2]
-    upgrade = "Upgrade Triton to 3.6 or later, which brings a ptxas for %s" % arch
+    upgrade = "Upgrade Triton to 3.6 or later, which includes a ptxas for %s" % arch
     tried = _tried(system, retrials)
     if series < (3, 4):
-        return upgrade + ": Triton %s does not know %s, whatever the ptxas." % (version, arch)
+        return upgrade + ": Triton %s does not support %s with any ptxas." % (version, arch)
     if series < (3, 5):
-        text = ", or name a toolkit of CUDA 12.9 by %s: Triton %s refuses CUDA 13."
+        text = ", or set %s to a CUDA 12.9 toolkit: Triton %s does not accept CUDA 13."
         return upgrade + text % (_CUDA_HOME, version) + tried
     if series < (3, 6):
-        text = ", or install a CUDA toolkit of 12.9 or later, or name one by %s."
+        text = ", or install a CUDA toolkit 12.9 or later, or set %s to one."
         return upgrade + text % _CUDA_HOME + tried
     text = (
-        "Reinstall Triton %s, whose own ptxas should know %s, or install a CUDA toolkit that"
-        " does, or name one by %s."
+        "Reinstall Triton %s, whose own ptxas should support %s, or install a CUDA toolkit that"
+        " does, or set %s to one."
     )
     return text % (version, arch, _CUDA_HOME) + tried
 
 
 def _tried(system: Sequence[Binary], retrials: Sequence[Trial]) -> str:
-    """What was tried on the way to the advice."""
-    errors = {one.path: gist(one.error) for one in retrials if one.error}
+    """The trials, as text for the hint."""
+    errors = {trial.path: gist(trial.error) for trial in retrials if trial.error}
     tried = []
     for binary in system:
-        failed = errors.get(binary.path, "Triton does not take it")
+        failed = errors.get(binary.path, "Triton does not use it")
         tried.append(binary.describe() + (": " + failed if binary.works else ""))
     return " Tried: %s." % "; ".join(tried) if tried else " No CUDA toolkit was found."
 
 
 def gist(error: str) -> str:
-    """An exception's text in one line, without Triton's instructions to reproduce it."""
+    """The text of an exception in one line, without Triton's instructions to reproduce it."""
     lines = [line.strip() for line in error.splitlines()]
-    kept = [line for line in lines if line and not line.startswith("Repro command")]
-    return "; ".join(kept)[:400] or "no error told"
+    shown = [line for line in lines if line and not line.startswith("Repro command")]
+    return "; ".join(shown)[:400] or "no error message"
 
 
 SPEC = Spec(
@@ -549,5 +552,5 @@ SPEC = Spec(
     plan=plan,
     either=("venv", "image"),
     costly=True,
-    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+    store=lambda observed: observed.target and observed.target.store(),
 )

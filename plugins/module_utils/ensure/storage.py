@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where models, data and caches are: folders, room, the Hugging Face cache, ZFS properties."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Storage of models, data and caches: folders, free space, the Hugging Face cache, ZFS."""
 
 from __future__ import annotations
 
@@ -13,10 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import (
-    Command,
-    find_tool,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     blocked_by,
@@ -43,6 +41,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
     FIXED_PROPERTIES,
     Pool,
@@ -59,7 +58,7 @@ _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*(/[A-Za-z0-9_.:-]+)*")
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that is wanted. Empty owner or group: whoever it is; mode is 0 for any."""
+    """A required folder. An empty owner or group, or mode 0, is not checked."""
 
     path: str
     owner: str = ""
@@ -74,7 +73,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A ZFS dataset that is wanted, with the properties that are."""
+    """A required ZFS dataset with its required properties."""
 
     name: str
     properties: Mapping[str, str]
@@ -101,65 +100,76 @@ class Wanted:
     datasets: Sequence[Mapping[str, Any]]
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
-        paths = [("directories", one["path"]) for one in self.directories]
+        """Raises ValueError, naming the parameter, for an invalid value."""
+        paths = [("directories", directory["path"]) for directory in self.directories]
         paths += [(name, getattr(self, name)) for name in ("profile_file", "environment_file")]
         if self.hf_home:
             paths.append(("hf_home", self.hf_home))
         for name, path in paths:
             if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
-                told = "expected an absolute path of letters, digits and ._+@-, found %r"
-                raise ValueError("%s: %s" % (name, told % path))
-        for one in self.directories:
-            if one.get("mode") and not re.fullmatch(r"0?[0-7]{3}|[0-7]{4}", one["mode"]):
-                told = "directories: %s: mode: expected as 0755, found %r"
-                raise ValueError(told % (one["path"], one["mode"]))
-            if (one.get("free_gib") or 0) < 0:
-                raise ValueError("directories: %s: free_gib: expected 0 or more" % one["path"])
-        checks = [folder.check for folder in self.folders]
-        if len(set(checks)) != len(checks):
-            raise ValueError("directories: two of them have the same name")
+                message = "expected an absolute path of letters, digits and ._+@-, found %r"
+                raise ValueError("%s: %s" % (name, message % path))
+        for directory in self.directories:
+            if directory.get("mode") and not re.fullmatch(
+                r"0?[0-7]{3}|[0-7]{4}", directory["mode"]
+            ):
+                message = "directories: %s: mode: expected as 0755, found %r"
+                raise ValueError(message % (directory["path"], directory["mode"]))
+            if (directory.get("free_gib") or 0) < 0:
+                raise ValueError(
+                    "directories: %s: free_gib: expected 0 or more" % directory["path"]
+                )
+        by_check: dict[str, str] = {}
+        for folder in self.folders:
+            if folder.check in by_check:
+                raise ValueError(
+                    "directories: %s and %s map to the same check id %s"
+                    % (by_check[folder.check], folder.path, folder.check)
+                )
+            by_check[folder.check] = folder.path
         for entry in self.datasets:
             if not _DATASET.fullmatch(entry["name"]):
                 raise ValueError("datasets: expected as pool/name, found %r" % entry["name"])
             for key, value in (entry.get("properties") or {}).items():
                 if not re.fullmatch(r"[a-z][a-z0-9:_.-]*", key) or isinstance(value, (dict, list)):
-                    told = "datasets: %s: expected property: value, found %r"
-                    raise ValueError(told % (entry["name"], {key: value}))
+                    message = "datasets: %s: expected property: value, found %r"
+                    raise ValueError(message % (entry["name"], {key: value}))
         names = [entry["name"] for entry in self.datasets]
         if len(set(names)) != len(names):
-            raise ValueError("datasets: one is named twice")
+            raise ValueError("datasets: a name occurs twice")
 
     @property
     def folders(self) -> tuple[Folder, ...]:
-        found = [
+        folders = [
             Folder(
-                one["path"].rstrip("/"),
-                one.get("owner") or self.owner,
-                one.get("group") or self.group,
-                int(one.get("mode") or "0", 8),
-                float(one.get("free_gib") or 0),
+                folder["path"].rstrip("/"),
+                folder.get("owner") or self.owner,
+                folder.get("group") or self.group,
+                int(folder.get("mode") or "0", 8),
+                float(folder.get("free_gib") or 0),
             )
-            for one in self.directories
+            for folder in self.directories
         ]
-        if self.hf_home and self.hf_home not in [one.path for one in found]:
-            above = [one for one in found if self.hf_home.startswith(one.path + "/")]
-            like = max(above, key=lambda one: len(one.path)) if above else Folder("")
-            found.append(replace(like, path=self.hf_home, free_gib=0))
-        return tuple(found)
+        if self.hf_home and self.hf_home not in [folder.path for folder in folders]:
+            above = [folder for folder in folders if self.hf_home.startswith(folder.path + "/")]
+            like = max(above, key=lambda folder: len(folder.path)) if above else Folder("")
+            folders.append(replace(like, path=self.hf_home, free_gib=0))
+        return tuple(folders)
 
     @property
     def zfs(self) -> tuple[Dataset, ...]:
-        """Parents before what is in them."""
-        found = [
-            Dataset(one["name"], {k: _text(v) for k, v in (one.get("properties") or {}).items()})
-            for one in self.datasets
+        """The datasets, parents before children."""
+        datasets = [
+            Dataset(
+                dataset["name"], {k: _text(v) for k, v in (dataset.get("properties") or {}).items()}
+            )
+            for dataset in self.datasets
         ]
-        return tuple(sorted(found, key=lambda one: one.name.split("/")))
+        return tuple(sorted(datasets, key=lambda dataset: dataset.name.split("/")))
 
     @property
     def files(self) -> dict[str, tuple[str, str | None]]:
-        """Check id -> (path, text) of the files of ours; no text where none should be."""
+        """Check id -> (path, text) of our files; text is None if the file should not exist."""
         home = self.hf_home
         shells = COMMENT + 'export HF_HOME="%s"\n' % home if home else None
         services = COMMENT + 'HF_HOME="%s"\n' % home if home else None
@@ -170,17 +180,17 @@ class Wanted:
 
 
 def _text(value: Any) -> str:
-    # YAML makes a boolean of an unquoted off.
+    # YAML reads an unquoted off as a boolean.
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What stands at a folder's path. free is in bytes, of what it is on or would be on."""
+class FolderState:
+    """What exists at a folder's path. free is in bytes, of the file system that has the path."""
 
-    kind: str  # folder, nothing, or in words what else
+    kind: str  # folder, nothing, or a text for anything else
     owner: str = ""
     group: str = ""
     mode: int = 0
@@ -192,7 +202,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Zfs:
-    """What ZFS says, or why it says nothing."""
+    """The state of ZFS; error: why it does not answer."""
 
     zfs: str
     pools: Mapping[str, Pool]
@@ -202,9 +212,9 @@ class Zfs:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. users and groups are those that are wanted and exist."""
+    """The input of the plan. users and groups are the required ones that exist."""
 
-    folders: Mapping[str, Found]
+    folders: Mapping[str, FolderState]
     users: Mapping[str, int]
     groups: Mapping[str, int]
     files: Mapping[str, OwnFile | Blocked]
@@ -213,17 +223,19 @@ class Observed:
 
 
 def observe(wanted: Wanted, zfs: str | None = None, zpool: str | None = None) -> Observed:
-    """Read the node. Changes nothing. The tools are looked for where they are None."""
+    """Read the node. Changes nothing. Tools that are None are searched."""
     folders = wanted.folders
-    told = _zfs(wanted, zfs, zpool)
-    paths = [one.path for one in folders] + [_mount(told, wanted, one.name) for one in wanted.zfs]
+    zfs_state = _zfs(wanted, zfs, zpool)
+    paths = [entry.path for entry in folders] + [
+        _mount(zfs_state, wanted, dataset.name) for dataset in wanted.zfs
+    ]
     return Observed(
         {path: _look(path) for path in dict.fromkeys(paths) if path},
-        _ids(_uid, [one.owner for one in folders]),
-        _ids(_gid, [one.group for one in folders]),
+        _ids(_uid, [entry.owner for entry in folders]),
+        _ids(_gid, [entry.group for entry in folders]),
         {check: own_file(path) for check, (path, _wanted) in wanted.files.items()},
         os.geteuid() == 0,
-        told,
+        zfs_state,
     )
 
 
@@ -236,16 +248,16 @@ def _gid(name: str) -> int:
 
 
 def _ids(ask: Any, names: Sequence[str]) -> dict[str, int]:
-    found = {}
+    ids = {}
     for name in dict.fromkeys(names):
         try:
-            found[name] = ask(name)
+            ids[name] = ask(name)
         except KeyError:
             continue
-    return found
+    return ids
 
 
-def _look(path: str) -> Found:
+def _look(path: str) -> FolderState:
     above = path
     while not os.path.exists(above):
         above = os.path.dirname(above)
@@ -256,26 +268,26 @@ def _look(path: str) -> Found:
     except OSError:
         free, read_only = 0, False
     if above != path:
-        kind = "a link to nothing" if os.path.lexists(path) else "nothing"
+        kind = "a broken link" if os.path.lexists(path) else "nothing"
         if kind == "nothing" and not os.path.isdir(above):
-            kind = "below %s, which is no folder" % above
+            kind = "below %s, which is not a folder" % above
         writable = can_replace(path) and not read_only
-        return Found(kind, free=free, writable=writable, read_only=read_only)
-    seen = os.stat(path)
-    if not stat.S_ISDIR(seen.st_mode):
-        return Found("no folder but something else", free=free)
+        return FolderState(kind, free=free, writable=writable, read_only=read_only)
+    status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        return FolderState("not a folder", free=free)
     try:
         empty = not os.listdir(path)
-    except OSError:  # not ours to read; what cannot be seen may be something
+    except OSError:  # not readable: treated as not empty
         empty = False
-    return Found(
+    return FolderState(
         "folder",
-        _name(pwd.getpwuid, seen.st_uid),
-        _name(grp.getgrgid, seen.st_gid),
-        stat.S_IMODE(seen.st_mode),
+        _name(pwd.getpwuid, status.st_uid),
+        _name(grp.getgrgid, status.st_gid),
+        stat.S_IMODE(status.st_mode),
         free,
         empty,
-        os.geteuid() in (0, seen.st_uid),
+        os.geteuid() in (0, status.st_uid),
         read_only,
     )
 
@@ -295,24 +307,24 @@ def _zfs(wanted: Wanted, zfs: str | None, zpool: str | None) -> Zfs:
     pools = run([zpool, "list", "-Hp", "-o", "name,health,size,free"], _SECONDS)
     if not pools.ok:
         return Zfs(zfs, {}, {}, pools.describe())
-    found: dict[str, dict[str, str]] = {}
-    properties = {one.name: one.properties for one in wanted.zfs}
-    for name in sorted({above for one in wanted.zfs for above in _line(one.name)}):
+    current: dict[str, dict[str, str]] = {}
+    properties = {dataset.name: dataset.properties for dataset in wanted.zfs}
+    for name in sorted({above for dataset in wanted.zfs for above in _ancestry(dataset.name)}):
         asked = ",".join(dict.fromkeys(["type", "mountpoint", *properties.get(name, {})]))
-        told = run([zfs, "get", "-Hp", "-o", "name,property,value", asked, name], _SECONDS)
-        found.update(parse_properties(told.stdout) if told.ok else {})
-    return Zfs(zfs, parse_pools(pools.stdout), found)
+        result = run([zfs, "get", "-Hp", "-o", "name,property,value", asked, name], _SECONDS)
+        current.update(parse_properties(result.stdout) if result.ok else {})
+    return Zfs(zfs, parse_pools(pools.stdout), current)
 
 
-def _line(name: str) -> list[str]:
-    """A dataset's name and those of the datasets above it."""
+def _ancestry(name: str) -> list[str]:
+    """The names of a dataset and of the datasets above it."""
     words = name.split("/")
     return ["/".join(words[:count]) for count in range(1, len(words) + 1)]
 
 
 def _mount(zfs: Zfs, wanted: Wanted, name: str) -> str:
-    """Where a dataset has its mountpoint, its own or by those above it; empty for nowhere."""
-    properties = {one.name: one.properties for one in wanted.zfs}.get(name, {})
+    """The mountpoint of a dataset, its own or inherited; empty if it has none."""
+    properties = {dataset.name: dataset.properties for dataset in wanted.zfs}.get(name, {})
     path = properties.get("mountpoint") or zfs.properties.get(name, {}).get("mountpoint")
     above, _slash, own = name.rpartition("/")
     if path is None and above:
@@ -321,26 +333,26 @@ def _mount(zfs: Zfs, wanted: Wanted, name: str) -> str:
     return path.rstrip("/") if path and path.startswith("/") else ""
 
 
-def _mounted_anew(zfs: Zfs, wanted: Wanted) -> dict[str, str]:
-    """Dataset -> path, of those that a run would mount there."""
-    found = {
-        one.name: _mount(zfs, wanted, one.name)
-        for one in wanted.zfs
-        if one.properties.get("canmount", "on") == "on" and "volsize" not in one.properties
+def _new_mounts(zfs: Zfs, wanted: Wanted) -> dict[str, str]:
+    """Dataset -> path, of the datasets that a run would mount."""
+    mounts = {
+        dataset.name: _mount(zfs, wanted, dataset.name)
+        for dataset in wanted.zfs
+        if dataset.properties.get("canmount", "on") == "on" and "volsize" not in dataset.properties
     }
     return {
         name: path
-        for name, path in found.items()
+        for name, path in mounts.items()
         if path and zfs.properties.get(name, {}).get("mountpoint") != path
     }
 
 
 @dataclass(frozen=True)
 class FolderMake:
-    """Make a folder, or give it owner, group and mode; what is in it is left as it is."""
+    """Create a folder, or set its owner, group and mode; its contents are not changed."""
 
     folder: Folder
-    found: Found
+    current: FolderState
     uid: int
     gid: int
 
@@ -354,39 +366,43 @@ class FolderMake:
 
     @property
     def before(self) -> str:
-        if self.found.kind != "folder":
+        if self.current.kind != "folder":
             return ""
-        return "%s:%s %04o\n" % (self.found.owner, self.found.group, self.found.mode)
+        return "%s:%s %04o\n" % (self.current.owner, self.current.group, self.current.mode)
 
     @property
     def after(self) -> str:
-        there = self.found.kind == "folder"
+        exists = self.current.kind == "folder"
         return "%s:%s %04o\n" % (
-            self.folder.owner or (self.found.owner if there else "root"),
-            self.folder.group or (self.found.group if there else "root"),
-            self.folder.mode or (self.found.mode if there else 0o755),
+            self.folder.owner or (self.current.owner if exists else "root"),
+            self.folder.group or (self.current.group if exists else "root"),
+            self.folder.mode or (self.current.mode if exists else 0o755),
         )
 
     def apply(self) -> None:
         """Raises OSError."""
         path = self.folder.path
-        made = not os.path.isdir(path)
+        created = not os.path.isdir(path)
         make_directories(path)
         os.chown(path, self.uid, self.gid)
-        if self.folder.mode or made:
+        if self.folder.mode or created:
             os.chmod(path, self.folder.mode or 0o755)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
-    mounts = _mounted_anew(observed.zfs, wanted)
-    datasets = [_dataset(observed, one, mounts.get(one.name, "")) for one in wanted.zfs]
+    """The findings and actions for an observation. Pure."""
+    mounts = _new_mounts(observed.zfs, wanted)
+    datasets = [_dataset(observed, dataset, mounts.get(dataset.name, "")) for dataset in wanted.zfs]
     done = {finding.check for finding, actions in datasets if actions}
-    covered = {mounts[one.name] for one in wanted.zfs if one.check in done and one.name in mounts}
+    covered = {
+        mounts[dataset.name]
+        for dataset in wanted.zfs
+        if dataset.check in done and dataset.name in mounts
+    }
     judged = [
         _zfs_pools(observed, wanted),
         *datasets,
-        *(_folder(observed, one, one.path in covered) for one in wanted.folders),
+        *(_folder(observed, entry, entry.path in covered) for entry in wanted.folders),
         _room(observed, wanted, covered),
         *(
             judge_file(check, observed.files[check], path, text)
@@ -399,96 +415,103 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         facts={
             "hf_home": wanted.hf_home,
             "free_gib": {
-                one.path: round(observed.folders[one.path].free / _GIB, 1) for one in wanted.folders
+                entry.path: round(observed.folders[entry.path].free / _GIB, 1)
+                for entry in wanted.folders
             },
         },
     )
 
 
 def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
-    found = observed.folders[folder.path]
+    current = observed.folders[folder.path]
     wants = [
-        "a folder %s" % folder.path,
-        *(["of %s" % folder.owner] if folder.owner else []),
-        *(["of group %s" % folder.group] if folder.group else []),
+        "folder %s" % folder.path,
+        *(["owner %s" % folder.owner] if folder.owner else []),
+        *(["group %s" % folder.group] if folder.group else []),
         *(["mode %04o" % folder.mode] if folder.mode else []),
     ]
-    finding = Finding(folder.check, OK, ", ".join(wants), "so")
-    if found.kind not in ("folder", "nothing"):
-        hint = "Look at what %s is, and move it away." % folder.path
-        return replace(finding, status=BLOCKED, severity=CRITICAL, actual=found.kind, hint=hint), ()
+    finding = Finding(folder.check, OK, ", ".join(wants), "as expected")
+    if current.kind not in ("folder", "nothing"):
+        hint = "Check what %s is, and move it away." % folder.path
+        return replace(
+            finding, status=BLOCKED, severity=CRITICAL, actual=current.kind, hint=hint
+        ), ()
     wrong = []
-    if found.kind == "nothing":
-        wrong.append("there is none")
+    if current.kind == "nothing":
+        wrong.append("does not exist")
     else:
-        if folder.owner and found.owner != folder.owner:
-            wrong.append("it belongs to %s" % found.owner)
-        if folder.group and found.group != folder.group:
-            wrong.append("it belongs to group %s" % found.group)
-        if folder.mode and found.mode != folder.mode:
-            wrong.append("mode %04o" % found.mode)
-    if covered and found.kind == "folder" and (folder.owner or folder.group or folder.mode):
-        # What is seen now will be hidden: a dataset has an owner and a mode of its own.
-        wrong = ["a dataset is yet to be mounted there"]
+        if folder.owner and current.owner != folder.owner:
+            wrong.append("owner %s" % current.owner)
+        if folder.group and current.group != folder.group:
+            wrong.append("group %s" % current.group)
+        if folder.mode and current.mode != folder.mode:
+            wrong.append("mode %04o" % current.mode)
+    if covered and current.kind == "folder" and (folder.owner or folder.group or folder.mode):
+        # The dataset hides this folder, and has its own owner and mode.
+        wrong = ["a dataset is not mounted there yet"]
     if not wrong:
         return finding, ()
-    fix = "make it" if found.kind == "nothing" else "set that on the folder, not on what is in it"
+    fix = "create it" if current.kind == "nothing" else "set it on the folder (not on its contents)"
     finding = replace(finding, status=DRIFT, severity=WARNING, actual="; ".join(wrong), fix=fix)
     missing = [name for name in (folder.owner,) if name and name not in observed.users]
     missing += [name for name in (folder.group,) if name and name not in observed.groups]
     if missing:
-        told = "this node knows no %s" % " and no ".join(missing)
-        return blocked_by(finding, Blocked(told, "Make that user or group, or name another.")), ()
-    if found.read_only:
+        reason = "users or groups that do not exist on this node: %s" % ", ".join(missing)
+        return blocked_by(
+            finding, Blocked(reason, "Create the user or group, or choose another one.")
+        ), ()
+    if current.read_only:
         obstacle = Blocked("the file system is read-only", "See `dmesg`, and repair it.")
         return blocked_by(finding, obstacle), ()
     gives_away = bool(folder.owner or folder.group) and not observed.root
-    if gives_away or not found.writable:
-        return blocked_by(finding, Blocked("this user may not", "Run as root (become).")), ()
+    if gives_away or not current.writable:
+        return blocked_by(
+            finding, Blocked("this user may not change it", "Run as root (become).")
+        ), ()
     uid = observed.users.get(folder.owner, -1)
     gid = observed.groups.get(folder.group, -1)
-    seen = replace(found, kind="nothing") if covered else found
-    return finding, (FolderMake(folder, seen, uid, gid),)
+    state = replace(current, kind="nothing") if covered else current
+    return finding, (FolderMake(folder, state, uid, gid),)
 
 
 def _room(observed: Observed, wanted: Wanted, covered: Collection[str]) -> Judged:
-    # How much a dataset has is seen once it is there.
+    # The free space of a dataset is known once it exists.
     asked = [
-        one
-        for one in wanted.folders
-        if one.free_gib and not any((one.path + "/").startswith(path + "/") for path in covered)
+        entry
+        for entry in wanted.folders
+        if entry.free_gib and not any((entry.path + "/").startswith(path + "/") for path in covered)
     ]
-    told = ", ".join("%g GiB free for %s" % (one.free_gib, one.path) for one in asked)
-    finding = Finding("storage_space", OK, told or "any", "none is asked for")
+    wanted_room = ", ".join("%g GiB free for %s" % (entry.free_gib, entry.path) for entry in asked)
+    finding = Finding("storage_space", OK, wanted_room or "any", "no free space required")
     if not asked:
         return finding, ()
-    free = {one.path: observed.folders[one.path].free / _GIB for one in asked}
+    free = {entry.path: observed.folders[entry.path].free / _GIB for entry in asked}
     actual = ", ".join("%s %.1f GiB" % pair for pair in free.items())
     finding = replace(finding, actual=actual)
-    if all(free[one.path] >= one.free_gib for one in asked):
+    if all(free[entry.path] >= entry.free_gib for entry in asked):
         return finding, ()
-    hint = "Remove what is not needed there, models first, or give it a larger disk."
+    hint = "Remove models or other data that is not needed, or use a larger disk."
     return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
 
 
 def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
-    names = list(dict.fromkeys(one.pool for one in wanted.zfs))
+    names = list(dict.fromkeys(dataset.pool for dataset in wanted.zfs))
     if not names:
-        return Finding("zfs_pools", SKIPPED, "any file system", "no ZFS is wanted here"), ()
-    finding = Finding("zfs_pools", OK, "%s ONLINE" % ", ".join(names), "so")
+        return Finding("zfs_pools", SKIPPED, "any file system", "no ZFS dataset is configured"), ()
+    finding = Finding("zfs_pools", OK, "%s ONLINE" % ", ".join(names), "as expected")
     zfs = observed.zfs
-    wrong, hint = [], "playbooks/provision_disk.yml makes one, of a disk that is empty."
+    wrong, hint = [], "playbooks/provision_disk.yml creates a pool on an empty disk."
     if not zfs.zfs:
-        wrong, hint = ["there is no zfs here"], "Install zfsutils-linux."
+        wrong, hint = ["zfs is not installed"], "Install zfsutils-linux."
     elif zfs.error:
-        wrong, hint = [zfs.error], "See that the kernel's module zfs is loaded."
+        wrong, hint = [zfs.error], "Load the kernel module zfs."
     for name in names if not wrong else ():
         pool = zfs.pools.get(name)
         if not pool:
-            wrong.append("there is no pool %s" % name)
+            wrong.append("pool %s does not exist" % name)
         elif pool.health != "ONLINE":
             wrong.append("%s is %s" % (name, pool.health))
-            hint = "See zpool status %s." % name
+            hint = "See `zpool status %s`." % name
     if not wrong:
         return finding, ()
     actual = "; ".join(wrong)
@@ -497,41 +520,45 @@ def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
 
 def _dataset(observed: Observed, dataset: Dataset, mount: str) -> Judged:
     wants = ", ".join("%s=%s" % pair for pair in sorted(dataset.properties.items())) or "any"
-    finding = Finding(dataset.check, OK, "%s with %s" % (dataset.name, wants), "so")
+    finding = Finding(dataset.check, OK, "%s with %s" % (dataset.name, wants), "as expected")
     zfs = observed.zfs
     if dataset.pool not in zfs.pools:
-        return replace(finding, status=SKIPPED, actual="there is no such pool: see zfs_pools"), ()
-    found = zfs.properties.get(dataset.name)
+        return replace(
+            finding, status=SKIPPED, actual="not assessed: the pool does not exist, see zfs_pools"
+        ), ()
+    current = zfs.properties.get(dataset.name)
     finding = replace(finding, status=DRIFT, severity=WARNING)
-    if found is None:
-        finding = replace(finding, actual="there is no such dataset", fix="zfs create it")
+    if current is None:
+        finding = replace(finding, actual="does not exist", fix="zfs create")
         options = [word for pair in sorted(dataset.properties.items()) for word in _option(*pair)]
         argv = (zfs.zfs, "create", "-p", *options, dataset.name)
         after = "".join("%s=%s\n" % pair for pair in sorted(dataset.properties.items()))
     else:
-        wrong = differing(found, dataset.properties)
+        wrong = differing(current, dataset.properties)
         if not wrong:
             return replace(finding, status=OK, severity="info"), ()
-        actual = ", ".join("%s=%s" % (name, found.get(name, "-")) for name in sorted(wrong))
+        actual = ", ".join("%s=%s" % (name, current.get(name, "-")) for name in sorted(wrong))
         finding = replace(finding, actual=actual, fix="zfs set")
         fixed = [name for name in sorted(wrong) if name in FIXED_PROPERTIES]
         if fixed:
-            told = "%s cannot be changed once a dataset is there" % ", ".join(fixed)
+            reason = "%s cannot be changed once a dataset is there" % ", ".join(fixed)
             hint = "Make another one with it, copy the data, and rename; or accept what is there."
-            return blocked_by(finding, Blocked(told, hint)), ()
+            return blocked_by(finding, Blocked(reason, hint)), ()
         pairs = ["%s=%s" % pair for pair in sorted(wrong.items())]
         argv = (zfs.zfs, "set", *pairs, dataset.name)
         after = "".join("%s\n" % pair for pair in pairs)
     at = observed.folders.get(mount)
     if at and at.kind == "folder" and not at.empty:
-        told = "%s is not empty, and a dataset mounted there would hide what is in it" % mount
-        return blocked_by(finding, Blocked(told, "Move its contents away first.")), ()
+        reason = "%s is not empty, and a dataset mounted there would hide what is in it" % mount
+        return blocked_by(finding, Blocked(reason, "Move its contents away first.")), ()
     if not observed.root:
-        return blocked_by(finding, Blocked("this user may not", "Run as root (become).")), ()
+        return blocked_by(
+            finding, Blocked("this user may not change it", "Run as root (become).")
+        ), ()
     before = "".join(
-        "%s=%s\n" % (name, found[name])
-        for name in sorted(differing(found or {}, dataset.properties))
-        if found and name in found
+        "%s=%s\n" % (name, current[name])
+        for name in sorted(differing(current or {}, dataset.properties))
+        if current and name in current
     )
     action: Action = Command(
         dataset.name,
@@ -539,7 +566,7 @@ def _dataset(observed: Observed, dataset: Dataset, mount: str) -> Judged:
         before,
         after,
         (dataset.check,),
-        hint="See zfs get all %s; what is written already keeps its old recordsize." % dataset.name,
+        hint="See `zfs get all %s`; existing files keep their recordsize." % dataset.name,
     )
     return finding, (action,)
 

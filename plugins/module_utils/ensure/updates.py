@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The official update of a node: apt's full upgrade, never a part of it, and what it would bring.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The official update of a node: apt's full upgrade, never a part of it, and its preview.
 
-apt runs as a unit of systemd: whatever becomes of the run, of its connection or of Docker, no
-update is torn by it.
+apt runs as a systemd unit, so that a lost connection, an aborted run or a restart of Docker does
+not interrupt an update.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
-    text_of,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel import BAD_KERNELS
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import Places
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import Places
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -32,6 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
     Change,
     Upgrade,
@@ -39,8 +38,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import Firmware, ask_fwupd
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
-    handover_is_default,
-    handover_is_off,
+    handover_by_default,
+    handover_on_command_line,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import key
 
@@ -50,18 +49,23 @@ GRUB_FILE = "/etc/default/grub.d/90-dgxspark.cfg"
 _SIMULATE_SECONDS = 120.0
 _FWUPD_SECONDS = 30.0
 _REFRESH_SECONDS = 600.0
-_TOLD = 8
+_SHOWN = 8
 _KERNEL = re.compile(r"linux-image-(?:unsigned-)?(\d\S*)")
-# What does its work only after a reboot: kernel, driver, C library, init, firmware.
+# Packages that take effect only after a reboot: kernel, driver, C library, init, firmware.
 _NEEDS_REBOOT = re.compile(
     r"linux-(?:image|modules|firmware)\S*|nvidia-(?:driver|kernel|dkms|firmware)\S*|libc6"
     r"|systemd|dbus|libssl3\S*"
 )
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
-# Another apt-get, the dashboard's updates perhaps, may be at work.
+# Another apt-get, for example an update by the dashboard, may be running.
 _PATIENT = ("--option", "DPkg::Lock::Timeout=120")
-# A person's changes to a file of configuration stay, without a question.
-_KEEP = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+# Locally changed configuration files are kept, without a question.
+_KEEP_CONFIGURATION = (
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. grub: our own file, by which the next kernel gets kho=off."""
+    """The input of the plan. grub: our file that sets kho=off for the next kernel."""
 
-    packages: packages.Seen
+    packages: packages.Observed
     upgrade: Upgrade
     firmware: Firmware
     release: str
@@ -91,27 +95,27 @@ class Observed:
 def observe(
     places: Places | None = None, reboot_file: str = REBOOT_FILE, grub_file: str = GRUB_FILE
 ) -> Observed:
-    """Read the node. Changes nothing, waits for nobody, fetches nothing."""
+    """Read the node. Changes nothing, does not wait, downloads nothing."""
     at = places or Places()
     apt_get = find_tool("apt-get", at.tools)
     return Observed(
         packages.look(at, apt_get, 0.0),
         simulate_upgrade(apt_get, _SIMULATE_SECONDS) if apt_get else Upgrade(problem=_NO_APT),
         ask_fwupd(find_tool("fwupdmgr", at.tools), _FWUPD_SECONDS),
-        (text_of(at.proc + "/sys/kernel/osrelease") or "").strip(),
-        (text_of(at.proc + "/cmdline") or "").strip(),
-        text_of(grub_file) or "",
-        text_of(reboot_file) is not None,
+        (read_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
+        (read_text(at.proc + "/cmdline") or "").strip(),
+        read_text(grub_file) or "",
+        read_text(reboot_file) is not None,
         at.root,
         find_tool("systemd-run", at.tools),
     )
 
 
-_NO_APT = "there is no apt-get"
+_NO_APT = "apt-get is not installed"
 
 
 def refresh() -> str:
-    """Fetch apt's lists; why that failed, or nothing."""
+    """Update the package lists; why that failed, or an empty text."""
     argv = [find_tool("apt-get") or "apt-get", *_PATIENT, "--quiet", "--error-on=any", "update"]
     result = run(argv, _REFRESH_SECONDS, env=_ENVIRONMENT)
     return "" if result.ok else result.describe()
@@ -134,74 +138,83 @@ class FullUpgrade:
 
     @property
     def before(self) -> str:
-        return "".join("%s %s\n" % (one.name, one.old) for one in self.changes if one.old)
+        return "".join(
+            "%s %s\n" % (change.name, change.old) for change in self.changes if change.old
+        )
 
     @property
     def after(self) -> str:
-        return "".join("%s %s\n" % (one.name, one.new) for one in self.changes if one.new)
+        return "".join(
+            "%s %s\n" % (change.name, change.new) for change in self.changes if change.new
+        )
 
     @property
     def argv(self) -> tuple[str, ...]:
         return (
             *(self.systemd_run, "--wait", "--pipe", "--collect", "--quiet"),
             "--unit=dgxspark-updates",
-            *("--setenv=%s=%s" % one for one in _ENVIRONMENT.items()),
-            *(self.apt_get, *_PATIENT, *_KEEP, "--yes", "--quiet"),
-            # The plan was made a moment ago; what has come since may not take more away.
+            *("--setenv=%s=%s" % entry for entry in _ENVIRONMENT.items()),
+            *(self.apt_get, *_PATIENT, *_KEEP_CONFIGURATION, "--yes", "--quiet"),
+            # A package that appeared since the plan was made may not remove others.
             *(() if self.remove else ("--no-remove",)),
             "dist-upgrade",
         )
 
     def apply(self) -> None:
-        """Raises Blocked where it does not end well."""
+        """Raises Blocked if the upgrade fails."""
         result = run(self.argv, float(self.seconds))
         if not result.ok:
             raise Blocked(
                 "apt-get dist-upgrade: %s" % result.describe(),
-                "`journalctl -u dgxspark-updates` tells the rest. Repair that, then run again.",
+                "See `journalctl -u dgxspark-updates`. Repair that, then run again.",
             )
 
 
-def plan(seen: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
-    lock = packages.judge_lock(seen.packages).finding
-    whole = packages.judge_whole(seen.packages).finding
-    coming = _judge_coming(seen)
-    kernel = _judge_kernel(seen)
-    against = [
-        one.check
-        for one in (lock, whole, coming, kernel)
-        if one.status == BLOCKED and one.check not in wanted.exempt
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """The findings and actions for an observation. Pure."""
+    lock = packages.judge_lock(observed.packages).finding
+    complete = packages.judge_complete(observed.packages).finding
+    coming = _judge_coming(observed)
+    kernel = _judge_kernel(observed)
+    blocking = [
+        result.check
+        for result in (lock, complete, coming, kernel)
+        if result.status == BLOCKED and result.check not in wanted.exempt
     ]
-    current, actions = _judge_current(seen, wanted, against)
-    findings = (lock, whole, coming, kernel, current, _judge_firmware(seen.firmware))
-    return Plan(findings, actions, facts=facts(seen), parity={"kernel_to_boot": _next(seen)})
+    current, actions = _judge_current(observed, wanted, blocking)
+    findings = (lock, complete, coming, kernel, current, _judge_firmware(observed.firmware))
+    return Plan(
+        findings, actions, facts=facts(observed), parity={"kernel_to_boot": _next(observed)}
+    )
 
 
-def facts(seen: Observed) -> dict[str, Any]:
-    why = list(reboot_reasons(seen))
+def facts(observed: Observed) -> dict[str, Any]:
+    reasons = list(reboot_reasons(observed))
     return {
-        "changes": [asdict(one) for one in seen.upgrade.changes],
-        "kept_back": list(seen.upgrade.kept),
-        "lists_days": _days(seen.packages.lists_age),
-        "kernel": seen.release,
-        "next_kernel": _next(seen),
+        "changes": [asdict(change) for change in observed.upgrade.changes],
+        "kept_back": list(observed.upgrade.kept),
+        "lists_days": _days(observed.packages.lists_age),
+        "kernel": observed.release,
+        "next_kernel": _next(observed),
         "firmware": [
-            {"device": device, "old": old, "new": new} for device, old, new in seen.firmware.waiting
+            {"device": device, "old": old, "new": new}
+            for device, old, new in observed.firmware.waiting
         ],
-        "reboot_needed": bool(why),
-        "reboot_reasons": why,
+        "reboot_needed": bool(reasons),
+        "reboot_reasons": reasons,
     }
 
 
-def reboot_reasons(seen: Observed) -> Iterator[str]:
-    """Why the node has to be rebooted now, or once the upgrade is done."""
-    if seen.reboot_file:
-        yield "an earlier update waits for it"
-    newest = _next(seen)
-    if newest and newest != seen.release:
-        yield "kernel %s runs, %s is newer" % (seen.release, newest)
-    touched = [one.name for one in seen.upgrade.changes if _NEEDS_REBOOT.fullmatch(one.name)]
+def reboot_reasons(observed: Observed) -> Iterator[str]:
+    """Why the node has to be rebooted, now or after the upgrade."""
+    if observed.reboot_file:
+        yield "an earlier update requires it"
+    newest = _next(observed)
+    if newest and newest != observed.release:
+        yield "kernel %s runs, %s is newer" % (observed.release, newest)
+    touched = [
+        change.name for change in observed.upgrade.changes if _NEEDS_REBOOT.fullmatch(change.name)
+    ]
     if touched:
         yield "%s would be updated" % _few(touched)
 
@@ -211,48 +224,50 @@ def _days(age: float | None) -> float | None:
 
 
 def _kernels(names: Mapping[str, Any] | list[str]) -> list[str]:
-    found = [_KERNEL.fullmatch(name) for name in names]
-    return [match[1] for match in found if match]
+    matches = [_KERNEL.fullmatch(name) for name in names]
+    return [match[1] for match in matches if match]
 
 
-def _next(seen: Observed) -> str:
-    """The kernel that boots next: the newest of what is there and of what comes."""
-    there = [name for name, one in seen.packages.packages.items() if one.installed]
-    gone = set(seen.upgrade.removals)
-    coming = [one.name for one in seen.upgrade.changes if one.new]
-    kernels = _kernels([name for name in there if name not in gone] + coming)
-    return max(kernels, key=key, default=seen.release)
+def _next(observed: Observed) -> str:
+    """The kernel that boots next: the newest of the installed and of the coming ones."""
+    installed = [name for name, entry in observed.packages.packages.items() if entry.installed]
+    removed = set(observed.upgrade.removals)
+    coming = [entry.name for entry in observed.upgrade.changes if entry.new]
+    kernels = _kernels([name for name in installed if name not in removed] + coming)
+    return max(kernels, key=key, default=observed.release)
 
 
-def _judge_coming(seen: Observed) -> Finding:
-    """What the upgrade would put there may not be what a Spark cannot use."""
-    finding = Finding("coming_packages", OK, "nothing comes that does not belong on a Spark", "so")
-    if seen.upgrade.problem:
+def _judge_coming(observed: Observed) -> Finding:
+    """Whether the upgrade would install packages that are not supported on a Spark."""
+    finding = Finding(
+        "coming_packages", OK, "no unsupported packages would be installed", "as expected"
+    )
+    if observed.upgrade.problem:
         return replace(finding, status=SKIPPED, actual="not assessed: see packages_current")
-    told = [
-        "%s %s: %s" % (one.name, one.new, reason)
-        for one in seen.upgrade.changes
-        for reason in packages.why_unsupported(one.name)
-        if one.new
+    reasons = [
+        "%s %s: %s" % (change.name, change.new, reason)
+        for change in observed.upgrade.changes
+        for reason in packages.why_unsupported(change.name)
+        if change.new
     ]
-    if not told:
+    if not reasons:
         return finding
-    hint = "See which source of apt it comes from, and remove that source or pin it down."
-    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(told), hint=hint)
+    hint = "Find the apt source that has it (`apt-cache policy`), and remove or pin that source."
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(reasons), hint=hint)
 
 
-def _judge_kernel(seen: Observed) -> Finding:
-    """The kernel that boots next, and the traps that are known of it."""
-    release = _next(seen)
+def _judge_kernel(observed: Observed) -> Finding:
+    """The kernel that boots next, and its known problems."""
+    release = _next(observed)
     finding = Finding(
         "next_kernel",
         OK,
-        "a kernel without known trap boots next",
-        release if release != seen.release else "%s, which runs already" % release,
+        "the next kernel has no known problem",
+        release if release != observed.release else "%s (running)" % release,
     )
     for start, why in BAD_KERNELS.items():
         if release.startswith(start):
-            hint = "Hold it back: `apt-mark hold linux-image-%s`, until a newer one is there."
+            hint = "Hold it back until a newer one is available: `apt-mark hold linux-image-%s`."
             return replace(
                 finding,
                 status=BLOCKED,
@@ -260,83 +275,91 @@ def _judge_kernel(seen: Observed) -> Finding:
                 actual="%s: %s" % (release, why),
                 hint=hint % release,
             )
-    off = handover_is_off(seen.command_line) or "kho=off" in seen.grub
-    if handover_is_default(release) and not off:
+    off = handover_on_command_line(observed.command_line) is False or "kho=off" in observed.grub
+    # Of a kernel that is not installed yet, there is no /boot/config.
+    if handover_by_default(release, None) is not False and not off:
         return replace(
             finding,
             status=BLOCKED,
             severity=CRITICAL,
-            actual="%s, on which Kexec Handover keeps 9.5 GiB apart and NCCL over two nodes fails"
-            % release,
-            hint="Put kho=off on its command line first: a file in /etc/default/grub.d with"
+            actual="%s may have Kexec Handover on: NCCL between nodes fails then" % release,
+            hint="Set kho=off on its command line first: a file in /etc/default/grub.d with"
             ' GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX kho=off", then update-grub.',
         )
     return finding
 
 
 def _judge_current(
-    seen: Observed, wanted: Wanted, against: list[str]
+    observed: Observed, wanted: Wanted, blocking: list[str]
 ) -> tuple[Finding, tuple[FullUpgrade, ...]]:
-    days = _days(seen.packages.lists_age)
-    lists = "lists of which nobody knows the age" if days is None else "lists %g days old" % days
-    expected = "all packages as new as their sources have them, by %s" % lists
-    finding = Finding("packages_current", OK, expected, "they are")
-    if seen.upgrade.problem:
-        hint = "Run `apt-get --simulate dist-upgrade` to see what it says."
-        actual = "apt-get gives no answer: %s" % seen.upgrade.problem
+    days = _days(observed.packages.lists_age)
+    lists = "package lists of unknown age" if days is None else "package lists %g days old" % days
+    expected = "all packages up to date, by %s" % lists
+    finding = Finding("packages_current", OK, expected, "as expected")
+    if observed.upgrade.problem:
+        hint = "Run `apt-get --simulate dist-upgrade` to see the error."
+        actual = "apt-get fails: %s" % observed.upgrade.problem
         return replace(finding, status=BLOCKED, severity=WARNING, actual=actual, hint=hint), ()
-    if not seen.upgrade.changes:
+    if not observed.upgrade.changes:
         return finding, ()
-    finding = replace(finding, status=DRIFT, severity=WARNING, actual=_told(seen.upgrade))
-    finding = replace(finding, fix="apt-get dist-upgrade, as a unit of systemd")
-    obstacle = _obstacle(seen, wanted, against)
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=_described(observed.upgrade))
+    finding = replace(finding, fix="apt-get dist-upgrade, as a systemd unit")
+    obstacle = _obstacle(observed, wanted, blocking)
     if obstacle:
         return replace(finding, status=BLOCKED, fix="", hint=obstacle), ()
-    apt_get, remove = seen.packages.apt_get, wanted.allow_removals
-    act = FullUpgrade(seen.systemd_run, apt_get, seen.upgrade.changes, remove, wanted.seconds)
+    apt_get, remove = observed.packages.apt_get, wanted.allow_removals
+    act = FullUpgrade(
+        observed.systemd_run, apt_get, observed.upgrade.changes, remove, wanted.seconds
+    )
     return finding, (act,)
 
 
-def _obstacle(seen: Observed, wanted: Wanted, against: list[str]) -> str:
-    if against:
-        return "Not while this is as it is: %s." % ", ".join(against)
-    removals = seen.upgrade.removals
+def _obstacle(observed: Observed, wanted: Wanted, blocking: list[str]) -> str:
+    if blocking:
+        return "Blocked by: %s." % ", ".join(blocking)
+    removals = observed.upgrade.removals
     if removals and not wanted.allow_removals:
         return (
-            "It would remove %s. Look at that; dgxspark_updates_allow_removals=true allows it."
+            "It would remove %s. Review that; dgxspark_updates_allow_removals=true allows it."
             % _few(list(removals))
         )
-    if not seen.systemd_run:
-        return "There is no systemd-run, by which the update survives a lost connection."
-    return "" if seen.root else "Run as root (become)."
+    if not observed.systemd_run:
+        return (
+            "systemd-run is not installed; it keeps the update running if the connection is lost."
+        )
+    return "" if observed.root else "Run as root (become)."
 
 
-def _told(upgrade: Upgrade) -> str:
+def _described(upgrade: Upgrade) -> str:
     parts = []
-    for one in upgrade.changes:
-        new = one.new or "removed"
-        parts.append("%s %s -> %s" % (one.name, one.old, new) if one.old else one.name + " " + new)
-    rest = len(parts) - _TOLD
+    for change in upgrade.changes:
+        new = change.new or "removed"
+        parts.append(
+            "%s %s -> %s" % (change.name, change.old, new)
+            if change.old
+            else change.name + " " + new
+        )
+    rest = len(parts) - _SHOWN
     more = "; and %d more" % rest if rest > 0 else ""
-    return "%d packages: %s%s" % (len(parts), "; ".join(parts[:_TOLD]), more)
+    return "%d packages: %s%s" % (len(parts), "; ".join(parts[:_SHOWN]), more)
 
 
 def _few(names: list[str]) -> str:
-    rest = len(names) - _TOLD
-    return ", ".join(names[:_TOLD]) + (" and %d more" % rest if rest > 0 else "")
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (" and %d more" % rest if rest > 0 else "")
 
 
-def _judge_firmware(seen: Firmware) -> Finding:
-    """Told and never done: firmware may want a power cycle by hand."""
-    finding = Finding("firmware_current", OK, "no firmware update waits", "none does")
-    if seen.problem:
-        return replace(finding, status=SKIPPED, actual="not assessed: %s" % seen.problem)
-    if not seen.waiting:
+def _judge_firmware(observed: Firmware) -> Finding:
+    """Reported, never applied: firmware may need a manual power cycle."""
+    finding = Finding("firmware_current", OK, "no pending firmware update", "as expected")
+    if observed.problem:
+        return replace(finding, status=SKIPPED, actual="not assessed: %s" % observed.problem)
+    if not observed.waiting:
         return finding
-    told = "; ".join("%s %s -> %s" % one for one in seen.waiting)
+    updates = "; ".join("%s %s -> %s" % update for update in observed.waiting)
     return replace(
         finding,
         status=SKIPPED,
-        actual="left to a person: %s" % told,
-        hint="`fwupdmgr refresh`, `fwupdmgr upgrade`, reboot; one node at a time.",
+        actual="not applied automatically: %s" % updates,
+        hint="Run `fwupdmgr refresh`, `fwupdmgr upgrade` and reboot, one node at a time.",
     )

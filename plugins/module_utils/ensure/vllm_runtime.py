@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Would vLLM serve here: imported, the GPU seen, a kernel compiled and run, help given.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether vLLM works: import, GPU, compile and run a kernel, `vllm serve --help`.
 
-Nothing is repaired: what is wrong here is wrong with packages, pins or the driver, which have specs
-of their own, and the hints name them.
+Nothing is repaired: the causes are packages, pins or the driver, which have their own specs, named
+in the hints.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
+    CACHED,
     FOLDER,
-    KEPT,
     OPTIONS,
-    Keeper,
+    CachedTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     PINS,
@@ -54,11 +55,11 @@ _DEVICE = "runtime_device"
 _COMPILE = "runtime_compile"
 _KERNEL = "runtime_kernel"
 _SERVE = "runtime_serve"
-# The probe's steps, each with the check that tells of it.
+# Step of the probe -> check id.
 _STEPS = {"import": _IMPORT, "device": _DEVICE, "compile": _COMPILE, "run": _KERNEL}
 
 _PACKAGES = {
-    True: "Use another image, or one built anew.",
+    True: "Use another image, or rebuild it.",
     False: "Repair the environment: run site.yml --tags vllm_venv.",
 }
 _NO_GPU = "no NVIDIA GPU on this node"
@@ -77,8 +78,8 @@ class Wanted:
     timeout: float
     docker_bin: str | None
     image_python: str
-    costly: str = KEPT
-    kept_folder: str = FOLDER
+    costly: str = CACHED
+    cache_folder: str = FOLDER
 
     @property
     def target(self) -> str:
@@ -92,7 +93,7 @@ class Wanted:
         return "%d.%d" % divmod(number, 10)
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         try:
             capability(self.arch)
         except ValueError as error:
@@ -100,12 +101,12 @@ class Wanted:
         try:
             re.compile(self.gpu_name)
         except re.error as error:
-            raise ValueError("gpu_name: no regular expression: %s" % error) from error
+            raise ValueError("gpu_name: not a regular expression: %s" % error) from error
         if self.timeout <= 0:
             raise ValueError("timeout: expected more than 0 seconds, found %g" % self.timeout)
         if self.image is not None and not re.match(r"[A-Za-z0-9]", self.image):
             raise ValueError("image: expected the name or id of an image, found %r" % self.image)
-        for name in ("venv", "paths_file", "docker_bin", "kept_folder"):
+        for name in ("venv", "paths_file", "docker_bin", "cache_folder"):
             path = getattr(self, name)
             if path is not None and not os.path.isabs(path):
                 raise ValueError("%s: expected an absolute path, found %r" % (name, path))
@@ -113,15 +114,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on.
+    """The input of the plan.
 
-    gpu is what tells of a GPU of this node, empty if nothing does. told is what probes.vllm replied
-    in the launchers' environment, or why it could not be asked; keeper has that answer.
+    gpu is the evidence of a GPU on this node, empty if there is none. answer is the reply of
+    probes.vllm in the launchers' environment, or why it cannot be asked; target caches it.
     """
 
     gpu: str
-    told: Mapping[str, Any] | Problem
-    keeper: Keeper | None = None
+    answer: Mapping[str, Any] | Problem
+    target: CachedTarget | None = None
 
 
 def observe(wanted: Wanted) -> Observed:
@@ -129,14 +130,14 @@ def observe(wanted: Wanted) -> Observed:
     try:
         values = EnvFile.read(wanted.paths_file).values()
     except Blocked:
-        values = {}  # what is wrong with the file, ensure_ptxas tells
+        values = {}  # ensure_ptxas reports what is wrong with the file
     gpu = gpu_evidence()
     reached: Venv | Image = Venv(wanted.target, _NAME)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
         reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus)
-    target = Keeper(reached, wanted.kept_folder, wanted.costly)
+    target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     pins = {key: values[key] for key in PINS if key in values}
     request = {
         "arch": wanted.arch,
@@ -145,30 +146,34 @@ def observe(wanted: Wanted) -> Observed:
         "mounted": [path for path in pins.values() if os.path.isfile(path)],
     }
     try:
-        # Twice: for the end of the child that has all of the time to itself, and its parent.
-        told = target.put(_PROBE, request, 2 * wanted.timeout)
+        # Twice: the child process may take all of the time, and its parent has to end as well.
+        answer = target.put(_PROBE, request, 2 * wanted.timeout)
     except OSError as error:
-        told = Problem("no room to work in: %s" % error, "See that /tmp can be written.")
-    return Observed(gpu, told, target)
+        answer = Problem("no temporary folder: %s" % error, "Check that /tmp is writable.")
+    return Observed(gpu, answer, target)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say about one observation. Pure, and never an action."""
-    told = observed.told
-    if isinstance(told, Problem):
+    """The findings for an observation. Pure, without actions."""
+    answer = observed.answer
+    if isinstance(answer, Problem):
         expected = _expected(wanted)
-        why = Finding(_TARGET, BLOCKED, expected[_TARGET], told.actual, CRITICAL, hint=told.hint)
-        if told.left_out:
-            why = Finding(_TARGET, SKIPPED, expected[_TARGET], "not assessed: " + told.actual)
+        why = Finding(
+            _TARGET, BLOCKED, expected[_TARGET], answer.actual, CRITICAL, hint=answer.hint
+        )
+        if answer.left_out:
+            why = Finding(_TARGET, SKIPPED, expected[_TARGET], "not assessed: " + answer.actual)
         others = [
             Finding(check, SKIPPED, expected[check], "not assessed: see %s" % _TARGET)
             for check in (*_STEPS.values(), _SERVE)
         ]
         return Plan((why, *others), facts=_facts({}, wanted))
-    case = _Case(wanted, observed.gpu, told)
-    seconds = {_STEPS[step]: float(took) for step, took in told.get("seconds", {}).items()}
-    seconds[_SERVE] = float(told["serve"]["seconds"])
-    return Plan(case.findings(), facts=_facts(told, wanted), parity=case.parity(), seconds=seconds)
+    case = _Case(wanted, observed.gpu, answer)
+    seconds = {_STEPS[step]: float(took) for step, took in answer.get("seconds", {}).items()}
+    seconds[_SERVE] = float(answer["serve"]["seconds"])
+    return Plan(
+        case.findings(), facts=_facts(answer, wanted), parity=case.parity(), seconds=seconds
+    )
 
 
 def _expected(wanted: Wanted) -> dict[str, str]:
@@ -178,23 +183,23 @@ def _expected(wanted: Wanted) -> dict[str, str]:
         device += " whose name matches %s" % wanted.gpu_name
     return {
         _TARGET: "the Python of %s runs" % where,
-        _IMPORT: "vLLM, what it has compiled, and torch can be imported in %s" % where,
+        _IMPORT: "vLLM, its compiled extensions and torch can be imported in %s" % where,
         _DEVICE: "torch in %s sees %s" % (where, device),
-        _COMPILE: "Triton compiles a kernel for %s where vLLM is loaded" % wanted.arch,
-        _KERNEL: "a kernel that Triton compiles runs on the GPU",
+        _COMPILE: "Triton compiles a kernel for %s with vLLM loaded" % wanted.arch,
+        _KERNEL: "a kernel compiled by Triton runs on the GPU",
         _SERVE: "`vllm serve --help` answers in %s" % where,
     }
 
 
-def _facts(told: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+def _facts(answer: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
     target = {"image" if wanted.image else "venv": wanted.target}
-    if told.get("image"):
-        target["id"] = told["image"]
+    if answer.get("image"):
+        target["id"] = answer["image"]
     names = ("python", "torch", "cuda", "vllm")
     return {
         "target": target,
-        "versions": {name: told[name] for name in names if told.get(name)},
-        "devices": list(told.get("devices", [])),
+        "versions": {name: answer[name] for name in names if answer.get(name)},
+        "devices": list(answer.get("devices", [])),
     }
 
 
@@ -204,10 +209,10 @@ class _Case:
 
     wanted: Wanted
     gpu: str
-    told: Mapping[str, Any]
+    answer: Mapping[str, Any]
 
     def findings(self) -> tuple[Finding, ...]:
-        python = "Python %s" % self.told.get("python", "of no known version")
+        python = "Python %s" % self.answer.get("python", "(unknown version)")
         return (
             self._finding(_TARGET, python),
             self._import(),
@@ -218,8 +223,8 @@ class _Case:
         )
 
     def parity(self) -> dict[str, str]:
-        told = {name: self.told[name] for name in ("vllm", "torch") if self.told.get(name)}
-        return {"%s in %s" % (name, self.wanted.target): text for name, text in told.items()}
+        parity = {name: self.answer[name] for name in ("vllm", "torch") if self.answer.get(name)}
+        return {"%s in %s" % (name, self.wanted.target): text for name, text in parity.items()}
 
     def _finding(self, check: str, actual: str, status: str = OK, hint: str = "") -> Finding:
         severity = CRITICAL if status == BLOCKED else "info"
@@ -227,17 +232,17 @@ class _Case:
         return Finding(check, status, expected, actual, severity, hint=hint)
 
     def _failure(self, step: str) -> str:
-        """Why a step did not come to its end; empty if it did, or was never begun."""
-        error = self.told.get("errors", {}).get(step, "")
-        if not error and self.told.get("step") == step:
-            error = self.told.get("died", "it ended without a word")
+        """Why a step failed; empty if it succeeded or did not start."""
+        error = self.answer.get("errors", {}).get(step, "")
+        if not error and self.answer.get("step") == step:
+            error = self.answer.get("died", "the process ended without an error message")
         return " ".join(str(error).split())[:500]
 
     def _unassessed(self, step: str) -> Finding | None:
-        """The finding of a step that was never begun, since an earlier one ended badly."""
-        if step in self.told.get("seconds", {}) or step == self.told.get("step"):
+        """The finding of a step that did not start because an earlier one failed."""
+        if step in self.answer.get("seconds", {}) or step == self.answer.get("step"):
             return None
-        reached = self.told.get("step") or ("device" if self.told.get("vllm") else "import")
+        reached = self.answer.get("step") or ("device" if self.answer.get("vllm") else "import")
         check = _STEPS[step]
         return self._finding(check, "not assessed: see %s" % _STEPS[reached], SKIPPED)
 
@@ -245,9 +250,9 @@ class _Case:
         failure = self._failure("import")
         if failure:
             return self._finding(_IMPORT, failure, BLOCKED, _PACKAGES[bool(self.wanted.image)])
-        built = self.told.get("cuda")
-        torch = "torch %s (%s)" % (self.told["torch"], "CUDA %s" % built if built else "no CUDA")
-        return self._finding(_IMPORT, "vLLM %s, %s" % (self.told["vllm"], torch))
+        built = self.answer.get("cuda")
+        torch = "torch %s (%s)" % (self.answer["torch"], "CUDA %s" % built if built else "no CUDA")
+        return self._finding(_IMPORT, "vLLM %s, %s" % (self.answer["vllm"], torch))
 
     def _device(self) -> Finding:
         if not self.gpu:
@@ -255,22 +260,24 @@ class _Case:
         unassessed = self._unassessed("device")
         if unassessed:
             return unassessed
-        devices = self.told.get("devices")
+        devices = self.answer.get("devices")
         if not devices:
             failure = self._failure("device") or "torch sees no GPU"
-            hint = "See what nvidia-smi says (site.yml --tags cuda_toolchain)"
-            hint += ", and that this torch is a CUDA build."
-            there = "%s, though there is one: %s" % (failure, self.gpu)
-            return self._finding(_DEVICE, there, BLOCKED, hint)
-        actual = "; ".join("%(name)s, compute capability %(capability)s" % one for one in devices)
+            hint = "Check nvidia-smi (site.yml --tags cuda_toolchain)"
+            hint += " and that this torch is a CUDA build."
+            actual = "%s, although the node has one: %s" % (failure, self.gpu)
+            return self._finding(_DEVICE, actual, BLOCKED, hint)
+        actual = "; ".join(
+            "%(name)s, compute capability %(capability)s" % device for device in devices
+        )
         fits = [
-            one["capability"] == self.wanted.capability
-            and re.search(self.wanted.gpu_name, one["name"])
-            for one in devices
+            device["capability"] == self.wanted.capability
+            and re.search(self.wanted.gpu_name, device["name"])
+            for device in devices
         ]
         if any(fits):
             return self._finding(_DEVICE, actual)
-        hint = "If this node is meant to have that GPU, correct arch or gpu_name"
+        hint = "If this GPU is intended, correct arch or gpu_name"
         hint += " (role: dgxspark_vllm_runtime_arch, dgxspark_vllm_runtime_gpu_name)."
         return self._finding(_DEVICE, actual, BLOCKED, hint)
 
@@ -282,7 +289,7 @@ class _Case:
         if failure:
             hint = "See the findings of ensure_ptxas: run site.yml --tags ptxas."
             return self._finding(_COMPILE, failure, BLOCKED, hint)
-        return self._finding(_COMPILE, "compiled")
+        return self._finding(_COMPILE, "as expected")
 
     def _kernel(self) -> Finding:
         if not self.gpu:
@@ -291,19 +298,19 @@ class _Case:
         if unassessed:
             return unassessed
         failure = self._failure("run")
-        if not failure and not self.told.get("ran"):
-            failure = "it ran, and did not write what it was to write"
+        if not failure and not self.answer.get("ran"):
+            failure = "the kernel ran and wrote a wrong result"
         if failure:
-            hint = "See the findings of ensure_cuda_toolchain and ensure_ptxas; dmesg may say more."
+            hint = "See the findings of ensure_cuda_toolchain and ensure_ptxas, and dmesg."
             return self._finding(_KERNEL, failure, BLOCKED, hint)
-        return self._finding(_KERNEL, "it ran")
+        return self._finding(_KERNEL, "as expected")
 
     def _serve(self) -> Finding:
-        serve = self.told["serve"]
+        serve = self.answer["serve"]
         if serve["ok"]:
             return self._finding(_SERVE, "%s answers" % serve["path"])
         hint = _PACKAGES[bool(self.wanted.image)]
-        return self._finding(_SERVE, serve["said"], BLOCKED, hint)
+        return self._finding(_SERVE, serve["error"], BLOCKED, hint)
 
 
 SPEC = Spec(
@@ -325,5 +332,5 @@ SPEC = Spec(
     plan=plan,
     either=("venv", "image"),
     costly=True,
-    keep=lambda observed: observed.keeper and observed.keeper.keep(),
+    store=lambda observed: observed.target and observed.target.store(),
 )

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The virtual environment with vLLM and Ray: exactly the pinned packages, on every node alike.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The virtual environment with vLLM and Ray: the pinned packages, the same on every node.
 
-It is repaired in place as long as its Python is right. Otherwise a new one is made beside it and
-put in its place in one step, once it has been verified: a server that runs keeps its files.
+It is repaired in place if its Python is right. Otherwise a new one is made beside it, verified, and
+put in its place in one step; a running server keeps the files of the old one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     EnvEdit,
     EnvFile,
@@ -42,6 +42,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
     Interpreter,
@@ -57,7 +58,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.requirements
     same_version,
 )
 
-# paths.env's keys, with the program of the environment and the check that judges it.
+# Key of paths.env -> (program of the environment, check id).
 PROGRAMS = {
     "VLLM_BIN": ("vllm", "vllm_bin"),
     "RAY_BIN": ("ray", "ray_bin"),
@@ -66,10 +67,10 @@ PROGRAMS = {
 }
 KEYS = tuple(PROGRAMS)
 
-# Made with the environment, or by an installer; nobody asks for their removal.
+# Created with the environment or by an installer; never reported as surplus.
 _TOOLS = ("pip", "setuptools", "wheel", "uv")
 
-# In a folder of ours that is not finished; in one that is, the pins that it was made of.
+# Marks in our folders: unfinished; finished, with the pins that it was made from.
 _BUILDING, _FINISHED = ".dgxspark-building", ".dgxspark-venv"
 _PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -92,7 +93,7 @@ class Wanted:
     timeout: float
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the parameter, for what cannot be meant."""
+        """Raises ValueError, naming the parameter, for an invalid value."""
         for name in ("path", "python", "wheelhouse", "log_file", "paths_file"):
             path = getattr(self, name)
             if path is not None and (not os.path.isabs(path) or "\n" in path):
@@ -109,10 +110,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. pins is what cannot be read of the requirements, or the pins.
+    """The input of the plan. pins are those of requirements, or why they cannot be parsed.
 
-    abandoned are folders of ours that a killed run has left. free is in bytes. programs are those
-    of the environment that can be executed.
+    abandoned are our folders that a killed run has left. free is in bytes. programs are the
+    executable ones of the environment.
     """
 
     venv: Venv
@@ -163,69 +164,76 @@ def _abandoned(venv: str) -> list[str]:
         names = os.listdir(parent)
     except OSError:
         return []
-    ours = [os.path.join(parent, one) for one in names if _is_ours(one, name)]
+    ours = [os.path.join(parent, sibling) for sibling in names if _is_ours(sibling, name)]
     return sorted(path for path in ours if os.path.lexists(os.path.join(path, _BUILDING)))
 
 
 def _is_ours(folder: str, name: str) -> bool:
-    """Whether a folder beside the environment of that name is one that this module has made."""
+    """Whether this module has made that folder beside the environment of that name."""
     pattern = r"\.%s\.([0-9a-f]{8}\.\d+(\.previous)?|tmp-\w+)" % re.escape(name)
     return bool(re.fullmatch(pattern, folder))
 
 
 def _free(path: str) -> int:
-    """Bytes that are free where path is or will be."""
+    """Free bytes of the file system that has path."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What the environment has and should not, and the other way round."""
+    """The difference between the environment and the pins."""
 
     missing: tuple[Pin, ...] = ()
-    other: tuple[tuple[Pin, str], ...] = ()  # with the version that is there
-    damaged: tuple[tuple[Pin, str], ...] = ()  # with the file
+    other: tuple[tuple[Pin, str], ...] = ()  # with the installed version
+    damaged: tuple[tuple[Pin, str], ...] = ()  # with the damaged file
     surplus: tuple[Distribution, ...] = ()
     doubled: tuple[str, ...] = ()
 
     @property
     def install(self) -> tuple[Pin, ...]:
-        pins = [*self.missing, *(one[0] for one in (*self.other, *self.damaged))]
+        pins = [*self.missing, *(entry[0] for entry in (*self.other, *self.damaged))]
         return tuple(sorted(pins, key=lambda pin: pin.name))
 
     def __bool__(self) -> bool:
         return bool(self.install or self.surplus or self.doubled)
 
     def describe(self) -> str:
-        told = ["%s is missing" % pin.name for pin in self.missing]
-        told += ["%s is %s" % (pin.name, version) for pin, version in self.other]
-        told += ["%s is damaged (%s)" % (pin.name, file) for pin, file in self.damaged]
-        told += ["%s %s is too many" % (one.name, one.version) for one in self.surplus]
-        told += ["%s is there twice" % name for name in self.doubled]
-        more = "; and %d more" % (len(told) - 6) if len(told) > 6 else ""
-        return "; ".join(told[:6]) + more
+        problems = ["%s is missing" % pin.name for pin in self.missing]
+        problems += ["%s is %s" % (pin.name, version) for pin, version in self.other]
+        problems += ["%s is damaged (%s)" % (pin.name, file) for pin, file in self.damaged]
+        problems += [
+            "%s %s is not pinned" % (distribution.name, distribution.version)
+            for distribution in self.surplus
+        ]
+        problems += ["%s is installed twice" % name for name in self.doubled]
+        more = "; and %d more" % (len(problems) - 6) if len(problems) > 6 else ""
+        return "; ".join(problems[:6]) + more
 
 
-def compare(found: Sequence[Distribution], pins: Sequence[Pin], exact: bool) -> Difference:
-    """What differs. Pure; exact: whether packages that no pin names are surplus."""
+def compare(distributions: Sequence[Distribution], pins: Sequence[Pin], exact: bool) -> Difference:
+    """The difference. Pure; exact: packages without a pin are surplus."""
     have: dict[str, list[Distribution]] = {}
-    for one in found:
-        have.setdefault(one.name, []).append(one)
+    for distribution in distributions:
+        have.setdefault(distribution.name, []).append(distribution)
     missing, other, damaged = [], [], []
     for pin in pins:
         if pin.name not in have:
             missing.append(pin)
             continue
-        one = have[pin.name][0]
-        if one.version and not same_version(one.version, pin.version):
-            other.append((pin, one.version))
-        elif one.damage:
-            damaged.append((pin, one.damage))
+        distribution = have[pin.name][0]
+        if distribution.version and not same_version(distribution.version, pin.version):
+            other.append((pin, distribution.version))
+        elif distribution.damage:
+            damaged.append((pin, distribution.damage))
     names = {pin.name for pin in pins}
-    surplus = [one for one in found if one.name not in names and one.name not in _TOOLS]
+    surplus = [
+        distribution
+        for distribution in distributions
+        if distribution.name not in names and distribution.name not in _TOOLS
+    ]
     doubled = sorted(name for name, some in have.items() if len(some) > 1)
     return Difference(
         tuple(missing),
@@ -237,116 +245,119 @@ def compare(found: Sequence[Distribution], pins: Sequence[Pin], exact: bool) -> 
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     case = _Case(observed, wanted)
     findings, actions = case.environment()
     findings.append(case.leftovers())
     if findings[-1].status == DRIFT:
         folders = (*observed.abandoned, *observed.venv.leftovers)
         actions.append(Clear(wanted.venv, folders, (findings[-1].check,)))
-    programs, edit = case.programs(rebuilt=any(one.status == DRIFT for one in findings[:2]))
+    programs, edit = case.programs(rebuilt=any(finding.status == DRIFT for finding in findings[:2]))
     return Plan((*findings, *programs), (*actions, *edit), case.paths, case.facts(), case.parity())
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One observation, with what follows from it."""
+    """An observation, and the conclusions from it."""
 
-    seen: Observed
+    observed: Observed
     wanted: Wanted
 
     @property
     def pins(self) -> tuple[Pin, ...]:
-        return () if isinstance(self.seen.pins, Blocked) else self.seen.pins
+        return () if isinstance(self.observed.pins, Blocked) else self.observed.pins
 
     @property
     def difference(self) -> Difference:
-        return compare(self.seen.venv.distributions, self.pins, self.wanted.exact)
+        return compare(self.observed.venv.distributions, self.pins, self.wanted.exact)
 
     @property
     def unusable(self) -> str:
         """Why the environment cannot be repaired in place; empty if it can."""
-        venv = self.seen.venv
+        venv = self.observed.venv
         if venv.kind == "absent":
             return "%s does not exist" % venv.path
         if venv.interpreter.problem:
-            return "its Python does not run: %s" % venv.interpreter.problem
-        if self.seen.base.version and venv.interpreter.version != self.seen.base.version:
+            return "its Python fails: %s" % venv.interpreter.problem
+        if self.observed.base.version and venv.interpreter.version != self.observed.base.version:
             return "it has Python %s" % venv.interpreter.version
         if self.difference.doubled:
-            return "%s is there twice" % ", ".join(self.difference.doubled)
+            return "%s is installed twice" % ", ".join(self.difference.doubled)
         return ""
 
     @property
     def obstacle(self) -> Blocked | None:
-        """Why nothing can be made or repaired here."""
-        seen, wanted = self.seen, self.wanted
-        if isinstance(seen.pins, Blocked):
-            return seen.pins
-        if seen.venv.kind == "other":
+        """Why nothing can be created or repaired."""
+        observed, wanted = self.observed, self.wanted
+        if isinstance(observed.pins, Blocked):
+            return observed.pins
+        if observed.venv.kind == "other":
             return Blocked(
-                "%s is there and is no virtual environment" % wanted.venv,
-                "Look at what it is, and move it away.",
+                "%s exists and is not a virtual environment" % wanted.venv,
+                "Check what it is, and move it away.",
             )
-        if not seen.pins:
-            hint = "Give the pinned packages (role: dgxspark_vllm_venv_requirements)."
-            return Blocked("no packages are named", hint)
-        if not seen.writable:
+        if not observed.pins:
+            hint = "Set the pinned packages (role: dgxspark_vllm_venv_requirements)."
+            return Blocked("no packages are configured", hint)
+        if not observed.writable:
             hint = "Run as root (become), on a file system that is not read-only."
             return Blocked("%s cannot be written by this user" % wanted.venv, hint)
-        if self.unusable and seen.base.problem:
-            hint = "Install it, or name another by python (role: dgxspark_vllm_venv_python)."
-            return Blocked("%s: %s" % (wanted.python, seen.base.problem), hint)
-        if self.wanted.installer == "uv" and not seen.uv:
-            return Blocked("uv is not installed", "Install it, or let pip do it (installer: auto).")
+        if self.unusable and observed.base.problem:
+            hint = "Install it, or set another python (role: dgxspark_vllm_venv_python)."
+            return Blocked("%s: %s" % (wanted.python, observed.base.problem), hint)
+        if self.wanted.installer == "uv" and not observed.uv:
+            return Blocked("uv is not installed", "Install it, or use pip (installer: auto).")
         needed = wanted.free_gib * (1 << 30)
-        if seen.free < needed:
-            told = "%.1f GiB are free on its disk" % (seen.free / (1 << 30))
-            return Blocked(told, "Make room: %g GiB are asked for (free_gib)." % wanted.free_gib)
+        if observed.free < needed:
+            message = "%.1f GiB are free on its file system" % (observed.free / (1 << 30))
+            return Blocked(
+                message, "Free some space: %g GiB are required (free_gib)." % wanted.free_gib
+            )
         return None
 
     def environment(self) -> tuple[list[Finding], list[Action]]:
-        """The findings about the Python and about the packages, and what repairs them."""
-        seen = self.seen
-        version = seen.base.version or "any"
+        """The findings about Python and packages, and their repairs."""
+        observed = self.observed
+        version = observed.base.version or "any"
         python = Finding(
             "venv_python",
             OK,
             "a virtual environment with Python %s in %s" % (version, self.wanted.venv),
-            "Python %s" % seen.venv.interpreter.environment.get("python_full_version", "unknown"),
+            "Python %s"
+            % observed.venv.interpreter.environment.get("python_full_version", "unknown"),
         )
-        expected = "the %d pinned packages, whole" % len(self.pins)
+        expected = "the %d pinned packages, complete" % len(self.pins)
         packages = Finding("venv_packages", OK, expected, self._count())
         if not self.wanted.requirements.strip():
-            reason = "not assessed: no packages are named (dgxspark_vllm_venv_requirements)"
+            reason = "not assessed: no packages are configured (dgxspark_vllm_venv_requirements)"
             packages = replace(packages, status=SKIPPED, expected="pinned packages", actual=reason)
-        elif isinstance(seen.pins, Blocked):
-            packages = self._to_block(replace(packages, actual=str(seen.pins)), seen.pins)
+        elif isinstance(observed.pins, Blocked):
+            packages = self._to_block(replace(packages, actual=str(observed.pins)), observed.pins)
         elif self.unusable or self.difference:
             packages = replace(packages, actual=self.difference.describe() or "not usable")
             packages = self._to_repair(packages)
-        if seen.venv.kind == "other" or self.unusable:
-            actual = "no virtual environment" if seen.venv.kind == "other" else self.unusable
+        if observed.venv.kind == "other" or self.unusable:
+            actual = "not a virtual environment" if observed.venv.kind == "other" else self.unusable
             python = self._to_repair(replace(python, actual=actual))
         findings = [python, packages]
-        drifting = tuple(one.check for one in findings if one.status == DRIFT)
+        drifting = tuple(finding.check for finding in findings if finding.status == DRIFT)
         if not drifting:
             return findings, []
         if self.unusable:
-            return findings, [Build(self.wanted, self.pins, seen.venv, seen.uv, drifting)]
-        return findings, [Repair(self.wanted, self.difference, seen.uv, drifting)]
+            return findings, [Build(self.wanted, self.pins, observed.venv, observed.uv, drifting)]
+        return findings, [Repair(self.wanted, self.difference, observed.uv, drifting)]
 
     def _count(self) -> str:
-        found = self.seen.venv.distributions
-        return "%d packages, fingerprint %s" % (len(found), self.seen.venv.fingerprint)
+        distributions = self.observed.venv.distributions
+        return "%d packages, fingerprint %s" % (len(distributions), self.observed.venv.fingerprint)
 
     def _to_repair(self, finding: Finding) -> Finding:
         if self.obstacle:
             return self._to_block(finding, self.obstacle)
-        tool = "uv" if self.seen.uv else "pip"
+        tool = "uv" if self.observed.uv else "pip"
         fix = "install %d packages with %s" % (len(self.difference.install), tool)
         if self.unusable:
-            fix = "make a new one beside it with %s, verify it, and put it in its place" % tool
+            fix = "make a new environment with %s, verify it, and replace the old one" % tool
         elif self.difference.surplus:
             fix += ", remove %d" % len(self.difference.surplus)
         return replace(finding, status=DRIFT, severity=CRITICAL, fix=fix)
@@ -357,50 +368,51 @@ class _Case:
         return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint)
 
     def leftovers(self) -> Finding:
-        folders = (*self.seen.abandoned, *self.seen.venv.leftovers)
+        folders = (*self.observed.abandoned, *self.observed.venv.leftovers)
         actual = ", ".join(folders) or "nothing"
-        finding = Finding("venv_leftovers", OK, "nothing left of an interrupted run", actual)
+        finding = Finding("venv_leftovers", OK, "no remains of an interrupted run", actual)
         if not folders:
             return finding
-        if not self.seen.writable:
+        if not self.observed.writable:
             return replace(finding, status=BLOCKED, severity=WARNING, hint="Run as root (become).")
         return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
 
     @property
     def changes(self) -> dict[str, str]:
-        """What paths.env is to name, as far as it does not yet."""
-        values = {} if isinstance(self.seen.file, Blocked) else self.seen.file.values()
+        """The entries that paths.env lacks."""
+        values = {} if isinstance(self.observed.file, Blocked) else self.observed.file.values()
         names = {key: os.path.join(self.wanted.venv, "bin", PROGRAMS[key][0]) for key in self._keys}
         return {key: path for key, path in names.items() if values.get(key) != path}
 
     @property
     def _keys(self) -> list[str]:
-        """Keys whose programs the pins bring, or are there already."""
+        """Keys whose programs the pins bring or that exist already."""
         names = {pin.name for pin in self.pins} | {"python", "pip"}
         if any(name.startswith("vllm") for name in names):
             names.add("vllm")
         return [
             key
             for key, (program, _check) in PROGRAMS.items()
-            if program in names or program in self.seen.programs
+            if program in names or program in self.observed.programs
         ]
 
     @property
     def paths(self) -> dict[str, str]:
-        """The entries of ours that hold once everything is done."""
+        """Our entries of paths.env after the run."""
         return {key: os.path.join(self.wanted.venv, "bin", PROGRAMS[key][0]) for key in self._keys}
 
     def programs(self, rebuilt: bool) -> tuple[list[Finding], tuple[Action, ...]]:
-        """A finding for each program, and the one edit of paths.env that names them."""
+        """A finding for each program, and the edit of paths.env for all of them."""
         findings = [self._program(key, rebuilt) for key in self._keys]
-        drifting = tuple(one.check for one in findings if one.status == DRIFT)
-        file = self.seen.file
+        drifting = tuple(finding.check for finding in findings if finding.status == DRIFT)
+        file = self.observed.file
         if not drifting or isinstance(file, Blocked):
             return findings, ()
         obstacle = file.obstacle(KEYS)
         if obstacle:
             return [
-                self._to_block(one, obstacle) if one.status == DRIFT else one for one in findings
+                self._to_block(finding, obstacle) if finding.status == DRIFT else finding
+                for finding in findings
             ], ()
         keys = {PROGRAMS[key][1]: key for key in PROGRAMS}
         changes = {keys[check]: self.changes[keys[check]] for check in drifting}
@@ -408,14 +420,14 @@ class _Case:
 
     def _program(self, key: str, rebuilt: bool) -> Finding:
         program, check = PROGRAMS[key]
-        path, file = os.path.join(self.wanted.venv, "bin", program), self.seen.file
+        path, file = os.path.join(self.wanted.venv, "bin", program), self.observed.file
         expected = "%s=%s, executable" % (key, path)
         if isinstance(file, Blocked):
             return self._to_block(Finding(check, OK, expected, str(file)), file)
         named = file.values().get(key, "not set")
-        if program not in self.seen.programs and not rebuilt:
+        if program not in self.observed.programs and not rebuilt:
             actual = "%s is not executable" % path
-            hint = "Name a package that brings it, see venv_packages."
+            hint = "Pin a package that brings it, see venv_packages."
             return Finding(check, BLOCKED, expected, actual, WARNING, hint=hint)
         if key not in self.changes:
             return Finding(check, OK, expected, named)
@@ -423,16 +435,18 @@ class _Case:
         return Finding(check, DRIFT, expected, named, WARNING, fix)
 
     def facts(self) -> dict[str, Any]:
-        venv = self.seen.venv
+        venv = self.observed.venv
         return {
             "venv": self.wanted.venv,
             "python_version": venv.interpreter.environment.get("python_full_version", ""),
-            "packages": {one.name: one.version for one in venv.distributions},
+            "packages": {
+                distribution.name: distribution.version for distribution in venv.distributions
+            },
             "fingerprint": venv.fingerprint if venv.kind == "venv" else "",
         }
 
     def parity(self) -> dict[str, str]:
-        venv = self.seen.venv
+        venv = self.observed.venv
         if venv.kind != "venv":
             return {}
         return {"packages of %s" % self.wanted.venv: venv.fingerprint}
@@ -444,7 +458,7 @@ def _shown(pins: Sequence[Pin]) -> str:
 
 @dataclass(frozen=True)
 class Repair:
-    """Install what is missing or wrong, and remove what is too much, in place."""
+    """Install missing and wrong packages and remove surplus ones, in place."""
 
     wanted: Wanted
     difference: Difference
@@ -459,9 +473,13 @@ class Repair:
     def before(self) -> str:
         other = ["%s==%s\n" % (pin.name, version) for pin, version in self.difference.other]
         other += [
-            "%s==%s damaged\n" % (one[0].name, one[0].version) for one in self.difference.damaged
+            "%s==%s damaged\n" % (distribution[0].name, distribution[0].version)
+            for distribution in self.difference.damaged
         ]
-        other += ["%s==%s\n" % (one.name, one.version) for one in self.difference.surplus]
+        other += [
+            "%s==%s\n" % (distribution.name, distribution.version)
+            for distribution in self.difference.surplus
+        ]
         return "".join(sorted(other))
 
     @property
@@ -469,12 +487,12 @@ class Repair:
         return _shown(self.difference.install)
 
     def apply(self) -> None:
-        """Raises Blocked or OSError; the installer undoes what it could not finish."""
+        """Raises Blocked or OSError; the installer rolls back an unfinished installation."""
         install = Installer(self.wanted, self.uv, self.wanted.venv)
         if self.difference.install:
             install.packages(self.difference.install, again=bool(self.difference.damaged))
         if self.difference.surplus:
-            install.remove([one.name for one in self.difference.surplus])
+            install.remove([distribution.name for distribution in self.difference.surplus])
 
 
 @dataclass(frozen=True)
@@ -493,15 +511,17 @@ class Build:
 
     @property
     def before(self) -> str:
-        found = self.venv.distributions
-        return "".join("%s==%s\n" % (one.name, one.version) for one in found)
+        distributions = self.venv.distributions
+        return "".join(
+            "%s==%s\n" % (distribution.name, distribution.version) for distribution in distributions
+        )
 
     @property
     def after(self) -> str:
         return _shown(self.pins)
 
     def apply(self) -> None:
-        """Raises Blocked or OSError, and then the old one is as it was."""
+        """Raises Blocked or OSError, and then the old environment is unchanged."""
         make_directories(os.path.dirname(self.wanted.venv))
         folder = self._new_folder()
         link = folder + ".link"
@@ -514,10 +534,10 @@ class Build:
             with suppress(FileNotFoundError):
                 os.unlink(link)
             raise
-        self._forget_older(folder, previous)
+        self._remove_older(folder, previous)
 
     def _new_folder(self) -> str:
-        """An unused name, by the pins; the mark in it says that it is ours, and not finished."""
+        """A new folder named by the pins; a mark in it says that it is ours and unfinished."""
         parent, name = os.path.split(self.wanted.venv)
         digest = hashlib.sha256("\n".join(pin.line for pin in self.pins).encode()).hexdigest()[:8]
         number = 1
@@ -532,44 +552,48 @@ class Build:
 
     def _make(self, folder: str) -> None:
         install = Installer(self.wanted, self.uv, folder)
-        hint = "Is its package for environments installed (python3-venv)? See --tags prereqs."
+        hint = "Check that python3-venv is installed (--tags prereqs)."
         install.run([self.wanted.python, "-m", "venv", folder], hint)
         install.packages(self.pins)
-        found = [one for site in site_packages(folder) for one in read_distributions(site)]
-        difference = compare(found, self.pins, exact=False)
+        distributions = [
+            distribution
+            for site in site_packages(folder)
+            for distribution in read_distributions(site)
+        ]
+        difference = compare(distributions, self.pins, exact=False)
         if difference:
-            told = "the new environment is not as wanted: %s" % difference.describe()
-            raise Blocked(told, "Look into %s." % self.wanted.log_file)
+            message = "the new environment differs from the pins: %s" % difference.describe()
+            raise Blocked(message, "See %s." % self.wanted.log_file)
         with open(os.path.join(folder, _FINISHED), "w", encoding="utf-8") as stream:
             stream.write(_shown(self.pins))
         os.unlink(os.path.join(folder, _BUILDING))
 
     def _put_in_place(self, link: str) -> str:
-        """Have the path be this link; where the old one is now, empty if there was none."""
+        """Replace path by this link: the path of the old environment, empty if there was none."""
         path = self.wanted.venv
         if not os.path.lexists(path) or os.path.islink(path):
             previous = os.path.realpath(path) if os.path.lexists(path) else ""
             os.replace(link, path)
             return previous
-        # A folder and a link cannot replace one another, but they can change places in one step.
+        # rename(2) cannot replace a folder by a link, but can exchange them in one step.
         _exchange(link, path)
         previous = link[: -len(".link")] + ".previous"
         os.rename(link, previous)
         return previous
 
-    def _forget_older(self, folder: str, previous: str) -> None:
-        """Keep one generation, for what still runs from it; older ones of ours go."""
+    def _remove_older(self, folder: str, previous: str) -> None:
+        """Keep the previous environment for running servers, and remove our older ones."""
         parent, name = os.path.split(self.wanted.venv)
-        for one in os.listdir(parent):
-            path = os.path.join(parent, one)
-            ours = _is_ours(one, name) and not os.path.islink(path)
+        for sibling in os.listdir(parent):
+            path = os.path.join(parent, sibling)
+            ours = _is_ours(sibling, name) and not os.path.islink(path)
             if ours and path not in (folder, previous):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _exchange(one: str, other: str) -> None:
+def _exchange(folder: str, other: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    names = os.fsencode(one), os.fsencode(other)
+    names = os.fsencode(folder), os.fsencode(other)
     if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), other)
@@ -577,7 +601,7 @@ def _exchange(one: str, other: str) -> None:
 
 @dataclass(frozen=True)
 class Clear:
-    """Remove what an interrupted run has left."""
+    """Remove the remains of an interrupted run."""
 
     subject: str
     folders: tuple[str, ...]
@@ -586,7 +610,7 @@ class Clear:
 
     @property
     def before(self) -> str:
-        return "".join("left over: %s\n" % folder for folder in self.folders)
+        return "".join("remains: %s\n" % folder for folder in self.folders)
 
     def apply(self) -> None:
         for folder in self.folders:
@@ -598,14 +622,14 @@ class Clear:
 
 @dataclass(frozen=True)
 class Installer:
-    """pip, or uv, at work on one environment. What it says goes to the log as it says it."""
+    """Runs pip or uv for one environment, with the output in the log."""
 
     wanted: Wanted
     uv: str
     venv: str
 
     def packages(self, pins: Sequence[Pin], again: bool = False) -> None:
-        """Install exactly these, without looking for what they need: the pins are complete."""
+        """Install exactly these, without dependencies: the pins are complete."""
         with self._scratch() as scratch:
             requirements = os.path.join(scratch, "requirements.txt")
             with open(requirements, "w", encoding="utf-8") as stream:
@@ -636,7 +660,7 @@ class Installer:
 
     @contextmanager
     def _scratch(self) -> Iterator[str]:
-        """A folder on the environment's own disk: /tmp may be memory, and links need one disk."""
+        """A folder on the file system of the environment: /tmp may be memory, and links need it."""
         parent, name = os.path.split(self.wanted.venv)
         with tempfile.TemporaryDirectory(prefix=".%s.tmp-" % name, dir=parent) as scratch:
             with open(os.path.join(scratch, _BUILDING), "w", encoding="ascii"):
@@ -644,24 +668,24 @@ class Installer:
             yield scratch
 
     def run(self, argv: Sequence[str], hint: str, scratch: str = "") -> None:
-        """Raises Blocked with the last line that it said, and OSError where there is no log."""
+        """Raises Blocked with the last line of output, and OSError if the log cannot be written."""
         make_directories(os.path.dirname(self.wanted.log_file))
         with open(self.wanted.log_file, "a", encoding="utf-8") as stream:
             stream.write("\n$ %s\n" % " ".join(argv))
             start = stream.tell()
-        # The shell only redirects; what is run and where it writes to are its arguments.
+        # The shell only redirects; the command and the log are its arguments.
         script = 'exec "$@" >>"$0" 2>&1'
-        told = run(
+        result = run(
             ["/bin/sh", "-c", script, self.wanted.log_file, *argv],
             self.wanted.timeout,
             env=self._environment(scratch),
         )
-        if not told.ok:
+        if not result.ok:
             with open(self.wanted.log_file, encoding="utf-8", errors="replace") as stream:
                 stream.seek(start)
-                said = last_line(stream.read())
+                line = last_line(stream.read())
             program = " ".join(argv[:3])
-            raise Blocked("%s: %s: %s" % (program, told.describe(), said), hint)
+            raise Blocked("%s: %s: %s" % (program, result.describe(), line), hint)
 
     def _environment(self, scratch: str) -> Mapping[str, str]:
         passed = {

@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one foreign program that may be absent, hang, crash or print anything.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Run a program that may be missing, hang, crash or print anything.
 
-Standard library only: what runs inside another interpreter carries this file along.
+Standard library only, since this file is sent to other interpreters.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, cast
 
-# Messages in English, numbers with a dot, and nothing of the caller's login environment.
+# English messages, numbers with a dot, and nothing from the login environment.
 BASE_ENVIRONMENT: Mapping[str, str] = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
@@ -40,10 +41,10 @@ _LINGER = 0.5
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one program.
+    """The result of a program.
 
     outcome is EXITED (code is the exit status), SIGNALLED (code is the signal's number),
-    TIMED_OUT, NOT_FOUND, NOT_EXECUTABLE or NOT_STARTED; reason says the last four in words.
+    TIMED_OUT, NOT_FOUND, NOT_EXECUTABLE or NOT_STARTED; reason is a text for the last four.
     stdout and stderr are decoded with replacement, and cut in the middle when too long.
     """
 
@@ -60,18 +61,18 @@ class Result:
         return self.outcome == EXITED and self.code == 0
 
     def describe(self) -> str:
-        """One line for a person: how it ended, and the last thing it said."""
+        """One line: how it ended, and its last line of output."""
         how = self.reason
         if self.outcome == EXITED:
             how = "exit status %s" % self.code
         elif self.outcome == SIGNALLED:
             how = "died by signal %s" % _signal_name(self.code or 0)
-        said = last_line(self.stderr) or last_line(self.stdout)
-        return "%s: %s" % (how, said) if said else how
+        line = last_line(self.stderr) or last_line(self.stdout)
+        return "%s: %s" % (how, line) if line else how
 
 
 def last_line(text: str, limit: int = 300) -> str:
-    """The last line of text that says anything, cut to limit characters."""
+    """The last line that is not empty, cut to limit characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:limit] if lines else ""
 
@@ -84,15 +85,15 @@ def run(
     cwd: str = "/",
     limit: int = 1 << 20,
 ) -> Result:
-    """Run argv for at most timeout seconds, without a shell; failures are told, not raised.
+    """Run argv for at most timeout seconds, without a shell; failures are returned, not raised.
 
     env is added to BASE_ENVIRONMENT. limit is in bytes, for each of stdout and stderr.
-    Whatever the program started in its process group is gone when this returns.
+    All processes of its group have ended when this returns.
     """
     started = time.monotonic()
     argv = tuple(argv)
     try:
-        # No AnsibleModule here to run it by: this file runs in other interpreters as well.
+        # Not AnsibleModule.run_command: this file runs in other interpreters as well.
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv,
             stdin=subprocess.PIPE,
@@ -109,7 +110,7 @@ def run(
     try:
         in_time = _communicate(process, stdin.encode(), stdout, stderr, started + timeout)
     finally:
-        # Not yet reaped, so that the number cannot belong to anybody else's group.
+        # Not yet reaped, so that the number cannot belong to another group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
@@ -125,7 +126,7 @@ def run(
 
 
 class _Buffer:
-    """Keeps the head and the tail of a stream of any length, within limit bytes."""
+    """The head and the tail of a stream of any length, within limit bytes."""
 
     def __init__(self, limit: int) -> None:
         self._half = limit // 2
@@ -198,7 +199,7 @@ def _has_ended(pid: int) -> bool:
 
 
 def _feed(stream: IO[bytes], pending: memoryview) -> memoryview:
-    """Write what fits; nothing remains to be written once the reader has gone away."""
+    """Write what fits; the rest to write, empty once the reader has closed."""
     if not pending:
         return pending
     try:
@@ -234,9 +235,9 @@ def _why_not_started(program: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError) and not os.path.lexists(program):
         return NOT_FOUND, "%s does not exist" % program
     if isinstance(error, FileNotFoundError) and not os.path.exists(program):
-        return NOT_FOUND, "%s is a link to nothing" % program
+        return NOT_FOUND, "%s is a broken link" % program
     if isinstance(error, FileNotFoundError):
-        return NOT_EXECUTABLE, "%s is there, the interpreter or loader it names is not" % program
+        return NOT_EXECUTABLE, "%s exists, but its interpreter or loader does not" % program
     if os.path.isdir(program):
         return NOT_EXECUTABLE, "%s is a directory" % program
     if isinstance(error, PermissionError):

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who holds a lock on a file, as dpkg and apt take them. Asking takes no lock."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The holder of a POSIX lock on a file, as taken by dpkg and apt. Asking takes no lock."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _FLOCK = "hhqqi4x"
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a lock; command is empty where it cannot be told."""
+    """The process that holds a lock; command is empty if unknown."""
 
     pid: int
     command: str
@@ -25,7 +26,7 @@ class Holder:
 
 
 def holder(path: str, proc: str = "/proc") -> Holder | None:
-    """None where nobody holds it or the file is missing; raises PermissionError."""
+    """None if there is no lock or no file; raises PermissionError."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:

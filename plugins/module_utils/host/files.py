@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files and links that are wholly ours: told from those of others, replaced in one step.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Files and links that this collection owns, and their atomic replacement.
 
-A file of ours says so in its first lines (MARK). What does not say so is somebody else's, and is
-never written.
+A file of ours has MARK in its first lines. A file without it belongs to somebody else, and is never
+written.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
-# Within the first lines of every file of ours, behind whatever begins a comment there.
+# In the first lines of each of our files, in a comment.
 MARK = "Managed by dgxspark.suite"
 COMMENT = "# %s: changes made here are overwritten.\n" % MARK
 
-# How long an edit waits for another one in the same directory.
+# Seconds that an edit waits for another one in the same directory.
 LOCK_SECONDS = 10.0
 
 _MARKED_LINES = 5
@@ -33,10 +34,10 @@ _DIRECTORY_MODE = 0o755
 
 @dataclass(frozen=True)
 class OwnFile:
-    """One reading of a file that should be ours.
+    """The state of a file that should be ours.
 
-    text is None where there is no file. mode is its permissions, owner its user id. writable tells
-    whether this user could replace it, or make it together with its directory.
+    text is None if there is no file. mode is its permissions, owner its user id. writable: whether
+    this user could replace it, or create it together with its directory.
     """
 
     path: str
@@ -47,12 +48,12 @@ class OwnFile:
 
     @classmethod
     def read(cls, path: str) -> OwnFile:
-        """Raises Blocked for what is no readable text file, or is not ours."""
+        """Raises Blocked if it is not a readable text file, or is not ours."""
         writable = can_replace(path)
         try:
-            found = os.lstat(path)
-            if not stat.S_ISREG(found.st_mode):
-                raise Blocked("%s is %s" % (path, _kind(found.st_mode)), _MOVE % path)
+            status = os.lstat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise Blocked("%s is %s" % (path, _kind(status.st_mode)), _MOVE % path)
             with open(path, "rb") as stream:
                 data = stream.read(_LIMIT + 1)
         except FileNotFoundError:
@@ -60,22 +61,22 @@ class OwnFile:
         except OSError as error:
             raise Blocked(
                 "%s cannot be read: %s" % (path, error.strerror),
-                "Run as root (become), and see that every part of the path is a directory.",
+                "Run as root (become), and check that every part of the path is a directory.",
             ) from error
         text = data.decode("utf-8", "replace")
-        # A crash may leave an empty file; there is nothing of anybody's in it.
+        # A crash may leave an empty file, which may be replaced.
         if text.strip("\0 \n") and MARK not in "".join(text.splitlines(True)[:_MARKED_LINES]):
-            raise Blocked("%s was written by somebody else" % path, _MOVE % path)
-        return cls(path, text, stat.S_IMODE(found.st_mode), found.st_uid, writable)
+            raise Blocked("%s does not belong to this collection" % path, _MOVE % path)
+        return cls(path, text, stat.S_IMODE(status.st_mode), status.st_uid, writable)
 
     def differs(self, text: str | None, mode: int) -> str:
-        """What is wrong with the file where text and mode are wanted; empty if nothing is."""
+        """How the file differs from text and mode; empty if it does not."""
         if text is None:
-            return "" if self.text is None else "%s is there" % self.path
+            return "" if self.text is None else "%s exists" % self.path
         if self.text is None:
             return "%s does not exist" % self.path
         if self.text != text:
-            return "%s has other contents" % self.path
+            return "%s has different contents" % self.path
         if self.mode != mode:
             return "%s has mode %04o" % (self.path, self.mode)
         if self.owner != rightful_owner(self.owner):
@@ -93,12 +94,12 @@ class OwnFile:
         )
 
 
-_MOVE = "Look at what %s is, and move it away: a file of ours belongs there."
+_MOVE = "Check what %s is, and move it away: this collection writes a file there."
 
 
 @dataclass(frozen=True)
 class FileWrite:
-    """The declared replacement, or removal where text is None, of a file of ours."""
+    """The planned replacement of one of our files, or its removal if text is None."""
 
     file: OwnFile
     text: str | None
@@ -122,22 +123,24 @@ class FileWrite:
         directory = os.path.dirname(self.file.path)
         make_directories(directory)
         with locked(directory):
-            found = OwnFile.read(self.file.path)
-            if found.obstacle:
-                raise found.obstacle
+            current = OwnFile.read(self.file.path)
+            if current.obstacle:
+                raise current.obstacle
             if self.text is not None:
-                replace_file(found.path, self.text.encode(), self.mode, rightful_owner(found.owner))
-            elif found.text is not None:
-                os.unlink(found.path)
+                replace_file(
+                    current.path, self.text.encode(), self.mode, rightful_owner(current.owner)
+                )
+            elif current.text is not None:
+                os.unlink(current.path)
 
 
 @dataclass(frozen=True)
 class LinkWrite:
-    """A symbolic link that is to be set. What is there and is no link is left alone: Blocked."""
+    """The planned symbolic link. Anything there that is not a link stays: Blocked."""
 
     path: str
     target: str
-    found: str  # what the link names now; empty if there is none
+    current: str  # its present target; empty if there is no link
     repairs: tuple[str, ...]
 
     @property
@@ -146,7 +149,7 @@ class LinkWrite:
 
     @property
     def before(self) -> str:
-        return "%s -> %s\n" % (self.path, self.found) if self.found else ""
+        return "%s -> %s\n" % (self.path, self.current) if self.current else ""
 
     @property
     def after(self) -> str:
@@ -176,12 +179,32 @@ def _shown(text: str | None, mode: int, other: int) -> str:
 
 
 def rightful_owner(owner: int) -> int:
-    """Root, who alone can give files away; for anybody else a file's owner is right as it is."""
+    """Root; for any other user the present owner, since only root can change owners."""
     return 0 if os.geteuid() == 0 else owner
 
 
+def read_text(path: str, limit: int = 1 << 20, errors: str = "replace") -> str | None:
+    """At most limit characters of a file; None if it does not exist or cannot be read.
+
+    errors is that of bytes.decode; "surrogateescape" for text that is written back.
+    """
+    try:
+        with open(path, encoding="utf-8", errors=errors) as stream:
+            return stream.read(limit)
+    except (OSError, ValueError):  # a path with a NUL
+        return None
+
+
+def list_folder(path: str) -> list[str]:
+    """The sorted names in a folder; none if it cannot be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
 def can_replace(path: str) -> bool:
-    """Whether this user could replace the file, or make it together with its directory."""
+    """Whether this user could replace the file, or create it together with its directory."""
     directory = os.path.dirname(path)
     while not os.path.lexists(directory):
         directory = os.path.dirname(directory)
@@ -189,7 +212,7 @@ def can_replace(path: str) -> bool:
 
 
 def make_directories(path: str) -> None:
-    """Make path and what is missing above it, readable by everybody whatever the umask."""
+    """Create a folder and its missing parents, readable by everybody whatever the umask."""
     if os.path.isdir(path):
         return
     make_directories(os.path.dirname(path))
@@ -200,9 +223,9 @@ def make_directories(path: str) -> None:
 
 @contextmanager
 def locked(directory: str, seconds: float | None = None) -> Iterator[None]:
-    """Hold the lock of a directory: a file in it is replaced, and a lock file would remain.
+    """Lock a directory, since a lock file would remain.
 
-    Raises Blocked where another run still holds it after that many seconds, or LOCK_SECONDS.
+    Raises Blocked if another run still holds it after that many seconds, or LOCK_SECONDS.
     """
     seconds = LOCK_SECONDS if seconds is None else seconds
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -216,7 +239,7 @@ def locked(directory: str, seconds: float | None = None) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Blocked(
                         "%s has been locked by another run for %g s" % (directory, seconds),
-                        "Wait for the other run to end, then run again.",
+                        "Wait until the other run has ended, then run again.",
                     ) from None
                 time.sleep(0.05)
         yield
@@ -225,7 +248,7 @@ def locked(directory: str, seconds: float | None = None) -> Iterator[None]:
 
 
 def replace_file(path: str, data: bytes, mode: int, owner: int) -> None:
-    """Put a file in place in one step; raises OSError, and then the old one is still there."""
+    """Replace a file atomically; raises OSError, and then the old file is unchanged."""
     directory, name = os.path.split(path)
     descriptor, temporary = tempfile.mkstemp(prefix=".%s." % name, dir=directory)
     try:

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ensure modules say and plan: findings, actions, plans."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Findings, actions and plans of ensure modules."""
 
 from __future__ import annotations
 
@@ -21,20 +22,20 @@ CRITICAL = "critical"
 
 
 class Blocked(Exception):
-    """Something cannot be done here. The text says what was found, hint what a person can do."""
+    """Something cannot be done here. The text is the reason, hint what a person can do."""
 
-    def __init__(self, found: str, hint: str) -> None:
-        super().__init__(found)
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
         self.hint = hint
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw.
+    """The result of a check.
 
     check is a stable snake_case id, unique within a module. status is one of OK, DRIFT, FIXED,
-    BLOCKED, SKIPPED and ACCEPTED, severity one of INFO, WARNING and CRITICAL. fix says what the
-    module does about a drift, hint what a person does where the module cannot.
+    BLOCKED, SKIPPED and ACCEPTED, severity one of INFO, WARNING and CRITICAL. fix is what the
+    module does about drift, hint what a person can do if the module cannot.
     """
 
     check: str
@@ -47,10 +48,10 @@ class Finding:
 
 
 class Action(Protocol):
-    """A declared change. subject names what is changed; before and after are for the diff.
+    """A planned change. subject names what is changed; before and after are for the diff.
 
-    repairs are the checks that drift without it. Where an action fails, later ones that repair one
-    of the same checks are left out; all others are still done.
+    repairs are the checks that drift without it. If an action fails, later ones that repair one of
+    the same checks are skipped; all others are still applied.
     """
 
     @property
@@ -66,17 +67,16 @@ class Action(Protocol):
     def repairs(self) -> Collection[str]: ...
 
     def apply(self) -> None:
-        """Do it, or raise Blocked or OSError."""
+        """Apply it, or raise Blocked or OSError."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be said and done about one observation.
+    """The findings and actions for an observation.
 
-    paths are the entries of paths.env that hold once the actions are done; facts are the module's
-    own return values; parity is what must be the same on all nodes, by name; seconds tells what a
-    costly check took. Every finding that drifts is repaired by an action, and every action repairs
-    one that drifts: ValueError otherwise.
+    paths are the entries of paths.env after the actions; facts are the module's own return values;
+    parity is what must be the same on all nodes, by name; seconds is the duration of costly checks,
+    by check. Raises ValueError if a drift has no action, or an action no drift.
     """
 
     findings: tuple[Finding, ...]

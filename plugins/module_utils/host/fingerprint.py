@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tells that files are still the very ones, without reading them."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Detect changes of files without reading them."""
 
 from __future__ import annotations
 
@@ -8,16 +9,16 @@ import glob
 import hashlib
 import os
 
-# Written by Python itself whenever something is imported for the first time.
+# Written by Python itself at the first import.
 _BYTECODE = "__pycache__"
-# Of a .pth file: what leads out of the environment, or runs whatever it likes.
+# Part of the name of the .pth file of an editable installation.
 _EDITABLE = "__editable__"
 
 
 def file_state(path: str) -> str:
-    """A line that changes whenever a file, or what a link leads to, is written or replaced.
+    """A line that changes whenever a file, or the target of a link, is written or replaced.
 
-    The time of the last change of the inode is in it, which nobody can set.
+    It includes the time of the last inode change, which cannot be set.
     """
     try:
         real = os.path.realpath(path)
@@ -26,48 +27,47 @@ def file_state(path: str) -> str:
         return "%s: %s" % (path, error.strerror)
 
 
-def _state(seen: os.stat_result) -> str:
-    kept = (seen.st_dev, seen.st_ino, seen.st_mode, seen.st_uid)
-    return "%s %d %d %d" % (kept, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+def _state(status: os.stat_result) -> str:
+    identity = (status.st_dev, status.st_ino, status.st_mode, status.st_uid)
+    return "%s %d %d %d" % (identity, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def tree_state(path: str) -> str:
-    """A digest over the state of everything below a folder but Python's own bytecode.
+    """A digest of the state of everything below a folder except Python's bytecode.
 
-    Raises OSError where something cannot be looked at.
+    Raises OSError if something cannot be read.
     """
     digest = hashlib.sha256()
     waiting = [path]
     while waiting:
         folder = waiting.pop()
-        seen, inside = [], []
+        states, inside = [], []
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
                 if name == _BYTECODE:
                     continue
                 if entry.is_symlink():
-                    seen.append((name, file_state(entry.path)))
+                    states.append((name, file_state(entry.path)))
                 elif entry.is_dir():
-                    # What is in it counts; bytecode that comes or goes changes the folder itself.
-                    seen.append((name, ""))
+                    # Only its contents count, since bytecode changes the folder itself.
+                    states.append((name, ""))
                     inside.append(entry.path)
                 else:
                     now = entry.stat(follow_symlinks=False)
                     own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-                    seen.append((name, repr(own)))
-        # In whatever order the system tells them.
+                    states.append((name, repr(own)))
+        # Independent of the order of the file system.
         waiting += sorted(inside)
-        seen.sort()
-        digest.update(repr((folder, seen)).encode("utf-8", "surrogateescape"))
+        states.sort()
+        digest.update(repr((folder, states)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def venv_state(path: str) -> str:
-    """What tells that a virtual environment and its Python are unchanged.
+    """A digest of the state of a virtual environment and its Python.
 
-    Empty where that cannot be told, since it also uses what lies elsewhere. Raises OSError where
-    something cannot be looked at.
+    Empty if it also uses files outside of both. Raises OSError if something cannot be read.
     """
     real = os.path.realpath(path)
     with open(os.path.join(real, "pyvenv.cfg"), encoding="utf-8") as stream:
@@ -80,8 +80,10 @@ def venv_state(path: str) -> str:
     if len(versions) != 1:
         return ""
     standard = os.path.join(library, versions[0])
-    # Not the packages of the system: those the environment does not see.
-    own = [one for one in sorted(os.listdir(standard)) if one not in ("site-packages", _BYTECODE)]
+    # Not the system packages, which the environment does not use.
+    own = [
+        name for name in sorted(os.listdir(standard)) if name not in ("site-packages", _BYTECODE)
+    ]
     states = [real, tree_state(real), file_state(python)]
     for name in own:
         entry = os.path.join(standard, name)
@@ -94,7 +96,7 @@ def venv_state(path: str) -> str:
 
 
 def _sites(venv: str) -> list[str]:
-    """Where its packages are; lib may hold libraries as well."""
+    """The folders of its packages."""
     return glob.glob(os.path.join(glob.escape(venv), "lib", "python*", "site-packages"))
 
 
@@ -107,8 +109,8 @@ def _leads_elsewhere(venv: str) -> bool:
                 lines = [line.strip() for line in stream if line.strip()]
             paths = [line for line in lines if not line.startswith(("import", "#"))]
             inside = all(
-                os.path.isdir(os.path.join(site, one)) and ".." not in one for one in paths
+                os.path.isdir(os.path.join(site, entry)) and ".." not in entry for entry in paths
             )
-            if _EDITABLE in name or not inside or any(os.path.isabs(one) for one in paths):
+            if _EDITABLE in name or not inside or any(os.path.isabs(entry) for entry in paths):
                 return True
     return False

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Run modules of this collection in another Python interpreter, without leaving a file there.
 
 The modules travel on standard input, so that it makes no difference whether they come from a
@@ -18,7 +19,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
+    BASE_ENVIRONMENT,
+    Result,
+    run,
+)
 
 Sources = Mapping[str, str]
 
@@ -67,18 +72,23 @@ def ask(
 
 
 def detach(
-    argv: Sequence[str], title: str, sources: Sources, request: Mapping[str, Any], log: IO[str]
+    argv: Sequence[str],
+    words: Sequence[str],
+    sources: Sources,
+    request: Mapping[str, Any],
+    log: IO[str],
 ) -> int:
     """As `ask`, but nobody waits: the process id. It outlives the caller, and writes to log.
 
-    title: what a list of processes shows after the interpreter.
+    words: what a list of processes shows after the interpreter.
     """
     # It outlives this module, which AnsibleModule's own way of running does not allow.
     process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
-        [*argv, "-B", "-", title],
+        [*argv, "-B", "-", *words],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
+        env=dict(BASE_ENVIRONMENT),
         cwd="/",
         start_new_session=True,
         text=True,

@@ -1,9 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work on a model in a process of its own: begun by one task, asked by others how far it is.
+# PRIVATE to this collection: may change at any time, without notice.
+"""A background job on a node: a process that outlives the module that starts it.
 
-A broken connection does not end it. It ends by itself when nobody has asked for a while. Each is
-known by a folder, which has what it is (pid), how far (state), how it ended (result), and its log.
+It is known by a directory with its process (pid), its progress (state), how it ended (result), and
+its log. What it has to do, secrets included, reaches it on standard input. It ends by itself at its
+time limit, and where that is asked for, when nobody has asked for its progress for a while.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -23,63 +26,139 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
 
 PREFIX = "dgxspark-job-"
 
+# Phases. The progress of PULLING is in layers, that of all others in bytes.
 FETCHING = "fetching"
 VERIFYING = "verifying"
+UNPACKING = "unpacking"
+PULLING = "pulling"
+OFFERING = "offering"
 DONE = "done"
 
-# Nobody has asked for so long: the controller is gone.
+# The time without a question after which a job's controller is gone, in seconds.
 ABANDONED_SECONDS = 60.0
+_READY_SECONDS = 10.0
 _TICK = 0.5
+
+_PID = "pid"
+_STATE = "state"
+_RESULT = "result"
+_LOG = "log"
 
 
 class JobError(Exception):
-    """There is no such work any more; the text says why, and what a person does."""
+    """There is no such job, or it ended without a result; the text says why."""
 
 
-def start(title: str, modules: Sequence[str], request: Mapping[str, Any]) -> str:
-    """Begin it; the folder by which `look` finds it. Raises OSError.
+def start(
+    title: str,
+    modules: Sequence[str],
+    request: Mapping[str, Any],
+    folder: str = "",
+    limit: float = 0,
+    unasked: float = 0,
+) -> str:
+    """Start a job; returns the directory by which it is known. Raises OSError.
 
-    title: in the list of processes. modules: loaded ones by name, each after what it imports; the
-    last one's answer(request, sources) does the work, by `work`, and finds the folder as
-    request["scratch"].
+    title: shown by a list of processes. modules: loaded ones by name, each after what it imports;
+    the last one's answer(request, sources) does the work, by `work`. folder: a directory by which
+    later runs find the job, in one that exists; a job that is known by it already is ended. Empty
+    for a new one. limit: seconds after which the job ends; unasked: seconds without `look` after
+    which it ends; 0 for never.
     """
-    scratch = tempfile.mkdtemp(prefix=PREFIX)
+    if folder:
+        end(folder, os.path.dirname(folder))
+        os.mkdir(folder, 0o700)
+    else:
+        folder = tempfile.mkdtemp(prefix=PREFIX)
     try:
-        _note(scratch, "state", {"phase": FETCHING, "bytes": 0})
-        descriptor = os.open(os.path.join(scratch, "log"), os.O_WRONLY | os.O_CREAT, 0o600)
+        _write(folder, _STATE, {"phase": FETCHING, "progress": 0})
+        descriptor = os.open(os.path.join(folder, _LOG), os.O_WRONLY | os.O_CREAT, 0o600)
         with open(descriptor, "w", encoding="utf-8") as log:
             sources = interpreter.sources_of(modules)
-            asked = {**request, "scratch": scratch}
-            pid = interpreter.detach([sys.executable], title, sources, asked, log)
-        _note(scratch, "pid", {"pid": pid, "title": title})
+            about = {"folder": folder, "limit": limit, "unasked": unasked}
+            asked = {**request, "job": about}
+            pid = interpreter.detach([sys.executable], [title, folder], sources, asked, log)
+        _write(folder, _PID, {"pid": pid})
     except BaseException:
-        shutil.rmtree(scratch)
+        shutil.rmtree(folder)
         raise
-    return scratch
+    return folder
 
 
-def look(scratch: str) -> dict[str, Any]:
-    """How far it is: {phase, bytes}, or the end: {phase: DONE, problem}. It is forgotten then.
+def running(folder: str) -> bool:
+    """Whether the job of this directory is at work."""
+    return _process(folder) is not None
 
-    Raises JobError where it is gone.
+
+def look(folder: str, parent: str = "") -> dict[str, Any]:
+    """Its progress, {phase, progress, total?, ...}, or its end, {phase: DONE, problem}.
+
+    After its end the job is forgotten. parent: the directory that has the job's; empty for that of
+    temporary files. Raises JobError for another directory, and where the job is gone.
     """
-    inside = os.path.dirname(scratch) == tempfile.gettempdir()
-    if not inside or not os.path.basename(scratch).startswith(PREFIX):
-        raise JobError("%s is no folder of ours" % scratch)
-    known = _noted(scratch, "pid")
-    # Before its result is read: it has written that when it is gone. The number may be another's.
-    words = _text("/proc/%d/cmdline" % known.get("pid", 0)).split("\0")
-    alive = bool(known) and known["title"] in words
-    result = _noted(scratch, "result")
+    _check(folder, parent)
+    # Before the result is read: it is written when the process is gone.
+    alive = running(folder)
+    result = _read(folder, _RESULT)
     if alive and not result:
-        os.utime(os.path.join(scratch, "pid"))
-        return _noted(scratch, "state")
-    said = command.last_line(_text(os.path.join(scratch, "log")))
-    shutil.rmtree(scratch, ignore_errors=True)
+        os.utime(os.path.join(folder, _PID))
+        return _read(folder, _STATE)
+    last = command.last_line(_text(os.path.join(folder, _LOG)))
+    shutil.rmtree(folder, ignore_errors=True)
     if not result:
-        gone = "it has ended without a word%s. Run again; what has arrived is kept"
-        raise JobError(gone % (" (%s)" % said if said else ""))
+        reason = " (%s)" % last if last else ""
+        raise JobError("the background job exited without a result" + reason)
     return result
+
+
+def announced(folder: str, name: str, parent: str = "") -> Any:
+    """What a job announces by that name soon after its start. Raises JobError where it does not."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        state = look(folder, parent)
+        if name in state:
+            return state[name]
+        if state["phase"] == DONE:
+            raise JobError(state["problem"])
+        time.sleep(0.05)
+    raise JobError("the background job has no %s within %d s" % (name, _READY_SECONDS))
+
+
+def end(folder: str, parent: str = "") -> bool:
+    """End a job and remove its directory; whether there was one. Raises JobError as `look` does."""
+    _check(folder, parent)
+    pid = _process(folder)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGTERM)
+    existed = os.path.isdir(folder)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    return existed
+
+
+def _check(folder: str, parent: str) -> None:
+    inside = os.path.dirname(folder) == os.path.normpath(parent or tempfile.gettempdir())
+    if not inside or not (parent or os.path.basename(folder).startswith(PREFIX)):
+        raise JobError("%s is not the directory of a background job" % folder)
+
+
+def _process(folder: str) -> int | None:
+    pid = _read(folder, _PID).get("pid")
+    words = _words(pid)
+    # A process that has just been started has none for a moment; one that has ended, for good.
+    for _again in range(20):
+        if words != [""]:
+            break
+        time.sleep(0.01)
+        words = _words(pid)
+    # The number may be another process's by now; a job's process names its directory.
+    return pid if folder in words else None
+
+
+def _words(pid: int | None) -> list[str]:
+    path = "/proc/%s/cmdline" % pid
+    return _text(path).split("\0") if os.path.exists(path) else []
 
 
 def _text(path: str) -> str:
@@ -90,55 +169,92 @@ def _text(path: str) -> str:
         return ""
 
 
-def _noted(scratch: str, name: str) -> dict[str, Any]:
-    text = _text(os.path.join(scratch, name))
+def _read(folder: str, name: str) -> dict[str, Any]:
+    text = _text(os.path.join(folder, name))
     return dict(json.loads(text)) if text else {}
 
 
-def _note(scratch: str, name: str, what: Mapping[str, Any]) -> None:
-    path = os.path.join(scratch, name)
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        json.dump(what, stream)
-    os.replace(path + ".new", path)
+def _write(folder: str, name: str, content: Mapping[str, Any]) -> None:
+    path = os.path.join(folder, name)
+    new = "%s.%d" % (path, threading.get_ident())
+    with open(new, "w", encoding="utf-8") as stream:
+        json.dump(content, stream)
+    os.replace(new, path)
 
 
-def work(scratch: str, do: Callable[[Progress], str]) -> None:
-    """Do it, in a process of its own, and note how it ended; do returns the problem, if any."""
-    progress = Progress(scratch)
+def work(request: Mapping[str, Any], do: Callable[[Progress], str]) -> None:
+    """In the process of a job: do it, and note how it ended. do returns the problem, if any."""
+    progress = Progress(**request["job"])
     threading.Thread(target=progress.watch, daemon=True).start()
     try:
         problem = do(progress)
     except Exception as error:  # not to the log: a traceback might show the request
         problem = "unexpected: %s: %s" % (type(error).__name__, error)
-    _note(scratch, "result", {"phase": DONE, "problem": problem})
+    progress.close(problem)
 
 
 class Progress:
-    """Says every half second how far it is, and ends the process when nobody wants to know."""
+    """In the process of a job: writes its progress every half second, and ends it in time.
 
-    def __init__(self, scratch: str) -> None:
-        self._scratch = scratch
+    count: how much of the present phase is done, in bytes or in layers. total: of how much, 0 where
+    that is not known.
+    """
+
+    def __init__(self, folder: str, limit: float = 0, unasked: float = 0) -> None:
+        self.count = 0
+        self.total = 0
+        self._folder = folder
+        self._limit = limit
+        self._unasked = unasked
+        self._started = time.monotonic()
         self._phase = FETCHING
         self._paths: Sequence[str] = ()
-        self.verified = 0
+        self._announced: dict[str, Any] = {}
 
-    def of(self, phase: str, paths: Sequence[str] = ()) -> None:
-        self._paths, self._phase = paths, phase
+    def begin(self, phase: str, paths: Sequence[str] = ()) -> None:
+        """Begin a phase. paths: files whose sizes are its progress; without them it is count."""
+        self.count = self.total = 0
+        self._phase, self._paths = phase, paths
+
+    def announce(self, **values: Any) -> None:
+        """Let those who `look` know these as well, at once."""
+        self._announced.update(values)
+        self._report()
+
+    def close(self, problem: str) -> None:
+        _write(self._folder, _RESULT, {"phase": DONE, "problem": problem})
 
     def watch(self) -> None:
         while True:
             time.sleep(_TICK)
-            looked = os.path.join(self._scratch, "pid")
             with suppress(OSError):
-                if time.time() - os.stat(looked).st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(self._scratch, ignore_errors=True)
-                    os._exit(1)
-                _note(self._scratch, "state", {"phase": self._phase, "bytes": self._bytes()})
+                if self._is_abandoned():
+                    shutil.rmtree(self._folder, ignore_errors=True)
+                    _exit()
+                if self._limit and time.monotonic() - self._started > self._limit:
+                    self.close("it has not ended within %d s" % self._limit)
+                    _exit()
+                self._report()
 
-    def _bytes(self) -> int:
-        if self._phase == VERIFYING:
-            return self.verified
-        return sum(_size(path) for path in self._paths)
+    def _is_abandoned(self) -> bool:
+        asked = os.stat(os.path.join(self._folder, _PID)).st_mtime
+        return bool(self._unasked) and time.time() - asked > self._unasked
+
+    def _report(self) -> None:
+        done = sum(map(_size, self._paths)) if self._paths else self.count
+        state = {"phase": self._phase, "progress": done, **self._announced}
+        _write(self._folder, _STATE, {**state, "total": self.total} if self.total else state)
+
+
+def _exit() -> None:
+    """End this process, its children, and their process groups."""
+    for task in os.listdir("/proc/self/task"):
+        for child in _text("/proc/self/task/%s/children" % task).split():
+            with suppress(OSError):
+                os.killpg(int(child), signal.SIGKILL)
+    with suppress(OSError):
+        os.killpg(os.getpid(), signal.SIGTERM)
+    os._exit(1)
 
 
 def _size(path: str) -> int:

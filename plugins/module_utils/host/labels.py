@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The labels by which this collection knows its own containers; it touches no others."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The labels that mark this collection's own containers; it touches no others."""
 
 from __future__ import annotations
 
@@ -10,28 +11,28 @@ from typing import Any
 
 LABEL = "dgxspark.suite/"
 OWNER = "dgxspark.suite"
-# What a container's name ends with while a newer one has its place and is not proven yet.
-PARKED = ".previous"
+# The end of the name of a container that is retained for a rollback.
+RETAINED = ".previous"
 
 
 def own_name(name: str) -> str:
-    """The name that a container had before it was parked."""
-    return name[: -len(PARKED)] if name.endswith(PARKED) else name
+    """The name of a container before it was retained."""
+    return name[: -len(RETAINED)] if name.endswith(RETAINED) else name
 
 
 def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
-    """What the unit of a container has to be, by the container's labels; empty for none."""
+    """What the unit of a container needs, from the container's labels; empty for no unit."""
     try:
-        told = json.loads(labels.get(LABEL + "keep") or "{}")
-        if not told:
+        common = json.loads(labels.get(LABEL + "supervise") or "{}")
+        if not common:
             return {}
         return {
             "recipe": labels[LABEL + "recipe"],
             "plan": labels[LABEL + "plan-hash"],
             "rank": int(labels[LABEL + "rank"]),
-            "members": [str(member) for member in told["members"]],
-            "port": int(told["port"]),
-            "starts": int(told["starts"]),
+            "members": [str(member) for member in common["members"]],
+            "port": int(common["port"]),
+            "starts": int(common["starts"]),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

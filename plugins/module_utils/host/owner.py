@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose a cache is: root would leave files in it that its owner cannot use."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The owner of a cache: root must not leave files in it that the owner cannot use."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _SETPRIV = "/usr/bin/setpriv"
 
 @dataclass(frozen=True)
 class Owner:
-    """uid and gid of whoever owns a folder; root_acts: whether it is root who acts for them."""
+    """uid and gid of the owner of a directory; root_acts: whether root acts for the owner."""
 
     uid: int
     gid: int
@@ -21,26 +22,26 @@ class Owner:
 
     @classmethod
     def of(cls, path: str) -> Owner:
-        """Of path, or of the nearest folder above it that exists."""
+        """The owner of path, or of the nearest existing directory above it."""
         while not os.path.lexists(path):
             path = os.path.dirname(path)
-        found = os.stat(path)
-        return cls(found.st_uid, found.st_gid, os.geteuid() == 0)
+        status = os.stat(path)
+        return cls(status.st_uid, status.st_gid, os.geteuid() == 0)
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """argv, so that it is the owner who runs it."""
+        """argv, to be run as the owner."""
         if not self.root_acts or self.uid == 0:
             return list(argv)
         who = ["--reuid=%d" % self.uid, "--regid=%d" % self.gid, "--clear-groups"]
         return [_SETPRIV, *who, "--", *argv]
 
     def give(self, path: str) -> None:
-        """Make a file, a folder or a link itself theirs."""
+        """Make a file, a directory or a link itself the owner's."""
         if self.root_acts:
             os.lchown(path, self.uid, self.gid)
 
     def make_folders(self, path: str) -> None:
-        """Make path, and what is missing above it, theirs and readable by everybody."""
+        """Create path and missing directories above it, the owner's and readable by everybody."""
         if os.path.isdir(path):
             return
         self.make_folders(os.path.dirname(path))

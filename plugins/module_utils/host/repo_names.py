@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of models: what a repository may be called, and its folder in the hub's cache."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Names of repositories on the Hugging Face Hub, and their directories in its cache."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _LIMIT = 96
 
 
 def is_repo(name: str) -> bool:
-    """Whether the hub would have a repository of that name: org/name, or one old name alone."""
+    """Whether the Hub allows a repository of that name: org/name, or an old name without org."""
     return (
         bool(_REPO.match(name))
         and len(name) <= 2 * _LIMIT
@@ -24,14 +25,14 @@ def is_repo(name: str) -> bool:
 
 
 def folder_of(repo: str) -> str:
-    """models--org--name. Raises ValueError for what is no repository's name."""
+    """models--org--name. Raises ValueError for any other name."""
     if not is_repo(repo):
-        raise ValueError("%r is not the name of a repository, as org/name is" % repo)
+        raise ValueError("%r is not the name of a repository (expected org/name)" % repo)
     return PREFIX + repo.replace("/", "--")
 
 
 def repo_of(folder: str) -> str | None:
-    """org/name of models--org--name; None for a folder that is no repository's."""
+    """org/name of models--org--name; None for any other directory."""
     if not folder.startswith(PREFIX):
         return None
     repo = folder[len(PREFIX) :].replace("--", "/")

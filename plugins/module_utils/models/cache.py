@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The models on the disks of a node: the Hugging Face cache, and folders of one's own.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The models on the disks of a node: the Hugging Face cache and local model directories.
 
-Reads names, sizes and small JSON files, never weights, and changes nothing. Whatever cannot be
-understood is told (problems, ignored) instead of raised.
+Reads names, sizes and small JSON files, never weights, and changes nothing. What cannot be
+understood is reported (problems, ignored) instead of raised.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import stat
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import (
     PREFIX,
@@ -35,28 +36,28 @@ HUB = "hub"
 DIRECTORY = "directory"
 
 INCOMPLETE = ".incomplete"
-# What our own delete moves aside, and our own sync has not yet put in place.
+# What model_delete has moved away, and what model_sync has not yet put in place.
 TRASH = ".dgxspark-trash"
 STAGE = ".dgxspark-sync"
 
-# A download that has not written for so long, in seconds, has been given up.
+# A download that has not written for so long is no longer running, in seconds.
 QUIET_SECONDS = 300
 
-# The largest index seen is 16 MB, the largest config.json 1 MB.
+# The largest known index has 16 MB, the largest config.json 1 MB.
 _JSON_BYTES = 64 << 20
 _REF_BYTES = 200
 _DEPTH = 8
 _FILES = 100_000
-# Folders of one's own: family/model/variant.
+# Local model directories: family/model/variant.
 _DIRECTORY_DEPTH = 3
 _DIRECTORIES = 10_000
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a model. blob: its content's name in the cache, empty outside of one.
+    """A file of a model. blob: the name of its content in the cache, empty in a local directory.
 
-    size: bytes, MISSING where the name leads nowhere.
+    size: bytes, MISSING where the link is broken.
     """
 
     path: str
@@ -66,9 +67,9 @@ class File:
 
 @dataclass(frozen=True)
 class Revision:
-    """One state of a model. revision: the hub's commit, empty for a folder of one's own.
+    """One state of a model. revision: the commit, empty for a local model directory.
 
-    refs: the branches and tags that mean it here. size: bytes, each blob once.
+    refs: the branches and tags that point to it here. size: bytes, each blob once.
     """
 
     revision: str
@@ -87,12 +88,12 @@ class Revision:
 
 @dataclass(frozen=True)
 class Model:
-    """What lies on a disk under one name.
+    """All copies of a model on a node.
 
-    name: org/name, or the path of a folder of one's own. size: bytes on disk, each blob once, with
-    those of downloads that have not ended. blobs: name -> size of everything in the cache's blobs.
-    unfinished: the blobs that are still missing, by the files that a download leaves behind.
-    links_to: the folder that this one is only a link to.
+    name: org/name, or the path of a local model directory. size: bytes on disk, each blob once,
+    including those of unfinished downloads. blobs: name -> size of all blobs in the cache.
+    unfinished: blobs that are still missing, known by the files that a download leaves behind.
+    links_to: the target, where the directory is only a link.
     """
 
     name: str
@@ -107,23 +108,26 @@ class Model:
 
     @property
     def current(self) -> Revision | None:
-        """What is served where no revision is named: main, or else the newest that is whole."""
+        """What is served where no revision is named: main, or else the newest complete one."""
         for revision in self.revisions:
             if "main" in revision.refs:
                 return revision
-        whole = [one for one in self.revisions if one.complete]
-        return next(iter(whole or self.revisions), None)
+        complete = [revision for revision in self.revisions if revision.complete]
+        return next(iter(complete or self.revisions), None)
 
     def named(self, revision: str) -> Revision | None:
         """The revision of that branch, tag or commit; the current one where it is empty."""
         if not revision or self.kind != HUB:
             return self.current
-        return next((one for one in self.revisions if revision in (one.revision, *one.refs)), None)
+        for known in self.revisions:
+            if revision in (known.revision, *known.refs):
+                return known
+        return None
 
 
 @dataclass(frozen=True)
-class Found:
-    """Everything in some places. ignored: (path, why it is not listed)."""
+class Scan:
+    """The result of a scan. ignored: (path, why it is not listed)."""
 
     models: Sequence[Model]
     ignored: Sequence[tuple[str, str]]
@@ -135,8 +139,8 @@ def scan(
     name: str | None = None,
     now: float | None = None,
     locks: Collection[tuple[int, int]] | None = None,
-) -> Found:
-    """Look at a hub cache and at folders of one's own; name: only the model called so.
+) -> Scan:
+    """Scan a Hugging Face cache and local model directories. name: only the model of that name.
 
     now: seconds since the epoch. locks: (device, inode) of all files that are locked now.
     """
@@ -149,9 +153,9 @@ def scan(
             continue
         repo = repo_of(entry.name)
         if repo is None:
-            ignored.append((_printable(entry.path), "it has no repository's name"))
+            ignored.append((_printable(entry.path), "its name is not that of a repository"))
         elif not entry.is_dir():
-            ignored.append((_printable(entry.path), "it is not a folder"))
+            ignored.append((_printable(entry.path), "it is not a directory"))
         elif name in (None, repo):
             models.append(hub_model(hub, repo, now, held))
     seen: set[tuple[int, int]] = set()
@@ -159,7 +163,9 @@ def scan(
         for path in _model_folders(root, seen, ignored):
             if name in (None, path):
                 models.append(_directory_model(path, now))
-    return Found(tuple(sorted(models, key=lambda one: (one.kind != HUB, one.name))), tuple(ignored))
+    return Scan(
+        tuple(sorted(models, key=lambda model: (model.kind != HUB, model.name))), tuple(ignored)
+    )
 
 
 def _wants_hub(name: str | None) -> bool:
@@ -167,7 +173,7 @@ def _wants_hub(name: str | None) -> bool:
 
 
 def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]]) -> Model:
-    """One repository of the cache, in whatever state its folder is."""
+    """One repository of the cache, in any state."""
     path = os.path.join(hub, folder_of(repo))
     blobs, partial, newest = _blobs(os.path.join(path, "blobs"))
     unfinished = sorted({name for name in map(_etag, partial) if name not in blobs})
@@ -179,19 +185,20 @@ def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]
     revisions.extend(
         _absent(path, revision, names)
         for revision, names in sorted(refs.items())
-        if revision not in {one.revision for one in revisions}
+        if revision not in {known.revision for known in revisions}
     )
     if unfinished and revisions:
-        # Which revision a blob belongs to is not written down: that of the last download it is.
-        number = next((n for n, one in enumerate(revisions) if "main" in one.refs), 0)
-        told = "%d of its files have not been downloaded to the end" % len(unfinished)
-        revisions[number] = _with_problem(revisions[number], told)
-    plain = sum(one.size for rev in revisions for one in rev.files if not one.blob and one.size > 0)
+        # Which revision a blob belongs to is not recorded: it counts against main.
+        number = next((n for n, known in enumerate(revisions) if "main" in known.refs), 0)
+        problem = "%d of its files are not completely downloaded" % len(unfinished)
+        revisions[number] = _with_problem(revisions[number], problem)
+    files = [file for revision in revisions for file in revision.files]
+    plain = sum(file.size for file in files if not file.blob and file.size > 0)
     staged, _partial, _newest = _blobs(os.path.join(path, STAGE))
     downloading = bool(unfinished) and (
         now - newest < QUIET_SECONDS or _is_locked(hub, repo, locks)
     )
-    # Ours keeps what has arrived beside, under the lock of the model's folder.
+    # This collection stages what has arrived, under the lock of the model's directory.
     downloading = downloading or (bool(staged) and _holds(path, locks))
     return Model(
         repo,
@@ -207,36 +214,36 @@ def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]
 
 
 def _etag(name: str) -> str:
-    """The blob that an unfinished file is to become: <etag>.incomplete, <etag>.<any>.incomplete."""
+    """The blob that an unfinished file becomes: <etag>.incomplete, <etag>.<any>.incomplete."""
     return name.partition(".")[0]
 
 
 def _blobs(folder: str) -> tuple[dict[str, int], dict[str, int], float]:
-    """Blobs and unfinished ones, name -> bytes on disk; when the latter were last written."""
-    whole: dict[str, int] = {}
+    """Blobs and unfinished blobs, name -> bytes on disk; when the latter were last written."""
+    complete: dict[str, int] = {}
     partial: dict[str, int] = {}
     newest = 0.0
     seen: set[int] = set()
     for entry in _entries(folder):
         try:
-            found = entry.stat()
+            status = entry.stat()
         except OSError:
             continue
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             continue
-        size = 0 if found.st_ino in seen else found.st_size
-        seen.add(found.st_ino)
+        size = 0 if status.st_ino in seen else status.st_size
+        seen.add(status.st_ino)
         if entry.name.endswith(INCOMPLETE):
-            # Space is set aside beforehand by some downloaders.
-            partial[entry.name] = min(size, found.st_blocks * 512)
-            newest = max(newest, found.st_mtime)
+            # Some downloaders allocate the space beforehand.
+            partial[entry.name] = min(size, status.st_blocks * 512)
+            newest = max(newest, status.st_mtime)
         else:
-            whole[entry.name] = size
-    return whole, partial, newest
+            complete[entry.name] = size
+    return complete, partial, newest
 
 
 def _refs(folder: str) -> dict[str, list[str]]:
-    """Revision -> the names that mean it."""
+    """Revision -> the names that point to it."""
     refs: dict[str, list[str]] = {}
     for name, entry in _walk(folder):
         text = read_bytes(entry.path, _REF_BYTES)
@@ -252,7 +259,7 @@ def _newest_first(folder: str) -> list[os.DirEntry[str]]:
         with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
                 dated.append((-entry.stat(follow_symlinks=False).st_mtime, entry.name, entry))
-    return [entry for _when, _name, entry in sorted(dated, key=lambda one: one[:2])]
+    return [entry for _when, _name, entry in sorted(dated, key=lambda item: item[:2])]
 
 
 def _hub_revision(
@@ -262,19 +269,19 @@ def _hub_revision(
     files, strays = [], []
     for path, entry in _walk(folder):
         if not path.isprintable():
-            strays.append("%s has a name that no file of the hub has" % _printable(path))
+            strays.append("%s has a name that no file on the Hub has" % _printable(path))
         elif not entry.is_symlink():
             with suppress(OSError):
                 files.append(File(path, entry.stat(follow_symlinks=False).st_size))
         elif (blob := _blob_of(entry.path, model)) is None:
-            strays.append("%s is a link that leads out of the cache" % path)
+            strays.append("%s is a link to a target outside of the cache" % path)
         else:
             files.append(File(path, blobs.get(blob, MISSING), blob))
     return _judged(revision, folder, refs, files, strays)
 
 
 def _blob_of(link: str, model: str) -> str | None:
-    """The name of the blob that a snapshot's link means; None if it means anything else."""
+    """The name of the blob that a link of a snapshot points to; None for any other target."""
     try:
         target = os.readlink(link)
     except OSError:
@@ -288,15 +295,15 @@ def _blob_of(link: str, model: str) -> str | None:
 def _judged(
     revision: str, folder: str, refs: Sequence[str], files: Sequence[File], strays: Sequence[str]
 ) -> Revision:
-    files = sorted(files, key=lambda one: one.path)
-    sizes = {one.path: one.size for one in files}
+    files = sorted(files, key=lambda file: file.path)
+    sizes = {file.path: file.size for file in files}
     indexes = {
         path: _index(os.path.join(folder, path))
         for path, size in sizes.items()
         if path.endswith(INDEX_SUFFIXES) and size != MISSING
     }
     verdict = judge(sizes, indexes)
-    unique = {one.blob or one.path: max(one.size, 0) for one in files}
+    unique = {file.blob or file.path: max(file.size, 0) for file in files}
     return Revision(
         revision,
         folder,
@@ -314,17 +321,8 @@ def _absent(model: str, revision: str, refs: Sequence[str]) -> Revision:
     return Revision(revision, folder, tuple(refs), 0, NONE, ("it has no files",), (), ())
 
 
-def _with_problem(one: Revision, problem: str) -> Revision:
-    return Revision(
-        one.revision,
-        one.path,
-        one.refs,
-        one.size,
-        one.format,
-        (*one.problems, problem),
-        one.quants,
-        one.files,
-    )
+def _with_problem(revision: Revision, problem: str) -> Revision:
+    return replace(revision, problems=(*revision.problems, problem))
 
 
 def _index(path: str) -> Index | str:
@@ -335,7 +333,7 @@ def _index(path: str) -> Index | str:
 
 
 def read_json(path: str) -> object:
-    """A JSON file of any origin. Raises ValueError that says why it is none."""
+    """A JSON file of any origin. Raises ValueError with the reason where it is not one."""
     text = read_bytes(path, _JSON_BYTES)
     if text is None:
         raise ValueError("it cannot be read, or is larger than %d MiB" % (_JSON_BYTES >> 20))
@@ -344,7 +342,7 @@ def read_json(path: str) -> object:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
-        raise ValueError("it is no JSON: %s" % str(error)[:100]) from None
+        raise ValueError("it is not JSON: %s" % str(error)[:100]) from None
 
 
 def read_bytes(path: str, limit: int) -> bytes | None:
@@ -354,8 +352,8 @@ def read_bytes(path: str, limit: int) -> bytes | None:
     except OSError:
         return None
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             return None
         parts = []
         while part := os.read(descriptor, limit):
@@ -370,27 +368,27 @@ def read_bytes(path: str, limit: int) -> bytes | None:
 def _model_folders(
     root: str, seen: set[tuple[int, int]], ignored: list[tuple[str, str]]
 ) -> Iterator[str]:
-    """Folders below root that hold a model; what is below such a folder belongs to it."""
+    """Directories below root that hold a model; what is below such a directory belongs to it."""
     pending = [(os.path.normpath(root), 0)]
     visited = 0
     while pending:
         folder, depth = pending.pop()
         visited += 1
         if visited > _DIRECTORIES:
-            ignored.append((root, "it has more than %d folders" % _DIRECTORIES))
+            ignored.append((root, "it has more than %d directories" % _DIRECTORIES))
             return
         with suppress(OSError):
-            found = os.stat(folder)
-            if (found.st_dev, found.st_ino) in seen:
+            inode = _inode(folder)
+            if inode in seen:
                 continue
             if not os.path.islink(folder):
-                seen.add((found.st_dev, found.st_ino))
+                seen.add(inode)
         entries = list(_entries(folder, ignored))
         if _holds_model({entry.name for entry in entries}):
             if folder.isprintable():
                 yield folder
             else:
-                ignored.append((_printable(folder), "its name has characters that no name has"))
+                ignored.append((_printable(folder), "its name is not printable"))
             continue
         if depth < _DIRECTORY_DEPTH:
             pending.extend(
@@ -430,24 +428,24 @@ def _directory_model(path: str, now: float) -> Model:
             strays.append("%s has a name that no file of a model has" % _printable(name))
             continue
         try:
-            found = entry.stat()
+            status = entry.stat()
         except OSError:
             files.append(File(name, MISSING))
             continue
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             continue
-        files.append(File(name, found.st_size))
+        files.append(File(name, status.st_size))
         if name.endswith((INCOMPLETE, ".part", ".aria2", ".tmp")):
-            newest = max(newest, found.st_mtime)
+            newest = max(newest, status.st_mtime)
         if not entry.is_symlink() and not linked:
-            inodes[found.st_ino] = found.st_size
+            inodes[status.st_ino] = status.st_size
     # `hf download --local-dir` keeps its unfinished files in .cache; rsync gives them a dot.
-    partial = [one.path for one in files if one.path.endswith(INCOMPLETE)]
-    model = [one for one in files if not one.path.startswith(".") and "/." not in one.path]
+    partial = [file.path for file in files if file.path.endswith(INCOMPLETE)]
+    model = [file for file in files if not file.path.startswith(".") and "/." not in file.path]
     revision = _judged("", path, (), model, strays)
     if partial:
-        told = "%d of its files have not been downloaded to the end" % len(partial)
-        revision = _with_problem(revision, told)
+        problem = "%d of its files are not completely downloaded" % len(partial)
+        revision = _with_problem(revision, problem)
     downloading = bool(partial) and now - newest < QUIET_SECONDS
     size = sum(inodes.values())
     return Model(path, DIRECTORY, path, size, downloading, (revision,), links_to=linked)
@@ -456,7 +454,7 @@ def _directory_model(path: str, now: float) -> Model:
 def _entries(
     folder: str, ignored: list[tuple[str, str]] | None = None
 ) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder; nothing where there is none, or where it cannot be read."""
+    """The entries of a directory; none where there is none, or where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             yield from entries
@@ -468,7 +466,7 @@ def _entries(
 
 
 def _walk(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """All that is no folder, at any depth, by its path below folder; links are not entered."""
+    """All but directories, at any depth, by path below folder; links are not followed."""
     pending = [(folder, "", 0)]
     count = 0
     while pending:
@@ -488,8 +486,8 @@ def _walk(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
-    """(device, inode) of every file that somebody has locked now -> the process that has."""
-    found: dict[tuple[int, int], int] = {}
+    """(device, inode) of every file that is locked now -> the process that holds the lock."""
+    held: dict[tuple[int, int], int] = {}
     try:
         with open(os.path.join(proc, "locks"), encoding="ascii", errors="replace") as stream:
             for line in stream:
@@ -498,23 +496,27 @@ def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
                     where = next((word for word in words if word.count(":") == 2), "")
                     major, minor, inode = where.split(":")
                     place = os.makedev(int(major, 16), int(minor, 16)), int(inode)
-                    # A line of somebody who only waits for it begins with an arrow.
+                    # The line of a process that only waits for the lock has an arrow.
                     if "->" not in words:
-                        found[place] = int(words[4])
+                        held[place] = int(words[4])
     except OSError:
         pass
-    return found
+    return held
+
+
+def _inode(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _holds(path: str, locks: Collection[tuple[int, int]]) -> bool:
     with suppress(OSError):
-        found = os.stat(path)
-        return (found.st_dev, found.st_ino) in locks
+        return _inode(path) in locks
     return False
 
 
 def _is_locked(hub: str, repo: str, locks: Collection[tuple[int, int]]) -> bool:
-    """Whether somebody holds one of the locks under which huggingface_hub writes a blob."""
+    """Whether a process holds one of the locks under which huggingface_hub writes a blob."""
     for entry in _entries(os.path.join(hub, ".locks", folder_of(repo))):
         if _holds(entry.path, locks):
             return True

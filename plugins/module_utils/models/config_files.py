@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documents that describe a model: its config.json and hf_quant_config.json, as they are."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The files that describe a model: its config.json and hf_quant_config.json, unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ QUANT_CONFIG = "hf_quant_config.json"
 
 
 def documents(revision: Revision) -> tuple[Mapping[str, Any], str]:
-    """The two files by name, those that are there; and why one cannot be used, if so."""
+    """The existing ones of the two files, by name; and why one cannot be used, if so."""
     names = {file.path for file in revision.files if file.size > 0}
     read: dict[str, Any] = {}
     for name in (CONFIG, QUANT_CONFIG):

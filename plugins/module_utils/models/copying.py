@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take a model from another node in a process of its own; see job.py and receive.py."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Copy a model from another node as a background job; see host/job.py and receive.py."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive impo
 TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
+_HOST = (command, interpreter, findings, files, repo_names, owner, job)
 MODULES = (
-    *(one.__name__ for one in (command, interpreter, findings, files)),
-    *(one.__name__ for one in (repo_names, weights, cache, manifest, owner, share, job, receive)),
+    *(module.__name__ for module in (*_HOST, weights, cache, manifest, share, receive)),
     __name__,
 )
 
@@ -42,7 +43,7 @@ def start(
     source: tuple[str, int, str],
     seconds: int,
 ) -> str:
-    """Begin to copy it; the folder by which job.look finds it. Raises OSError.
+    """Start the copy; returns the job that `job.look` takes. Raises OSError.
 
     source: address, port and secret of an offer of share.py. seconds: how long it may take.
     """
@@ -53,13 +54,14 @@ def start(
         "source": source,
         "seconds": seconds,
     }
-    return job.start(TITLE + offered.name, MODULES, request)
+    unasked = job.ABANDONED_SECONDS
+    return job.start(TITLE + offered.name, MODULES, request, unasked=unasked)
 
 
 def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
-    """What the process does that `start` began."""
-    found = manifest.Manifest.from_dict(request["manifest"])
-    target = receive.Target.of(found, request["hub"])
+    """What the process does that `start` has started."""
+    offered = manifest.Manifest.from_dict(request["manifest"])
+    target = receive.Target.of(offered, request["hub"])
 
     def get(plan: Plan, whose: Owner) -> None:
         address, port, secret = request["source"]
@@ -67,10 +69,10 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
 
     def do(progress: job.Progress) -> str:
         try:
-            receive.bring(found, target, request["verify"], get, progress)
+            receive.bring(offered, target, request["verify"], get, progress)
         except (receive.ReceiveError, findings.Blocked, OSError) as error:
-            again = "%s is not wholly copied: %s. Run again; what has arrived is kept"
-            return again % (found.name, error)
+            again = "%s is not completely copied: %s. Run again; what has arrived is kept"
+            return again % (offered.name, error)
         return ""
 
-    job.work(request["scratch"], do)
+    job.work(request, do)

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask the hub what a model is made of, and fetch files of it; inside a Python with huggingface_hub.
+# PRIVATE to this collection: may change at any time, without notice.
+"""List and fetch the files of a model on the Hugging Face Hub, in a Python with huggingface_hub.
 
-snapshot_download is not used: since its version 1 it gives a file that was cut off away, and begins
-anew. http_get, by which it transfers, goes on where it is told to.
+snapshot_download is not used: since version 1 it discards a partial file and starts again.
+http_get, by which it transfers, can resume.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import Sources, reply
 
-# What went wrong, for download.py to put into words.
+# Kinds of problems, for which download.py has the texts.
 BUSY = "busy"
 FULL = "full"
 GATED = "gated"
@@ -33,31 +34,31 @@ TOKEN = "token"
 UNREACHABLE = "unreachable"
 
 _SECONDS = 30.0
-# Above, the hub wants another protocol, by which nothing goes on where it was cut off.
+# Larger files need another protocol of the Hub, which cannot resume.
 _HTTP_BYTES = 50 * 1000**3
-# What is kept at least of a transfer that is cut off, and how finely progress is told.
+# What an interrupted transfer loses at most, and the granularity of the progress.
 _PIECE_BYTES = 1 << 20
 
 
 def answer(request: dict[str, Any], sources: Sources) -> None:
-    """Reply to a request: {repo, endpoint, token, revision}, and perhaps {files, stage}.
+    """Reply to a request: {repo, endpoint, token, revision}, optionally {files, stage}.
 
-    Without files it is told what the revision is made of; with files, each {path, name, size},
-    they are brought into stage under their name. A problem is told by its kind and in words.
+    Without files, the reply lists those of the revision; with files, each {path, name, size}, they
+    are fetched into stage under their name. A problem is replied as its kind and a text.
     """
     _end_with_parent()
     try:
         hub = importlib.import_module("huggingface_hub")
-    except Exception as error:  # a broken one may raise anything
+    except Exception as error:  # a broken library may raise anything
         reply({"problem": MISSING, "text": str(error)})
         return
     try:
-        told = _fetch(hub, request) if "files" in request else _list(hub, request)
+        outcome = _fetch(hub, request) if "files" in request else _list(hub, request)
     except Exception as error:  # whatever the library or its HTTP client raises
-        told = _problem(error)
-        told["text"] = _without(str(told["text"]), request["token"])
-    reply(told)
-    # Not after the other transfers: they may take hours, and what has arrived is kept.
+        outcome = _problem(error)
+        outcome["text"] = _without(str(outcome["text"]), request["token"])
+    reply(outcome)
+    # Without waiting for the other transfers: they may take hours, and what has arrived is kept.
     os._exit(0)
 
 
@@ -82,14 +83,14 @@ def _list(hub: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     )
     files = [
         {
-            "path": one.rfilename,
-            "size": one.size,
-            "blob": one.lfs["sha256"] if one.lfs else one.blob_id,
+            "path": file.rfilename,
+            "size": file.size,
+            "blob": file.lfs["sha256"] if file.lfs else file.blob_id,
         }
-        for one in info.siblings or ()
+        for file in info.siblings or ()
     ]
     if files:
-        # What a model is made of is told to everybody, its content perhaps not.
+        # The list of files is public even where their content is not.
         url = _url(hub, request, info.sha, str(files[0]["path"]))
         hub.get_hf_file_metadata(url, token=request["token"] or False, timeout=_SECONDS)
     constants = importlib.import_module("huggingface_hub.constants")
@@ -110,37 +111,36 @@ def _fetch(hub: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     )
     constants: Any = importlib.import_module("huggingface_hub.constants")
     constants.DOWNLOAD_CHUNK_SIZE = _PIECE_BYTES
-    # Compressed, a file could not go on where it was cut off.
+    # A compressed transfer cannot be resumed.
     headers["Accept-Encoding"] = "identity"
     descriptor = os.open(request["stage"], os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # That of a run whose parent was killed may be a moment from its end.
+        # A transfer whose parent was killed may not have ended yet.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return {"problem": BUSY, "text": ""}
 
-    def bring(one: Mapping[str, Any]) -> None:
-        path = os.path.join(request["stage"], one["name"])
-        url = _url(hub, request, request["revision"], one["path"])
+    def bring(file: Mapping[str, Any]) -> None:
+        path = os.path.join(request["stage"], file["name"])
+        url = _url(hub, request, request["revision"], file["path"])
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as stream:
-            there = stream.seek(0, os.SEEK_END)
-            if there > one["size"]:
-                there = stream.truncate(stream.seek(0))
-            transfer(
-                url, stream, resume_size=there, headers=dict(headers), expected_size=one["size"]
-            )
+            arrived = stream.seek(0, os.SEEK_END)
+            size = file["size"]
+            if arrived > size:
+                arrived = stream.truncate(stream.seek(0))
+            transfer(url, stream, resume_size=arrived, headers=dict(headers), expected_size=size)
             stream.flush()
             os.fsync(stream.fileno())
 
     pool = ThreadPoolExecutor(request["connections"])
-    waiting = [pool.submit(bring, one) for one in request["files"]]
+    waiting = [pool.submit(bring, file) for file in request["files"]]
     for done in as_completed(waiting):
         done.result()
     return {}
 
 
 def _problem(error: Exception) -> dict[str, Any]:
-    """The kind of a problem, its text, and the status that the hub answered with."""
+    """The kind of a problem, its text, and the HTTP status of the Hub's answer."""
     errors = importlib.import_module("huggingface_hub.errors")
     text = " ".join(str(error).split())[:300] or type(error).__name__
     status = getattr(getattr(error, "response", None), "status_code", None)

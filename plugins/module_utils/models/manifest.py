@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one node sends another of a model: a list of files, each known by its content."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The manifest of a copy between nodes: a list of files, each known by its content."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.weights import quant_name
 
-# The hub calls a large file by its sha256, a small one as git does.
+# The Hugging Face Hub names a large file by its sha256, a small one by the SHA-1 of git.
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}\Z")
 _BLOB = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
@@ -28,14 +29,14 @@ _CHUNK = 1 << 22
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be made, or is none; the text says why."""
+    """A manifest that cannot be made, or is not valid; the text says why."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file: its path below the model, and the blob that it is in a cache.
+    """A file: its path below the model, and its blob in a cache.
 
-    sha256: of its content, in a folder of one's own.
+    sha256: of its content, in a local model directory.
     """
 
     path: str
@@ -44,13 +45,13 @@ class Entry:
     sha256: str = ""
 
     def digest(self) -> str:
-        """What its content must hash to; empty where only its size is known."""
+        """The hash that its content must have; empty where only its size is known."""
         return self.sha256 or self.blob if _known(self.sha256 or self.blob) else ""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One revision of a model as it is sent. refs: names that mean it on the sender."""
+    """One revision of a model as it is sent. refs: names that point to it on the sender."""
 
     name: str
     kind: str
@@ -63,30 +64,32 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Manifest:
-        """Raises ManifestError for what another node should not have sent."""
+        """Raises ManifestError for a manifest that is not valid."""
         try:
-            found = cls(
+            manifest = cls(
                 str(given["name"]),
                 str(given["kind"]),
                 str(given["revision"]),
                 tuple(map(str, given["refs"])),
                 tuple(
-                    Entry(str(one["path"]), int(one["size"]), str(one["blob"]), str(one["sha256"]))
-                    for one in given["entries"]
+                    Entry(
+                        str(file["path"]), int(file["size"]), str(file["blob"]), str(file["sha256"])
+                    )
+                    for file in given["entries"]
                 ),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ManifestError("it is no manifest: %r" % error) from None
-        in_hub = found.kind == HUB
-        for path in (*found.refs, *(one.path for one in found.entries)):
+            raise ManifestError("it is not a manifest: %r" % error) from None
+        in_hub = manifest.kind == HUB
+        for path in (*manifest.refs, *(entry.path for entry in manifest.entries)):
             if not _inside(path):
                 raise ManifestError("it names the path %r" % path)
-        for one in found.entries:
-            if one.size < 0 or (in_hub and not _BLOB.match(one.blob)):
-                raise ManifestError("%s has no content that can be sent" % one.path)
-        if in_hub and not _BLOB.match(found.revision):
-            raise ManifestError("it names the revision %r" % found.revision)
-        return found
+        for entry in manifest.entries:
+            if entry.size < 0 or (in_hub and not _BLOB.match(entry.blob)):
+                raise ManifestError("%s has no content that can be sent" % entry.path)
+        if in_hub and not _BLOB.match(manifest.revision):
+            raise ManifestError("it names the revision %r" % manifest.revision)
+        return manifest
 
 
 def _inside(path: str) -> bool:
@@ -99,29 +102,28 @@ def _inside(path: str) -> bool:
 
 
 def manifest_of(model: Model, revision: Revision, quant: str = "") -> Manifest:
-    """What is to be sent; of a GGUF model only one quantisation, if that is asked for.
+    """The manifest of a revision; of a GGUF model only of one quantisation, if quant names it.
 
-    Raises ManifestError where it is not whole.
+    Raises ManifestError where that is incomplete.
     """
-    files = [one for one in revision.files if not quant or belongs(one.path, quant)]
+    files = [file for file in revision.files if not quant or belongs(file.path, quant)]
     if quant:
-        whole = {one.name for one in revision.quants if one.complete}
-        if quant not in whole:
-            raise ManifestError(
-                "%s has no whole %s; it has: %s" % (model.name, quant, ", ".join(sorted(whole)))
-            )
+        complete = {known.name for known in revision.quants if known.complete}
+        if quant not in complete:
+            listed = ", ".join(sorted(complete)) or "none"
+            raise ManifestError("%s has no complete %s; it has: %s" % (model.name, quant, listed))
     elif not revision.complete:
-        raise ManifestError("%s is not whole: %s" % (model.name, "; ".join(revision.problems)))
+        raise ManifestError("%s is incomplete: %s" % (model.name, "; ".join(revision.problems)))
     if model.kind == HUB:
-        plain = [one.path for one in files if not one.blob]
+        plain = [file.path for file in files if not file.blob]
         if plain:
-            raise ManifestError("%s is no link to a blob, as the hub has it" % plain[0])
-    entries = [Entry(one.path, one.size, one.blob) for one in files if one.size != MISSING]
+            raise ManifestError("%s is not a link to a blob" % plain[0])
+    entries = [Entry(file.path, file.size, file.blob) for file in files if file.size != MISSING]
     return Manifest(model.name, model.kind, revision.revision, tuple(revision.refs), tuple(entries))
 
 
 def belongs(path: str, quant: str) -> bool:
-    """Whether a file of a GGUF model goes with that quantisation; what is no weight does."""
+    """Whether a file of a GGUF model belongs to that quantisation; all but weights do."""
     if not path.endswith(".gguf") or "mmproj" in posixpath.basename(path).lower():
         return True
     return quant_name(path) == quant
@@ -145,10 +147,10 @@ def differs(path: str, entry: Entry) -> str:
     if not wanted:
         return ""
     if _SHA256.match(wanted):
-        found = sha256_of(path)
+        actual = sha256_of(path)
     else:
-        found = _digest(path, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False))
-    return "" if found == wanted else "its checksum is %s, not %s" % (found, wanted)
+        actual = _digest(path, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False))
+    return "" if actual == wanted else "its checksum is %s, not %s" % (actual, wanted)
 
 
 def _digest(path: str, digest: Any) -> str:

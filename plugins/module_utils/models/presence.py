@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is there on this node what a launch wants to load?"""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether this node has a model that a launch loads."""
 
 from __future__ import annotations
 
@@ -15,55 +16,55 @@ OTHER = "other"
 
 
 def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) -> dict[str, Any]:
-    """What a node has of one model.
+    """The copy of one model on this node.
 
-    hub: the folder of the cache. directories: those with models of one's own. wanted: `name`
-    (org/name, or an absolute path), `quant` (of a GGUF model, empty for any), `revision` (branch,
-    tag or commit, empty for what is served by default).
+    hub: the cache. directories: the local model directories. wanted: `name` (org/name, or an
+    absolute path), `quant` (of a GGUF model, empty for any), `revision` (branch, tag or commit,
+    empty for what is served by default).
 
-    Returns `name`, `quant`, `kind` (hub, directory, or other: what only a person can copy),
-    `whole`, `problem` (why not), `downloading`, `revision` (the commit, empty outside of the cache)
-    and `size` (bytes; of the quantisation, where one is wanted).
+    Returns `name`, `quant`, `kind` (hub, directory, or other: what only the user can copy),
+    `complete`, `problem` (why not), `downloading`, `revision` (the commit, empty outside of the
+    cache) and `size` (bytes; of the quantisation, where one is wanted).
     """
     name = os.path.normpath(wanted["name"]) if os.path.isabs(wanted["name"]) else wanted["name"]
-    told: dict[str, Any] = {
+    copy: dict[str, Any] = {
         "name": name,
         "quant": wanted["quant"],
         "kind": cache.DIRECTORY if os.path.isabs(name) else cache.HUB,
-        "whole": False,
+        "complete": False,
         "problem": "it is not there",
         "downloading": False,
         "revision": "",
         "size": 0,
     }
     is_path = os.path.isabs(name)
-    found = cache.scan(hub, [name] if is_path else [], name).models
-    if is_path and not name.startswith(tuple(os.path.join(one, "") for one in directories)):
-        told["kind"] = OTHER
-    if not found:
+    models = cache.scan(hub, [name] if is_path else [], name).models
+    if is_path and not name.startswith(tuple(os.path.join(root, "") for root in directories)):
+        copy["kind"] = OTHER
+    if not models:
         if is_path and os.path.exists(name):
-            # A file, or a folder of a form that nobody here can judge.
-            told.update(kind=OTHER, whole=True, problem="")
-        return told
-    model = found[0]
+            # A file, or a directory of a form that cannot be judged here.
+            copy.update(kind=OTHER, complete=True, problem="")
+        return copy
+    model = models[0]
     revision = model.named(wanted["revision"])
-    told["downloading"] = model.downloading
+    copy["downloading"] = model.downloading
     if revision is None:
-        told["problem"] = "its revision %s is not there" % wanted["revision"]
-        return told
-    told["revision"] = revision.revision
+        copy["problem"] = "its revision %s is not there" % wanted["revision"]
+        return copy
+    copy["revision"] = revision.revision
     if wanted["quant"]:
-        told.update(_quant(revision.quants, wanted["quant"]))
+        copy.update(_quant(revision.quants, wanted["quant"]))
     else:
-        told.update(size=revision.size, problem="; ".join(revision.problems))
-    told["whole"] = not told["problem"]
-    return told
+        copy.update(size=revision.size, problem="; ".join(revision.problems))
+    copy["complete"] = not copy["problem"]
+    return copy
 
 
 def _quant(quants: Sequence[Quant], wanted: str) -> dict[str, Any]:
-    for one in quants:
-        if one.name.lower() == wanted.lower():
-            problem = "" if one.complete else "parts of %s are missing" % one.name
-            return {"quant": one.name, "size": one.size, "problem": problem}
-    there = ", ".join(one.name for one in quants) or "none"
-    return {"problem": "of its quantisations there is %s, not %s" % (there, wanted)}
+    for quant in quants:
+        if quant.name.lower() == wanted.lower():
+            problem = "" if quant.complete else "parts of %s are missing" % quant.name
+            return {"quant": quant.name, "size": quant.size, "problem": problem}
+    listed = ", ".join(quant.name for quant in quants) or "none"
+    return {"problem": "it has no quantisation %s; it has: %s" % (wanted, listed)}

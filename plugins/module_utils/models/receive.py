@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take a model from another node: into a folder beside, verified by content, then put in place."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Receive a model: into a staging directory, verified by content, then moved into place."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked, read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
@@ -22,17 +23,17 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest imp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import MODULE, RSYNC, USER
 
-# A source that says nothing for so long is gone, in seconds.
+# A source that sends nothing for so long is gone, in seconds.
 _QUIET_SECONDS = 120
 
 
 class ReceiveError(Exception):
-    """The copy did not end; nothing that was there has changed, and the next run goes on."""
+    """The copy failed; nothing that existed has changed, and the next run resumes it."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a model goes. root: its folder; stage: where files are until they are verified."""
+    """Where a model goes. root: its directory; stage: where files are until they are verified."""
 
     root: str
     stage: str
@@ -40,7 +41,7 @@ class Target:
 
     @classmethod
     def of(cls, manifest: Manifest, hub: str) -> Target:
-        """Raises ValueError for a name that has no folder."""
+        """Raises ValueError for a name that has no directory."""
         if manifest.kind == HUB:
             root = os.path.join(hub, folder_of(manifest.name))
             return cls(root, os.path.join(root, STAGE), True)
@@ -51,13 +52,13 @@ class Target:
         return os.path.join(self.stage, entry.blob if self.in_hub else entry.path)
 
     def place(self, entry: Entry) -> str:
-        """Where the content goes in the end."""
+        """Where the content goes after it is verified."""
         if self.in_hub:
             return os.path.join(self.root, "blobs", entry.blob)
         return os.path.join(self.root, entry.path)
 
     def link(self, manifest: Manifest, entry: Entry) -> tuple[str, str]:
-        """The link of a snapshot, and what it says."""
+        """The link of a snapshot, and its target."""
         link = os.path.join(self.root, "snapshots", manifest.revision, entry.path)
         up = [".."] * (2 + entry.path.count("/"))
         return link, os.path.join(*up, "blobs", entry.blob)
@@ -67,9 +68,9 @@ class Target:
 class Plan:
     """What has to be done.
 
-    entries: what has to be copied, each content once. size: its bytes. staged: those of them that
-    an earlier run has brought. links: (path, target) to be made. refs: (path, revision) to be
-    written. refusal: why nothing is done.
+    entries: what has to be copied, each content once. size: its bytes. staged: the bytes of it that
+    an earlier run has copied. links: (path, target) to create. refs: (path, revision) to write.
+    refusal: why nothing is done.
     """
 
     entries: Sequence[Entry] = ()
@@ -85,28 +86,32 @@ class Plan:
 
 
 def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
-    """Compare what is there with what is to be. verify: read what is there, not only its size."""
-    unique = {target.place(one): one for one in manifest.entries}
-    missing = [one for path, one in sorted(unique.items()) if not _has(path, one, verify)]
-    size = sum(one.size for one in missing)
-    staged = sum(min(max(_size(target.staged(one)), 0), one.size) for one in missing)
+    """Compare what exists with the manifest. verify: compare the content as well as the size."""
+    unique = {target.place(entry): entry for entry in manifest.entries}
+    missing = [entry for path, entry in sorted(unique.items()) if not _has(path, entry, verify)]
+    size = sum(entry.size for entry in missing)
+    staged = sum(min(max(_size(target.staged(entry)), 0), entry.size) for entry in missing)
     if not target.in_hub:
         refusal = ""
         if missing and os.path.lexists(target.root):
-            names = ", ".join(one.path for one in missing[:3])
-            refusal = "%s is there and differs (%s): a person's folder is not overwritten" % (
+            names = ", ".join(entry.path for entry in missing[:3])
+            refusal = "%s exists and differs (%s): a local model directory is not overwritten" % (
                 target.root,
                 names,
             )
         return Plan(missing, size, staged, refusal=refusal)
-    links = [target.link(manifest, one) for one in manifest.entries]
-    refs = [(os.path.join(target.root, "refs", one), manifest.revision) for one in manifest.refs]
+    links = [target.link(manifest, entry) for entry in manifest.entries]
+    refs = [(os.path.join(target.root, "refs", ref), manifest.revision) for ref in manifest.refs]
     return Plan(
         missing,
         size,
         staged,
-        [one for one in links if _link(one[0]) != one[1]],
-        [one for one in refs if _text(one[0]) != one[1]],
+        [(path, goal) for path, goal in links if _link(path) != goal],
+        [
+            (path, revision)
+            for path, revision in refs
+            if (read_text(path) or "").strip() != revision
+        ],
     )
 
 
@@ -131,11 +136,7 @@ def _link(path: str) -> str:
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(200).strip()
-    except OSError:
-        return ""
+    return (read_text(path, 200) or "").strip()
 
 
 def lacks_space(what: Plan, target: Target) -> str:
@@ -143,8 +144,8 @@ def lacks_space(what: Plan, target: Target) -> str:
     where = target.root
     while not os.path.isdir(where):
         where = os.path.dirname(where)
-    found = os.statvfs(where)
-    free = found.f_bavail * found.f_frsize
+    system = os.statvfs(where)
+    free = system.f_bavail * system.f_frsize
     need = what.size - what.staged
     return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
 
@@ -156,48 +157,48 @@ def unwritable(target: Target) -> str:
         where = os.path.dirname(where)
     if os.access(where, os.W_OK | os.X_OK):
         return ""
-    return "%s may not be written by this user, or its file system is read-only" % where
+    return "%s is not writable for this user, or its file system is read-only" % where
 
 
 def bring(
-    found: Manifest,
+    manifest: Manifest,
     target: Target,
     verify: bool,
     get: Callable[[Plan, Owner], None],
     progress: job.Progress,
 ) -> None:
-    """Fetch, verify, put in place. Raises ReceiveError, Blocked, OSError and what `get` raises.
+    """Fetch, verify, move into place. Raises ReceiveError, Blocked, OSError and what `get` raises.
 
-    get: brings the entries of the plan into the stage, which is there.
+    get: fetches the entries of the plan into the stage, which exists.
     """
     whose = Owner.of(target.root)
     guarded = target.root if target.in_hub else target.stage
     whose.make_folders(guarded)
     with locked(guarded, 0):
-        what = plan(found, target, verify)
+        what = plan(manifest, target, verify)
         refusal = what.refusal or lacks_space(what, target)
         if refusal:
             raise ReceiveError(refusal)
         if what.entries:
-            progress.of(job.FETCHING, [target.staged(one) for one in what.entries])
+            progress.begin(job.FETCHING, [target.staged(entry) for entry in what.entries])
             whose.make_folders(target.stage)
             get(what, whose)
-            progress.of(job.VERIFYING)
-            for one in what.entries:
-                check(one, target)
-                progress.verified += one.size
+            progress.begin(job.VERIFYING)
+            for entry in what.entries:
+                check(entry, target)
+                progress.count += entry.size
         place(what, target, whose)
 
 
 def fetch(
     what: Plan, target: Target, owner: Owner, source: tuple[str, int, str], seconds: float
 ) -> None:
-    """Copy into the stage; interrupted, the next one goes on there. ReceiveError, OSError.
+    """Copy into the stage; the next run resumes an interrupted copy. ReceiveError, OSError.
 
     source: address, port and secret of an offer of share.py.
     """
     address, port, secret = source
-    names = [one.blob if target.in_hub else one.path for one in what.entries]
+    names = [entry.blob if target.in_hub else entry.path for entry in what.entries]
     host = "[%s]" % address if ":" in address else address
     argv = (
         *(RSYNC, "--files-from=-", "--from0", "--copy-links", "--inplace", "--partial"),
@@ -212,24 +213,24 @@ def fetch(
         env={"RSYNC_PASSWORD": secret},
     )
     if not result.ok:
-        # Its first words say what went wrong, the last only where in rsync.
+        # Its first line says what went wrong, the last one only where in rsync.
         first = next(iter(result.stderr.split("\n")), "").strip()[:300]
         raise ReceiveError("rsync from %s: %s (%s)" % (address, result.describe(), first))
 
 
 def check(entry: Entry, target: Target) -> None:
-    """Verify it by its content; in the stage what is wrong is removed. ReceiveError, OSError."""
+    """Verify a staged file by its content; a damaged one is removed. ReceiveError, OSError."""
     path = target.staged(entry)
-    wrong = differs(path, entry)
-    if wrong:
+    difference = differs(path, entry)
+    if difference:
         os.unlink(path)
         raise ReceiveError(
-            "%s arrived damaged, or is damaged at its source: %s" % (entry.path, wrong)
+            "%s arrived damaged, or is damaged at its source: %s" % (entry.path, difference)
         )
 
 
 def place(what: Plan, target: Target, owner: Owner) -> None:
-    """Put in place what has been verified; the links of a snapshot last. Raises OSError."""
+    """Move into place what is verified; the links of a snapshot come last. Raises OSError."""
     if not target.in_hub:
         if what.entries:
             owner.make_folders(os.path.dirname(target.root))

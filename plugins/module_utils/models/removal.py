@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes from a node when a model is deleted there, why it may not, and its removal."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Deleting a model from a node: what is removed, why it is refused, and the removal itself."""
 
 from __future__ import annotations
 
@@ -22,15 +23,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Process
 
-_LINKS_TOLD = 3
+_LINKS_NAMED = 3
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a plan is made from. leftovers: what an interrupted delete moved aside.
+    """What a plan is made from. leftovers: what an interrupted delete has moved away.
 
-    links: links from elsewhere that lead into the model. opened: processes that have files of it
-    open. locked: another run of ours works on it. writable: whether this user could remove it.
+    links: links elsewhere that point into the model. opened: processes that have files of it open.
+    locked: another run of this collection works on it. writable: whether this user can remove it.
     """
 
     model: Model | None
@@ -44,7 +45,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Plan:
-    """folders, files: what goes, absolute. freed: bytes. refusals: why nothing may go."""
+    """folders, files: absolute paths to remove. freed: bytes. refusals: why nothing is removed."""
 
     folders: Sequence[str] = ()
     files: Sequence[str] = ()
@@ -57,29 +58,28 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """Tells whether two plans remove the same."""
+        """The same for two plans that remove the same."""
         text = json.dumps([sorted(self.folders), sorted(self.files), self.freed])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plan(seen: Seen, revision: str = "") -> Plan:
-    """Decide. revision: only this one goes, with the blobs that no other uses."""
+    """Decide. revision: only this one is removed, with the blobs that no other uses."""
     model = seen.model
     if model is None:
         return Plan(tuple(seen.leftovers), refusals=() if seen.writable else (_NOT_WRITABLE,))
     refusals = list(_refusals(seen, model))
-    chosen = [one for one in model.revisions if one.revision == revision] if revision else []
+    chosen = [known for known in model.revisions if revision and known.revision == revision]
     if revision and model.kind != HUB:
-        refusals.append("a folder of one's own has no revisions")
+        refusals.append("a local model directory has no revisions")
     elif revision and not chosen:
-        there = ", ".join(one.revision for one in model.revisions) or "none"
-        refusals.append("there is no revision %s, there is: %s" % (revision, there))
+        listed = ", ".join(known.revision for known in model.revisions) or "none"
+        refusals.append("it has no revision %s; it has: %s" % (revision, listed))
     if chosen and len(model.revisions) > 1:
         folders, files, freed = _of_revision(model, chosen[0])
     else:
         folders, files, freed = [model.path], [], model.size
-    found = [*folders, *seen.leftovers]
-    return Plan(tuple(found), tuple(files), freed, tuple(refusals))
+    return Plan((*folders, *seen.leftovers), tuple(files), freed, tuple(refusals))
 
 
 _NOT_WRITABLE = "this user may not write there, or the file system is read-only"
@@ -93,19 +93,19 @@ def _refusals(seen: Seen, model: Model) -> Iterator[str]:
     if seen.locked:
         yield "another run works on it"
     for word, processes in (("is used by", seen.users), ("has files open in", seen.opened)):
-        for one in processes:
-            yield "it %s %s (pid %d)" % (word, one.name, one.pid)
+        for process in processes:
+            yield "it %s %s (pid %d)" % (word, process.name, process.pid)
     if seen.links:
-        rest = len(seen.links) - _LINKS_TOLD
+        rest = len(seen.links) - _LINKS_NAMED
         more = " and %d more" % rest if rest > 0 else ""
-        yield "links lead into it: %s%s" % (", ".join(seen.links[:_LINKS_TOLD]), more)
+        yield "links point into it: %s%s" % (", ".join(seen.links[:_LINKS_NAMED]), more)
     if not seen.writable:
         yield _NOT_WRITABLE
 
 
 def _of_revision(model: Model, revision: Revision) -> tuple[list[str], list[str], int]:
     others = {
-        file.blob for one in model.revisions if one is not revision for file in one.files
+        file.blob for known in model.revisions if known is not revision for file in known.files
     }  # fmt: skip
     blobs = sorted({file.blob for file in revision.files} - others - {""})
     blobs = [name for name in blobs if name in model.blobs]
@@ -127,10 +127,9 @@ def observe(
     running: Sequence[Process],
     used: Sequence[Process],
 ) -> Seen:
-    """Look at one model. running: all processes; used: those whose command line names it."""
+    """Inspect a model. running: all processes; used: those whose command line names it."""
     held = cache.held_locks()
-    found = cache.scan(hub, directories, name, locks=held).models
-    model = found[0] if found else None
+    model = next(iter(cache.scan(hub, directories, name, locks=held).models), None)
     path = model.path if model else place(hub, name)
     trash = os.path.join(os.path.dirname(path), TRASH)
     leftovers = sorted(
@@ -145,14 +144,14 @@ def observe(
         leftovers,
         used,
         sorted(_links_into(path, hub, directories)),
-        [one for one in running if one not in used and _has_open(one.pid, path)],
+        [process for process in running if process not in used and _has_open(process.pid, path)],
         _inode(path) in held,
         os.access(os.path.dirname(path), os.W_OK | os.X_OK) and os.access(path, os.W_OK | os.X_OK),
     )
 
 
 def place(hub: str, name: str) -> str:
-    """Where a model of that name lies, or would."""
+    """Where a model of that name is, or would be."""
     return os.path.normpath(name) if name.startswith("/") else os.path.join(hub, folder_of(name))
 
 
@@ -164,17 +163,17 @@ def _listed(folder: str) -> list[str]:
 
 
 def _inode(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _links_into(path: str, hub: str, directories: Collection[str]) -> Iterator[str]:
-    """Links in the cache and in folders of one's own, outside of path, that lead into it."""
+    """Links in the cache and in local model directories, outside of path, that point into it."""
     real = os.path.realpath(path)
     for root in (hub, *directories):
         for parent, folders, names in os.walk(root):
-            # What is in the model may lead where it likes.
-            folders[:] = [one for one in folders if os.path.join(parent, one) != path]
+            # Links in the model itself do not matter.
+            folders[:] = [name for name in folders if os.path.join(parent, name) != path]
             for name in (*folders, *names):
                 link = os.path.join(parent, name)
                 if os.path.islink(link):
@@ -184,7 +183,7 @@ def _links_into(path: str, hub: str, directories: Collection[str]) -> Iterator[s
 
 
 def _has_open(pid: int, path: str) -> bool:
-    """Whether a process has a file below path open, as far as this user may see."""
+    """Whether a process has a file below path open, as far as this user can see."""
     folder = "/proc/%d/fd" % pid
     for name in _listed(folder):
         with suppress(OSError):
@@ -194,16 +193,16 @@ def _has_open(pid: int, path: str) -> bool:
 
 
 def apply(what: Plan) -> None:
-    """Remove exactly what is planned. Raises OSError; run again, it goes on where it stopped.
+    """Remove exactly what is planned. Raises OSError; another run resumes it.
 
-    A folder is first moved aside in one step, so that it is there whole or not at all.
+    A directory is first moved away in one step, so that the model is complete or gone.
     """
     for file in what.files:
         if os.path.basename(os.path.dirname(file)) != "blobs":
             _unlink(file)
     for folder in what.folders:
         _remove_folder(folder)
-    # Last, so that no link of a revision that is still there leads nowhere.
+    # Last, so that no link of a remaining revision is broken.
     for file in what.files:
         _unlink(file)
 
@@ -222,6 +221,6 @@ def _remove_folder(path: str) -> None:
         os.rename(path, aside)
         path, parent = aside, trash
     shutil.rmtree(path)
-    # Not empty: that of another run.
+    # Not empty: another run uses it.
     with suppress(OSError):
         os.rmdir(parent)

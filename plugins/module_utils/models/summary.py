@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Models as plain data, as docs/contracts/model_info.md describes them."""
 
 from __future__ import annotations
@@ -14,81 +15,69 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.config_files
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Users
 
 
-def model(
-    found: Model, users: Users, with_files: bool = False, with_configs: bool = False
+def summary(
+    model: Model, users: Users, with_files: bool = False, with_configs: bool = False
 ) -> dict[str, Any]:
-    """What the module model_info tells of one model; its top level is about what is served.
+    """What the module model_info returns for a model; its top level describes what is served.
 
-    users: finds its users. with_files: every file and blob as well;
-    with_configs: config.json and hf_quant_config.json.
+    users: finds the processes that use it. with_files: every file and blob as well. with_configs:
+    config.json and hf_quant_config.json as well.
     """
-    current = found.current
+    current = model.current
     read, unreadable = documents(current) if current else ({}, "")
-    told: dict[str, Any] = {
-        "name": found.name,
-        "kind": found.kind,
-        "path": found.path,
-        "size": found.size,
+    report: dict[str, Any] = {
+        "name": model.name,
+        "kind": model.kind,
+        "path": model.path,
+        "size": model.size,
         "complete": bool(current and current.complete),
         "problems": list(current.problems) if current else ["it has no files"],
-        "downloading": found.downloading,
+        "downloading": model.downloading,
         "revision": current.revision if current else "",
         "format": current.format if current else "none",
-        "quants": [asdict(one) for one in current.quants] if current else [],
+        "quants": [asdict(quant) for quant in current.quants] if current else [],
         "config_problem": unreadable,
-        "links_to": found.links_to,
+        "links_to": model.links_to,
         "users": [
-            {"pid": one.pid, "process": one.name, "serves": one.serves}
-            for one in users.of(found.name, [found.path])
+            {"pid": process.pid, "process": process.name, "serves": process.serves}
+            for process in users.of(model.name, [model.path])
         ],
-        "revisions": [_revision(one, with_files) for one in found.revisions],
+        "revisions": [_revision(revision, with_files) for revision in model.revisions],
     }
     if with_configs:
-        told["configs"] = dict(read)
+        report["configs"] = dict(read)
     if with_files:
-        told["blobs"] = dict(found.blobs)
-        told["unfinished"] = list(found.unfinished)
-    return told
+        report["blobs"] = dict(model.blobs)
+        report["unfinished"] = list(model.unfinished)
+    return report
 
 
-def _revision(one: Revision, with_files: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "revision": one.revision,
-        "refs": list(one.refs),
-        "size": one.size,
-        "complete": one.complete,
-        "problems": list(one.problems),
-        "format": one.format,
+def _revision(revision: Revision, with_files: bool) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "revision": revision.revision,
+        "refs": list(revision.refs),
+        "size": revision.size,
+        "complete": revision.complete,
+        "problems": list(revision.problems),
+        "format": revision.format,
     }
     if with_files:
-        told["quants"] = [asdict(quant) for quant in one.quants]
-        told["files"] = [asdict(file) for file in one.files]
-    return told
+        report["quants"] = [asdict(quant) for quant in revision.quants]
+        report["files"] = [asdict(file) for file in revision.files]
+    return report
 
 
 def disks(paths: Sequence[str]) -> list[dict[str, Any]]:
-    """Total and free bytes of the file systems of those paths that exist."""
-    found = []
+    """Total and free bytes of the file systems of the paths that exist."""
+    systems = []
     for path in paths:
         try:
             answer = os.statvfs(path)
         except OSError:
             continue
-        # What is reserved for root is not free to whoever downloads.
+        # Space that is reserved for root is not free for a download.
         block = answer.f_frsize
-        found.append(
+        systems.append(
             {"path": path, "total": answer.f_blocks * block, "free": answer.f_bavail * block}
         )
-    return found
-
-
-def memory(meminfo: str = "/proc/meminfo") -> int:
-    """MemTotal in bytes; 0 where it cannot be told."""
-    try:
-        with open(meminfo, encoding="ascii", errors="replace") as stream:
-            for line in stream:
-                if line.startswith("MemTotal:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0
+    return systems

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes of a node use a model, by what stands on their command lines."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The processes of a node that use a model, by their command lines."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-# A program that serves, by one of the first words of its command line.
+# Programs that serve models, named by one of the first words of a command line.
 _SERVERS = ("vllm", "sglang", "llama-server", "trtllm-serve", "text-generation-launcher", "ollama")
 _FIRST_WORDS = 4
 _ARGV_BYTES = 1 << 17
@@ -25,7 +26,7 @@ class Process:
 
     @property
     def serves(self) -> bool:
-        """Whether it is a server of models, and not just a program that was given its name."""
+        """Whether it is a model server, and not another program with a model's name as argument."""
         return any(
             os.path.basename(word).partition(".")[0] in _SERVERS
             for word in self.argv[:_FIRST_WORDS]
@@ -33,9 +34,9 @@ class Process:
 
 
 def processes(proc: str = "/proc") -> list[Process]:
-    """All processes but this one, those that started it, and Ansible's own."""
+    """All processes but this one, its ancestors, and those of Ansible."""
     own = set(_line_of(os.getpid(), proc))
-    found = []
+    running = []
     for entry in sorted(filter(str.isdigit, _names(proc)), key=int):
         if int(entry) in own:
             continue
@@ -45,8 +46,8 @@ def processes(proc: str = "/proc") -> list[Process]:
             if argv and not any(
                 os.path.basename(word).startswith("ansible") for word in argv[:_FIRST_WORDS]
             ):
-                found.append(Process(int(entry), name, argv))
-    return found
+                running.append(Process(int(entry), name, argv))
+    return running
 
 
 def _read(path: str) -> str:
@@ -62,19 +63,19 @@ def _names(folder: str) -> list[str]:
 
 
 def _line_of(pid: int, proc: str) -> Iterator[int]:
-    """A process and those that started it."""
+    """A process and its ancestors."""
     while pid > 0:
         yield pid
         try:
             with open(os.path.join(proc, str(pid), "stat"), "rb") as stream:
-                # The name, in parentheses, may hold anything.
+                # The name, in parentheses, may contain anything.
                 pid = int(stream.read().rpartition(b")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             return
 
 
 class Users:
-    """Finds a model's users among many processes, however many models are asked for."""
+    """Finds the processes that use a model, for many models at the cost of one."""
 
     def __init__(self, running: Sequence[Process]) -> None:
         self._by_name: dict[str, list[Process]] = {}
@@ -88,11 +89,11 @@ class Users:
                     self._by_name.setdefault(word.partition(":")[0], []).append(process)
 
     def of(self, name: str, paths: Collection[str]) -> list[Process]:
-        """Those that name it: its repository, also as repo:QUANT, or what is in one of paths."""
-        found = {one.pid: one for one in self._by_name.get(name, ())}
+        """Processes that name it: its repository, also as repo:QUANT, or a path in one of paths."""
+        users = {process.pid: process for process in self._by_name.get(name, ())}
         for path in paths:
-            found.update((one.pid, one) for one in self._by_path.get(path, ()))
-        return [found[pid] for pid in sorted(found)]
+            users.update((process.pid, process) for process in self._by_path.get(path, ()))
+        return [users[pid] for pid in sorted(users)]
 
 
 def _and_parents(path: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is a model whole? Decided by the names and sizes of its files alone; no weight is read."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether a model is complete, judged by the names and sizes of its files; weights are not read."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ _SUFFIXES = {
     ".pt": PYTORCH,
     ".pth": PYTORCH,
 }
-# What ends like weights and is none: settings of training, vocabularies, rotary tables.
+# Files that are named like weights: training state and vocabularies.
 _NO_WEIGHTS = re.compile(
     r"(?:^|/)(?:training_args|optimizer|scheduler|rng_state\w*|tokenizer)\.\w+$"
 )
@@ -35,12 +36,12 @@ _QUANT = re.compile(
     r"(?:^|[-._])(?P<name>(?:UD-)?(?:I?Q|TQ)\d(?:_[A-Z0-9]+)*|BF16|F16|F32|MXFP4(?:_MOE)?)(?=[-._]|$)",
     re.IGNORECASE,
 )
-_TOLD = 3
+_NAMED = 3
 
 
 @dataclass(frozen=True)
 class Index:
-    """What an index of shards says. total: bytes of all tensors, 0 where it does not tell."""
+    """An index of shards. total: bytes of all tensors, 0 where it does not say."""
 
     shards: Sequence[str]
     total: int = 0
@@ -48,7 +49,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Quant:
-    """One quantisation of a GGUF model. size: bytes of the files that are there."""
+    """One quantisation of a GGUF model. size: bytes of the files that exist."""
 
     name: str
     files: Sequence[str]
@@ -58,7 +59,7 @@ class Quant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """format: of the weights that would be served. problems: why it is not whole, if so."""
+    """format: of the weights that would be served. problems: why it is incomplete, if it is."""
 
     format: str
     problems: Sequence[str]
@@ -67,12 +68,12 @@ class Verdict:
 
 def parse_index(document: object) -> Index:
     """The index in a parsed *.index.json. Raises ValueError for anything else."""
-    found = document.get("weight_map") if isinstance(document, dict) else None
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
-        raise ValueError("it has no weight_map from tensors to files")
-    shards = sorted(set(found.values()))
+    files = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise ValueError("it has no weight_map of tensors to files")
+    shards = sorted(set(files.values()))
     if any(posixpath.normpath(name) != name or name.startswith(("/", "..")) for name in shards):
-        raise ValueError("its weight_map leads out of the model")
+        raise ValueError("its weight_map names files outside of the model")
     metadata = document.get("metadata") if isinstance(document, dict) else None
     total = metadata.get("total_size") if isinstance(metadata, dict) else 0
     is_size = isinstance(total, int) and not isinstance(total, bool) and total > 0
@@ -82,8 +83,8 @@ def parse_index(document: object) -> Index:
 def judge(files: Mapping[str, int], indexes: Mapping[str, Index | str]) -> Verdict:
     """Judge one revision.
 
-    files: path below the model -> size in bytes, MISSING where the name leads nowhere.
-    indexes: path of each index -> what it says, or why it cannot be read.
+    files: path below the model -> size in bytes, MISSING where the link is broken.
+    indexes: path of each index -> the index, or why it cannot be read.
     """
     problems = ["%s is missing" % path for path, size in sorted(files.items()) if size == MISSING]
     indexed: set[str] = set()
@@ -102,12 +103,12 @@ def judge(files: Mapping[str, int], indexes: Mapping[str, Index | str]) -> Verdi
     formats = {_format(path) for path in weights} | {_format(path) for path in indexed}
     if not formats:
         return Verdict(NONE, [*problems, "there are no weights"], quants)
-    chosen = next(one for one in (SAFETENSORS, GGUF, PYTORCH) if one in formats)
+    chosen = next(name for name in (SAFETENSORS, GGUF, PYTORCH) if name in formats)
     if chosen == GGUF:
-        whole = any(one.complete for one in quants)
-        problems = [one for one in problems if not (whole and ".gguf" in one)]
-        if not whole and not problems:
-            problems = ["%s is not whole" % one.name for one in quants] or ["no quantisation"]
+        complete = any(quant.complete for quant in quants)
+        problems = [text for text in problems if not (complete and ".gguf" in text)]
+        if not complete and not problems:
+            problems = ["%s is incomplete" % quant.name for quant in quants] or ["no quantisation"]
     return Verdict(chosen, problems, quants)
 
 
@@ -130,7 +131,7 @@ def _by_index(
 
 
 def _missing_parts(paths: Sequence[str]) -> Iterator[str]:
-    """Numbered files that lack siblings, where no index tells of them."""
+    """Numbered files that lack siblings, where no index names them."""
     for (stem, count, suffix), numbers in sorted(_parts(paths).items()):
         lacking = sorted(set(range(1, count + 1)) - numbers)
         if lacking:
@@ -139,14 +140,14 @@ def _missing_parts(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _parts(paths: Sequence[str]) -> dict[tuple[str, int, str], set[int]]:
-    found: dict[tuple[str, int, str], set[int]] = {}
+    parts: dict[tuple[str, int, str], set[int]] = {}
     for path in paths:
         part = _PART.match(path)
-        # Nobody splits a model into more; the number may be a stranger's.
+        # No model has more parts; the number comes from a foreign file name.
         if part and 0 < int(part["count"]) <= 10000:
             key = (part["stem"], int(part["count"]), part["suffix"])
-            found.setdefault(key, set()).add(int(part["number"]))
-    return found
+            parts.setdefault(key, set()).add(int(part["number"]))
+    return parts
 
 
 def _quants(files: Mapping[str, int]) -> list[Quant]:
@@ -169,14 +170,14 @@ def quant_name(path: str) -> str:
     """Q4_K_M of models/Some-Model-Q4_K_M-00001-of-00002.gguf; the stem where none is named."""
     part = _PART.match(path)
     stem = posixpath.basename(part["stem"] if part else posixpath.splitext(path)[0])
-    found = list(_QUANT.finditer(stem))
-    if found:
-        return found[-1]["name"].upper()
-    # Some repositories have a folder for each.
+    named = list(_QUANT.finditer(stem))
+    if named:
+        return named[-1]["name"].upper()
+    # Some repositories have a directory for each quantisation.
     folder = list(_QUANT.finditer(posixpath.basename(posixpath.dirname(path))))
     return folder[-1]["name"].upper() if folder else stem
 
 
 def _few(names: Sequence[str]) -> str:
-    rest = len(names) - _TOLD
-    return ", ".join(names[:_TOLD]) + (" and %d more" % rest if rest > 0 else "")
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (" and %d more" % rest if rest > 0 else "")

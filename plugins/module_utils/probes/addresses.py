@@ -1,73 +1,76 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The addresses of a node."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 
 
 def ask_addresses(
     ip: str, timeout: float, scopes: Sequence[str] = ("global",)
 ) -> list[dict[str, Any]]:
-    """Run `ip`, whose path is empty where there is none. timeout is in seconds."""
+    """Run `ip`; its path is empty if not installed. timeout is in seconds."""
     if not ip:
         return []
-    told = run([ip, "-json", "address", "show"], timeout)
-    return parse_addresses(told.stdout, scopes) if told.ok else []
+    result = run([ip, "-json", "address", "show"], timeout)
+    return parse_addresses(result.stdout, scopes) if result.ok else []
 
 
 def parse_addresses(text: str, scopes: Sequence[str] = ("global",)) -> list[dict[str, Any]]:
-    """interface, address, prefix of each address of these scopes, in order; loopback is `host`."""
+    """interface, address, prefix of each address of these scopes, sorted; loopback is `host`."""
     try:
-        found = [
+        addresses = [
             {
                 "interface": link["ifname"],
-                "address": one["local"],
-                "prefix": int(one["prefixlen"]),
+                "address": entry["local"],
+                "prefix": int(entry["prefixlen"]),
             }
             for link in json.loads(text)
-            for one in link.get("addr_info", [])
-            if one.get("scope") in scopes
+            for entry in link.get("addr_info", [])
+            if entry.get("scope") in scopes
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-    return sorted(found, key=lambda one: (one["interface"], one["address"]))
+    return sorted(addresses, key=lambda entry: (entry["interface"], entry["address"]))
 
 
-# What ensure_fabric notes for launches, a local fact of Ansible.
+# The local fact of Ansible that ensure_fabric writes for launches.
 FABRIC_FACT = "/etc/ansible/facts.d/dgxspark_fabric.fact"
 
 
 def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[str, Any]:
-    """What Ansible's own facts say of a node's interfaces, as far as a launch plan reads it.
+    """The facts about interfaces that a launch plan needs, in the form of Ansible's facts.
 
-    Far quicker than they are gathered, which counts where people wait.
+    Much faster than gathering facts.
     """
-    # A direct cable between two nodes may well have link-local addresses.
-    found = ask_addresses(ip, timeout, ("global", "link"))
+    # A direct cable between two nodes may have link-local addresses.
+    addresses = ask_addresses(ip, timeout, ("global", "link"))
     routes = run([ip, "-json", "route", "show", "default"], timeout) if ip else None
-    facts = facts_of(found, routes.stdout if routes and routes.ok else "")
-    try:
-        with open(fabric_fact, encoding="utf-8") as stream:
-            facts["ansible_local"] = {"dgxspark_fabric": json.load(stream)}
-    except (OSError, ValueError):
-        pass  # without it a launch goes by the inventory
+    facts = facts_of(addresses, routes.stdout if routes and routes.ok else "")
+    with suppress(ValueError):  # without this fact a launch uses the inventory
+        facts["ansible_local"] = {"dgxspark_fabric": json.loads(read_text(fabric_fact) or "")}
     return facts
 
 
-def facts_of(found: list[dict[str, Any]], routes: str) -> dict[str, Any]:
+def facts_of(addresses: list[dict[str, Any]], routes: str) -> dict[str, Any]:
     """Interface -> `device`, `ipv4`, `ipv6`; and `default_ipv4`. routes: of `ip -json route`."""
     facts: dict[str, Any] = {}
-    for one in found:
+    for address in addresses:
         link = facts.setdefault(
-            one["interface"].replace("-", "_"), {"device": one["interface"], "ipv4": [], "ipv6": []}
+            address["interface"].replace("-", "_"),
+            {"device": address["interface"], "ipv4": [], "ipv6": []},
         )
-        link["ipv6" if ":" in one["address"] else "ipv4"].append({"address": one["address"]})
+        link["ipv6" if ":" in address["address"] else "ipv4"].append(
+            {"address": address["address"]}
+        )
     try:
         device = json.loads(routes or "[]")[0]["dev"]
     except (ValueError, LookupError, TypeError):

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What apt-get would do, asked of it without leaving anything behind."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Simulations of apt-get, which write nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ _UNKNOWN = re.compile(
     r"^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate)", re.M
 )
 _STEP = re.compile(r"^(Inst|Remv) (\S+) (\[[^]]*\])?", re.M)
-# It would keep what it has read in its cache, and what it was asked in its log.
-_NOTHING_KEPT = (
+# Otherwise it writes its cache and its log.
+_NO_FILES = (
     *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
     *("-o", "Dir::Log::Planner=/dev/null", "-o", "Dir::Log::Solver=/dev/null"),
 )
@@ -25,10 +26,10 @@ _NOTHING_KEPT = (
 
 @dataclass(frozen=True)
 class Simulation:
-    """What an installation would come to.
+    """The effect of an installation.
 
-    unknown are the names for which apt has no candidate; upgrades and removals are packages that
-    nobody asked for. problem is why there is no answer at all.
+    unknown are the names without a candidate; upgrades and removals concern packages that were not
+    requested. problem is why there is no answer.
     """
 
     installs: tuple[str, ...] = ()
@@ -39,14 +40,14 @@ class Simulation:
 
 
 def simulate(apt_get: str, names: Sequence[str], timeout: float) -> Simulation:
-    """Ask apt-get; needs no root and takes no lock. timeout is in seconds."""
-    options = ("--simulate", "--yes", "--no-install-recommends", *_NOTHING_KEPT)
+    """Ask apt-get, without root and without a lock. timeout is in seconds."""
+    options = ("--simulate", "--yes", "--no-install-recommends", *_NO_FILES)
     return parse_simulation(run([apt_get, *options, "install", "--", *names], timeout))
 
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one package; old is empty for a new one, new for one that goes."""
+    """The change of a package; old is empty if it is new, new if it is removed."""
 
     name: str
     old: str
@@ -55,10 +56,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What a full upgrade would come to.
+    """The effect of a full upgrade.
 
-    kept are packages that stay as they are although there are newer ones. problem is why there is
-    no answer.
+    kept are packages that are held back. problem is why there is no answer.
     """
 
     changes: tuple[Change, ...] = ()
@@ -67,7 +67,7 @@ class Upgrade:
 
     @property
     def removals(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.changes if not one.new)
+        return tuple(change.name for change in self.changes if not change.new)
 
 
 _CHANGE = re.compile(r"^(Inst|Remv) (\S+)(?: \[([^]]*)\])?(?: \((\S+))?", re.M)
@@ -79,8 +79,8 @@ _KEPT = re.compile(
 
 
 def simulate_upgrade(apt_get: str, timeout: float) -> Upgrade:
-    """Ask apt-get about `dist-upgrade`; needs no root and takes no lock."""
-    options = ("--simulate", "--yes", *_NOTHING_KEPT)
+    """Ask apt-get about `dist-upgrade`, without root and without a lock."""
+    options = ("--simulate", "--yes", *_NO_FILES)
     return parse_upgrade(run([apt_get, *options, "dist-upgrade"], timeout, limit=8 << 20))
 
 
@@ -97,7 +97,7 @@ def parse_upgrade(result: Result) -> Upgrade:
 
 
 def parse_simulation(result: Result) -> Simulation:
-    unknown = tuple(one or other for one, other in _UNKNOWN.findall(result.stderr))
+    unknown = tuple(entry or other for entry, other in _UNKNOWN.findall(result.stderr))
     if unknown:
         return Simulation(unknown=unknown)
     if not result.ok:

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has an IPv4 address on a link: ARP probes (RFC 5227), which change nobody's tables."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The holder of an IPv4 address on a link: ARP probes (RFC 5227), which change no ARP table."""
 
 from __future__ import annotations
 
@@ -22,14 +23,14 @@ def who_has(
 ) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """(interface, address) -> the MACs that answer for it, for each (interface, its MAC, address).
 
-    Waits timeout seconds. Raises PermissionError for anybody but root; an interface that is down or
-    gone has no answers.
+    Waits timeout seconds. Raises PermissionError without root; an interface that is down or removed
+    has no answers.
     """
-    found: dict[tuple[str, str], set[str]] = {}
+    answers: dict[tuple[str, str], set[str]] = {}
     with ExitStack() as stack:
         sockets: dict[str, socket.socket] = {}
         for interface, mac, address in asked:
-            found[interface, address] = set()
+            answers[interface, address] = set()
             if interface not in sockets:
                 opened = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
                 with suppress(OSError):  # gone
@@ -48,20 +49,20 @@ def who_has(
                     sockets.pop(names[opened.fileno()])
                     continue
                 key = (names[opened.fileno()], answer[0])
-                if key in found:
-                    found[key].add(answer[1])
-    return {key: tuple(sorted(macs)) for key, macs in found.items()}
+                if key in answers:
+                    answers[key].add(answer[1])
+    return {key: tuple(sorted(macs)) for key, macs in answers.items()}
 
 
 def probe(mac: str, address: str) -> bytes:
-    """The question of somebody who has no address yet."""
+    """An ARP probe, without a sender address."""
     own = bytes.fromhex(mac.replace(":", ""))
     head = (_BROADCAST, own, _ARP, 1, 0x0800, 6, 4, _REQUEST)
     return _FRAME.pack(*head, own, b"\0" * 4, _NOBODY, socket.inet_aton(address))
 
 
 def parse(frame: bytes) -> tuple[str, str]:
-    """(address, MAC) of an answer; empty for any other frame."""
+    """(address, MAC) of an answer; empty texts for any other frame."""
     if len(frame) < _FRAME.size:
         return "", ""
     fields = _FRAME.unpack_from(frame)

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What programs that measure links print: iperf3, ping, ib_write_bw and NCCL's tests."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Parsers for programs that measure links: iperf3, ping, ib_write_bw and the NCCL tests."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _BUS = re.compile(r"^#\s*Avg bus bandwidth\s*:\s*([\d.]+)", re.MULTILINE)
 
 
 def parse_iperf(text: str) -> tuple[float, str]:
-    """(Gbit/s that were received, why there is no such number) of `iperf3 --json`."""
+    """(received Gbit/s, why there is no value) of `iperf3 --json`."""
     try:
         said = json.loads(text)
         if said.get("error"):
@@ -26,17 +27,17 @@ def parse_iperf(text: str) -> tuple[float, str]:
 
 def parse_ping(text: str) -> float | None:
     """The mean round trip in milliseconds of `ping -q`."""
-    found = _RTT.search(text)
-    return float(found[1]) if found else None
+    match = _RTT.search(text)
+    return float(match[1]) if match else None
 
 
 def parse_write_bw(text: str) -> float | None:
     """The average in Gbit/s of `ib_write_bw --report_gbits`."""
-    found = _WRITE.findall(text)
-    return float(found[-1][1]) if found else None
+    matches = _WRITE.findall(text)
+    return float(matches[-1][1]) if matches else None
 
 
 def parse_nccl(text: str) -> float | None:
     """The average bus bandwidth in GB/s of one of NCCL's tests."""
-    found = _BUS.search(text)
-    return float(found[1]) if found else None
+    match = _BUS.search(text)
+    return float(match[1]) if match else None

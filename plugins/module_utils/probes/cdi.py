@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which driver the description of the GPUs for containers (CDI) was made for."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""CDI specifications of GPUs, and the driver versions that they are for."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# What is in the later folder counts where both describe a device.
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
+
+# The later folder has precedence.
 FOLDERS = ("/etc/cdi", "/run/cdi")
 DRIVER_FILES = ("/sys/module/nvidia/version", "/proc/driver/nvidia/version")
 
@@ -20,48 +26,33 @@ _LIMIT = 4 << 20
 
 @dataclass(frozen=True)
 class Spec:
-    """A description of the GPUs; versions are those of the libcuda that it names."""
+    """A CDI specification of GPUs; versions are those of the libcuda that it names."""
 
     path: str
     versions: tuple[str, ...]
 
 
 def parse_driver_version(text: str) -> str:
-    """From either of DRIVER_FILES; empty where no driver is told."""
+    """The version in one of DRIVER_FILES; empty if there is none."""
     match = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", text)
     match = match or re.fullmatch(r"\s*(\d+(?:\.\d+)+)\s*", text)
     return match[1] if match else ""
 
 
 def parse_spec(path: str, text: str) -> Spec | None:
-    """None for what describes other devices. Text may be YAML or JSON."""
+    """None for a specification of other devices. text is YAML or JSON."""
     if not _KIND.search(text):
         return None
     return Spec(path, tuple(sorted(set(_LIBRARY.findall(text)))))
 
 
 def gpu_specs(folders: Sequence[str] = FOLDERS) -> tuple[Spec, ...]:
-    """The descriptions of GPUs in those folders, what counts last."""
-    found = []
+    """The specifications of GPUs in those folders; the last one has precedence."""
+    specs = []
     for folder in folders:
-        for name in _listed(folder):
+        for name in list_folder(folder):
             path = os.path.join(folder, name)
             if name.endswith((".yaml", ".json")):
-                spec = parse_spec(path, _text(path))
-                found += [spec] if spec else []
-    return tuple(found)
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(_LIMIT)
-    except OSError:
-        return ""
+                spec = parse_spec(path, read_text(path, _LIMIT) or "")
+                specs += [spec] if spec else []
+    return tuple(specs)

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ConnectX-7 ports of a node, their RoCE devices and GIDs, as sysfs has them.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The ConnectX-7 ports of a node, their RoCE devices and GIDs, from sysfs.
 
-A Spark's network card shows each of its two cages (QSFP sockets) as two PCI functions, the twins,
-in two PCI domains: 0000:01:00.0 and 0002:01:00.0 are cage 0, 0000:01:00.1 and 0002:01:00.1 cage 1.
-A card without a cable may leave PCI altogether, so that nothing is found here is no fault.
+The network card of a Spark has two cages (QSFP sockets). Each appears as two PCI functions, in two
+PCI domains: 0000:01:00.0 and 0002:01:00.0 are cage 0, 0000:01:00.1 and 0002:01:00.1 cage 1. A card
+without a cable may disappear from PCI, so an empty result is not an error.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
+
 _MELLANOX = "0x15b3"
 _CONNECTX_7 = "0x1021"
 _PCI = re.compile(r"([0-9a-f]{4}):[0-9a-f]{2}:[0-9a-f]{2}\.([0-7])")
@@ -24,7 +30,7 @@ _GIDS = 32
 
 @dataclass(frozen=True)
 class Gid:
-    """One entry of a RoCE device's table: kind is as sysfs says, "RoCE v2" or "IB/RoCE v1"."""
+    """An entry of a GID table; kind is the text of sysfs, "RoCE v2" or "IB/RoCE v1"."""
 
     index: int
     gid: str
@@ -33,7 +39,7 @@ class Gid:
 
 @dataclass(frozen=True)
 class Port:
-    """One PCI function of the card. carrier is None where the interface is down: nobody knows."""
+    """A PCI function of the card. carrier is None (unknown) if the interface is down."""
 
     interface: str
     pci: str
@@ -46,8 +52,8 @@ class Port:
         return int(self.pci.rpartition(".")[2])
 
     def gid_of(self, address: str) -> Gid | None:
-        """The RoCE v2 entry of an IPv4 address; there is one once the interface has the address."""
-        # As a kernel writes it, and not as some Python would.
+        """The RoCE v2 entry of an IPv4 address; it exists once the interface has the address."""
+        # As the kernel writes it; Python versions differ.
         high, low = divmod(int(ipaddress.IPv4Address(address)), 1 << 16)
         mapped = "0000:0000:0000:0000:0000:ffff:%04x:%04x" % (high, low)
         for gid in self.gids:
@@ -57,25 +63,25 @@ class Port:
 
 
 def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
-    """All ports, twins in the order of their PCI domains. Changes nothing, needs no rights."""
-    found = []
-    for interface in _listed(os.path.join(sysfs, "class", "net")):
+    """All ports, in the order of their PCI domains. Changes nothing, needs no root."""
+    ports = []
+    for interface in list_folder(os.path.join(sysfs, "class", "net")):
         device = os.path.join(sysfs, "class", "net", interface, "device")
         pci = os.path.basename(os.path.realpath(device))
-        ids = [_text(os.path.join(device, name)) for name in ("vendor", "device")]
+        ids = [_value(os.path.join(device, name)) for name in ("vendor", "device")]
         if ids != [_MELLANOX, _CONNECTX_7] or not _PCI.fullmatch(pci):
             continue
-        carrier = _text(os.path.join(sysfs, "class", "net", interface, "carrier"))
-        hca = next(iter(_listed(os.path.join(device, "infiniband"))), "")
+        carrier = _value(os.path.join(sysfs, "class", "net", interface, "carrier"))
+        hca = next(iter(list_folder(os.path.join(device, "infiniband"))), "")
         table = os.path.join(sysfs, "class", "infiniband", hca, "ports", "1") if hca else ""
         gids = _gids(table, interface) if table else ()
         known = carrier == "1" if carrier in ("0", "1") else None
-        found.append(Port(interface, pci, known, hca, gids))
-    return tuple(sorted(found, key=lambda port: port.pci))
+        ports.append(Port(interface, pci, known, hca, gids))
+    return tuple(sorted(ports, key=lambda port: port.pci))
 
 
 def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
-    """The interfaces of each cage, by its number; empty for one of which nothing is seen."""
+    """The interfaces of each cage, by its number; empty if it is not visible."""
     last = max((port.cage for port in ports), default=-1)
     return tuple(
         tuple(port.interface for port in ports if port.cage == number) for number in range(last + 1)
@@ -83,27 +89,16 @@ def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:
 
 
 def _gids(table: str, interface: str) -> tuple[Gid, ...]:
-    found = []
+    gids = []
     for index in range(_GIDS):
-        owner = _text(os.path.join(table, "gid_attrs", "ndevs", str(index)))
-        gid = _text(os.path.join(table, "gids", str(index)))
+        owner = _value(os.path.join(table, "gid_attrs", "ndevs", str(index)))
+        gid = _value(os.path.join(table, "gids", str(index)))
         if owner == interface and gid:
-            kind = _text(os.path.join(table, "gid_attrs", "types", str(index)))
-            found.append(Gid(index, gid, kind))
-    return tuple(found)
+            kind = _value(os.path.join(table, "gid_attrs", "types", str(index)))
+            gids.append(Gid(index, gid, kind))
+    return tuple(gids)
 
 
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    # The carrier of an interface that is down, and an unused entry of a table, cannot be read.
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
+def _value(path: str) -> str:
+    """Empty for the carrier of an interface that is down, and for an unused entry of a table."""
+    return (read_text(path) or "").strip()

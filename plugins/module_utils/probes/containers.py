@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The containers of a node, as its Docker engine describes them."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The containers of a node, from its Docker engine."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EngineError(Exception):
-    """The Docker engine did not answer as expected; the text says what was asked and what came."""
+    """The Docker engine did not answer as expected; the text has the request and the answer."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container. status: docker's own word (running, exited, …); exit_code: of its last run.
+    """A container. status is that of docker (running, exited, …), exit_code that of its last run.
 
-    started: when it was last, as 2026-11-22T03:18:32.7Z; empty where it never was.
+    started: the time of its last start, such as 2026-11-22T03:18:32.7Z; empty if never started.
     """
 
     name: str
@@ -40,17 +41,17 @@ class Container:
 
     @property
     def ours(self) -> bool:
-        """Started by this collection. Everything else is never touched."""
+        """Started by this collection; other containers are never changed."""
         return self.labels.get(LABEL + "owner") == OWNER
 
     @property
     def recipe(self) -> str:
-        """The name of the recipe it was launched from; empty where it was not."""
+        """The name of its recipe; empty if it was not launched from one."""
         return self.labels.get(LABEL + "recipe", "")
 
 
 def parse_inspect(text: str) -> list[Container]:
-    """Containers out of `docker inspect`. Raises EngineError when that is not what text is."""
+    """The containers in `docker inspect` output. Raises EngineError for other text."""
     try:
         return [
             Container(
@@ -66,28 +67,26 @@ def parse_inspect(text: str) -> list[Container]:
             for entry in json.loads(text)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError(
-            "docker inspect printed something else than containers: %r" % error
-        ) from error
+        raise EngineError("docker inspect printed no list of containers: %r" % error) from error
 
 
 def _moment(text: str) -> str:
-    """Docker's word for never is the year 1."""
+    """Docker writes the year 1 for never."""
     return "" if text.startswith("0001-") else text
 
 
 def parse_environment(text: str) -> dict[str, str]:
     """The variables that the first container of a `docker inspect` was started with."""
     try:
-        found = json.loads(text)[0]
-        pairs = [entry.partition("=") for entry in found["Config"].get("Env") or ()]
+        inspected = json.loads(text)[0]
+        pairs = [entry.partition("=") for entry in inspected["Config"].get("Env") or ()]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no environment: %r" % error) from error
     return {name: value for name, _equals, value in pairs}
 
 
 def api_key(text: str) -> str:
-    """What a server in the first container of a `docker inspect` wants of its clients, if told."""
+    """The API key of a server in the first container of a `docker inspect`, if configured."""
     variables = parse_environment(text)
     keys = [variables[name] for name in _API_KEYS if variables.get(name)]
     return keys[0] if keys else ""
@@ -98,7 +97,7 @@ def containers(docker: str, timeout: float = 30) -> list[Container]:
     try:
         return _containers(docker, timeout)
     except EngineError:
-        # One that went away between the two questions fails the second; it is not there any more.
+        # A container that was removed between the two requests fails the second one.
         return _containers(docker, timeout)
 
 
@@ -110,7 +109,7 @@ def _containers(docker: str, timeout: float) -> list[Container]:
 
 
 def image_id(docker: str, reference: str, timeout: float = 30) -> str | None:
-    """The id of an image on this node, None where it is not there. Raises EngineError."""
+    """The id of an image on this node, None if it does not exist. Raises EngineError."""
     result = command.run(
         [docker, "image", "inspect", "--format", "{{.Id}}", "--", reference], timeout
     )
@@ -130,7 +129,7 @@ def log_lines(
 ) -> list[tuple[str, str]]:
     """(time stamp, text) of the last lines a container printed, in the order of time.
 
-    since: a time stamp of docker's; what is as old or older is left out. Raises EngineError.
+    since: a time stamp of docker; lines of that time or before are left out. Raises EngineError.
     """
     asked = ["logs", "--timestamps", "--tail", str(lines), *(["--since", since] if since else [])]
     result = command.run([docker, *asked, name], timeout, limit=_ANSWER_BYTES)
@@ -147,14 +146,14 @@ def merge_logs(stdout: str, stderr: str) -> str:
 
 
 def _stamped(stdout: str, stderr: str) -> list[tuple[str, str]]:
-    # Docker stamps what ends in a line feed; the carriage returns of a progress bar are within.
+    # Docker adds a time stamp per line feed; carriage returns of a progress bar are inside a line.
     lines = [line.partition(" ") for line in (stdout + "\n" + stderr).split("\n") if line]
     # A stable sort: lines of one stream that share a time stamp stay as they were.
     return [(stamp, _shown(text)) for stamp, _space, text in sorted(lines, key=_stamp)]
 
 
 def _shown(line: str) -> str:
-    """What a terminal shows of a line in the end: of a progress bar, its last state."""
+    """The final state of a line on a terminal, for example of a progress bar."""
     return _COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2]
 
 

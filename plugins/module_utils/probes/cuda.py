@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node has of NVIDIA's: driver, kernel modules, CUDA toolkits. Found by looking."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The NVIDIA driver, kernel modules and CUDA toolkits of a node."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     parse_version,
@@ -22,14 +24,14 @@ DRIVER_FILE = "/proc/driver/nvidia/version"
 TOOLKITS = "/usr/local/cuda-*"
 QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
 
-# Names of packages that bring a library; its version is theirs.
+# Packages of a library; their version is that of the library.
 CUDNN_PACKAGES = re.compile(r"libcudnn\d+(-cuda-\d+)?")
 NCCL_PACKAGES = re.compile(r"libnccl\d+")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One line of nvidia-smi: its name and the driver's version."""
+    """A GPU of nvidia-smi: its name and the driver version."""
 
     name: str
     driver: str
@@ -37,7 +39,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Smi:
-    """What nvidia-smi said: GPUs, or what is wrong."""
+    """The answer of nvidia-smi: GPUs, or a problem."""
 
     path: str
     gpus: tuple[Gpu, ...] = ()
@@ -46,7 +48,7 @@ class Smi:
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A CUDA toolkit. home is its real folder; version is empty where it tells none."""
+    """A CUDA toolkit. home is its real folder; version is empty if unknown."""
 
     home: str
     version: str
@@ -55,14 +57,14 @@ class Toolkit:
 
 
 def ask_smi(path: str, timeout: float) -> Smi:
-    """Run nvidia-smi, which hangs where the driver does. path is empty where there is none."""
+    """Run nvidia-smi, which may hang with the driver. path is empty if not installed."""
     if not path:
-        return Smi("", problem="there is no nvidia-smi")
+        return Smi("", problem="nvidia-smi is not installed")
     return parse_smi(path, run([path, *QUERY], timeout, limit=65536))
 
 
 def parse_smi(path: str, result: Result) -> Smi:
-    """Memory is not asked for: on unified memory it is [N/A], and that is normal."""
+    """Without memory: on unified memory it is [N/A]."""
     if not result.ok:
         said = " ".join((result.stdout + " " + result.stderr).split())
         return Smi(path, problem=("%s: %s" % (result.describe(), said))[:300])
@@ -73,41 +75,35 @@ def parse_smi(path: str, result: Result) -> Smi:
             gpus.append(Gpu(words[0], words[1]))
     if not gpus:
         said = " ".join(result.stdout.split())[:200]
-        return Smi(path, problem="it names no GPU: %s" % (said or "nothing"))
+        return Smi(path, problem="nvidia-smi lists no GPU: %s" % (said or "nothing"))
     return Smi(path, tuple(gpus))
 
 
 def parse_driver(text: str) -> tuple[str, bool]:
-    """(version, whether the modules are the open ones) of /proc/driver/nvidia/version."""
+    """(version, whether these are the open modules) of /proc/driver/nvidia/version."""
     match = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", text)
     return (match[1] if match else "", "Open Kernel Module" in text)
 
 
 def gpu_evidence(devices: str = "/sys/bus/pci/devices", control: str = "/dev/nvidiactl") -> str:
-    """What tells that this machine has a GPU of NVIDIA's, in working order or not; empty if none.
+    """Evidence of an NVIDIA GPU in this machine, working or not; empty if there is none.
 
-    A display controller (PCI class 03) of vendor 10de, or what the driver makes when it is loaded.
+    A display controller (PCI class 03) of vendor 10de, or the device node of a loaded driver.
     """
     for device in sorted(glob.glob(os.path.join(glob.escape(devices), "*"))):
-        vendor, kind = (_first_line(os.path.join(device, name)) for name in ("vendor", "class"))
+        vendor, kind = (
+            (read_text(os.path.join(device, name)) or "").strip() for name in ("vendor", "class")
+        )
         if vendor == "0x10de" and kind.startswith("0x03"):
             return "PCI device %s" % os.path.basename(device)
     return control if os.path.exists(control) else ""
 
 
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.readline().strip()
-    except OSError:
-        return ""
-
-
 def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
-    """Every toolkit below /usr/local and the one that the link names, newest first."""
+    """All toolkits in /usr/local and the target of the link, newest first."""
     homes = {os.path.realpath(home) for home in (*glob.glob(pattern), link) if os.path.isdir(home)}
-    found = [_toolkit(home, timeout) for home in homes]
-    return tuple(sorted(found, key=lambda one: (version_key(one.version), one.home), reverse=True))
+    kits = [_toolkit(home, timeout) for home in homes]
+    return tuple(sorted(kits, key=lambda kit: (version_key(kit.version), kit.home), reverse=True))
 
 
 def _toolkit(home: str, timeout: float) -> Toolkit:
@@ -116,24 +112,24 @@ def _toolkit(home: str, timeout: float) -> Toolkit:
     version = parse_version(asked.stdout) if asked.ok else ""
     if version:
         return Toolkit(home, version, os.path.realpath(nvcc))
-    problem = "nvcc tells no release" if asked.ok else asked.describe()
+    problem = "nvcc prints no release" if asked.ok else asked.describe()
     return Toolkit(home, _version_json(home), "", problem)
 
 
 def _version_json(home: str) -> str:
     try:
-        with open(os.path.join(home, "version.json"), encoding="utf-8") as stream:
-            version = json.load(stream)["cuda"]["version"]
-    except (OSError, ValueError, TypeError, KeyError):
+        text = read_text(os.path.join(home, "version.json")) or ""
+        version = json.loads(text)["cuda"]["version"]
+    except (ValueError, TypeError, KeyError):
         return ""
     return version if isinstance(version, str) else ""
 
 
 def library_version(packages: Mapping[str, Package], names: re.Pattern[str]) -> str:
     """The newest version of the installed packages of those names, empty if there is none."""
-    found = [
-        upstream(one.version)
-        for one in packages.values()
-        if one.installed and names.fullmatch(one.name)
+    versions = [
+        upstream(package.version)
+        for package in packages.values()
+        if package.installed and names.fullmatch(package.name)
     ]
-    return max(found, key=version_key, default="")
+    return max(versions, key=version_key, default="")

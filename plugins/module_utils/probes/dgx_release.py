@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which system a node has, by the release files of DGX OS, of its image and of the distribution."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The release files of DGX OS, of its image and of the distribution."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$", re
 
 @dataclass(frozen=True)
 class DgxRelease:
-    """DGX OS. version is that of the last update over the network, or else of the image."""
+    """DGX OS. version is that of the last OTA update, or else of the image."""
 
     name: str
     version: str
@@ -26,15 +27,15 @@ class DgxRelease:
 
 
 def assignments(text: str) -> dict[str, str]:
-    """The lines KEY=value of a release file; of a key that is repeated the last one counts."""
-    found = {}
+    """The lines KEY=value of a release file; the last line of a key counts."""
+    values = {}
     for key, value in _ASSIGNMENT.findall(text):
         try:
             words = shlex.split(value, comments=True)
         except ValueError:  # an open quote
             words = [value.strip().strip("\"'")]
-        found[key] = " ".join(words)
-    return found
+        values[key] = " ".join(words)
+    return values
 
 
 def parse_dgx_release(text: str) -> DgxRelease:

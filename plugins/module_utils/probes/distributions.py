@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What is installed in a virtual environment, read from its files: no pip, no import."""
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ class Venv:
     def fingerprint(self) -> str:
         """12 hex digits over the Python's version and every package's name and version."""
         lines = ["python %s" % self.interpreter.environment.get("python_full_version", "")]
-        lines += sorted("%s==%s" % (one.name, one.version) for one in self.distributions)
+        lines += sorted(
+            "%s==%s" % (distribution.name, distribution.version)
+            for distribution in self.distributions
+        )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
@@ -102,12 +106,14 @@ def read_venv(path: str, timeout: float) -> Venv:
     if not os.path.isfile(os.path.join(real, "pyvenv.cfg")):
         return Venv(path, "other", real)
     interpreter = ask_interpreter(os.path.join(real, "bin", "python"), timeout)
-    found: list[Distribution] = []
+    distributions: list[Distribution] = []
     leftovers: list[str] = []
     for site in site_packages(real):
-        found += read_distributions(site)
+        distributions += read_distributions(site)
         leftovers += glob.glob(os.path.join(glob.escape(site), "~*"))
-    ordered = tuple(sorted(found, key=lambda one: (one.name, one.version)))
+    ordered = tuple(
+        sorted(distributions, key=lambda distribution: (distribution.name, distribution.version))
+    )
     return Venv(path, "venv", real, interpreter, ordered, tuple(sorted(leftovers)))
 
 
@@ -118,13 +124,13 @@ def site_packages(venv: str) -> list[str]:
 
 def read_distributions(site: str) -> list[Distribution]:
     """Every package of a folder of packages."""
-    found = []
+    match = []
     with os.scandir(site) as entries:
         folders = [entry.path for entry in entries if entry.name.endswith(".dist-info")]
     for folder in folders:
         name, version = _metadata(folder)
-        found.append(Distribution(name, version, _damage(site, folder) if version else "METADATA"))
-    return found
+        match.append(Distribution(name, version, _damage(site, folder) if version else "METADATA"))
+    return match
 
 
 def _metadata(folder: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Whether a Docker engine answers, asked on its socket: no client is needed, none is started."""
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Engine:
-    """The version that the engine tells, or the problem. forbidden: this user may not ask."""
+    """The version of the engine, or the problem. forbidden: this user may not ask."""
 
     version: str = ""
     problem: str = ""

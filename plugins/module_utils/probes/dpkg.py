@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What dpkg knows, read from its status file: no program is started, no lock is taken."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The packages of dpkg, read from its status file without a program or a lock."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
+
 STATUS_FILE = "/var/lib/dpkg/status"
-# Where dpkg keeps what it has not yet merged into its status file; a number for each step.
+# Journal of dpkg, not merged into the status file yet; one number per step.
 UPDATES = "/var/lib/dpkg/updates"
-# Whoever installs holds this first; apt-get, dpkg and the updaters alike.
+# Locks of apt-get, dpkg and updaters.
 LOCK_FILES = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 
+_LIMIT = 1 << 26
 _FIELD = re.compile(r"^(Package|Status|Version|Architecture|Provides): (.*)$", re.MULTILINE)
 
 
@@ -41,9 +45,14 @@ class Package:
         return self.error != "ok" or self.state in (*begun, "triggers-pending")
 
 
+def read_packages(path: str = STATUS_FILE) -> dict[str, Package]:
+    """The packages of a status file; none if it cannot be read."""
+    return parse_status(read_text(path, _LIMIT) or "")
+
+
 def parse_status(text: str) -> dict[str, Package]:
     """Name -> entry; of several architectures the one that is installed, or the last."""
-    found: dict[str, Package] = {}
+    packages: dict[str, Package] = {}
     for stanza in text.split("\n\n"):
         fields = dict(_FIELD.findall(stanza))
         words = fields.get("Status", "").split()
@@ -53,15 +62,15 @@ def parse_status(text: str) -> dict[str, Package]:
         version, architecture = fields.get("Version", ""), fields.get("Architecture", "")
         provides = tuple(re.findall(r"(?:^|, *)([^ ,(]+)", fields.get("Provides", "")))
         package = Package(name, version, words[0], words[1], words[2], architecture, provides)
-        if not (name in found and found[name].installed):
-            found[name] = package
-    return found
+        if not (name in packages and packages[name].installed):
+            packages[name] = package
+    return packages
 
 
 def available(packages: Mapping[str, Package]) -> set[str]:
     """The names of what is installed, and of what that stands in for."""
-    found = [one for one in packages.values() if one.installed]
-    return {name for one in found for name in (one.name, *one.provides)}
+    installed = [package for package in packages.values() if package.installed]
+    return {name for package in installed for name in (package.name, *package.provides)}
 
 
 def interrupted(names: Iterable[str]) -> bool:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Which firmware updates wait, by what fwupdmgr has on the node already. Nothing is fetched."""
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _NOTHING = 2
 
 @dataclass(frozen=True)
 class Firmware:
-    """waiting: device, its version, and the newest; problem: why that cannot be told."""
+    """waiting: (device, its version, the newest version); problem: why that is unknown."""
 
     waiting: tuple[tuple[str, str, str], ...] = ()
     problem: str = ""
@@ -36,9 +37,13 @@ def parse_updates(result: Result) -> Firmware:
     try:
         devices = json.loads(result.stdout)["Devices"]
         waiting = [
-            (str(one["Name"]), str(one.get("Version", "")), str(one["Releases"][0]["Version"]))
-            for one in devices
-            if one.get("Releases")
+            (
+                str(device["Name"]),
+                str(device.get("Version", "")),
+                str(device["Releases"][0]["Version"]),
+            )
+            for device in devices
+            if device.get("Releases")
         ]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return Firmware(problem="fwupdmgr: its answer cannot be read")

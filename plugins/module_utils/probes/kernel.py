@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What /proc tells of kernel, boot command line, memory and swap. Needs no root."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Kernel, boot command line, memory and swap, from /proc. Needs no root."""
 
 from __future__ import annotations
 
@@ -8,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Kexec Handover keeps some 9.5 GiB apart on the kernels that have it on by default; what else is
-# contiguous memory is counted in CmaTotal, so a few MiB of slack tell the two apart.
-_HANDOVER_KERNEL = re.compile(r"7\.0\.0-")
-_HANDOVER_KIB = 1 << 20
+# Kernels 7 and newer have Kexec Handover; whether it is on by default is a choice of their build.
+# These builds reserve 9.3 GiB for it (NVIDIA/NV-Kernels PR 590).
+_HANDOVER_KERNELS = ("7.0.0-1019-",)
+_FIRST_MAJOR = 7
+_BUILD = re.compile(r"^CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT=y$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -23,54 +25,59 @@ class Swap:
     size: int
 
 
-def parse_meminfo(text: str) -> dict[str, int]:
-    """Name -> KiB (or a plain number, for HugePages_*) of /proc/meminfo."""
-    found = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"(\S+):\s+(\d+)(?: kB)?", line.strip())
-        if match:
-            found[match[1]] = int(match[2])
-    return found
-
-
 def parse_swaps(text: str) -> tuple[Swap, ...]:
     """The lines of /proc/swaps after its heading; \\040 stands for a space there."""
-    found = []
+    swaps = []
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) >= 3 and words[2].isdigit():
             path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[0])
-            found.append(Swap(path, words[1], int(words[2])))
-    return tuple(found)
+            swaps.append(Swap(path, words[1], int(words[2])))
+    return tuple(swaps)
 
 
-def handover_is_default(release: str) -> bool:
-    """Whether this kernel hands memory over to its successor unless told not to (`kho=off`)."""
-    return bool(_HANDOVER_KERNEL.match(release))
+def handover_by_default(release: str, build: str | None) -> bool | None:
+    """Whether this kernel has Kexec Handover on unless its command line says `kho=off`.
 
-
-def handover_is_off(command_line: str) -> bool:
-    """The last word on it counts, as for every kernel parameter."""
-    said = [word for word in command_line.split() if word.startswith("kho=")]
-    return bool(said) and said[-1] in ("kho=off", "kho=0", "kho=n")
-
-
-def handover_holds_memory(meminfo: Mapping[str, int]) -> int:
-    """KiB that the handover keeps, by which pinning memory for RDMA fails; 0 if it keeps none.
-
-    Its scratch memory is freed as contiguous memory that was never counted as such.
+    build: the text of /boot/config-RELEASE, None if it cannot be read. None: it is not known.
     """
-    excess = meminfo.get("CmaFree", 0) - meminfo.get("CmaTotal", 0)
-    return excess if excess > _HANDOVER_KIB else 0
+    if build:
+        return bool(_BUILD.search(build))
+    if release.startswith(_HANDOVER_KERNELS):
+        return True
+    major = release.partition(".")[0]
+    known = major.isascii() and major.isdecimal()
+    return None if not known or int(major) >= _FIRST_MAJOR else False
+
+
+def handover_on_command_line(command_line: str) -> bool | None:
+    """What `kho=` says there; the last one counts, as for every kernel parameter. None: nothing."""
+    values = [word[len("kho=") :] for word in command_line.split() if word.startswith("kho=")]
+    return values[-1] not in ("off", "0", "n", "N") if values else None
+
+
+def boots_without_handover(grub: str) -> bool:
+    """Whether every entry of a generated grub.cfg starts its kernel with `kho=off`."""
+    entries = [line for line in grub.splitlines() if line.split()[:1] == ["linux"]]
+    return bool(entries) and all(handover_on_command_line(line) is False for line in entries)
+
+
+def handover_memory(meminfo: Mapping[str, int]) -> int:
+    """KiB of the handover's memory that are free at this moment; 0 if none is visible.
+
+    The kernel releases it as contiguous memory that it never counted in CmaTotal. What is in use
+    is not visible at all: 0 proves nothing.
+    """
+    return max(0, meminfo.get("CmaFree", 0) - meminfo.get("CmaTotal", 0))
 
 
 def fstab_swaps(text: str) -> list[tuple[int, str]]:
     """(1-based number, line) of the lines of an fstab that bring swap up at boot."""
-    found = []
+    lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if len(words) < 3 or words[0].startswith("#") or words[2] != "swap":
             continue
         if "noauto" not in (words[3] if len(words) > 3 else "").split(","):
-            found.append((number, line))
-    return found
+            lines.append((number, line))
+    return lines

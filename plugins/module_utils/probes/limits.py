@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """The limits of login sessions, as pam_limits reads them from its files."""
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def effective(files: Sequence[tuple[str, str]], item: str) -> dict[str, Limit]:
     Only the lines for everybody (*) count; root is not everybody, and users with lines of their
     own do as those say.
     """
-    found = {}
+    limits = {}
     for path, text in files:
         for line in text.splitlines():
             words = line.split("#", 1)[0].split()
@@ -54,5 +55,5 @@ def effective(files: Sequence[tuple[str, str]], item: str) -> dict[str, Limit]:
                 continue
             for kind in ("soft", "hard"):
                 if words[1] in (kind, "-"):
-                    found[kind] = Limit(value, path)
-    return found
+                    limits[kind] = Limit(value, path)
+    return limits

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network interfaces of a node, its default routes, and where somebody is logged in."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The network interfaces of a node, its default routes, and the address of the SSH session."""
 
 from __future__ import annotations
 
@@ -11,13 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 
 _SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Link:
-    """One interface. carrier is None where it is down; addresses are IPv4, with their prefix."""
+    """One interface. carrier is None where it is down; addresses are IPv4, with their prefix.
+
+    master: the bond, bridge or VRF that it belongs to. parent: the interface that it is a VLAN or a
+    virtual interface of. Both are empty for none.
+    """
 
     name: str
     mac: str = ""
@@ -25,54 +31,76 @@ class Link:
     up: bool = False
     carrier: bool | None = None
     addresses: tuple[str, ...] = ()
+    master: str = ""
+    parent: str = ""
 
 
 def ask_links(ip: str) -> Mapping[str, Link]:
     """Name -> interface, by `ip`, whose path is empty where there is none."""
-    told = run([ip, "-json", "address", "show"], _SECONDS) if ip else None
-    return parse_links(told.stdout) if told and told.ok else {}
+    result = run([ip, "-json", "address", "show"], _SECONDS) if ip else None
+    return parse_links(result.stdout) if result and result.ok else {}
 
 
 def parse_links(text: str) -> dict[str, Link]:
-    found = {}
-    for one in _objects(text):
-        flags = one.get("flags") or []
+    links = {}
+    for record in _objects(text):
+        flags = record.get("flags") or []
         up = "UP" in flags
         addresses = tuple(
             "%s/%s" % (entry.get("local"), entry.get("prefixlen"))
-            for entry in one.get("addr_info") or []
+            for entry in record.get("addr_info") or []
             if entry.get("family") == "inet" and entry.get("scope") == "global"
         )
-        name = str(one.get("ifname"))
+        name = str(record.get("ifname"))
         carrier = "LOWER_UP" in flags if up else None
-        mac, mtu = str(one.get("address") or ""), int(one.get("mtu") or 0)
-        found[name] = Link(name, mac, mtu, up, carrier, addresses)
-    return found
+        mac, mtu = str(record.get("address") or ""), int(record.get("mtu") or 0)
+        master, parent = str(record.get("master") or ""), str(record.get("link") or "")
+        links[name] = Link(name, mac, mtu, up, carrier, addresses, master, parent)
+    return links
+
+
+def stacked(links: Mapping[str, Link], name: str) -> tuple[str, ...]:
+    """The interfaces that use this one: its bond or bridge, its VLANs, and what uses those."""
+    users: list[str] = []
+    waiting = [name]
+    while waiting:
+        lower = waiting.pop(0)
+        master = links[lower].master if lower in links else ""
+        upper = [master] if master else []
+        upper += [link.name for link in links.values() if link.parent == lower]
+        # The two ends of a veth pair name each other; neither is on top.
+        below = links[lower].parent if lower in links else ""
+        fresh = [other for other in upper if other not in (name, below, *users)]
+        users += fresh
+        waiting += fresh
+    return tuple(users)
 
 
 def ask_default_routes(ip: str) -> tuple[str, ...]:
     """The interfaces of the default routes, the preferred one first."""
-    found: list[str] = []
+    interfaces: list[str] = []
     for family in ("-4", "-6"):
-        told = run([ip, family, "-json", "route", "show", "default"], _SECONDS) if ip else None
-        routes = _objects(told.stdout) if told and told.ok else []
+        result = run([ip, family, "-json", "route", "show", "default"], _SECONDS) if ip else None
+        routes = _objects(result.stdout) if result and result.ok else []
         routes.sort(key=lambda route: int(route.get("metric") or 0))
-        found += [str(route["dev"]) for route in routes if route.get("dev")]
-    return tuple(dict.fromkeys(found))
+        interfaces += [str(route["dev"]) for route in routes if route.get("dev")]
+    return tuple(dict.fromkeys(interfaces))
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
     try:
-        found = json.loads(text or "[]")
+        values = json.loads(text or "[]")
     except ValueError:
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return (
+        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
 
 
 def session_address(environ: Mapping[str, str], pid: int = 0, proc: str = "/proc") -> str:
-    """The address of this node to which whoever runs this is logged in by SSH; empty for nobody.
+    """The address of this node that the present SSH session uses; empty without one.
 
-    sudo takes the variable away that tells, so the processes above this one are asked as well.
+    sudo removes the variable, so the parent processes are read as well.
     """
     said = environ.get("SSH_CONNECTION", "")
     pid = pid or os.getpid()
@@ -90,13 +118,12 @@ def _variable(path: str, name: bytes) -> str:
             entries = stream.read().split(b"\0")
     except OSError:
         return ""
-    return next((one[len(name) :].decode() for one in entries if one.startswith(name)), "")
+    return next((entry[len(name) :].decode() for entry in entries if entry.startswith(name)), "")
 
 
 def _parent(path: str) -> int:
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            # The name in brackets may hold anything.
-            return int(stream.read().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+        # The name in brackets may hold anything.
+        return int((read_text(path) or "").rpartition(")")[2].split()[1])
+    except (ValueError, IndexError):
         return 0

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """What netplan makes of its files: netplan itself is asked, in a scratch folder.
 
 No YAML is parsed here. A node's modules have none to parse it with, and what counts is what netplan
@@ -16,6 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
 
 _SECONDS = 20.0
 NETWORKD, NETWORK_MANAGER = "networkd", "NetworkManager"
@@ -24,6 +29,8 @@ _FOLDERS = {
     NETWORKD: os.path.join("systemd", "network"),
     NETWORK_MANAGER: os.path.join("NetworkManager", "system-connections"),
 }
+# In [Network] of a .network file: what is stacked on the interface.
+_UPPERS = ("Bond", "Bridge", "VRF", "VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN")
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,10 @@ class Generated:
 
 @dataclass(frozen=True)
 class Setting:
-    """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing."""
+    """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing.
+
+    uppers: the bonds, bridges and VLANs that these interfaces are used by.
+    """
 
     path: str
     renderer: str
@@ -45,6 +55,7 @@ class Setting:
     addresses: tuple[str, ...] = ()
     mtu: int = 0
     dhcp: bool = False
+    uppers: tuple[str, ...] = ()
 
     def concerns(self, name: str, mac: str) -> bool:
         """Whether it is for this interface in particular; one for any interface is not."""
@@ -62,34 +73,34 @@ def generate(netplan: str, files: Mapping[str, str]) -> Generated:
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
                 stream.write(text)
             os.chmod(path, 0o600)
-        told = run([netplan, "generate", "--root-dir", root], _SECONDS)
-        if not told.ok:
-            return Generated(error=told.describe().replace(root, ""))
+        result = run([netplan, "generate", "--root-dir", root], _SECONDS)
+        if not result.ok:
+            return Generated(error=result.describe().replace(root, ""))
         return Generated(handed_over(os.path.join(root, "run")))
 
 
 def handed_over(run_folder: str = "/run") -> dict[str, str]:
     """Path below /run -> text of all that netplan has handed over."""
-    found = {}
+    files = {}
     for below in _FOLDERS.values():
         folder = os.path.join(run_folder, below)
-        for name in _listed(folder):
+        for name in list_folder(folder):
             if "netplan-" in name:
-                text = _text(os.path.join(folder, name))
+                text = read_text(os.path.join(folder, name), errors="surrogateescape")
                 if text is not None:
-                    found[os.path.join(below, name)] = text
-    return found
+                    files[os.path.join(below, name)] = text
+    return files
 
 
 def settings(files: Mapping[str, str]) -> tuple[Setting, ...]:
     """What those files set; .link files set nothing that lasts."""
-    found = []
+    collected = []
     for path, text in sorted(files.items()):
         if path.endswith(".network"):
-            found.append(parse_network(path, text))
+            collected.append(parse_network(path, text))
         elif path.endswith(".nmconnection"):
-            found.append(parse_connection(path, text))
-    return tuple(found)
+            collected.append(parse_connection(path, text))
+    return tuple(collected)
 
 
 def parse_network(path: str, text: str) -> Setting:
@@ -109,6 +120,7 @@ def parse_network(path: str, text: str) -> Setting:
         tuple(said.get("Address", [])),
         int(mtu) if mtu.isdigit() else 0,
         said.get("DHCP", ["no"])[-1] not in ("no", "false"),
+        tuple(upper for key in _UPPERS for value in said.get(key, []) for upper in value.split()),
     )
 
 
@@ -141,19 +153,5 @@ def parse_connection(path: str, text: str) -> Setting:
         tuple(addresses),
         int(mtu) if mtu.isdigit() else 0,
         said("ipv4", "method") == "auto",
+        tuple(filter(None, (said("connection", "controller") or said("connection", "master"),))),
     )
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read()
-    except OSError:
-        return None

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a ptxas binary is and whether it assembles for an architecture: proven by assembling."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Properties of a ptxas binary, and whether it assembles for an architecture."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ FAILS = "fails"
 
 CUDA_HOMES = ("/usr/local/cuda", "/usr/local/cuda-*")
 
-# ptxas answers in milliseconds; what takes longer than this hangs.
+# ptxas answers in milliseconds; after this time it hangs.
 _SECONDS = 15.0
 
 _KERNEL = """\
@@ -71,11 +72,11 @@ class Binary:
 
     @property
     def is_ptxas(self) -> bool:
-        """Whether it is a real one, though perhaps too old or out of luck today."""
+        """Whether it is a ptxas at all, even if it is too old or fails."""
         return self.verdict in (WORKS, REJECTS, FAILS)
 
     def describe(self) -> str:
-        """The binary in a few words, with what is wrong with it."""
+        """The binary and its problem, as a short text."""
         name = "%s (%s)" % (self.path, self.version) if self.version else self.path or "nothing"
         return name if self.works else "%s: %s" % (name, self.detail)
 
@@ -86,21 +87,21 @@ def gpu_names(arch: str) -> tuple[str, ...]:
 
 
 def capability(arch: str) -> int:
-    """121 of sm_121. Raises ValueError for another form."""
+    """121 for sm_121. Raises ValueError for another form."""
     match = re.fullmatch(r"sm_([1-9][0-9]{1,2})", arch)
     if not match:
-        raise ValueError("expected an architecture as sm_121, found %r" % arch)
+        raise ValueError("expected an architecture such as sm_121, found %r" % arch)
     return int(match[1])
 
 
 def parse_version(text: str) -> str:
-    """13.0.88 (or at least 13.0) of `ptxas --version`; empty when it is not ptxas's output."""
+    """13.0.88 (or at least 13.0) of `ptxas --version`; empty for other output."""
     match = _RELEASE.search(text)
     return (match["version"] or match["release"]) if match else ""
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """A version as numbers, to compare by."""
+    """A version as numbers, for comparison."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
@@ -132,7 +133,7 @@ def cuda_ptxas(cuda_home: str | None = None, homes: Sequence[str] = CUDA_HOMES) 
 
 
 def examine(path: str, where: str, arch: str, timeout: float = _SECONDS) -> Binary:
-    """Find out everything about one path. timeout is in seconds, for each time that it is run."""
+    """Examine a binary. timeout is in seconds, for each time that it is run."""
     names = gpu_names(arch)
     binary = Binary(path, where, MISSING)
     if not os.path.isabs(path):
@@ -151,7 +152,7 @@ def examine(path: str, where: str, arch: str, timeout: float = _SECONDS) -> Bina
     try:
         binary = _assemble(binary, names, min(timeout, _SECONDS))
     except OSError as error:
-        return replace(binary, verdict=FAILS, detail="no room to try it: %s" % error)
+        return replace(binary, verdict=FAILS, detail="no temporary folder: %s" % error)
     if not binary.works and start.startswith(b"#!"):
         line = start.split(b"\n", 1)[0].decode("utf-8", "replace")
         return replace(binary, detail="%s [it is a script: %s]" % (binary.detail, line))
@@ -161,15 +162,15 @@ def examine(path: str, where: str, arch: str, timeout: float = _SECONDS) -> Bina
 def _fingerprint(path: str, needle: str) -> tuple[str, bool, bytes]:
     """(sha256, whether the bytes contain needle, the first bytes) of a file of any size."""
     digest = hashlib.sha256()
-    found = False
+    contained = False
     start = tail = b""
     with open(path, "rb") as stream:
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             digest.update(chunk)
-            found = found or needle.encode() in tail + chunk
+            contained = contained or needle.encode() in tail + chunk
             tail = chunk[-len(needle) :]
             start = start or chunk[:80]
-    return digest.hexdigest(), found, start
+    return digest.hexdigest(), contained, start
 
 
 def _assemble(binary: Binary, names: Sequence[str], timeout: float) -> Binary:
@@ -179,7 +180,7 @@ def _assemble(binary: Binary, names: Sequence[str], timeout: float) -> Binary:
         return replace(binary, verdict=_failure(asked, NOT_PTXAS), detail=asked.describe())
     if not version:
         said = last_line(asked.stdout + asked.stderr) or "nothing"
-        return replace(binary, verdict=NOT_PTXAS, detail="--version says no release: %s" % said)
+        return replace(binary, verdict=NOT_PTXAS, detail="--version prints no release: %s" % said)
     binary = replace(binary, version=version)
     for name in names:
         verdict, detail = _assemble_for(binary, name, timeout)

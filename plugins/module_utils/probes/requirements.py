@@ -1,5 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
 """Pinned requirements, as pip freeze, pip-compile and uv export write them.
 
 Only exact pins say what a virtual environment should hold, so everything else is refused by line.
@@ -89,7 +90,7 @@ def parse(text: str, environment: Mapping[str, str]) -> tuple[Pin, ...]:
         name = normalized(match["name"])
         extras = "[%s]" % match["extras"] if match["extras"] else ""
         words = ["%s%s==%s" % (match["name"], extras, match["version"])]
-        words += ["--hash=%s" % one for one in hashes]
+        words += ["--hash=%s" % digest for digest in hashes]
         pin = Pin(name, match["version"], " ".join(words), bool(hashes))
         if name in pins and pins[name].version != pin.version:
             raise ValueError("line %d: %s is pinned to two versions" % (number, name))

@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is a model being served? Asked the way its users ask: by a completion.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Whether a model is served, tested by a completion as users request it.
 
-/health alone is no proof: vLLM answers it while its engine is wedged, or about to die of the first
+/health alone is no proof: vLLM answers it while its engine hangs or is going to fail at the first
 request.
 """
 
@@ -33,7 +34,7 @@ _NO_ANSWER = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at an endpoint saw. seconds: how long the completion took."""
+    """The state of an endpoint. seconds: the duration of the completion."""
 
     phase: str
     detail: str = ""
@@ -42,7 +43,7 @@ class Look:
 
 
 def look(url: str, model: str, ask: bool, timeout: float, api_key: str = "") -> Look:
-    """Look once, and never raise for what comes back.
+    """Inspect once; never raises for an answer.
 
     url: http://ADDRESS:PORT; ask: request a completion of one token, for at most timeout seconds.
     api_key: sent with that request where it is not empty.
@@ -72,13 +73,13 @@ def look(url: str, model: str, ask: bool, timeout: float, api_key: str = "") -> 
 
 
 def parse_completion(body: bytes) -> str:
-    """The text of an OpenAI completion. Raises ValueError that quotes whatever it is instead."""
+    """The text of an OpenAI completion. Raises ValueError, with a quote, for any other answer."""
     try:
         text = json.loads(body)["choices"][0]["text"]
     except (ValueError, KeyError, IndexError, TypeError):
         text = None
     if not isinstance(text, str):
-        raise ValueError("something that is no completion: %r" % body[:200])
+        raise ValueError("an invalid answer: %r" % body[:200])
     return text
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which TCP ports somebody listens on, and who, read from /proc."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Listening TCP ports and their processes, from /proc."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ _CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 class Listener:
     """One listening TCP port.
 
-    pid, process and container (64 hex digits) are None where they cannot be seen: finding the owner
-    of another user's socket takes root.
+    pid, process and container (64 hex digits) are None if unknown: finding the owner of another
+    user's socket requires root.
     """
 
     port: int
@@ -50,31 +51,31 @@ def parse_peers(table: str) -> Iterator[tuple[int, str]]:
 
 
 def _address(word: str) -> str:
-    """The kernel prints words of four bytes, each as this machine's processor orders them."""
+    """The kernel prints words of four bytes in the byte order of this machine."""
     data = bytes.fromhex(word)
     ordered = b"".join(
         int.from_bytes(data[at : at + 4], "big").to_bytes(4, sys.byteorder)
         for at in range(0, len(data), 4)
     )
-    found = ipaddress.ip_address(ordered)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)
+    address = ipaddress.ip_address(ordered)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def peers(port: int, proc: Path = Path("/proc")) -> list[str]:
     """The addresses that have a connection to a port of this network namespace."""
-    found = set()
+    addresses = set()
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             text = (proc / "net" / table).read_text()
-            found |= {address for own, address in parse_peers(text) if own == port}
-    return sorted(found)
+            addresses |= {address for own, address in parse_peers(text) if own == port}
+    return sorted(addresses)
 
 
 def parse_container(cgroup: str) -> str | None:
     """The innermost container that a /proc/PID/cgroup table names; None outside containers."""
-    found: list[str] = _CONTAINER.findall(cgroup)
-    return found[-1] if found else None
+    matches: list[str] = _CONTAINER.findall(cgroup)
+    return matches[-1] if matches else None
 
 
 def listeners(proc: Path = Path("/proc")) -> list[Listener]:
@@ -88,11 +89,11 @@ def listeners(proc: Path = Path("/proc")) -> list[Listener]:
         except OSError:  # a kernel without IPv6
             continue
     owners = _owners(proc, set(inodes))
-    found = {
+    sockets = {
         Listener(port, *(_describe(proc, owners[inode]) if inode in owners else ()))
         for inode, port in inodes.items()
     }
-    return sorted(found, key=lambda listener: (listener.port, listener.pid or 0))
+    return sorted(sockets, key=lambda listener: (listener.port, listener.pid or 0))
 
 
 def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:
@@ -107,7 +108,7 @@ def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:
 
 
 def _descriptors(folder: Path) -> Iterator[str]:
-    """What the open descriptors of a process are links to."""
+    """The targets of the open descriptors of a process."""
     try:
         names = os.listdir(folder)
     except OSError:  # the process is gone, or not ours to read

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What systemd says of its units, and how its configuration files come together."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The state of systemd units, and how systemd merges its configuration files."""
 
 from __future__ import annotations
 
@@ -9,20 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+    read_text,
+)
 
-# Where a configuration file and the folder of its drop-ins are looked for; the first wins.
+# Folders of configuration files and of their drop-in folders; the first wins.
 ROOTS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 
-_PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID,ControlGroup,NeedDaemonReload"
+_PROPERTIES = (
+    "LoadState,ActiveState,UnitFileState,MainPID,ControlGroup,NeedDaemonReload,NRestarts,StatusText"
+)
 _YES, _NO = ("1", "yes", "y", "true", "t", "on"), ("0", "no", "n", "false", "f", "off")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit.
+    """The state of a unit.
 
-    load is loaded, not-found or masked, active as active or failed, file_state as enabled. pid is 0
-    where no main process runs. stale: its files are others than systemd has read.
+    load is loaded, not-found or masked, active for example active or failed, file_state for example
+    enabled. pid is 0 if no main process runs. stale: its files have changed since systemd read
+    them. restarts: how often systemd has restarted it. status_text is what the service reported.
     """
 
     load: str = "not-found"
@@ -31,6 +39,8 @@ class Unit:
     pid: int = 0
     cgroup: str = ""
     stale: bool = False
+    restarts: int = 0
+    status_text: str = ""
 
     @property
     def there(self) -> bool:
@@ -42,47 +52,52 @@ class Unit:
 
     @property
     def enabled(self) -> bool:
-        """Whether it starts with the node."""
+        """Whether it starts at boot."""
         return self.file_state in ("enabled", "enabled-runtime", "alias")
 
 
 def ask_units(
     systemctl: str, names: Sequence[str], timeout: float = 30.0
 ) -> tuple[Mapping[str, Unit], str]:
-    """(name, as asked for -> what systemd says of it, why it says nothing); timeout in seconds."""
+    """(name, as asked for -> its state, why there is no answer); timeout in seconds."""
     if not systemctl:
-        return {}, "there is no systemctl here"
+        return {}, "systemctl is not installed"
     if not names:
         return {}, ""
-    told = run([systemctl, "show", "--property", _PROPERTIES, *names], timeout)
-    found = parse_units(told.stdout, names) if told.ok else {}
-    if not found:
-        return {}, "systemctl: %s" % told.describe()
-    return found, ""
+    result = run([systemctl, "show", "--property", _PROPERTIES, *names], timeout)
+    units = parse_units(result.stdout, names) if result.ok else {}
+    if not units:
+        return {}, "systemctl: %s" % result.describe()
+    return units, ""
 
 
 def parse_units(text: str, names: Sequence[str]) -> dict[str, Unit]:
     """The paragraphs of `systemctl show`, which come in the order in which units were named."""
-    found = {}
+    units = {}
     for name, paragraph in zip(names, text.strip("\n").split("\n\n")):
         pairs = [line.partition("=") for line in paragraph.splitlines()]
-        said = {key: value for key, _equals, value in pairs}
-        if "LoadState" not in said:
+        properties = {key: value for key, _equals, value in pairs}
+        if "LoadState" not in properties:
             continue
-        pid = said.get("MainPID", "0")
-        found[name] = Unit(
-            said["LoadState"],
-            said.get("ActiveState", "inactive"),
-            said.get("UnitFileState", ""),
-            int(pid) if pid.isdigit() else 0,
-            said.get("ControlGroup", ""),
-            said.get("NeedDaemonReload") == "yes",
+        units[name] = Unit(
+            properties["LoadState"],
+            properties.get("ActiveState", "inactive"),
+            properties.get("UnitFileState", ""),
+            _number(properties.get("MainPID", "")),
+            properties.get("ControlGroup", ""),
+            properties.get("NeedDaemonReload") == "yes",
+            _number(properties.get("NRestarts", "")),
+            properties.get("StatusText", ""),
         )
-    return found
+    return units
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def list_units(systemctl: str, patterns: Sequence[str], timeout: float = 30.0) -> tuple[str, ...]:
-    """The loaded units whose names match a shell pattern; none where systemd cannot be asked."""
+    """The loaded units whose names match a shell pattern; none if systemd does not answer."""
     if not systemctl:
         return ()
     argv = [systemctl, "list-units", "--plain", "--no-legend", "--no-pager", *patterns]
@@ -91,40 +106,25 @@ def list_units(systemctl: str, patterns: Sequence[str], timeout: float = 30.0) -
 
 
 def config_files(name: str, roots: Sequence[str] = ROOTS) -> tuple[tuple[str, str], ...]:
-    """(path, text) of what systemd reads for NAME.conf, in its order: what comes later wins.
+    """(path, text) of the files that systemd reads for NAME.conf, in its order: later ones win.
 
-    The main file comes first, then the drop-ins of all folders by their names. Of two drop-ins of
-    one name that of the first folder counts, and a link to /dev/null hides it.
+    The main file comes first, then the drop-ins of all folders by their names. Of two drop-ins with
+    the same name that of the first folder counts; a link to /dev/null there hides the other one.
     """
-    mains = [os.path.join(root, name + ".conf") for root in roots]
-    found = [path for path in mains if os.path.exists(path)][:1]
+    candidates = [os.path.join(root, name + ".conf") for root in roots]
+    main = [path for path in candidates if os.path.exists(path)][:1]
     drop_ins: dict[str, str] = {}
     for root in reversed(roots):
         folder = os.path.join(root, name + ".conf.d")
-        for file in _listed(folder):
+        for file in list_folder(folder):
             if file.endswith(".conf"):
                 drop_ins[file] = os.path.join(folder, file)
-    paths = [*found, *(drop_ins[file] for file in sorted(drop_ins))]
-    return tuple((path, _text(path)) for path in paths)
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(1 << 20)
-    except OSError:
-        return ""
+    paths = [*main, *(drop_ins[file] for file in sorted(drop_ins))]
+    return tuple((path, read_text(path) or "") for path in paths)
 
 
 def switch(files: Sequence[tuple[str, str]], section: str, key: str) -> tuple[bool | None, str]:
-    """(the value of a yes-or-no setting, the file that sets it); None where none does."""
+    """(the value of a boolean setting, the file that sets it); None if no file sets it."""
     value, by = None, ""
     for path, text in files:
         current = ""
@@ -132,10 +132,10 @@ def switch(files: Sequence[tuple[str, str]], section: str, key: str) -> tuple[bo
             line = line.strip()
             if line.startswith("["):
                 current = line
-            name, equals, said = (part.strip() for part in line.partition("="))
+            name, equals, word = (part.strip() for part in line.partition("="))
             if current != "[%s]" % section or name != key or not equals:
                 continue
-            # systemd ignores what is neither.
-            if said.lower() in _YES or said.lower() in _NO:
-                value, by = said.lower() in _YES, path
+            # systemd ignores any other word.
+            if word.lower() in _YES or word.lower() in _NO:
+                value, by = word.lower() in _YES, path
     return value, by

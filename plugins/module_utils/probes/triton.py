@@ -1,10 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask Triton which ptxas it really uses, and let it compile; inside the interpreter in question.
+"""Ask Triton which ptxas it uses, and compile a kernel. Runs in the interpreter of the target.
 
-Which variable a Triton reads, and what it does with the value, is not looked up in a table of
-versions: Triton is asked, once per environment in question (a "trial"), each time in a process of
-its own because it caches its answers.
+Which variable a Triton reads, and how, does not come from a table of versions: Triton is asked,
+once per environment (a "trial"), each time in a new process because it caches its answers.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def store_one(target):
 
 
 def answer(request: dict[str, Any], sources: Sources) -> None:
-    """Reply to a request as probes.target makes it, or to one trial of it.
+    """Reply to a request of ensure/engine/target.py, or to one of its trials.
 
     env holds what the launchers' environment adds; each of trials is {changes, expect}: changes
     to env by name (None removes), and the path that Triton must choose for a compile to be worth
@@ -74,10 +73,10 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
 
 def _everything(request: dict[str, Any], sources: Sources) -> dict[str, Any]:
     root = _root()
-    found: dict[str, Any] = {"python": platform.python_version(), "root": root, "trials": []}
-    found["packages"] = {name: _version(name) for name in request.get("packages", ())}
+    report: dict[str, Any] = {"python": platform.python_version(), "root": root, "trials": []}
+    report["packages"] = {name: _version(name) for name in request.get("packages", ())}
     if not root:
-        return found
+        return report
     examined: dict[str, Binary] = {}
     places = [(path, "vendored") for path in _binaries(root)]
     if request["isolated"]:
@@ -85,21 +84,21 @@ def _everything(request: dict[str, Any], sources: Sources) -> dict[str, Any]:
         places += [(path, "image") for path in cuda_ptxas() if path not in request["mounted"]]
     for path, where in places:
         examined[path] = examine(path, where, request["arch"], request["timeout"])
-    found["binaries"] = [asdict(binary) for binary in examined.values()]
+    report["binaries"] = [asdict(binary) for binary in examined.values()]
     works = False
     for trial in request["trials"]:
         compiles = request["until"] or not works
-        told = _run_trial(request, sources, trial, compiles)
-        found["trials"].append(told)
-        path = str(told.get("path", ""))
+        trial_result = _run_trial(request, sources, trial, compiles)
+        report["trials"].append(trial_result)
+        path = str(trial_result.get("path", ""))
         if path:
             if path not in examined:
                 examined[path] = examine(path, "pinned", request["arch"], request["timeout"])
-            told["binary"] = asdict(examined[path])
-            works = works or bool(examined[path].works and told.get("compiled"))
+            trial_result["binary"] = asdict(examined[path])
+            works = works or bool(examined[path].works and trial_result.get("compiled"))
         if works and request["until"]:
             break
-    return found
+    return report
 
 
 def _run_trial(
@@ -113,15 +112,15 @@ def _run_trial(
     with tempfile.TemporaryDirectory(prefix="dgxspark-triton-") as private:
         env.update(dict.fromkeys(PRIVATE, private))
         question = {"arch": request["arch"], "expect": trial["expect"], "compile": compiles}
-        told, result = ask([sys.executable], sources, question, request["timeout"], env)
-    told = told or {}
+        trial_reply, result = ask([sys.executable], sources, question, request["timeout"], env)
+    trial_reply = trial_reply or {}
     if not result.ok:
-        told["error"] = "asking Triton: " + result.describe()
-    return told
+        trial_reply["error"] = "asking Triton: " + result.describe()
+    return trial_reply
 
 
 def _version(package: str) -> str:
-    """As its metadata says, without importing it; empty where there is none."""
+    """The version in the metadata, without an import; empty if not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -129,7 +128,7 @@ def _version(package: str) -> str:
 
 
 def _root() -> str:
-    """The directory of the triton package, or nothing; without importing it."""
+    """The folder of the triton package, without an import; empty if not installed."""
     try:
         spec = importlib.util.find_spec("triton")
     except (ImportError, ValueError):
@@ -141,33 +140,33 @@ def _binaries(root: str) -> list[str]:
     """The ptxas that came with Triton or its neighbours."""
     site = glob.escape(os.path.dirname(root))
     patterns = ("triton/backends/nvidia/bin/ptxas*", "torch/bin/ptxas", "nvidia/*/bin/ptxas")
-    return [path for one in patterns for path in sorted(glob.glob(os.path.join(site, one)))]
+    return [path for pattern in patterns for path in sorted(glob.glob(os.path.join(site, pattern)))]
 
 
 def _trial(request: Mapping[str, Any]) -> None:
     """Reply, for one environment, with {version, imported, path, compiled, error}.
 
-    The reply is made as far as each step gets: what comes next may hang or crash the process.
+    Replies after each step, since the next one may hang or crash the process.
     """
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     number = capability(request["arch"])
     try:
-        told["version"] = str(importlib.import_module("triton").__version__)
+        report["version"] = str(importlib.import_module("triton").__version__)
         compiler = importlib.import_module("triton.backends.nvidia.compiler")
-        told["imported"] = True
-        reply(told)
-        told["path"] = _chosen(compiler, number)
-        reply(told)
-        if request["compile"] and request["expect"] in ("", told["path"]):
+        report["imported"] = True
+        reply(report)
+        report["path"] = _chosen(compiler, number)
+        reply(report)
+        if request["compile"] and request["expect"] in ("", report["path"]):
             compile_kernel(number)
-            told["compiled"] = True
-    except Exception as error:  # whatever a foreign library raises is the answer
-        told["error"] = "%s: %s" % (type(error).__name__, error)
-    reply(told)
+            report["compiled"] = True
+    except Exception as error:  # any exception of the library is the answer
+        report["error"] = "%s: %s" % (type(error).__name__, error)
+    reply(report)
 
 
 def _chosen(compiler: types.ModuleType, number: int) -> str:
-    """The path of the ptxas that Triton takes for a compute capability."""
+    """The path of the ptxas that Triton uses for a compute capability."""
     get_ptxas = compiler.get_ptxas
     takes_arch = inspect.signature(get_ptxas).parameters
     tool = get_ptxas(number) if takes_arch else get_ptxas()
@@ -185,7 +184,7 @@ def compile_kernel(number: int) -> None:
     target = importlib.import_module("triton.backends.compiler").GPUTarget("cuda", number, 32)
     source = compiler.ASTSource(fn=kernel(), signature={"target": "*fp32"})
     if not triton.compile(source, target=target).asm.get("cubin"):
-        raise RuntimeError("Triton compiled, and left no cubin")
+        raise RuntimeError("Triton compiled without a cubin")
 
 
 def kernel() -> Any:

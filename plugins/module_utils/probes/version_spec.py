@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wanted versions as people write them: `13.0`, `>=13.0`, `>=12.9,<14`, `!=6.17.0-1008`."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Version specifications: `13.0`, `>=13.0`, `>=12.9,<14`, `!=6.17.0-1008`."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ _CLAUSE = re.compile(r"\s*(?P<sign>>=|<=|==|!=|>|<|)\s*(?P<version>[0-9][0-9A-Za
 
 @dataclass(frozen=True)
 class VersionSpec:
-    """One or several conditions that all have to hold; text is as it was written.
+    """One or several conditions that all have to hold; text is the original.
 
     A version alone, or after ==, means that one and everything more precise: 13.0 takes 13.0.88.
     """
@@ -22,7 +23,7 @@ class VersionSpec:
 
     @classmethod
     def parse(cls, text: str) -> VersionSpec:
-        """Raises ValueError for what is no such text. An empty one takes every version."""
+        """Raises ValueError for an invalid text. An empty one accepts every version."""
         clauses = []
         for part in text.split(",") if text.strip() else ():
             match = _CLAUSE.fullmatch(part)
@@ -32,7 +33,7 @@ class VersionSpec:
         return cls(text.strip(), tuple(clauses))
 
     def matches(self, version: str) -> bool:
-        """Whether a version is one of those; an empty one, of something that tells none, is not."""
+        """Whether a version matches; an empty (unknown) version does not."""
         if not version:
             return not self.clauses
         return all(_holds(sign, version, wanted) for sign, wanted in self.clauses)

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does vLLM work: imported, shown the GPU, asked for help. Inside the interpreter in question.
+"""Whether vLLM works: import, GPU, `vllm serve --help`. Runs in the interpreter of the target.
 
-Foreign libraries may hang or crash the process that loads them, so this happens in a child, which
-tells after each step how far it got.
+Libraries may hang or crash the process that loads them, so this runs in a child process, which
+reports its progress after each step.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.triton impor
     kernel,
 )
 
-# How vLLM tells that what it has compiled cannot be loaded; it goes on, and fails at a request.
+# The warning of vLLM about an extension that cannot be loaded; it fails only at a request.
 _NOT_LOADED = re.compile(r"Failed to import from vllm\._")
 
 
 def answer(request: dict[str, Any], sources: Sources) -> None:
-    """Reply to {arch, env, timeout}, or to the child's part of it.
+    """Reply to {arch, env, timeout}, or, in the child, run the steps.
 
-    env is what the launchers' environment adds, timeout in seconds. The reply has what the child
-    told, see _steps, with died where it did not come to its end; and serve, {ok, said, seconds}.
+    env is added by the launchers' environment, timeout is in seconds. The reply has the report of
+    the child, see _steps, with died if it did not end; and serve: {path, ok, error, seconds}.
     """
     if request.get("child"):
         _steps(request)
@@ -52,29 +52,29 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
     timeout = float(request["timeout"])
     with tempfile.TemporaryDirectory(prefix="dgxspark-vllm-") as private:
         env = {**os.environ, **request["env"], **dict.fromkeys(PRIVATE, private)}
-        # Told at once: where a home cannot be written, vLLM only complains of that.
+        # Otherwise vLLM warns about a home that cannot be written.
         env["VLLM_NO_USAGE_STATS"] = "1"
         with ThreadPoolExecutor(1) as beside:
             serving = beside.submit(run, [_vllm(), "serve", "--help"], timeout, env=env)
             child = {**request, "child": True}
-            told, result = ask([sys.executable], sources, child, timeout, env)
+            steps, result = ask([sys.executable], sources, child, timeout, env)
             helped = serving.result()
-    found = told or {}
+    report = steps or {}
     if not result.ok:
-        found["died"] = result.describe()
+        report["died"] = result.describe()
     answered = helped.ok and "usage" in helped.stdout.lower()
-    said = helped.describe() if not helped.ok else "" if answered else "it tells no usage"
-    found["serve"] = {
+    error = helped.describe() if not helped.ok else "" if answered else "prints no usage"
+    report["serve"] = {
         "path": helped.argv[0],
         "ok": answered,
-        "said": said,
+        "error": error,
         "seconds": round(helped.seconds, 2),
     }
-    reply(found)
+    reply(report)
 
 
 def _vllm() -> str:
-    """The program beside this interpreter, or wherever this environment would find it."""
+    """The program beside this interpreter, or else in PATH."""
     beside = [os.path.dirname(sys.executable), sysconfig.get_path("scripts")]
     paths = [os.path.join(folder, "vllm") for folder in beside]
     there = next((path for path in paths if os.path.exists(path)), "")
@@ -85,33 +85,33 @@ def _steps(request: Mapping[str, Any]) -> None:
     """Reply, before and after each step, with python, torch, cuda, vllm, devices, compiled, ran.
 
     cuda is the CUDA version that torch was built for, devices a list of {name, capability, bytes}.
-    errors and seconds are by step: import, device, compile, run. step is the one at work: where the
-    process dies without more, it was in that.
+    errors and seconds are by step: import, device, compile, run. step is the current one, in which
+    the process died if there is no further reply.
     """
-    told: dict[str, Any] = {"python": platform.python_version(), "errors": {}, "seconds": {}}
+    report: dict[str, Any] = {"python": platform.python_version(), "errors": {}, "seconds": {}}
 
     def step(name: str, work: Callable[[], Mapping[str, Any]]) -> bool:
-        told["step"] = name
-        reply(told)
+        report["step"] = name
+        reply(report)
         started = time.monotonic()
         try:
-            told.update(work())
-        except Exception as error:  # whatever a foreign library raises is the answer
-            told["errors"][name] = "%s: %s" % (type(error).__name__, error)
-        told["seconds"][name] = round(time.monotonic() - started, 2)
-        return name not in told["errors"]
+            report.update(work())
+        except Exception as error:  # any exception of the library is the answer
+            report["errors"][name] = "%s: %s" % (type(error).__name__, error)
+        report["seconds"][name] = round(time.monotonic() - started, 2)
+        return name not in report["errors"]
 
     if step("import", _import):
-        seen = step("device", _devices) and told["devices"]
+        devices = step("device", _devices) and report["devices"]
         step("compile", partial(_compile, capability(request["arch"])))
-        if seen:
+        if devices:
             step("run", _run_kernel)
-    told["step"] = ""
-    reply(told)
+    report["step"] = ""
+    reply(report)
 
 
 class _Complaints(logging.Handler):
-    """Keeps what vLLM tells of compiled parts that cannot be loaded."""
+    """Collects the warnings of vLLM about extensions that cannot be loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,11 +127,11 @@ def _import() -> dict[str, str]:
     vllm = importlib.import_module("vllm")
     complaints = _Complaints()
     logging.getLogger("vllm").addHandler(complaints)
-    # Has the platform load those extension modules that are meant for this machine.
+    # Loads the extension modules of this platform.
     importlib.import_module("vllm._custom_ops")
     if complaints.heard:
         raise ImportError("; ".join(complaints.heard))
-    # What serves is imported only when it is asked for.
+    # The server is imported lazily.
     _engine = vllm.LLM
     return {
         "torch": str(torch.__version__),
@@ -146,20 +146,20 @@ def _compile(number: int) -> dict[str, bool]:
 
 
 def _devices() -> dict[str, list[dict[str, Any]]]:
-    """The GPUs that torch sees; raises, with torch's reason, where it sees none."""
+    """The GPUs that torch sees; raises with the reason of torch if there are none."""
     cuda = importlib.import_module("torch").cuda
     if not cuda.is_available():
         cuda.init()
-    found = []
+    devices = []
     for index in range(cuda.device_count()):
         about = cuda.get_device_properties(index)
         kind = "%d.%d" % (about.major, about.minor)
-        found.append({"name": about.name, "capability": kind, "bytes": about.total_memory})
-    return {"devices": found}
+        devices.append({"name": about.name, "capability": kind, "bytes": about.total_memory})
+    return {"devices": devices}
 
 
 def _run_kernel() -> dict[str, bool]:
-    """Whether a kernel that Triton compiles for this GPU does what it is to do on it."""
+    """Whether a kernel compiled by Triton writes the expected value on this GPU."""
     torch = importlib.import_module("torch")
     target = torch.zeros(1, device="cuda")
     kernel()[(1,)](target)

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `zpool` and `zfs` tell, in their output for scripts (-H: tabs, -p: plain numbers)."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Parsers for the script output of `zpool` and `zfs` (-H: tabs, -p: plain numbers)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Set when a dataset is made, and never again.
+# Can only be set when a dataset is created.
 FIXED_PROPERTIES = (
     "casesensitivity",
     "encryption",
@@ -34,7 +35,7 @@ _FACTORS = {letter: 1024**power for power, letter in enumerate("KMGTPE", start=1
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool; sizes in bytes. health is ONLINE where nothing is wrong."""
+    """A pool; sizes in bytes. health is ONLINE if it is healthy."""
 
     name: str
     health: str
@@ -44,38 +45,38 @@ class Pool:
 
 def parse_pools(text: str) -> dict[str, Pool]:
     """`zpool list -Hp -o name,health,size,free`, by name."""
-    found = {}
+    pools = {}
     for line in text.splitlines():
         words = line.split("\t")
         if len(words) == 4 and words[2].isdigit() and words[3].isdigit():
-            found[words[0]] = Pool(words[0], words[1], int(words[2]), int(words[3]))
-    return found
+            pools[words[0]] = Pool(words[0], words[1], int(words[2]), int(words[3]))
+    return pools
 
 
 def parse_properties(text: str) -> dict[str, dict[str, str]]:
     """Dataset -> property -> value, of `zfs get -Hp -o name,property,value PROPERTIES DATASETS`."""
-    found: dict[str, dict[str, str]] = {}
+    datasets: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         words = line.split("\t")
         if len(words) == 3:
-            found.setdefault(words[0], {})[words[1]] = words[2]
-    return found
+            datasets.setdefault(words[0], {})[words[1]] = words[2]
+    return datasets
 
 
 def parse_devices(text: str) -> dict[str, str]:
     """Path of a device -> name of its pool, of `zpool status -LP`."""
-    found, pool = {}, ""
+    devices, pool = {}, ""
     for line in text.splitlines():
         words = line.split()
         if len(words) == 2 and words[0] == "pool:":
             pool = words[1]
         elif pool and words and words[0].startswith("/"):
-            found[words[0]] = pool
-    return found
+            devices[words[0]] = pool
+    return devices
 
 
 def comparable(value: str) -> str:
-    """A value as it compares: sizes as bytes (1M, 500G), one name of several, none as 0."""
+    """A value for comparison: sizes in bytes (1M, 500G), aliases as one name, none as 0."""
     if value in _SAME:
         return _SAME[value]
     if value.startswith("/"):
@@ -86,10 +87,10 @@ def comparable(value: str) -> str:
     return str(int(float(match[1]) * _FACTORS.get(match[2].upper(), 1)))
 
 
-def differing(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """The wanted properties, with their values, that are not so."""
+def differing(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The wanted properties that differ, with their wanted values."""
     return {
         name: value
         for name, value in wanted.items()
-        if comparable(found.get(name, "")) != comparable(value)
+        if comparable(current.get(name, "")) != comparable(value)
     }

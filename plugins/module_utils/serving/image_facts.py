@@ -1,9 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node keeps of what it has found in an image.
+# PRIVATE to this collection: may change at any time, without notice.
+"""What a node has recorded about an image.
 
-It holds as long as the image is the same and so are the toolkits that it may be lent a ptxas of;
-both are part of what is kept. Apart from the asking, since every look at a node sends this.
+A record is valid as long as the image and the CUDA toolkits whose ptxas a container may mount stay
+the same; both are part of the record. Asking an image is in preflight.py, because every inspection
+of a node sends this file.
 """
 
 from __future__ import annotations
@@ -19,61 +21,69 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvFile,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import image_id
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import cuda_ptxas
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import state_files
 
 ARCH = "sm_121"
 FOLDER = "images"
-# Counts changes to what is kept; what an older version has kept is asked for again.
-_SCHEMA = 1
+# Raised when the content of a record changes; records of older versions are ignored.
+_SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A ptxas of the node that may be lent to a container, and what changes when it is replaced."""
+    """A ptxas of the node that a container may mount, and what changes when it is replaced."""
 
     path: str
     size: int
     changed: int
 
 
+def image(docker: str, reference: str, paths_file: str, state_dir: str) -> dict[str, Any]:
+    """The results `image_id` and `image_facts`. Raises EngineError."""
+    present = image_id(docker, reference) if reference else None
+    facts = known(state_dir, present, toolkits(paths_file)) if present else {}
+    return {"image_id": present, "image_facts": facts}
+
+
 def toolkits(paths_file: str) -> list[Toolkit]:
-    """The one that paths.env names, then those of the CUDA toolkits; looked at, not run."""
+    """The ptxas that paths.env names, then those of the CUDA toolkits. None of them is run."""
     try:
         values = EnvFile.read(paths_file).values()
     except Blocked:
         values = {}
     named = [os.path.realpath(values[key]) for key in (PTXAS_BIN, *PINS) if key in values]
-    found = []
+    tools = []
     for path in dict.fromkeys([*named, *cuda_ptxas()]):
         try:
             about = os.stat(path)
         except OSError:
             continue
-        found.append(Toolkit(path, about.st_size, about.st_mtime_ns))
-    return found
+        tools.append(Toolkit(path, about.st_size, about.st_mtime_ns))
+    return tools
 
 
-def known(state_dir: str, image_id: str, lendable: Sequence[Toolkit]) -> dict[str, Any]:
-    """What was found in this image beside these toolkits; empty where it has to be asked."""
+def known(state_dir: str, image: str, mountable: Sequence[Toolkit]) -> dict[str, Any]:
+    """The recorded facts of an image, by its id; empty if it has to be asked."""
     try:
-        kept = state_files.read(os.path.join(state_dir, FOLDER), _name(image_id))
+        record = state_files.read(os.path.join(state_dir, FOLDER), _name(image))
     except state_files.Broken:
         return {}
-    facts = kept.get("facts")
-    return facts if kept.get("key") == _key(lendable) and isinstance(facts, dict) else {}
+    facts = record.get("facts")
+    return facts if record.get("key") == _key(mountable) and isinstance(facts, dict) else {}
 
 
-def keep(state_dir: str, image_id: str, lendable: Sequence[Toolkit], facts: dict[str, Any]) -> None:
-    """Raises Blocked and OSError."""
+def record(state_dir: str, image: str, mountable: Sequence[Toolkit], facts: dict[str, Any]) -> None:
+    """Record the facts of an image, by its id. Raises Blocked and OSError."""
     folder = os.path.join(state_dir, FOLDER)
     with state_files.exclusive(folder):
-        state_files.write(folder, _name(image_id), {"key": _key(lendable), "facts": facts})
+        state_files.write(folder, _name(image), {"key": _key(mountable), "facts": facts})
 
 
-def _name(image_id: str) -> str:
-    return "%s.json" % image_id.rpartition(":")[2]
+def _name(image: str) -> str:
+    return "%s.json" % image.rpartition(":")[2]
 
 
-def _key(lendable: Sequence[Toolkit]) -> list[Any]:
-    return [_SCHEMA, ARCH, [[one.path, one.size, one.changed] for one in lendable]]
+def _key(mountable: Sequence[Toolkit]) -> list[Any]:
+    return [_SCHEMA, ARCH, [[tool.path, tool.size, tool.changed] for tool in mountable]]

@@ -1,37 +1,45 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes on beside the modules while an image moves: it is offered, taken, or pulled.
-
-Started as a program of its own (`python3 FOLDER/image_transfer.py FOLDER`), which outlives the
-module, so it imports nothing of this collection. The folder has what is to be done, job.json, and
-gets what became of it, status.json.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Offer, copy or pull an image, as a background job; see host/job.py.
 
 An image travels as `docker save` writes it, straight into `docker load`: a file between the two
-would take its size once more on both disks. Whoever takes it proves that he knows the secret, and
-then believes not the sender but the id of what has arrived.
+would take its size once more on both disks. The receiver proves that it knows the secret, and the
+module then verifies the ID of the image that has arrived.
+
+A transfer is known by the image, in a directory below /run: the next run finds one whose controller
+was killed, and a reboot leaves nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import secrets
 import socket
 import subprocess
-import sys
+import tempfile
 import threading
-import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-JOB = "job.json"
-STATUS = "status.json"
-PROGRAM = "image_transfer.py"
-LOG = "log"
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter, job
 
-# A program of its own, without an AnsibleModule to run others by.
+OFFER = "offer"
+TAKE = "take"
+PULL = "pull"
+
+# Where transfers are known.
+FOLDER = "/run/dgxspark/images"
+
+TITLE = "dgxspark-image:"
+
+# What runs in a transfer's process; each finds its imports before.
+MODULES = (*(module.__name__ for module in (command, interpreter, job)), __name__)
+
+# A process of its own, without an AnsibleModule to run others by.
 # pylint: disable=ansible-bad-function
 
 _CHUNK = 1 << 20
@@ -40,65 +48,74 @@ _WELCOME = b"+"
 _HELLO_SECONDS = 20.0
 # Docker packs a whole image before its first byte comes, in seconds.
 _QUIET_SECONDS = 900.0
-_TELL_SECONDS = 0.5
 
 
 class TransferError(Exception):
-    """It did not come to its end; the text says why."""
+    """The transfer failed; the text says why."""
 
 
-def proof(secret: str, nonce: bytes) -> bytes:
+def folder_of(run_dir: str, work: str, image: str) -> str:
+    """Where a transfer of this image is known."""
+    return os.path.join(run_dir, "%s-%s" % (work, hashlib.sha256(image.encode()).hexdigest()[:16]))
+
+
+def start(run_dir: str, work: str, request: Mapping[str, Any], seconds: int) -> str:
+    """Start a transfer, for at most that many seconds; one of the same work and image is ended.
+
+    work: OFFER, TAKE or PULL. request: `image`, `docker` (path of the client); of TAKE also
+    `address`, `port` and `secret` of the offer; of OFFER `address`, `clients` (addresses that may
+    connect) and `secret`. run_dir: exists. Returns the job's directory. Raises OSError.
+    """
+    image = request["image"]
+    folder = folder_of(run_dir, work, image)
+    return job.start(TITLE + image, MODULES, {**request, "work": work}, folder, limit=seconds)
+
+
+def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
+    """What the process does that `start` has started."""
+    do = {OFFER: _offer, TAKE: _take, PULL: _pull}[request["work"]]
+
+    def transfer(progress: job.Progress) -> str:
+        try:
+            do(request, progress)
+        except (TransferError, OSError) as error:
+            return str(error)
+        return ""
+
+    job.work(request, transfer)
+
+
+def _proof(secret: str, nonce: bytes) -> bytes:
     return hmac.new(secret.encode(), nonce, hashlib.sha256).hexdigest().encode()
 
 
-def write(folder: str, name: str, value: dict[str, Any]) -> None:
-    """Replace a file of the folder in one step; nobody but its owner reads it."""
-    path = os.path.join(folder, name)
-    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(value, stream)
-    os.replace(path + ".new", path)
-
-
-def read(folder: str, name: str) -> dict[str, Any]:
-    """Empty where there is none yet."""
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def offer(folder: str, job: dict[str, Any]) -> None:
-    """Give the image to whoever comes from one of the clients' addresses and knows the secret."""
-    with socket.create_server((job["address"], 0), family=_family(job["address"])) as listening:
-        write(folder, STATUS, {"port": listening.getsockname()[1]})
+def _offer(request: Mapping[str, Any], progress: job.Progress) -> None:
+    """Send the image to whoever connects from a client's address and knows the secret."""
+    address = request["address"]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as listening:
+        progress.begin(job.OFFERING)
+        progress.announce(port=listening.getsockname()[1])
         while True:
             connection, (peer, *_rest) = listening.accept()
-            if peer not in job["clients"]:
+            if peer not in request["clients"]:
                 connection.close()
                 continue
-            threading.Thread(target=_give, args=(connection, job), daemon=True).start()
+            threading.Thread(target=_send, args=(connection, request), daemon=True).start()
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def _give(connection: socket.socket, job: dict[str, Any]) -> None:
+def _send(connection: socket.socket, request: Mapping[str, Any]) -> None:
     with connection, suppress(OSError):
         connection.settimeout(_HELLO_SECONDS)
         nonce = secrets.token_bytes(_NONCE)
         connection.sendall(nonce)
-        expected = proof(job["secret"], nonce)
+        expected = _proof(request["secret"], nonce)
         if not hmac.compare_digest(_exactly(connection, len(expected)), expected):
             return
         connection.sendall(_WELCOME)
         connection.settimeout(_QUIET_SECONDS)
-        with subprocess.Popen(
-            [job["docker"], "save", job["image"]], stdout=subprocess.PIPE
-        ) as saving:
+        argv = [request["docker"], "save", request["image"]]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as saving:
             try:
                 while saving.stdout:
                     data = saving.stdout.read(_CHUNK)
@@ -120,22 +137,22 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return data
 
 
-def take(folder: str, job: dict[str, Any]) -> None:
+def _take(request: Mapping[str, Any], progress: job.Progress) -> None:
     """Load the image that is offered at an address; raises TransferError and OSError."""
-    with socket.create_connection((job["address"], job["port"]), _HELLO_SECONDS) as connection:
+    progress.begin(job.FETCHING)
+    source = request["address"], request["port"]
+    with socket.create_connection(source, _HELLO_SECONDS) as connection:
         nonce = _exactly(connection, _NONCE)
-        connection.sendall(proof(job["secret"], nonce))
+        connection.sendall(_proof(request["secret"], nonce))
         if _exactly(connection, len(_WELCOME)) != _WELCOME:
-            raise TransferError("%s does not let this node in" % job["address"])
+            raise TransferError("%s refuses this node" % request["address"])
         connection.settimeout(_QUIET_SECONDS)
-        _load(folder, job, connection)
+        _load(request["docker"], connection, progress)
 
 
-def _load(folder: str, job: dict[str, Any], connection: socket.socket) -> None:
-    told = 0.0
-    count = 0
-    with open(os.path.join(folder, LOG), "w+", encoding="utf-8", errors="replace") as log:
-        argv = [job["docker"], "load"]
+def _load(docker: str, connection: socket.socket, progress: job.Progress) -> None:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        argv = [docker, "load"]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log) as loading:
             try:
                 while loading.stdin:
@@ -143,35 +160,34 @@ def _load(folder: str, job: dict[str, Any], connection: socket.socket) -> None:
                     if not data:
                         break
                     loading.stdin.write(data)
-                    count += len(data)
-                    if time.monotonic() - told > _TELL_SECONDS:
-                        write(folder, STATUS, {"bytes": count})
-                        told = time.monotonic()
-                write(folder, STATUS, {"bytes": count, "arrived": True})
+                    progress.count += len(data)
             except BrokenPipeError:
                 pass  # what it says about that comes below
             except BaseException:
                 # Half an image: Docker drops what it has of it when its client goes.
                 loading.kill()
                 raise
+            received = progress.count
+            progress.begin(job.UNPACKING)
+            progress.count = received
             with suppress(BrokenPipeError):
                 loading.communicate()
-        if loading.returncode or not count:
+        if loading.returncode or not received:
             log.seek(0)
-            said = log.read().strip().splitlines()
-            why = said[-1] if said else "exit status %s, nothing came" % loading.returncode
+            last = command.last_line(log.read())
+            why = last or "exit status %s, nothing came" % loading.returncode
             raise TransferError("docker load: " + why)
 
 
-def pull(folder: str, job: dict[str, Any]) -> None:
+def _pull(request: Mapping[str, Any], progress: job.Progress) -> None:
     """Pull the image from its registry; raises TransferError and OSError."""
+    progress.begin(job.PULLING)
     layers: dict[str, bool] = {}
-    said = ""
+    last = ""
     # Its configuration may have the credentials for the registry.
     env = {**os.environ, "HOME": os.path.expanduser("~")}
-    argv = [job["docker"], "pull", job["image"]]
     with subprocess.Popen(
-        argv,
+        [request["docker"], "pull", request["image"]],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=env,
@@ -179,25 +195,10 @@ def pull(folder: str, job: dict[str, Any]) -> None:
         errors="replace",
     ) as pulling:
         for line in pulling.stdout or ():
-            said = line.strip() or said
-            layer, _colon, state = said.partition(": ")
+            last = line.strip() or last
+            layer, _colon, state = last.partition(": ")
             if state in ("Pulling fs layer", "Waiting", "Already exists", "Pull complete"):
                 layers[layer] = state in ("Already exists", "Pull complete")
-                done = sum(layers.values())
-                write(folder, STATUS, {"layers": len(layers), "layers_done": done})
+                progress.count, progress.total = sum(layers.values()), len(layers)
     if pulling.returncode:
-        raise TransferError(said or "docker pull: exit status %d" % pulling.returncode)
-
-
-def main(folder: str) -> None:
-    job = read(folder, JOB)
-    work = {"offer": offer, "take": take, "pull": pull}[job["work"]]
-    try:
-        work(folder, job)
-        write(folder, STATUS, {**read(folder, STATUS), "done": True})
-    except (TransferError, OSError) as error:
-        write(folder, STATUS, {**read(folder, STATUS), "done": True, "error": str(error)})
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+        raise TransferError(last or "docker pull: exit status %d" % pulling.returncode)

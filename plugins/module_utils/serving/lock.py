@@ -1,11 +1,12 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may change what the cluster serves, decided from the lock as it is found. Pure.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The rules of the cluster lock: who may change what the cluster serves. Pure.
 
-A lock is a map: `token` (whoever knows it, holds it), `owner`, `reason`, `since` and `expires`
-(seconds since 1970), `holder` (the controller's process, see below) and `run`. A launch takes a
-lock for itself. A reservation is a lock that stays; a launch that is given its token works within
-it, as its `run`: a map of `id`, `holder` and `expires`.
+A lock is a map: `token` (whoever knows it holds the lock), `owner`, `reason`, `since` and `expires`
+(seconds since 1970), `holder` (the process of the controller) and `run`. A launch takes a lock for
+itself. A reservation is a lock that outlives its run; a launch with its token works within it, as
+its `run`: a map of `id`, `holder`, `since` and `expires`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ Lock = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for.
+    """A request to take, renew, release or remove the lock.
 
-    token: of the lock that is to be taken, renewed or given back. run: id of a launch that works
-    within a reservation; empty for the lock itself. seconds: how long from now. force: take over
-    whoever holds it. gone: a token whose holder's process is known to have ended.
+    token: of the lock. run: id of a launch within a reservation; empty for the lock itself.
+    seconds: how long from now. force: take over somebody else's lock. gone: a token whose holder
+    has ended.
     """
 
     token: str
@@ -40,9 +41,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Verdict:
-    """lock: as it is to be written, None to remove it. refusal: why nothing is written.
+    """lock: to be written, None to remove it. refusal: why nothing is written.
 
-    blocker: the lock, or its run, that stands in the way; taken_from: whose was taken over.
+    blocker: the lock, or its run, that blocks the request. taken_from: whose lock was taken over.
     """
 
     lock: dict[str, Any] | None
@@ -51,14 +52,14 @@ class Verdict:
     taken_from: str = ""
 
 
-def acquire(found: Lock, request: Request, now: float) -> Verdict:
-    """Take the lock, or work within one.
+def acquire(current: Lock, request: Request, now: float) -> Verdict:
+    """Take the lock, or work within a reservation.
 
-    A launch whose reservation is over takes the lock for itself, under its own id.
+    A launch whose reservation has ended takes the lock for itself, under its own id.
     """
-    if found and found["token"] == request.token:
-        return _within(dict(found), request, now)
-    mine: dict[str, Any] = {
+    if current and current["token"] == request.token:
+        return _within(dict(current), request, now)
+    new: dict[str, Any] = {
         "schema": 1,
         "token": request.run or request.token,
         "owner": request.owner,
@@ -68,12 +69,12 @@ def acquire(found: Lock, request: Request, now: float) -> Verdict:
         "holder": dict(request.holder),
         "run": None,
     }
-    if not found or until(found) <= now:
-        return Verdict(mine)
-    if request.force or request.gone == found["token"]:
-        return Verdict(mine, taken_from=describe(found))
-    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(found)
-    return Verdict(dict(found), refusal, found)
+    if not current or until(current) <= now:
+        return Verdict(new)
+    if request.force or request.gone == current["token"]:
+        return Verdict(new, taken_from=describe(current))
+    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(current)
+    return Verdict(dict(current), refusal, current)
 
 
 def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
@@ -83,7 +84,7 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
     run = lock.get("run") or {}
     busy = run and run["id"] != request.run and run["expires"] > now
     if busy and not request.force and request.gone != run["id"]:
-        refusal = "A launch works within this reservation, since %s. To take it over: -e force=true"
+        refusal = "A launch has been using this reservation since %s. To take over: -e force=true"
         return Verdict(lock, refusal % clock(run["since"]), {**run, "token": run["id"]})
     taken = "a launch within this reservation, since %s" % clock(run["since"]) if busy else ""
     lock["run"] = {
@@ -95,22 +96,22 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
     return Verdict(lock, taken_from=taken)
 
 
-def renew(found: Lock, request: Request, now: float) -> Verdict:
-    """See that the lock is still ours, and hold it for longer.
+def renew(current: Lock, request: Request, now: float) -> Verdict:
+    """Check that the request still holds the lock, and extend it.
 
-    A lock that has expired and that nobody took meanwhile is still ours.
+    An expired lock is still held as long as nobody else has taken it.
     """
-    if not found or found["token"] != request.token:
-        whose = "nobody's" if not found else "that of %s" % describe(found)
+    if not current or current["token"] != request.token:
+        holder = describe(current) if current else "nobody"
         return Verdict(
-            dict(found) or None, "The lock was lost meanwhile: it is now %s" % whose, found
+            dict(current) or None, "The lock was lost: it is now held by %s" % holder, current
         )
-    lock = dict(found)
+    lock = dict(current)
     run = lock.get("run")
     if request.run:
         if not run or run["id"] != request.run:
             return Verdict(
-                lock, "The reservation was taken over by another launch meanwhile", found
+                lock, "The lock was lost: another launch has taken over the reservation", current
             )
         lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
         return Verdict(lock)
@@ -118,43 +119,43 @@ def renew(found: Lock, request: Request, now: float) -> Verdict:
     return Verdict(lock)
 
 
-def release(found: Lock, request: Request) -> Verdict:
-    """Give the lock back, or, with a run, only end that within a reservation."""
-    if not found:
+def release(current: Lock, request: Request) -> Verdict:
+    """Release the lock or, with a run, only end that run within a reservation."""
+    if not current:
         return Verdict(None)
-    if found["token"] == request.token:
-        lock = dict(found)
+    if current["token"] == request.token:
+        lock = dict(current)
         if not request.run:
             return Verdict(None)
         if (lock.get("run") or {}).get("id") == request.run:
             lock["run"] = None
         return Verdict(lock)
-    # Somebody has taken it over, and holds it now; there is nothing of ours to give back.
-    return Verdict(dict(found))
+    # Somebody else has taken it over; it stays.
+    return Verdict(dict(current))
 
 
-def remove(found: Lock, request: Request) -> Verdict:
+def remove(current: Lock, request: Request) -> Verdict:
     """Remove somebody else's lock."""
     if request.force:
-        return Verdict(None, taken_from=describe(found))
-    refusal = "The cluster is locked by %s. To remove that: -e force=true" % describe(found)
-    return Verdict(dict(found), refusal, found)
+        return Verdict(None, taken_from=describe(current))
+    refusal = "The cluster is locked by %s. To remove the lock: -e force=true" % describe(current)
+    return Verdict(dict(current), refusal, current)
 
 
 def until(lock: Lock) -> float:
-    """When the lock is free: work that has begun in a reservation may outlast it."""
+    """When the lock is free: a launch within a reservation may outlast it."""
     run = lock.get("run") or {}
     return float(max(lock["expires"], run.get("expires", 0)))
 
 
 def describe(lock: Lock) -> str:
-    """Whose it is, why, and until when."""
+    """Owner, reason and expiry, in words."""
     why = " (%s)" % lock["reason"] if lock.get("reason") else ""
     return "%s%s until %s" % (lock["owner"], why, clock(until(lock)))
 
 
 def public(lock: Lock) -> dict[str, Any]:
-    """The lock without what would let its reader use it."""
+    """The lock without its token."""
     if not lock:
         return {}
     run = lock.get("run") or {}

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a launch has to know of an image before it starts a container of it, asked once per node."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""What a launch needs to know about an image before it starts a container of it."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     Change,
     Image,
     Problem,
+    ask_raw,
     read,
-    tell,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     advice,
@@ -32,31 +33,31 @@ class PreflightError(Exception):
     """The image cannot be asked; the text says why and what to do."""
 
 
-def ask(image: Image, lendable: Sequence[Toolkit], timeout: float) -> dict[str, Any]:
-    """Ask the image, in a container that is gone afterwards. Raises PreflightError.
+def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str, Any]:
+    """Ask the image in a temporary container. timeout: seconds. Raises PreflightError.
 
-    Returns a dict: `image_id`; `python` and the versions of PACKAGES, empty where it has none;
-    `assembles` (whether Triton compiles for ARCH, None where there is no Triton); `pins` (the
-    variables, and the files of this node that they name, with which it does); `told` (that in
-    words, empty where nothing is to be said); `way_out` (what to do where it does not even so).
+    Returns a dict: `image_id`; `python` and the versions of PACKAGES, empty for what is missing;
+    `assembles` (whether Triton compiles for ARCH, None without Triton); `pins` (variable -> file of
+    this node with which it does); `message` (a text for people, empty if there is nothing to say);
+    `way_out` (what to do if Triton does not compile at all).
     """
-    binaries = [examine(one.path, "system", ARCH) for one in lendable]
+    binaries = [examine(tool.path, "system", ARCH) for tool in mountable]
     changes = [Change(), *pinning(binaries)]
-    lent = [change.expect for change in changes if change.expect]
-    told = tell(image, ARCH, {}, changes, timeout, True, lent, PACKAGES)
+    mounts = [change.expect for change in changes if change.expect]
+    answer = ask_raw(image, ARCH, {}, changes, timeout, True, mounts, PACKAGES)
     facts: dict[str, Any] = {"image_id": "", "python": "", **dict.fromkeys(PACKAGES, "")}
-    facts.update(assembles=None, pins={}, told="", way_out="")
-    if isinstance(told, Problem):
-        if told.no_python:
+    facts.update(assembles=None, pins={}, message="", way_out="")
+    if isinstance(answer, Problem):
+        if answer.no_python:
             # An engine that is no Python program has no Triton either.
             return facts
-        raise PreflightError("%s. %s" % (told.actual, told.hint))
-    facts.update(told["packages"], image_id=told["image"], python=told["python"])
-    if not told["root"]:
+        raise PreflightError("%s. %s" % (answer.actual, answer.hint))
+    facts.update(answer["packages"], image_id=answer["image"], python=answer["python"])
+    if not answer["root"]:
         return facts
-    report = read(told, changes)
+    report = read(answer, changes)
     if isinstance(report, Problem):
-        return {**facts, "assembles": False, "told": report.actual, "way_out": report.hint}
+        return {**facts, "assembles": False, "message": report.actual, "way_out": report.hint}
     facts["triton"] = report.version
     worked = next((trial for trial in report.trials if trial.works), None)
     own = report.trials[0]
@@ -68,8 +69,8 @@ def ask(image: Image, lendable: Sequence[Toolkit], timeout: float) -> dict[str, 
     fails %= (report.version, image.name, ARCH, why)
     if worked is None:
         way_out = advice(report.version, ARCH, binaries, report.trials)
-        return {**facts, "assembles": False, "told": fails, "way_out": way_out}
+        return {**facts, "assembles": False, "message": fails, "way_out": way_out}
     pins = {name: path for name, path in worked.changes.items() if path}
-    lent_words = ", ".join("%s=%s" % pin for pin in pins.items())
-    fails += "; it is lent the node's ptxas by " + lent_words
-    return {**facts, "assembles": True, "pins": pins, "told": fails}
+    mounted = ", ".join("%s=%s" % pin for pin in pins.items())
+    fails += "; the node's ptxas is mounted by " + mounted
+    return {**facts, "assembles": True, "pins": pins, "message": fails}

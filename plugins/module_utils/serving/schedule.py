@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has announced to use the cluster, and when. Pure.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The schedule of announced uses of the cluster. Pure.
 
-It holds nobody up; that is the lock's part. An entry is a map: `id`, `owner`, `reason`, `begin` and
+It blocks nobody; the cluster lock does. An entry is a map: `id`, `owner`, `reason`, `begin` and
 `end` (seconds since 1970).
 """
 
@@ -18,22 +19,21 @@ Entry = Mapping[str, Any]
 
 
 class Refused(Exception):
-    """What was asked for cannot be had; the text says why."""
+    """The request is refused; the text says why."""
 
 
-def entries(found: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    """What is announced and not over yet, in the order of time, as a file of the head has it."""
-    listed = found.get("entries")
-    ours = [dict(entry) for entry in listed or () if entry["end"] > now]
-    return sorted(ours, key=lambda entry: (entry["begin"], entry["id"]))
+def entries(stored: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
+    """The entries of the file that have not ended, by time."""
+    current = [dict(entry) for entry in stored.get("entries") or () if entry["end"] > now]
+    return sorted(current, key=_order)
 
 
 def announce(listed: Sequence[Entry], entry: Entry, now: float) -> list[dict[str, Any]]:
-    """The entries and a new one. The same once more changes nothing. Raises Refused."""
+    """The entries and a new one; an equal one changes nothing. Raises Refused."""
     if entry["end"] <= now:
-        raise Refused("%s is over already" % clock(entry["end"]))
+        raise Refused("the end %s is in the past" % clock(entry["end"]))
     if not entry["owner"]:
-        raise Refused("nobody announces it: give an owner")
+        raise Refused("an owner is required")
     others = []
     for other in listed:
         if all(other[key] == entry[key] for key in ("owner", "reason", "begin", "end")):
@@ -41,28 +41,32 @@ def announce(listed: Sequence[Entry], entry: Entry, now: float) -> list[dict[str
         if other["begin"] < entry["end"] and entry["begin"] < other["end"]:
             others.append(describe(other))
     if others:
-        raise Refused("announced already: %s. Choose another time, or ask" % "; ".join(others))
-    return sorted([*map(dict, listed), dict(entry)], key=lambda one: (one["begin"], one["id"]))
+        raise Refused("announced already: %s. Choose another time" % "; ".join(others))
+    return sorted([*map(dict, listed), dict(entry)], key=_order)
 
 
 def cancel(listed: Sequence[Entry], wanted: str, owner: str, force: bool) -> list[dict[str, Any]]:
-    """The entries without one; one that is not there is gone already. Raises Refused."""
+    """The entries without the wanted id, if there is one. Raises Refused."""
     for entry in listed:
         if entry["id"] == wanted and entry["owner"] != owner and not force:
             raise Refused(
-                "%s was announced by %s, not by %s. To cancel it all the same: -e force=true"
+                "%s was announced by %s, not by %s. To cancel it anyway: -e force=true"
                 % (wanted, entry["owner"], owner or "nobody")
             )
     return [dict(entry) for entry in listed if entry["id"] != wanted]
 
 
 def between(listed: Sequence[Entry], owner: str, begin: float, end: float) -> list[str]:
-    """What others have announced for some time, each in words."""
+    """What others have announced between two moments, each in words."""
     return [
         describe(entry)
         for entry in listed
         if entry["owner"] != owner and entry["begin"] < end and begin < entry["end"]
     ]
+
+
+def _order(entry: Entry) -> tuple[float, str]:
+    return entry["begin"], entry["id"]
 
 
 def describe(entry: Entry) -> str:
@@ -76,15 +80,15 @@ def describe(entry: Entry) -> str:
 
 
 def public(entry: Entry) -> dict[str, Any]:
-    """An entry as people and programs read it."""
+    """An entry with readable times."""
     return {**entry, "begin": clock(entry["begin"]), "end": clock(entry["end"])}
 
 
 def moment(text: str) -> float:
-    """Seconds since 1970 of 2026-12-01T14:00, in UTC unless it says otherwise. Raises Refused."""
+    """Seconds since 1970 of 2026-12-01T14:00, in UTC unless it has an offset. Raises Refused."""
     try:
-        # Python 3.9 and 3.10 know no Z.
-        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        # Python 3.9 and 3.10 reject Z.
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError as error:
-        raise Refused("%r is no moment, expected one like 2026-12-01T14:00" % text) from error
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+        raise Refused("%r is not a time, expected one like 2026-12-01T14:00" % text) from error
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()

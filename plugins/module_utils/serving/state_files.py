@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files in which the head keeps who works on the cluster and what became of each swap.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The files of the head: the cluster lock, the schedule and the journal of swaps.
 
-They lie on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
-finds the old or the new text and never a half.
+They are on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
+gets the old or the new text and never a part of it.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ LOCK = "lock.json"
 SWAP = "swap.json"
 SCHEDULE = "schedule.json"
 HISTORY = "swaps.jsonl"
-# Nobody but root reads the token of a lock.
+# Only root reads the token of a lock.
 MODE = 0o600
 
 
 class Broken(Exception):
-    """A file of ours that cannot be understood; the text names it and says what to do."""
+    """A file that cannot be understood; the text names it and says what to do."""
 
 
 @contextmanager
 def exclusive(folder: str) -> Iterator[None]:
-    """Nobody else changes the files of the folder meanwhile. Raises Blocked, and OSError."""
+    """Let nobody else change the files of the folder meanwhile. Raises Blocked, and OSError."""
     make_directories(folder)
     with locked(folder):
         yield
@@ -49,14 +50,14 @@ def read(folder: str, name: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-        found = json.loads(text) if text.strip("\0 \n") else {}
+        content = json.loads(text) if text.strip("\0 \n") else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise Broken("%s cannot be read: %s. Look at it, then remove it" % (path, error)) from error
-    if not isinstance(found, dict):
-        raise Broken("%s holds no map. Look at it, then remove it" % path)
-    return found
+        raise Broken("%s cannot be read: %s. Inspect it, then remove it" % (path, error)) from error
+    if not isinstance(content, dict):
+        raise Broken("%s has no JSON object. Inspect it, then remove it" % path)
+    return content
 
 
 def write(folder: str, name: str, value: dict[str, Any]) -> None:
@@ -64,15 +65,15 @@ def write(folder: str, name: str, value: dict[str, Any]) -> None:
     replace_file(os.path.join(folder, name), text.encode(), MODE, rightful_owner(os.geteuid()))
 
 
-def append(folder: str, name: str, value: dict[str, Any], keep: int) -> None:
-    """Add one line to a file of JSON lines, of which the last `keep` stay."""
+def append(folder: str, name: str, value: dict[str, Any], limit: int) -> None:
+    """Add one line to a file of JSON lines, of which the last `limit` stay."""
     path = os.path.join(folder, name)
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             lines = [line for line in stream.read().split("\n") if line]
     except FileNotFoundError:
         lines = []
-    lines = [*lines, json.dumps(value, sort_keys=True)][-keep:]
+    lines = [*lines, json.dumps(value, sort_keys=True)][-limit:]
     data = "".join(line + "\n" for line in lines).encode()
     replace_file(path, data, MODE, rightful_owner(os.geteuid()))
 

@@ -1,18 +1,18 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps one rank of a workload alive together with the others: what the unit of a rank runs.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Supervises one rank of a workload together with the other ranks; the program of its unit.
 
-A copy of this file lies on each node, and needs nothing but Python there. The keepers of one
-workload hold a line of text messages to that of rank 0, over the fabric. Only when all of them are
-there the containers start, rank 0 first. A container that ends, or a line that breaks or falls
-silent, takes all of them down; systemd then runs the keepers again, and they meet anew. How often
-that may happen within an hour is counted by rank 0, on disk, since a crash loop leaks unified
-memory, across reboots as well.
+A copy of this file is on each node and needs only Python there. The supervisors of one workload
+have a TCP connection to that of rank 0, over the fabric. The containers start when all supervisors
+are connected, rank 0 first. A container that ends, or a connection that breaks or falls silent,
+stops the workload on all nodes; systemd then restarts the supervisors, and they connect again. Rank
+0 counts the starts within an hour on disk, across reboots: a crash loop leaks unified memory.
 
-    python3 keeper.py /etc/systemd/system/dgxspark-NAME-0.service
+    python3 supervisor.py /etc/systemd/system/dgxspark-NAME-0.service
 """
 
-# A program that a unit runs, and no module.
+# A program and no module.
 # pylint: disable=ansible-bad-function
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ SECTION = "[X-Workload]"
 STATE = "/var/lib/dgxspark"
 
 WINDOW = 3600.0  # seconds in which starts are counted
-BEAT, SILENCE = 5.0, 30.0  # seconds: how often a line is spoken on, when it counts as dead
-ADOPT = 120.0  # seconds that a container may run on while its peers' keepers are not there
-STOP = 30  # seconds that a container has for its own end
-HALT = 180.0  # seconds that a peer has to stop its container and to see its memory come free
-LONGEST = 1 << 16  # bytes of a message
+BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until a peer is lost
+ADOPT = 120.0  # seconds that a running container waits for the supervisors of its peers
+STOP = 30  # seconds until docker stop kills a container
+HALT = 180.0  # seconds that a peer may take to stop its container and to release its memory
+LONGEST = 1 << 16  # bytes of a message, at most
 
 PAUSE = 2.0  # seconds between two tries
-LOST, GIVEN_UP = 1, 78  # exit statuses; after the latter systemd does not try again
+LOST, GIVEN_UP = 1, 78  # exit statuses; systemd does not restart after the latter
 
 
 class Workload(t.NamedTuple):
-    """What the unit says of its rank. members: the addresses of all ranks, in their order."""
+    """The rank of a unit. members: the addresses of all ranks, by rank."""
 
     container: str
     recipe: str
@@ -56,7 +56,7 @@ class Workload(t.NamedTuple):
 
 
 class Down(Exception):
-    """The workload cannot go on as it is; all of it goes down. code: how the keeper ends."""
+    """The workload has to stop on all nodes. code: the exit status of the supervisor."""
 
     def __init__(self, why: str, code: int = LOST) -> None:
         super().__init__(why)
@@ -64,47 +64,47 @@ class Down(Exception):
 
 
 class Stopped(Exception):
-    """systemd wants this keeper to end, and its container with it."""
+    """systemd stops this supervisor and thereby its container."""
 
 
 def read_unit(text: str) -> Workload:
-    """What a unit says in its own section. Raises ValueError."""
-    found: dict[str, str] = {}
+    """The workload in the text of a unit. Raises ValueError."""
+    values: dict[str, str] = {}
     for line in text.partition(SECTION)[2].splitlines():
         key, equals, value = line.partition("=")
         if line.startswith("["):
             break
         if equals:
-            found[key.strip().lower()] = value.strip()
+            values[key.strip().lower()] = value.strip()
     try:
         return Workload(
-            found["container"],
-            found["recipe"],
-            found["plan"],
-            int(found["rank"]),
-            tuple(found["members"].split()),
-            int(found["port"]),
-            int(found["starts"]),
-            found["docker"],
+            values["container"],
+            values["recipe"],
+            values["plan"],
+            int(values["rank"]),
+            tuple(values["members"].split()),
+            int(values["port"]),
+            int(values["starts"]),
+            values["docker"],
         )
     except KeyError as error:
         raise ValueError("%s= is missing" % error.args[0].capitalize()) from error
 
 
 def allowed(starts: t.Sequence[float], limit: int, now: float) -> bool:
-    """Whether one more start keeps within the limit. starts: when there were any before."""
-    # What lies in the future was counted by a clock that was wrong.
+    """Whether one more start is within the limit. starts: the moments of earlier starts."""
+    # A moment in the future comes from a clock that was wrong.
     return len([at for at in starts if 0 <= now - at < WINDOW]) < limit
 
 
 def read_state(path: str) -> dict[str, t.Any]:
-    """`starts` (seconds since 1970) and `down` (`at`, `why`, `given_up`), as far as known."""
+    """`starts` (seconds since 1970) and `down` (`at`, `why`, `given_up`), each if recorded."""
     try:
         with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
+            state = json.load(stream)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return state if isinstance(state, dict) else {}
 
 
 def write_state(path: str, value: t.Mapping[str, t.Any]) -> None:
@@ -118,20 +118,20 @@ def write_state(path: str, value: t.Mapping[str, t.Any]) -> None:
 
 
 def state_path(unit: str) -> str:
-    """Where the keeper of a unit, given by its path, writes down what has to outlast it."""
+    """The file in which the supervisor of a unit, given by its path, records its state."""
     return os.path.join(STATE, os.path.basename(unit) + ".json")
 
 
 def verdict(running: t.Sequence[bool]) -> str:
-    """What all ranks do next, by whether each one's container runs.
+    """What all ranks do next. running: whether the container of each rank runs.
 
-    Containers that all run were started together: a launch has just proven them.
+    Containers that all run were started together by a launch that has just proven them.
     """
     return "watch" if all(running) else "start"
 
 
-class Line:
-    """One connection to the keeper of another rank: JSON, one message a line."""
+class Peer:
+    """The connection to the supervisor of another rank: one JSON message per line."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
@@ -146,52 +146,52 @@ class Line:
         try:
             self.socket.sendall(data)
         except OSError as error:
-            raise Down("the line to %s broke: %s" % (self.who, error)) from error
+            raise Down("the connection to %s broke: %s" % (self.who, error)) from error
 
     def receive(self) -> list[dict[str, t.Any]]:
-        """The messages that have come. Raises Down where the other end is gone or is no keeper."""
+        """The messages received. Raises Down if the peer has ended or violates the protocol."""
         try:
             data = self.socket.recv(LONGEST)
         except OSError as error:
-            raise Down("the line to %s broke: %s" % (self.who, error)) from error
+            raise Down("the connection to %s broke: %s" % (self.who, error)) from error
         if not data:
-            raise Down("the keeper of %s has ended" % self.who)
+            raise Down("the supervisor of %s has ended" % self.who)
         self.heard = time.monotonic()
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         if len(self._buffer) > LONGEST:
-            raise Down("%s is no keeper" % self.who)
+            raise Down("%s: unexpected protocol" % self.who)
         try:
-            found = [json.loads(line) for line in lines]
+            messages = [json.loads(line) for line in lines]
         except ValueError as error:
-            raise Down("%s is no keeper" % self.who) from error
-        return [message for message in found if isinstance(message, dict)]
+            raise Down("%s: unexpected protocol" % self.who) from error
+        return [message for message in messages if isinstance(message, dict)]
 
     @property
     def who(self) -> str:
-        return "rank %d" % self.rank if self.rank >= 0 else "a stranger"
+        return "rank %d" % self.rank if self.rank >= 0 else "an unknown peer"
 
     def close(self) -> None:
         self.socket.close()
 
 
-class Keeper:
-    """One run, from meeting the others to the end of the workload."""
+class Supervisor:
+    """One run, from connecting to the other ranks to the end of the workload."""
 
     def __init__(self, workload: Workload, state: str) -> None:
         self.workload = workload
         self.state = state
         self.id = ""
-        self.lines: list[Line] = []
-        self.strangers: list[Line] = []
+        self.peers: list[Peer] = []
+        self.unidentified: list[Peer] = []
         self.listener: socket.socket | None = None
         self.waiter: subprocess.Popen[bytes] | None = None
         self._beaten = 0.0
-        self._told = ""
+        self._status = ""
 
     def run(self) -> None:
         """Raises Down or Stopped at the end; the container has been stopped by then."""
         try:
-            self._look()
+            self._inspect()
             if self.workload.rank == 0:
                 self._lead()
             else:
@@ -209,13 +209,13 @@ class Keeper:
                 write_state(self.state, {**read_state(self.state), "down": ended})
             raise
 
-    # What is told to people.
+    # The status.
 
-    def _tell(self, text: str) -> None:
-        """Shown by systemctl status, and by status.yml."""
-        if text == self._told:
+    def _report(self, text: str) -> None:
+        """Report a status to systemctl status and status.yml."""
+        if text == self._status:
             return
-        self._told = text
+        self._status = text
         print(text, flush=True)
         address = os.environ.get("NOTIFY_SOCKET", "")
         if address:
@@ -240,23 +240,23 @@ class Keeper:
             return -1, str(error)
         return done.returncode, done.stdout.decode("utf-8", "replace").strip()
 
-    def _look(self) -> str:
-        """The state of the container, once the engine answers."""
+    def _inspect(self) -> str:
+        """The state of the container, as soon as the engine answers."""
         name = self.id or self.workload.container
         while True:
-            code, said = self._docker(
+            code, output = self._docker(
                 *("inspect", "--type", "container", "--format", "{{.Id}} {{.State.Status}}", name)
             )
             if code == 0:
-                self.id, state = said.split()
+                self.id, state = output.split()
                 return state
-            if "no such container" in said.lower():
+            if "no such container" in output.lower():
                 raise Down("container %s is gone; launch it again" % name, GIVEN_UP)
-            self._tell("waits for the Docker engine: %s" % said[:200])
+            self._report("waits for the Docker engine: %s" % output[:200])
             time.sleep(PAUSE)
 
     def _runs(self) -> bool:
-        return self._look() in ("running", "paused", "restarting")
+        return self._inspect() in ("running", "paused", "restarting")
 
     def _stop(self) -> None:
         if self.waiter:
@@ -267,11 +267,11 @@ class Keeper:
             self._docker("stop", "-t", str(STOP), self.id, timeout=STOP + 60)
 
     def _halt(self) -> None:
-        """Stop it, and wait until its memory has come free: the driver gives it back late."""
+        """Stop the container and wait for its memory, which the driver releases late."""
         if self._runs():
             self._stop()
             last = -1
-            for _look in range(60):
+            for _reading in range(60):
                 now = _available()
                 if now - last < 64 << 20:
                     break
@@ -279,11 +279,11 @@ class Keeper:
                 time.sleep(1)
 
     def _start(self) -> None:
-        code, said = self._docker("start", self.id)
+        code, output = self._docker("start", self.id)
         if code:
-            raise Down("docker start: %s" % said[-300:])
+            raise Down("docker start: %s" % output[-300:])
 
-    # Meeting the others.
+    # Connecting to the other ranks.
 
     def _lead(self) -> None:
         others = len(self.workload.members) - 1
@@ -292,7 +292,7 @@ class Keeper:
             deadline = time.monotonic() + ADOPT if running else None
             self._listen(deadline)
             self._gather(others, deadline)
-        if verdict([self._runs(), *(line.running for line in self.lines)]) == "watch":
+        if verdict([self._runs(), *(peer.running for peer in self.peers)]) == "watch":
             self._to_all("watch")
             return
         self._to_all("stop")
@@ -316,29 +316,29 @@ class Keeper:
             except OSError as error:
                 # After a boot the fabric may come up late.
                 listener.close()
-                self._tell("waits for %s port %d: %s" % (own, self.workload.port, error.strerror))
+                self._report("waits for %s port %d: %s" % (own, self.workload.port, error.strerror))
                 if deadline and time.monotonic() > deadline:
                     raise Down("port %d was not free" % self.workload.port) from error
                 time.sleep(PAUSE)
 
     def _gather(self, others: int, deadline: float | None) -> None:
-        """Until every rank has said hello."""
-        while len(self.lines) < others:
-            here = {line.rank for line in self.lines}
+        """Wait until every rank has sent its hello."""
+        while len(self.peers) < others:
+            here = {peer.rank for peer in self.peers}
             absent = [
                 self.workload.members[rank] for rank in range(1, others + 1) if rank not in here
             ]
-            self._tell("waits for the keepers of %s" % ", ".join(absent))
+            self._report("waits for the supervisors of %s" % ", ".join(absent))
             if deadline and time.monotonic() > deadline:
-                raise Down("no keepers of %s, while this rank ran" % ", ".join(absent))
+                raise Down("no supervisors of %s while this rank ran" % ", ".join(absent))
             self._turn()
 
     def _follow(self) -> None:
         running = self._runs()
-        line = self._call(running)
-        line.rank = 0
-        self.lines = [line]
-        line.say(
+        head = self._connect(running)
+        head.rank = 0
+        self.peers = [head]
+        head.say(
             "hello",
             version=VERSION,
             plan=self.workload.plan,
@@ -346,49 +346,51 @@ class Keeper:
             running=running,
         )
         deadline = time.monotonic() + ADOPT if running else None
-        self._tell("waits for the other ranks")
+        self._report("waits for the other ranks")
         while True:
-            for _line, message in self._turn(HALT):
-                said = message.get("say")
-                if said == "watch":
+            for _peer, message in self._turn(HALT):
+                order = message.get("say")
+                if order == "watch":
                     return
-                if said == "stop":
+                if order == "stop":
                     self._halt()
                     deadline = None
-                    line.say("stopped")
-                elif said == "start":
+                    head.say("stopped")
+                elif order == "start":
                     self._start()
-                    line.say("started")
+                    head.say("started")
                     return
             if deadline and time.monotonic() > deadline:
-                raise Down("the other ranks did not come, while this one ran")
+                raise Down("the other ranks did not connect while this rank ran")
 
-    def _call(self, running: bool) -> Line:
+    def _connect(self, running: bool) -> Peer:
         head = self.workload.members[0], self.workload.port
         started = time.monotonic()
         while True:
             try:
-                return Line(socket.create_connection(head, 5))
+                return Peer(socket.create_connection(head, 5))
             except OSError as error:
-                self._tell("waits for the keeper of %s: %s" % (head[0], error.strerror or error))
+                self._report(
+                    "waits for the supervisor of %s: %s" % (head[0], error.strerror or error)
+                )
             if running and time.monotonic() - started > ADOPT:
-                raise Down("no keeper of %s, while this rank ran" % head[0])
+                raise Down("no supervisor of %s while this rank ran" % head[0])
             time.sleep(PAUSE)
 
     def _count(self) -> None:
-        """Note this start, or give up where there were too many."""
+        """Record this start, or give up after too many."""
         now = time.time()
-        found = read_state(self.state)
-        before = [at for at in found.get("starts", ()) if isinstance(at, int)]
+        state = read_state(self.state)
+        before = [at for at in state.get("starts", ()) if isinstance(at, int)]
         if not allowed(before, self.workload.starts, now):
             raise Down(
-                "started %d times within an hour, which did not last; not again. See logs.yml, "
-                "then launch it anew" % self.workload.starts,
+                "started %d times within an hour without success. See logs.yml, then launch again"
+                % self.workload.starts,
                 GIVEN_UP,
             )
-        write_state(self.state, {**found, "starts": [*before[-99:], round(now)]})
+        write_state(self.state, {**state, "starts": [*before[-99:], round(now)]})
 
-    # While it serves.
+    # Watching.
 
     def _watch(self) -> None:
         while True:
@@ -398,81 +400,81 @@ class Keeper:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            self._tell("runs, with %d ranks in all" % len(self.workload.members))
+            self._report("runs, with %d ranks in all" % len(self.workload.members))
             while self.waiter.poll() is None:
                 self._turn()
-            # The wait also ends with the engine; a container may outlive that.
+            # The wait also ends with the engine, which a container may outlive.
             if not self._runs():
                 raise Down("the container of rank %d has ended" % self.workload.rank)
 
-    # The lines.
+    # The messages.
 
     def _to_all(self, what: str, **more: t.Any) -> None:
-        going = what in ("down", "give up")
-        for line in self.lines:
+        ending = what in ("down", "give up")
+        for peer in self.peers:
             try:
-                line.say(what, **more)
+                peer.say(what, **more)
             except Down:
-                if not going:
+                if not ending:
                     raise
 
     def _hear_from_all(self, what: str) -> None:
-        pending = {line.rank for line in self.lines}
+        pending = {peer.rank for peer in self.peers}
         deadline = time.monotonic() + HALT
         while pending:
             if time.monotonic() > deadline:
                 raise Down("ranks %s were not %s within %d s" % (sorted(pending), what, HALT))
-            for line, message in self._turn(HALT):
+            for peer, message in self._turn(HALT):
                 if message.get("say") == what:
-                    pending.discard(line.rank)
+                    pending.discard(peer.rank)
 
-    def _turn(self, silence: float = 0) -> list[tuple[Line, dict[str, t.Any]]]:
-        """Listen for a second at most, admit who comes, and speak where it is time."""
+    def _turn(self, silence: float = 0) -> list[tuple[Peer, dict[str, t.Any]]]:
+        """Receive messages and connections for a second at most, and send a beat when it is due."""
         now = time.monotonic()
         silence = silence or SILENCE
         if now - self._beaten > BEAT:
             self._beaten = now
             self._to_all("beat")
-        for line in self.lines:
-            if now - line.heard > silence:
-                raise Down("nothing heard of %s for %d s" % (line.who, silence))
+        for peer in self.peers:
+            if now - peer.heard > silence:
+                raise Down("nothing received from %s for %d s" % (peer.who, silence))
         out = []
         with selectors.DefaultSelector() as selector:
-            for line in (*self.lines, *self.strangers):
-                selector.register(line.socket, selectors.EVENT_READ, line)
+            for peer in (*self.peers, *self.unidentified):
+                selector.register(peer.socket, selectors.EVENT_READ, peer)
             if self.listener:
                 selector.register(self.listener, selectors.EVENT_READ)
             if not selector.get_map():
                 time.sleep(1)
                 return []
             ready = [key.data for key, _events in selector.select(1)]
-        for line in ready:
-            if line is None:
-                self._admit()
-            elif line in self.strangers:
-                self._welcome(line)
+        for peer in ready:
+            if peer is None:
+                self._accept()
+            elif peer in self.unidentified:
+                self._identify(peer)
             else:
-                out += [(line, message) for message in line.receive()]
-        for line, message in out:
+                out += [(peer, message) for message in peer.receive()]
+        for peer, message in out:
             if message.get("say") in ("down", "give up"):
                 code = GIVEN_UP if message["say"] == "give up" else LOST
-                raise Down("%s: %s" % (line.who, str(message.get("why"))[:300]), code)
+                raise Down("%s: %s" % (peer.who, str(message.get("why"))[:300]), code)
         return out
 
-    def _admit(self) -> None:
+    def _accept(self) -> None:
         if self.listener:
             connection, _address = self.listener.accept()
-            self.strangers = [*self.strangers, Line(connection)][-64:]
+            self.unidentified = [*self.unidentified, Peer(connection)][-64:]
 
-    def _welcome(self, line: Line) -> None:
-        """A stranger that has spoken becomes a peer, or is shown the door."""
+    def _identify(self, peer: Peer) -> None:
+        """Add a connection whose hello is valid to the peers; close any other."""
         try:
-            messages = line.receive()
+            messages = peer.receive()
         except Down:
             messages = [{}]
         if not messages:
             return
-        self.strangers.remove(line)
+        self.unidentified.remove(peer)
         hello = messages[0]
         rank = hello.get("rank")
         if (
@@ -482,17 +484,17 @@ class Keeper:
             or not isinstance(rank, int)
             or rank not in range(1, len(self.workload.members))
         ):
-            line.close()
+            peer.close()
             return
-        if any(known.rank == rank for known in self.lines):
-            line.close()
-            raise Down("rank %d has come a second time: its first line is dead" % rank)
-        line.rank, line.running = rank, hello.get("running") is True
-        self.lines.append(line)
+        if any(known.rank == rank for known in self.peers):
+            peer.close()
+            raise Down("rank %d has connected twice: its first connection is dead" % rank)
+        peer.rank, peer.running = rank, hello.get("running") is True
+        self.peers.append(peer)
 
 
 def _available() -> int:
-    """MemAvailable in bytes."""
+    """MemAvailable in bytes. Not probes/meminfo.py: this file runs on nodes without the others."""
     with open("/proc/meminfo", encoding="ascii") as stream:
         for line in stream:
             if line.startswith("MemAvailable:"):
@@ -510,7 +512,7 @@ def main(argv: list[str]) -> int:
     try:
         with open(argv[0], encoding="utf-8") as stream:
             workload = read_unit(stream.read())
-        Keeper(workload, state_path(argv[0])).run()
+        Supervisor(workload, state_path(argv[0])).run()
     except Stopped:
         return 0
     except Down as end:

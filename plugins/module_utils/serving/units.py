@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The unit that keeps a rank over reboots and crashes: one per container, of the same name.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The systemd unit that supervises the container of a rank; both have the same name.
 
-It runs keeper.py, of which a copy lies on the node as long as there is such a unit.
+The unit runs supervisor.py. A copy of that file is on the node as long as such a unit is.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import own_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
 
 FOLDER = "/etc/systemd/system"
-PROGRAM = "/usr/local/lib/dgxspark/keeper.py"
+PROGRAM = "/usr/local/lib/dgxspark/supervisor.py"
 SYSTEMCTL = "/usr/bin/systemctl"
 
 _SECONDS = 120.0
 _MODE = 0o644
-_PROPERTIES = "Id,ActiveState,MainPID,NRestarts,StatusText,UnitFileState"
 _NAME = re.compile(r"dgxspark-[a-z0-9_.-]+-[0-9]+")
 
 _TEXT = """\
@@ -46,7 +47,7 @@ _TEXT = """\
 Description=Rank %(rank)s of %(title)s
 Wants=network-online.target docker.service
 After=network-online.target docker.service
-# How often the workload is started is counted by the keeper, over reboots as well.
+# The supervisor counts the starts of the workload, across reboots as well.
 StartLimitIntervalSec=0
 
 [Service]
@@ -58,7 +59,7 @@ RestartPreventExitStatus=%(given_up)d
 TimeoutStartSec=300
 TimeoutStopSec=120
 KillMode=mixed
-# It must not be the one that goes where memory runs out.
+# The OOM killer must not choose the supervisor.
 OOMScoreAdjust=-500
 
 [Install]
@@ -78,7 +79,7 @@ Docker=%(docker)s
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of ours as it is found. down: when and why its workload went down last."""
+    """A unit of this collection. down: when and why its workload went down last."""
 
     container: str
     recipe: str
@@ -87,12 +88,12 @@ class Unit:
     enabled: bool = False
     pid: int = 0
     restarts: int = 0
-    told: str = ""
+    status_text: str = ""
     down: Mapping[str, Any] | None = None
 
 
 def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> str:
-    """The unit of a container. Raises ValueError for a word that would be another line."""
+    """The unit of a container. Raises ValueError for a value that would add a line."""
     words = {
         "recipe": spec["recipe"],
         "plan": spec["plan"],
@@ -105,11 +106,13 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
     }
     for key, value in words.items():
         if not str(value).isprintable():
-            raise ValueError("%s is no word for a unit: %r" % (key, value))
+            raise ValueError(
+                "%s has characters that are not allowed in a systemd unit: %r" % (key, value)
+            )
     return _TEXT % {
         **words,
         "comment": COMMENT.strip(),
-        # A percent sign would stand for something else there.
+        # systemd replaces what follows a percent sign.
         "title": str(words["recipe"]).replace("%", "%%"),
         "command": quoted([python, PROGRAM, path_of(name)]),
         "given_up": supervisor.GIVEN_UP,
@@ -118,25 +121,19 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
 
 
 def path_of(name: str) -> str:
-    return os.path.join(FOLDER, own_name(name) + ".service")
+    return os.path.join(FOLDER, _service(name))
 
 
-def found() -> list[Unit]:
-    """The units of ours on this node. Those of others, whatever their names, are passed over."""
+def installed() -> list[Unit]:
+    """The units of this collection on this node. Other units are ignored, whatever their names."""
     ours: dict[str, supervisor.Workload] = {}
     for path in sorted(glob.glob(os.path.join(FOLDER, "dgxspark-*.service"))):
         name = os.path.basename(path)[: -len(".service")]
         workload = _read(path) if _NAME.fullmatch(name) else None
         if workload:
             ours[name] = workload
-    if not ours:
-        return []
-    asked = ["%s.service" % name for name in ours]
-    told = command.run([SYSTEMCTL, "show", "--property", _PROPERTIES, *asked], _SECONDS)
-    said = parse_show(told.stdout)
-    return [
-        _unit(name, workload, said.get("%s.service" % name, {})) for name, workload in ours.items()
-    ]
+    states, _problem = systemd.ask_units(SYSTEMCTL, [_service(name) for name in ours], _SECONDS)
+    return [_unit(name, workload, states.get(_service(name))) for name, workload in ours.items()]
 
 
 def _read(path: str) -> supervisor.Workload | None:
@@ -147,34 +144,29 @@ def _read(path: str) -> supervisor.Workload | None:
         return None
 
 
-def parse_show(text: str) -> dict[str, dict[str, str]]:
-    """Id -> properties, of the paragraphs of `systemctl show`."""
-    out = {}
-    for paragraph in text.split("\n\n"):
-        pairs = [line.partition("=") for line in paragraph.splitlines()]
-        said = {key: value for key, _equals, value in pairs}
-        if said.get("Id"):
-            out[said["Id"]] = said
-    return out
-
-
-def _unit(name: str, workload: supervisor.Workload, said: Mapping[str, str]) -> Unit:
+def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) -> Unit:
+    down = supervisor.read_state(supervisor.state_path(path_of(name))).get("down")
+    known = state or systemd.Unit(active="unknown")
     return Unit(
         name,
         workload.recipe,
         workload.plan,
-        said.get("ActiveState", "unknown"),
-        said.get("UnitFileState") == "enabled",
-        int(said.get("MainPID") or 0),
-        int(said.get("NRestarts") or 0),
-        said.get("StatusText", ""),
-        supervisor.read_state(supervisor.state_path(path_of(name))).get("down"),
+        known.active,
+        known.file_state == "enabled",
+        known.pid,
+        known.restarts,
+        known.status_text,
+        down,
     )
+
+
+def _service(container: str) -> str:
+    return "%s.service" % own_name(container)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file that is written, or removed; for a diff as well."""
+    """A file to write or to remove. before, after: for a diff."""
 
     write: FileWrite
 
@@ -187,27 +179,29 @@ class Change:
         return self._headed(self.write.after)
 
     def _headed(self, text: str) -> str:
-        # Of the program a diff shows that it comes or goes, not its few hundred lines.
+        # Not the few hundred lines of the program.
         shown = "(a copy of the collection's)\n" if text and self.write.subject == PROGRAM else text
         return "# %s\n%s" % (self.write.subject, shown) if shown else ""
 
 
 def changes(
-    keep: Mapping[str, Mapping[str, Any]],
-    forget: Sequence[str],
+    supervise: Mapping[str, Mapping[str, Any]],
+    remove: Sequence[str],
     docker: str,
     python: str = sys.executable,
 ) -> Iterator[Change]:
-    """The files that differ from what is wanted. Raises Blocked for files of others.
+    """The files that differ from what is wanted. Raises Blocked for a file of somebody else.
 
-    keep: container -> its spec. forget: containers whose units go.
+    supervise: container -> its unit_spec. remove: containers whose units are removed.
     """
-    wanted: dict[str, str | None] = {path_of(name): None for name in forget}
-    wanted.update({path_of(name): unit_text(name, keep[name], docker, python) for name in keep})
-    left = {path_of(unit.container) for unit in found()} - set(wanted)
-    if keep:
+    wanted: dict[str, str | None] = {path_of(name): None for name in remove}
+    wanted.update(
+        {path_of(name): unit_text(name, supervise[name], docker, python) for name in supervise}
+    )
+    others = {path_of(unit.container) for unit in installed()} - set(wanted)
+    if supervise:
         wanted = {PROGRAM: COMMENT + inspect.getsource(supervisor), **wanted}
-    elif not left:
+    elif not others:
         wanted[PROGRAM] = None
     for path, text in wanted.items():
         file = OwnFile.read(path)
@@ -219,16 +213,16 @@ def apply(change: Change) -> None:
     """Raises OSError and Blocked."""
     change.write.apply()
     if change.write.text is None and change.write.subject == PROGRAM:
-        # Somebody may keep something of their own beside it.
+        # The folder may have other files.
         with suppress(OSError):
             os.rmdir(os.path.dirname(PROGRAM))
 
 
 def end(names: Sequence[str]) -> None:
-    """Stop the units of these containers and take them out of the boot; the containers stop."""
-    units = ["%s.service" % own_name(name) for name in names]
+    """Stop and disable the units of these containers; the containers stop as well."""
+    units = [_service(name) for name in names]
     _systemctl("disable", "--now", *units)
-    # One that ended as its peers did would be listed as failed for ever.
+    # A unit that ended with its peers would stay listed as failed.
     command.run([SYSTEMCTL, "reset-failed", *units], _SECONDS)
     for name in names:
         with suppress(FileNotFoundError):
@@ -236,15 +230,15 @@ def end(names: Sequence[str]) -> None:
 
 
 def begin(names: Sequence[str]) -> None:
-    """Have the units of these containers run now and after each boot, with nothing counted yet."""
+    """Start and enable the units of these containers, and reset their counts of starts."""
     for name in names:
         with suppress(FileNotFoundError):
             os.unlink(supervisor.state_path(path_of(name)))
-    _systemctl("enable", "--now", *("%s.service" % name for name in names))
+    _systemctl("enable", "--now", *map(_service, names))
 
 
 def reload() -> None:
-    """Have systemd read its units again."""
+    """Make systemd read its units again."""
     _systemctl("daemon-reload")
 
 

@@ -80,8 +80,8 @@ def _print(options: argparse.Namespace, data: t.Any, lines: t.Iterable[str]) -> 
 def _list(options: argparse.Namespace) -> int:
     from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe import listing
 
-    found = listing.rows(_context(options))
-    _print(options, found, listing.table(found))
+    rows = listing.rows(_context(options))
+    _print(options, rows, listing.table(rows))
     return 0
 
 
@@ -114,16 +114,16 @@ def _memory(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe import listing
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe import validation
 
     context = _context(options)
-    results = listing.validated(options.recipe, context)
-    _print(options, results, listing.validated_lines(results))
-    return 1 if any(listing.fails(result, options.strict) for result in results) else 0
+    results = validation.validated(options.recipe, context)
+    _print(options, results, validation.validated_lines(results))
+    return 1 if any(validation.fails(result, options.strict) for result in results) else 0
 
 
 def _schema(_options: argparse.Namespace) -> int:
-    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.schema import (
+    from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.schema import (
         schema_text,
     )
 

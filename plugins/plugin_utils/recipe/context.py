@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What recipes are looked at with. By itself, so that a plan loads no more than it needs."""
+"""The inventory's settings for recipes, in a file of its own so that a plan imports little."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NODE_GIB = 121.0
 
 
 class Context(t.NamedTuple):
-    """What recipes are looked at with.
+    """The inventory's settings for recipes.
 
     search_paths, mod_paths: folders. inventory: recipe's name, or `*`, -> values that win over its
-    defaults. hf_home: Hugging Face cache on the controller, looked at for models; "" for none.
+    defaults. hf_home: Hugging Face cache on the controller, searched for models; "" for none.
     node_gib: memory of a node. services: the inventory's, as `services_of` takes them.
     """
 

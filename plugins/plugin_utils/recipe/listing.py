@@ -8,37 +8,27 @@ import os
 import pathlib
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.conflicts import (
-    port_clashes,
-    services_of,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
+    checked as checked_on,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
-    errors,
-    validate,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
-    runtime_of,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
+    least_nodes,
+    on_nodes,
+    resolved_alone,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
-    Found,
-    find,
+    RecipeFile,
     places_of,
     recipes_in,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load_found
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
-    Issue,
-    Node,
     Recipe,
     RecipeError,
     ResolvedRecipe,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
-    parse_overrides,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.architecture import (
     ModelConfig,
     read_directory,
@@ -52,6 +42,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit i
     NodeMemory,
     fit,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    runtime_name,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.validation import issue_lines
 
 GIB = 1024**3
 COLUMNS = ("name", "model", "runtime", "nodes", "memory", "fits", "on_disk", "errors")
@@ -61,16 +55,16 @@ _HEADS = ("name", "model", "runtime", "nodes", "GiB/node", "fits?", "on disk?", 
 def rows(context: Context) -> list[dict[str, t.Any]]:
     """Every recipe of the search paths, a map with the COLUMNS and more for each."""
     folders: dict[str, bool | None] = {}
-    found = [one for place in places_of(context.search_paths) for one in recipes_in(place)]
-    return [_row(one, context, folders) for one in found]
+    files = [file for place in places_of(context.search_paths) for file in recipes_in(place)]
+    return [_row(file, context, folders) for file in files]
 
 
-def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
-    registry = found.place.registry if found.place else ""
-    name = found.label if registry else found.path.stem
-    row: dict[str, t.Any] = {"name": name, "path": str(found.path)}
+def _row(file: RecipeFile, context: Context, folders: dict[str, bool | None]) -> dict[str, t.Any]:
+    registry = file.place.registry if file.place else ""
+    name = file.label if registry else file.path.stem
+    row: dict[str, t.Any] = {"name": name, "path": str(file.path)}
     try:
-        recipe = load_found(found, context.search_paths)
+        recipe = load_found(file, context.search_paths)
     except RecipeError as exc:
         return {**row, "model": "", "errors": 1, "error": str(exc)}
     shape = topology(recipe)
@@ -78,7 +72,7 @@ def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dic
         title=recipe.title,
         description=recipe.description,
         model=recipe.model,
-        runtime=runtime_of(recipe),
+        runtime=runtime_name(recipe),
         mode=shape.mode,
         nodes=_nodes_text(shape.min_nodes, shape.max_nodes),
         errors=0,
@@ -100,36 +94,6 @@ def _row(found: Found, context: Context, folders: dict[str, bool | None]) -> dic
         "fits": judged.verdict,
         "confidence": estimate.confidence,
     }
-
-
-def resolved_alone(
-    recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
-) -> ResolvedRecipe:
-    """The recipe on as many nodes as it needs, where no inventory says which. Raises RecipeError.
-
-    Variables that it asks of the controller count as set: they say nothing about the recipe.
-    """
-    names = [str(value).strip("${}") for value in recipe.env.values() if str(value).startswith("$")]
-    nodes = [Node(f"node{i}", f"192.0.2.{i}") for i in range(1, 65)]
-    return resolve(
-        recipe,
-        overrides,
-        nodes[: _least_nodes(recipe, context, overrides)],
-        env_allow=names,
-        environ=dict.fromkeys(names, ""),
-        inventory=context.values_for(recipe),
-        mod_paths=context.mod_paths,
-    )
-
-
-def _least_nodes(recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None) -> int:
-    """As many as its degrees ask for, else its fewest; a launch would take all that are there."""
-    said = {**recipe.defaults, **context.values_for(recipe), **(overrides or {})}
-    degrees = [said.get("tensor_parallel"), said.get("pipeline_parallel")]
-    if any(degree is not None for degree in degrees):
-        return 64  # ranks are counted, the rest of the nodes stays free
-    shape = topology(recipe)
-    return max(1, min(64, shape.min_nodes)) if shape.mode == "cluster" else 64
 
 
 def memory_of(resolved: ResolvedRecipe, context: Context) -> tuple[MemoryEstimate, Fit]:
@@ -154,7 +118,9 @@ def model_folder(model: str, hf_home: str) -> str:
         return ""
     folder = pathlib.Path(hf_home).expanduser() / "hub" / f"models--{repository.replace('/', '--')}"
     try:
-        snapshots = sorted((folder / "snapshots").iterdir(), key=lambda one: one.stat().st_mtime)
+        snapshots = sorted(
+            (folder / "snapshots").iterdir(), key=lambda snapshot: snapshot.stat().st_mtime
+        )
     except OSError:
         return ""
     return str(snapshots[-1]) if snapshots else ""
@@ -178,7 +144,9 @@ def details(
     recipe: Recipe, context: Context, overrides: t.Mapping[str, t.Any] | None = None
 ) -> dict[str, t.Any]:
     """One recipe in full: what it says, what is wrong with it, its command per rank, its memory."""
-    issues = validate(recipe, overrides, context.values_for(recipe), context.mod_paths)
+    nodes = least_nodes(recipe, context, overrides)
+    checked = checked_on(recipe, context, overrides, nodes)
+    issues = checked.issues
     shape = topology(recipe)
     result: dict[str, t.Any] = {
         "name": recipe.name,
@@ -189,17 +157,17 @@ def details(
         "data": recipe.data,
         "registry": recipe.registry,
         "included": list(recipe.included),
-        "runtime": runtime_of(recipe),
+        "runtime": runtime_name(recipe),
         "mode": shape.mode,
         "min_nodes": shape.min_nodes,
         "max_nodes": shape.max_nodes,
         "issues": [issue.to_dict() for issue in issues],
-        "errors": len(errors(issues)),
+        "errors": len(checked.errors),
         "resolved": None,
         "memory": None,
     }
     try:
-        resolved = resolved_alone(recipe, context, overrides)
+        resolved = on_nodes(checked, nodes)
     except RecipeError as exc:
         for issue in exc.issues:
             if issue not in issues:
@@ -250,9 +218,9 @@ def memory_map(estimate: MemoryEstimate, judged: Fit) -> dict[str, t.Any]:
     }
 
 
-def table(found: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+def table(listed: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     """The rows as lines, columns beneath one another."""
-    cells = [_HEADS, *(tuple(_cell(row, column) for column in COLUMNS) for row in found)]
+    cells = [_HEADS, *(tuple(_cell(row, column) for column in COLUMNS) for row in listed)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
@@ -312,75 +280,3 @@ def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
         lines.append(f"command of rank {index}:")
         lines += [f"  {line}" for line in (command or "a Ray worker, no server").splitlines()]
     return [*lines, *memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
-
-
-def issue_lines(issues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Issues for people, errors first."""
-    order = ("error", "warning", "suggestion")
-    return [
-        f"{issue['severity']}: {Issue(**issue)}"
-        for issue in sorted(issues, key=lambda one: order.index(one["severity"]))
-    ]
-
-
-def validated(names: t.Sequence[str], context: Context) -> list[dict[str, t.Any]]:
-    """What is wrong with these recipes, `all` being every one and the inventory's services.
-
-    Raises RecipeNotFound.
-    """
-    if list(names) != ["all"]:
-        return [_validated(find(name, context.search_paths), context) for name in names]
-    places = places_of(context.search_paths)
-    results = [_validated(one, context) for place in places for one in recipes_in(place)]
-    if context.services:
-        results.append(_counted("services", "dgxspark_services", service_issues(context)))
-    return results
-
-
-def service_issues(context: Context) -> list[Issue]:
-    """Services of the inventory that are none, or that listen on one port of one node."""
-
-    def port_of(name: str, overrides: t.Any) -> int:
-        recipe = load_found(find(name, context.search_paths), context.search_paths)
-        return resolved_alone(recipe, context, parse_overrides(overrides)).port
-
-    services, issues = services_of(context.services, port_of)
-    return [*issues, *port_clashes(services)]
-
-
-def _validated(found: Found, context: Context) -> dict[str, t.Any]:
-    name, path = found.path.stem, str(found.path)
-    try:
-        recipe = load_found(found, context.search_paths)
-    except RecipeError as exc:
-        return _counted(name, path, [Issue("unreadable", "error", "", str(exc), "Mend the file")])
-    issues = validate(recipe, inventory=context.values_for(recipe), mod_paths=context.mod_paths)
-    return _counted(name, path, issues)
-
-
-def _counted(name: str, path: str, issues: t.Sequence[Issue]) -> dict[str, t.Any]:
-    severities = [issue.severity for issue in issues]
-    return {
-        "name": name,
-        "path": path,
-        "errors": severities.count("error"),
-        "warnings": severities.count("warning"),
-        "issues": [issue.to_dict() for issue in issues],
-    }
-
-
-def fails(result: t.Mapping[str, t.Any], strict: bool) -> bool:
-    """Whether a recipe has errors; strict: or warnings."""
-    return bool(result["errors"] or (strict and result["warnings"]))
-
-
-def validated_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """What `validated` found, for people, and a sum."""
-    lines = []
-    for result in results:
-        if result["issues"]:
-            lines.append(result["path"])
-            lines += [f"  {line}" for line in issue_lines(result["issues"])]
-    bad = sum(fails(result, strict=False) for result in results)
-    clean = sum(not result["issues"] for result in results)
-    return [*lines, f"{len(results)} recipes: {clean} without an issue, {bad} with errors"]

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the lookups about recipes have in common: their options and where recipes are."""
+"""The base of the lookups for recipes: their options and search paths."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RecipeLookup(LookupBase):
         self.set_options(var_options=given, direct=direct)
 
     def search_paths(self) -> list[str | Place]:
-        """Folders of one's own, the collection's, then the registries. Raises AnsibleError."""
+        """Local directories, the collection's recipes, then the registries. Raises AnsibleError."""
         cache = str(self.get_option("recipe_cache"))
         try:
             registries = registries_of(self.plain("recipe_registries"))
@@ -55,7 +55,7 @@ class RecipeLookup(LookupBase):
         return [*map(str, self.get_option("recipe_paths")), BUNDLED, *places]
 
     def context(self) -> Context:
-        """What recipes are looked at with."""
+        """The inventory's settings for recipes."""
         return Context(
             search_paths=self.search_paths(),
             mod_paths=[str(path) for path in self.get_option("mod_paths")],

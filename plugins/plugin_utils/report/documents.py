@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run has found, as JSON, JUnit and one page of HTML: the same facts in the same order."""
+"""The findings of a run as JSON, JUnit and one page of HTML: the same facts in the same order."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import page
 
 VERSION = 1
 
-# The worst first. A spec shows the first of these that one of its findings has, and skipped only
-# where nothing else was found.
+# The worst first. A spec has the worst status of its findings; skipped only if all are.
 ORDER = (
     "unreachable",
     "failed",
@@ -33,13 +32,13 @@ _WRONG = ("blocked", "drift")
 
 
 def natural(name: str) -> list[tuple[str, int]]:
-    """The key by which node2 comes before node10."""
+    """A sort key: node2 comes before node10."""
     return [(word, int(part or 0)) for word, part in re.findall(r"(\D*)(\d*)", name)]
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """A finding, of one node."""
+    """A finding of one node."""
 
     node: str
     spec: str
@@ -54,11 +53,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is told at the end of a run.
+    """All results of a run.
 
-    cells is (node, spec) -> status; messages what a spec said that ended without findings;
-    unreachable is node -> reason. generated is the only thing that two runs on nodes in the same
-    state do not have in common.
+    cells: (node, spec) -> status. messages: (node, spec) -> error of a spec that ended without
+    findings. unreachable: node -> reason. generated: the only difference between the reports of
+    two runs on nodes in the same state.
     """
 
     nodes: Sequence[str]
@@ -89,13 +88,13 @@ class Report:
         """Status -> number, of those that occur, the worst first."""
         counted = Counter(one.status for one in self.entries)
         counted["unreachable"] = len(self.unreachable)
-        for status in ("failed", "not assessed"):  # there is no finding that says so
+        for status in ("failed", "not assessed"):  # no finding has that status
             counted[status] = list(self.cells.values()).count(status)
         return {status: counted[status] for status in ORDER if counted[status]}
 
 
 def to_json(report: Report) -> str:
-    """docs/contracts/drift_report.md describes it."""
+    """The document of docs/contracts/drift_report.md."""
     document = {
         "version": VERSION,
         "run": {
@@ -125,7 +124,7 @@ def to_json(report: Report) -> str:
 
 
 def to_junit(report: Report) -> str:
-    """A suite for each node, a case for each check; what is wrong fails, what was not done errs."""
+    """A suite for each node, a case for each check; drift fails, a spec that failed is an error."""
     root = ET.Element("testsuites", name="dgxspark.suite")
     for node in report.nodes:
         suite = ET.SubElement(root, "testsuite", name=node)
@@ -135,7 +134,7 @@ def to_junit(report: Report) -> str:
                 failed = ET.SubElement(
                     case, "failure", type=entry.status, message=_xml(entry.actual)
                 )
-                failed.text = _xml(_told(entry))
+                failed.text = _xml(_details(entry))
             elif entry.status in ("skipped", "accepted"):
                 reason = entry.hint if entry.status == "accepted" else entry.actual
                 ET.SubElement(case, "skipped", message=_xml(reason))
@@ -159,7 +158,7 @@ def _class(entry: Entry) -> str:
 
 
 def _xml(text: str) -> str:
-    """Without what XML cannot hold."""
+    """Without characters that XML does not allow."""
     return "".join(
         char
         for char in text
@@ -167,13 +166,13 @@ def _xml(text: str) -> str:
     )
 
 
-def _told(entry: Entry) -> str:
-    told = (("expected", entry.expected), ("fix", entry.fix), ("hint", entry.hint))
-    return "\n".join(f"{name}: {text}" for name, text in told if text)
+def _details(entry: Entry) -> str:
+    details = (("expected", entry.expected), ("fix", entry.fix), ("hint", entry.hint))
+    return "\n".join(f"{name}: {text}" for name, text in details if text)
 
 
 def write(report: Report, folder: str) -> list[str]:
-    """Write all three into a folder, each in one step; their paths. Raises OSError."""
+    """Write all three into a directory, each atomically; returns their paths. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
     texts = {
         "drift.json": to_json(report),
@@ -183,80 +182,14 @@ def write(report: Report, folder: str) -> list[str]:
     return [page.replace(os.path.join(folder, name), text) for name, text in texts.items()]
 
 
-_STYLE = """
-.fixed { color: var(--fixed); } .drift { color: var(--drift); }
-.blocked, .failed, .unreachable { color: var(--blocked); }
-.accepted { color: var(--accepted); }
-"""
-
-
 def to_html(report: Report) -> str:
-    """One page that needs nothing else."""
-    kind = "check, nothing was changed" if report.check_mode else "run"
-    run = " &middot; ".join(map(page.escape, (report.playbook, kind, report.generated)))
-    rows = [
-        [(node, ""), *((cell, f"status {page.word(cell)}") for cell in _row(report, node))]
-        for node in report.nodes
-    ]
-    top = "\n".join(
-        (
-            f'<p class="run">{run}</p>',
-            page.counts(report.counts()),
-            page.table(["node", *report.specs], rows),
-            _form(report),
-        )
-    )
-    articles = "".join(
-        (
-            *(_lost(node, reason) for node, reason in sorted(report.unreachable.items())),
-            *(_failed(where, text) for where, text in sorted(report.messages.items())),
-            *map(_article, report.ordered()),
-        )
-    )
-    return page.page("Drift report", _STYLE, top, articles)
-
-
-def _row(report: Report, node: str) -> list[str]:
-    return [report.cells[node, spec] for spec in report.specs]
-
-
-def _form(report: Report) -> str:
-    statuses = [status for status in ORDER if any(one.status == status for one in report.entries)]
+    """One self-contained page."""
+    occurring = {entry.status for entry in report.entries}
+    statuses = [(status, status) for status in ORDER if status in occurring]
     every = [("", "all")]
-    return page.form(
-        {
-            "node": every + [(node, node) for node in report.nodes],
-            "spec": every + [(spec, spec) for spec in report.specs],
-            "status": [("", "what matters"), ("all", "all"), *((one, one) for one in statuses)],
-        }
-    )
-
-
-def _article(entry: Entry) -> str:
-    inside = page.facts(
-        (
-            ("expected", entry.expected),
-            ("actual", entry.actual),
-            ("fix", entry.fix),
-            ("hint", entry.hint),
-        )
-    )
-    where = f"{entry.node} · {entry.spec} · {entry.severity}"
-    quiet = entry.status in ("ok", "skipped")
-    return _box(entry.node, entry.spec, entry.status, quiet, entry.check, where, inside)
-
-
-def _lost(node: str, reason: str) -> str:
-    return _box(node, "", "unreachable", False, node, "", f"<p>{page.escape(reason)}</p>")
-
-
-def _failed(where: tuple[str, str], text: str) -> str:
-    node, spec = where
-    return _box(node, spec, "failed", False, spec, node, f"<p>{page.escape(text)}</p>")
-
-
-def _box(
-    node: str, spec: str, status: str, quiet: bool, title: str, where: str, inside: str
-) -> str:
-    data = {"node": node, "spec": spec, "status": status}
-    return page.article(data, quiet, title, status, where, inside)
+    choices = {
+        "node": every + [(node, node) for node in report.nodes],
+        "spec": every + [(spec, spec) for spec in report.specs],
+        "status": [("", "what matters"), ("all", "all"), *statuses],
+    }
+    return page.render("drift.html.j2", report=report, choices=choices)

@@ -24,7 +24,7 @@ class ActionModule(Audit):
                 name: str(self._templar.template(variables[f"ansible_{name}"]))
                 for name in ("host", "user", "ssh_common_args")
             },
-            "specs": self._asked_by(str(self._task.args["role"]), node),
+            "specs": self._specs(str(self._task.args["role"]), node)[0],
         }
         path = Path(str(self._task.args["folder"]), f"{node}.json")
         path.write_text(json.dumps(told), encoding="utf-8")

@@ -31,10 +31,10 @@ def test_a_disk_is_refused_before_anything_is_done() -> None:
     named = ["--limit", NODE, "-e", "dgxspark_disk=nvme-Example_S0"]
     status, said = playbook("provision_disk", *named)
     assert status != 0
-    assert "nothing confirms it" in said
+    assert "dgxspark_disk_confirm" in said
     status, said = playbook("provision_disk", *named, "-e", "dgxspark_disk_confirm=nvme-Example_S0")
     assert status != 0
-    assert "there is no /dev/disk/by-id/nvme-Example_S0" in said
+    assert "/dev/disk/by-id/nvme-Example_S0 does not exist" in said
     status, said = playbook("provision_disk", "-e", "dgxspark_disk=nvme-Example_S0")
     assert status != 0
     assert "Name one node" in said

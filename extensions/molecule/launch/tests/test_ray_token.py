@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ray over both nodes that asks for a token."""
+"""Ray over both nodes with token authentication."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def served() -> Iterator[None]:
     playbook("stop")
 
 
-def test_whoever_knows_the_token_sees_both_nodes(nodes: dict[str, Any]) -> None:
+def test_with_the_token_both_nodes_are_visible(nodes: dict[str, Any]) -> None:
     assert "2.0/2.0 GPU" in nodes["spark1"].check_output(f"docker exec {HEAD} ray status")
 
 
-def test_nobody_else_gets_in(nodes: dict[str, Any]) -> None:
-    stranger = f"docker exec --env RAY_AUTH_MODE=disabled {HEAD} ray status"
-    assert nodes["spark1"].run(stranger).rc != 0
+def test_without_the_token_access_is_denied(nodes: dict[str, Any]) -> None:
+    without = f"docker exec --env RAY_AUTH_MODE=disabled {HEAD} ray status"
+    assert nodes["spark1"].run(without).rc != 0
 
 
 def test_the_token_is_in_one_file_of_each_node_and_nowhere_else(nodes: dict[str, Any]) -> None:

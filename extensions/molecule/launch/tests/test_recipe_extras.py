@@ -107,7 +107,7 @@ def test_what_runs_is_as_its_recipe_and_a_changed_mod_is_not(recipe: Path) -> No
     assert status == 0, said
     assert "it ran already" in said
     _status, said = playbook("status")
-    assert "as its recipe" in said
+    assert "matches its recipe" in said
     mod(recipe.parent, "note", "true", text="other\n")
     _status, said = playbook("status")
     assert "differs from its recipe" in said

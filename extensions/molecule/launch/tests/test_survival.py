@@ -1,8 +1,8 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model over two nodes, through Ray, outlives what happens to them; nobody launches it again.
+"""A model over two nodes, through Ray, restarts by itself after faults of the nodes.
 
-Each time it goes down on both nodes and comes up on both, once, and answers completions.
+Each time it stops on both nodes, starts on both once, and answers completions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from lab import NODES, answers, on_node, playbook, run, wait_for
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
 RANKS = {HEAD: "dgxspark-lab-tiny-0", WORKER: "dgxspark-lab-tiny-1"}
-# A machine of two cores loads it in one minute, one that has more to do in five.
+# Seconds. Two cores load the model in one minute, in five if they are busy.
 PATIENCE = 900
 
 
 def started() -> dict[str, str]:
-    """When each node's rank was started last; empty where the engine does not answer."""
+    """When each node's rank was started last; empty if the engine does not answer."""
     asked = "docker inspect --format '{{.State.StartedAt}} {{.State.Running}}' "
     return {
         node: run("docker", "exec", node, "sh", "-c", asked + name).stdout.strip()
@@ -29,13 +29,13 @@ def started() -> dict[str, str]:
     }
 
 
-def comes_back(before: dict[str, str]) -> None:
-    """Both ranks have been started anew, and then a completion is answered."""
+def await_restart(before: dict[str, str]) -> None:
+    """Wait until both ranks have been restarted and a completion is answered."""
     deadline = time.monotonic() + PATIENCE
     while any(
         now == before[node] or not now.endswith("true") for node, now in started().items()
     ) or not answers("lab-tiny", 200):
-        assert time.monotonic() < deadline, "it did not come back"
+        assert time.monotonic() < deadline, "the workload did not come back"
         time.sleep(3)
 
 
@@ -49,7 +49,7 @@ def state(node: str) -> str:
 
 
 def forget_starts() -> None:
-    """What is tried below is no crash loop."""
+    """Reset the count of starts: the tests below are no crash loop."""
     on_node(HEAD, f"rm -f {state(HEAD)}")
 
 
@@ -68,16 +68,16 @@ def test_a_reboot(nodes: list[str]) -> None:
     forget_starts()
     before = started()
     assert run("docker", "restart", "-t", "30", *nodes).returncode == 0
-    comes_back(before)
+    await_restart(before)
     assert starts() == 1
 
 
 def test_a_ray_worker_that_is_killed_while_it_serves() -> None:
     forget_starts()
     before = started()
-    # Not the shell that says so.
+    # The pattern does not match the shell that runs it.
     on_node(WORKER, "pkill -9 -f '[r]ay::RayWorkerProc'")
-    comes_back(before)
+    await_restart(before)
     assert starts() == 1
 
 
@@ -85,17 +85,17 @@ def test_a_docker_daemon_that_is_restarted() -> None:
     forget_starts()
     before = started()
     on_node(WORKER, "systemctl restart docker")
-    comes_back(before)
+    await_restart(before)
     assert starts() == 1
 
 
-def test_status_says_why_it_went_down() -> None:
+def test_status_reports_why_it_went_down() -> None:
     status, said = playbook("status")
     if "went down 20" not in said:
         forget_starts()
         before = started()
         on_node(WORKER, f"docker kill {RANKS[WORKER]}")
-        comes_back(before)
+        await_restart(before)
         status, said = playbook("status")
     assert status == 0, said
     assert "its unit runs, with 2 ranks in all" in said
@@ -103,16 +103,16 @@ def test_status_says_why_it_went_down() -> None:
     assert "Ray has 2 of 2 nodes" in said
 
 
-def test_launching_it_again_finds_it_running() -> None:
+def test_launching_it_again_starts_nothing() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tiny")
     assert status == 0, said
     assert "(it ran already)" in said
 
 
-def test_a_crash_loop_ends_and_says_so() -> None:
+def test_a_crash_loop_ends_and_is_reported() -> None:
     now = round(time.time())
-    told = json.dumps({"starts": [now, now, now]})
-    on_node(HEAD, f"echo '{told}' >{state(HEAD)}")
+    state_file = json.dumps({"starts": [now, now, now]})
+    on_node(HEAD, f"echo '{state_file}' >{state(HEAD)}")
     on_node(WORKER, f"docker kill {RANKS[WORKER]}")
 
     def failed() -> bool:
@@ -120,7 +120,7 @@ def test_a_crash_loop_ends_and_says_so() -> None:
             ("docker", "exec", n, "systemctl", "is-failed", f"{r}.service")
             for n, r in RANKS.items()
         ]
-        return not any(run(*one).returncode for one in asked)
+        return not any(run(*argv).returncode for argv in asked)
 
     wait_for(failed, 180)
     assert all(seen.endswith("false") for seen in started().values())

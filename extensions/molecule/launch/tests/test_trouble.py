@@ -1,8 +1,8 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes wrong around a launch. What was served before answers, and the error says why.
+"""Faults around a launch: what was served before answers afterwards, and the error says why.
 
-Runs on nodes on which nothing is served, and leaves them so.
+Begins and ends with nodes on which nothing is served.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lab import NODES, ROOT, answers, complete, frozen, module, on_node, playboo
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
-# The model's own name has everything in it that a shell would act upon.
+# A model name with all the metacharacters of a shell.
 SERVED = "it's; touch /pwned $(touch /pwned) `touch /pwned` | > /pwned & \\ \" %n"
 
 
@@ -51,7 +51,7 @@ def served(recipe: Path) -> None:
         assert status == 0, said
 
 
-def test_a_recipe_with_shell_metacharacters_is_served_and_runs_nothing() -> None:
+def test_shell_metacharacters_of_a_recipe_are_not_executed() -> None:
     assert isinstance(complete(SERVED, 200), str)
     for node in NODES:
         assert run("docker", "exec", node, "test", "-e", "/pwned").returncode == 1
@@ -62,7 +62,7 @@ def test_a_recipe_with_shell_metacharacters_is_served_and_runs_nothing() -> None
     assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
 
 
-def test_a_node_that_is_not_reached_ends_it_before_anything_is_touched() -> None:
+def test_an_unreachable_node_ends_the_launch_before_any_change() -> None:
     before = containers(HEAD)
     with frozen(WORKER):
         status, said = playbook("launch", "-e", "recipe=lab-tiny-2", "--timeout", "5")
@@ -75,7 +75,7 @@ def test_a_node_that_is_not_reached_ends_it_before_anything_is_touched() -> None
     assert "lock" not in on_node(HEAD, "ls /var/lib/dgxspark")
 
 
-def test_a_full_disk_ends_it_before_anything_is_touched() -> None:
+def test_a_full_disk_ends_the_launch_before_any_change() -> None:
     before = containers(HEAD)
     on_node(HEAD, "mount -t tmpfs -o size=16k tmpfs /var/lib/dgxspark")
     on_node(HEAD, "cat /dev/zero >/var/lib/dgxspark/full 2>/dev/null || true")
@@ -92,8 +92,8 @@ def test_a_full_disk_ends_it_before_anything_is_touched() -> None:
 
 @contextmanager
 def receivers() -> Iterator[list[str]]:
-    """One that is down, one that never answers, one that answers what is no HTTP."""
-    silent, babbling = (
+    """One that is unreachable, one that never answers, one that answers without HTTP."""
+    silent, garbled = (
         socket.create_server(("127.0.0.1", 0)),
         socket.create_server(("127.0.0.1", 0)),
     )
@@ -101,29 +101,29 @@ def receivers() -> Iterator[list[str]]:
         closed.bind(("127.0.0.1", 0))
         down = closed.getsockname()[1]
 
-    def babble() -> None:
+    def answer_garbled() -> None:
         while True:
             try:
-                connection, _address = babbling.accept()
+                connection, _address = garbled.accept()
             except OSError:
                 return
             with connection:
                 connection.recv(4096)
                 connection.sendall(b"\x00\xffnonsense\r\n\r\n" * 100)
 
-    threading.Thread(target=babble, daemon=True).start()
+    threading.Thread(target=answer_garbled, daemon=True).start()
     try:
-        ports = (down, silent.getsockname()[1], babbling.getsockname()[1])
+        ports = (down, silent.getsockname()[1], garbled.getsockname()[1])
         yield [f"http://127.0.0.1:{port}/" for port in ports]
     finally:
         silent.close()
-        babbling.close()
+        garbled.close()
 
 
-def test_a_server_that_is_healthy_and_cannot_complete_is_no_success() -> None:
-    """With room for one token even the shortest question has no answer, and /health says yes."""
-    one = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
-    status, said = playbook("launch", *one)
+def test_a_healthy_server_without_completions_is_rolled_back() -> None:
+    """With a context of one token no completion is possible, although /health answers."""
+    short = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
+    status, said = playbook("launch", *short)
     assert status != 0
     assert "healthy: /health answers, asking for a completion" in said
     assert "The server is up and will not serve this: a completion was answered with 400" in said
@@ -131,8 +131,8 @@ def test_a_server_that_is_healthy_and_cannot_complete_is_no_success() -> None:
     assert isinstance(complete(SERVED, 200), str)
 
 
-def test_receivers_of_webhooks_that_are_of_no_use_hold_nothing_up() -> None:
-    """And what was served is back, with its unit, after a server that exits at once."""
+def test_broken_webhook_receivers_delay_nothing() -> None:
+    """The rollback after a server that exits at once also restores the unit."""
     with receivers() as urls:
         webhooks = {"dgxspark_webhook_urls": urls, "dgxspark_webhook_secret": "lab"}
         wrong = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=dtype=no-such-dtype")
@@ -145,8 +145,8 @@ def test_receivers_of_webhooks_that_are_of_no_use_hold_nothing_up() -> None:
     assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
 
 
-def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_is_undone() -> None:
-    """A launch that has lost its lock stops, and leaves what is there to the new holder."""
+def test_a_lost_lock_is_noticed_before_the_rollback() -> None:
+    """A launch that has lost its lock stops and leaves everything to the new holder."""
     outcome: list[tuple[int, str]] = []
     launch = threading.Thread(
         target=lambda: outcome.append(
@@ -157,13 +157,13 @@ def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_
     wait_for(lambda: "dgxspark-lab-tiny-solo-0" in containers(HEAD), 300)
     token = ""
     while not token:
-        # Each phase of the launch prolongs it.
+        # Each phase of the launch extends it.
         on_node(HEAD, 'sed -i \'s/"expires": [0-9.]*/"expires": 1/\' /var/lib/dgxspark/lock.json')
         token = module(HEAD, "cluster_lock", {"owner": "Bob", "seconds": 600}).get("token", "")
     launch.join()
     ((status, said),) = outcome
     assert status != 0
-    assert "The lock was lost meanwhile: it is now that of Bob" in said
+    assert "The lock was lost: it is now held by Bob" in said
     assert {name for name in containers(HEAD) if name.endswith(".previous")}
     status, said = playbook("stop")
     assert "locked by Bob" in said
@@ -173,7 +173,7 @@ def test_a_lock_that_expired_and_was_taken_meanwhile_is_noticed_before_anything_
     module(HEAD, "cluster_lock", {"state": "released", "token": token})
 
 
-def test_nothing_of_ours_is_left() -> None:
+def test_nothing_of_this_collection_is_left() -> None:
     status, said = playbook("stop")
     assert status == 0, said
     for node in NODES:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Downloads from a hub of our own, which another node serves: what comes, and what goes wrong."""
+"""Downloads from a model hub of the lab, which another node serves: results and failures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def nothing_there() -> Iterator[None]:
         on_node(node, f"rm -rf {LARGE}; ! mountpoint -q /ai/try || umount /ai/try; rm -rf /ai/try")
 
 
-def test_check_tells_what_would_come_and_writes_nothing() -> None:
+def test_check_reports_the_download_and_writes_nothing() -> None:
     mark(FIRST)
     mark(OTHER)
     status, said = playbook("model_download", *options(), "--check")
@@ -54,7 +54,7 @@ def test_check_tells_what_would_come_and_writes_nothing() -> None:
         assert touched(node) == []
 
 
-def test_a_killed_download_is_told_another_is_refused_and_the_next_goes_on() -> None:
+def test_a_killed_download_fails_a_second_is_refused_and_the_next_resumes() -> None:
     control(rate=600_000)
     first = playbook_begun("model_download", *options())
     try:
@@ -63,13 +63,13 @@ def test_a_killed_download_is_told_another_is_refused_and_the_next_goes_on() -> 
         on_node(FIRST, f"timeout 120 sh -c '{script}'")
         status, said = playbook("model_download", *options(), "--limit", FIRST)
         assert status != 0
-        assert "works on it already: another run of ours" in said
+        assert "another run of this collection works on it (process " in said
     finally:
         on_node(FIRST, "kill -9 $(pgrep -f '[d]gxspark-download:') || true")
         status, said = ended(first)
     assert status != 0
     assert "fetching: " in said
-    assert "ended without a word. Run again; what has arrived is kept" in said
+    assert "exited without a result. Run again; what has arrived is kept" in said
     # Of what was cut off nothing is on a menu.
     assert on_node(FIRST, f"ls -A {LARGE}").split() == [".dgxspark-sync"]
     control()
@@ -84,7 +84,7 @@ def test_a_killed_download_is_told_another_is_refused_and_the_next_goes_on() -> 
     assert said.count("changed=0") == 2
 
 
-def test_what_arrives_damaged_is_found_and_fetched_anew() -> None:
+def test_a_damaged_file_is_detected_and_fetched_again() -> None:
     control(damaged=["model.safetensors"])
     status, said = playbook("model_download", *options(), "--limit", FIRST)
     assert status != 0
@@ -95,7 +95,7 @@ def test_what_arrives_damaged_is_found_and_fetched_anew() -> None:
     assert status == 0, said
 
 
-def test_a_gated_model_comes_with_a_token_from_a_vault_that_is_shown_nowhere(
+def test_a_gated_model_is_downloaded_with_a_vaulted_token_that_is_shown_nowhere(
     tmp_path: Path,
 ) -> None:
     control(gated=["lab/large"], token=TOKEN)
@@ -128,35 +128,35 @@ def test_a_gated_model_comes_with_a_token_from_a_vault_that_is_shown_nowhere(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
-        ({"model": "lab/none"}, "has no model lab/none that may be seen without a token"),
+        ({"model": "lab/none"}, "has no model lab/none that is accessible without a token"),
         ({"revision": "v9"}, "has no revision v9"),
-        ({"dgxspark_hub_endpoint": "http://127.0.0.1:9"}, "is not reached from this node"),
+        ({"dgxspark_hub_endpoint": "http://127.0.0.1:9"}, "is not reachable from this node"),
         ({"dgxspark_download_python": "/usr/bin/python3"}, "has no huggingface_hub"),
-        ({"dgxspark_download_node": "spark99"}, "is spark99, which is none of"),
+        ({"dgxspark_download_node": "spark99"}, "spark99 is not one of"),
     ],
 )
-def test_refusals_name_the_way_out(given: dict[str, Any], told: str) -> None:
+def test_refusals_name_the_remedy(given: dict[str, Any], expected: str) -> None:
     status, said = playbook("model_download", *options(**given))
     assert status != 0
-    assert told in said
+    assert expected in said
     assert on_node(FIRST, f"ls {HUB}") == on_node(FIRST, f"ls -I '*large' {HUB}")
 
 
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "expected"),
     [("size=8m", "bytes are needed"), ("ro,size=64m", "its file system is read-only")],
 )
-def test_a_cache_without_room_or_that_cannot_be_written_is_told_before_anything_is_fetched(
-    node: str, how: str, told: str
+def test_a_full_or_read_only_cache_is_reported_before_anything_is_fetched(
+    node: str, how: str, expected: str
 ) -> None:
     for one in NODES:
         on_node(one, "install -d -o spark -g spark /ai/try")
     on_node(node, f"mount -t tmpfs -o {how},uid=$(id -u spark) lab /ai/try")
     status, said = playbook("model_download", *options(dgxspark_hf_home="/ai/try"))
     assert status != 0
-    assert told in said
+    assert expected in said
     for one in NODES:
         assert on_node(one, "find /ai/try -type f") == ""

@@ -27,7 +27,7 @@ def menu(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def tree(node: str, folder: str) -> str:
-    # Beside these huggingface_hub keeps what it remembers of the hub's answers.
+    # huggingface_hub caches answers of the Hub beside these.
     parts = "blobs refs snapshots"
     script = f"find {parts} ! -type d | sort | xargs -d '\\n' sha256sum"
     return on_node(node, f"cd {HUB}/{folder} && {script}")
@@ -45,18 +45,18 @@ def moe_on_the_other() -> Iterator[None]:
 
 def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     rows = menu(tmp_path)
-    told = {
+    cells = {
         name: (row["status"], row["nodes"], row["format"], row["fits"], row["recipes"])
         for name, row in rows.items()
     }
     both = list(NODES)
-    assert told == {
+    assert cells == {
         "dgxspark/tiny-qwen3": (
             *("ready", both, "safetensors", "solo"),
             ["lab-tiny-solo", "lab-tiny"],
         ),
         "dgxspark/tiny-qwen3-deep": ("ready", both, "safetensors", "solo", ["lab-tiny-2"]),
-        "lab/half": ("not whole", [], "safetensors", "unknown", []),
+        "lab/half": ("incomplete", [], "safetensors", "unknown", []),
         "lab/embedding": ("needs setup", both, "safetensors", "solo", []),
         "lab/llama": ("needs setup", both, "safetensors", "solo", []),
         "lab/moe": ("needs setup", [OTHER], "safetensors", "solo", []),
@@ -87,7 +87,7 @@ def test_the_menu_is_right_in_every_cell(tmp_path: Path) -> None:
     assert rows["/ai/models/gguf"]["quants"] == ["Q4_K_M", "Q8_0"]
     assert rows["lab/half"]["on"][FIRST]["problems"] == [
         "1 of 2 shards are missing: model-00002-of-00002.safetensors",
-        "1 of its files have not been downloaded to the end",
+        "1 of its files are not completely downloaded",
     ]
 
 
@@ -107,7 +107,7 @@ def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
     assert menu(tmp_path)["lab/moe"]["nodes"] == list(NODES)
 
 
-def test_a_damaged_source_is_found_and_nothing_is_called_done(tmp_path: Path) -> None:
+def test_a_damaged_source_is_detected_and_nothing_is_reported_as_done(tmp_path: Path) -> None:
     blob = on_node(OTHER, f"readlink -f {HUB}/models--lab--sharded/snapshots/*/*00002-of*").strip()
     on_node(FIRST, f"rm -r {HUB}/models--lab--sharded")
     on_node(OTHER, f"cp {blob} /ai/kept; tr m n </ai/kept >{blob}")
@@ -160,9 +160,7 @@ def tuned(recipes: Path) -> None:
 
 
 @pytest.mark.usefixtures("tune", "tuned")
-def test_what_is_served_is_not_deleted_and_what_is_stopped_goes(
-    recipes: Path, tmp_path: Path
-) -> None:
+def test_a_served_model_is_not_deleted_and_a_stopped_one_is(recipes: Path, tmp_path: Path) -> None:
     paths = json.dumps({"model": TUNE, "dgxspark_recipe_paths": [str(recipes)]})
     confirmed = ("-e", paths, "-e", json.dumps({"confirm": TUNE}))
     try:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Updates as people make them: told, made, refused, torn, with a reboot, with a model served."""
+"""updates.yml: check mode, updates, refusals, a reboot, and a model that is served."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FIRST, OTHER = NODES
 VERSION = "dpkg-query -W -f '${Version}' lab-payload"
 
 
-def waits(version: str, *nodes: str, broken: bool = False) -> None:
-    """An update that apt on these nodes knows of, or on all."""
+def make_available(version: str, *nodes: str, broken: bool = False) -> None:
+    """Make an update available to apt on these nodes, or on all."""
     how = "broken" if broken else ""
     for node in nodes or NODES:
         on_node(node, f"/opt/lab-make-repository {version} {how}; apt-get -qq update")
@@ -26,16 +26,16 @@ def versions() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def whole() -> None:
-    """Whatever was left, each test begins with current nodes."""
+def current() -> None:
+    """Each test begins with current nodes."""
     for node in NODES:
         on_node(node, "rm -f /run/reboot-required; dpkg --purge --force-all lab-payload || true")
         on_node(node, "/opt/lab-make-repository 1.0; apt-get -qq update")
         on_node(node, "dpkg --install /opt/lab-repository/*.deb")
 
 
-def test_check_tells_versions_and_touches_nothing() -> None:
-    waits("2.0")
+def test_check_mode_reports_versions_and_changes_nothing() -> None:
+    make_available("2.0")
     for node in NODES:
         mark(node)
     status, said = playbook("updates", "--check")
@@ -49,7 +49,7 @@ def test_check_tells_versions_and_touches_nothing() -> None:
 
 
 def test_a_run_updates_all_and_the_next_changes_nothing() -> None:
-    waits("2.1")
+    make_available("2.1")
     for changed in ("changed=1", "changed=0"):
         status, said = playbook("updates")
         assert status == 0, said
@@ -67,8 +67,8 @@ def test_a_run_fetches_the_lists_that_check_mode_did_not() -> None:
     assert versions() == ["1.0", "2.2"]
 
 
-def test_a_torn_update_on_one_node_keeps_all_untouched() -> None:
-    waits("2.3")
+def test_a_half_installed_package_on_one_node_prevents_all_updates() -> None:
+    make_available("2.3")
     on_node(OTHER, "dpkg --unpack /opt/lab-repository/*.deb")
     status, said = playbook("updates")
     assert status != 0
@@ -77,8 +77,8 @@ def test_a_torn_update_on_one_node_keeps_all_untouched() -> None:
 
 
 def test_an_update_that_fails_ends_before_the_next_node() -> None:
-    waits("2.4", FIRST, broken=True)
-    waits("2.4", OTHER)
+    make_available("2.4", FIRST, broken=True)
+    make_available("2.4", OTHER)
     status, said = playbook("updates")
     assert status != 0
     assert "apt-get dist-upgrade" in said
@@ -87,10 +87,10 @@ def test_an_update_that_fails_ends_before_the_next_node() -> None:
 
 
 def test_an_update_outlives_the_run_that_began_it() -> None:
-    waits("2.5")
+    make_available("2.5")
     begun = playbook_begun("updates", "--limit", FIRST)
     active = "systemctl -q is-active dgxspark-updates"
-    # Halted before it could end, it goes on when whoever waited for it is dead.
+    # It is halted before it can end, and continues when its waiting process is dead.
     halt = f"until {active}; do sleep 0.02; done; systemctl kill -s STOP dgxspark-updates"
     on_node(FIRST, f"timeout 300 sh -c '{halt}'; kill -9 $(pgrep -x systemd-run)")
     status, said = ended(begun)
@@ -105,8 +105,8 @@ def test_a_reboot_is_made_only_where_it_is_asked_for() -> None:
     on_node(FIRST, "touch /run/reboot-required")
     status, said = playbook("updates", "--check")
     assert status == 0, said
-    assert "a reboot would be needed: an earlier update waits for it" in said
-    # The lab's machines are containers: somebody has to switch them on again.
+    assert "a reboot would be needed: an earlier update requires it" in said
+    # The lab's nodes are containers: something has to start them again.
     over = threading.Event()
 
     def switch_on() -> None:
@@ -127,18 +127,18 @@ def test_a_reboot_is_made_only_where_it_is_asked_for() -> None:
         watcher.join()
     assert status == 0, said
     assert "changed=1" in said
-    # /run is memory.
+    # /run does not survive a reboot.
     assert on_node(FIRST, "ls /run/reboot-required 2>/dev/null || echo none").strip() == "none"
 
 
 @pytest.mark.long
-def test_what_is_served_is_brought_back_as_it_was() -> None:
+def test_what_is_served_is_restored() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "--limit", FIRST)
     assert status == 0, said
     try:
         asked = "docker inspect -f '{{.Id}}' $(docker ps -q)"
         before = on_node(FIRST, asked)
-        waits("2.6", OTHER)
+        make_available("2.6", OTHER)
         status, said = playbook("updates")
         assert status == 0, said
         assert "lab-tiny-solo answers again" in said

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The installation of Debian packages, by the system's package manager.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The installation of Debian packages with apt-get.
 
-It upgrades and removes nothing, is not begun while anybody else is at work or while packages are
-torn, and fetches everything before dpkg is started. Once dpkg works nothing of ours ends it.
+Nothing is upgraded or removed. It does not start while dpkg is in use or packages are incomplete,
+and downloads everything before dpkg runs. A running dpkg is never interrupted.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ _DPKG_SECONDS = 7200.0
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "APT_LISTCHANGES_FRONTEND": "none",
-    # Services that happen to use a library are not restarted: a model may be served.
+    # No restart of services that use an updated library: a model may be running.
     "NEEDRESTART_SUSPEND": "1",
 }
-_KEEP_THEIR_FILES = (
+_KEEP_CONFIGURATION = (
     *("-o", "Dpkg::Options::=--force-confdef"),
     *("-o", "Dpkg::Options::=--force-confold"),
 )
-_ASK = "Run `apt-get update` and `apt-get --simulate install %s`, and look at what they say."
-_NETWORK = "Does the node reach its package sources (network, proxy, /etc/apt)? " + _ASK
+_TRY = "Run `apt-get update` and `apt-get --simulate install %s` to see the error."
+_NETWORK = "Check that the node reaches its package sources (network, proxy, /etc/apt). " + _TRY
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Install packages by one call, and nothing but those and what they need.
+    """Install packages and their dependencies by one call.
 
-    refresh: apt knows some of the names only after it has looked for new lists, if at all.
+    refresh: some names are unknown to apt, so its lists are updated first.
     """
 
     apt_get: str
@@ -65,31 +66,31 @@ class Installation:
         return "".join("%s installed\n" % name for name in self.names)
 
     def apply(self) -> None:
-        """Raises Blocked; until everything has been fetched, nothing has changed then."""
+        """Raises Blocked; nothing has changed if the download fails."""
         if self.refresh:
-            looked = self._run(("update", "-o", "APT::Update::Error-Mode=any"), _FETCH_SECONDS)
+            update = self._run(("update", "-o", "APT::Update::Error-Mode=any"), _FETCH_SECONDS)
             planned = simulate(self.apt_get, self.names, SIMULATE_SECONDS)
-            if planned.unknown and not looked.ok:
+            if planned.unknown and not update.ok:
                 hint = _NETWORK % " ".join(self.names)
-                raise Blocked("no package lists: %s" % complaint(looked), hint)
-            against = objection(planned, self.names)
-            if against:
-                raise against
+                raise Blocked("no package lists: %s" % error_of(update), hint)
+            obstacle = objection(planned, self.names)
+            if obstacle:
+                raise obstacle
         fetched = self._run((*self._install, "--download-only"), _FETCH_SECONDS)
         if not fetched.ok:
             hint = _NETWORK % " ".join(self.names)
-            raise Blocked("nothing could be fetched: %s" % complaint(fetched), hint)
+            raise Blocked("the download failed: %s" % error_of(fetched), hint)
         with _undisturbed():
             done = self._run((*self._install, "--no-download"), _DPKG_SECONDS)
         if not done.ok:
-            hint = "Look into /var/log/apt/term.log. " + _ASK % " ".join(self.names)
-            raise Blocked("apt-get: %s" % complaint(done), hint)
+            hint = "See /var/log/apt/term.log. " + _TRY % " ".join(self.names)
+            raise Blocked("apt-get: %s" % error_of(done), hint)
 
     @property
     def _install(self) -> tuple[str, ...]:
         return (
             *("install", "--yes", "--no-install-recommends", "--no-upgrade", "--no-remove"),
-            *_KEEP_THEIR_FILES,
+            *_KEEP_CONFIGURATION,
         )
 
     def _run(self, words: Sequence[str], timeout: float) -> Result:
@@ -100,7 +101,7 @@ class Installation:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Have nothing that ends this process end dpkg, which would leave packages torn."""
+    """Ignore the signals that would also end dpkg and leave packages incomplete."""
     ending = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in ending}
     try:
@@ -110,29 +111,29 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def complaint(result: Result) -> str:
-    """What apt-get says is wrong: its first error is the cause, its last one a summary."""
+def error_of(result: Result) -> str:
+    """The error of apt-get: its first one is the cause, its last one a summary."""
     errors = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
     return last_line(errors[0]) if errors and not result.ok else result.describe()
 
 
 def objection(planned: Simulation, names: Sequence[str]) -> Blocked | None:
-    """What speaks against an installation by what apt would do."""
+    """Why an installation must not be done, according to apt's simulation."""
     if planned.unknown:
         return Blocked(
             "apt has no candidate for %s" % ", ".join(planned.unknown),
-            "Correct the name, or add the source that has it. " + _ASK % " ".join(names),
+            "Correct the name, or add the source of the package. " + _TRY % " ".join(names),
         )
     if planned.problem:
-        return Blocked("apt-get: %s" % planned.problem, _ASK % " ".join(names))
+        return Blocked("apt-get: %s" % planned.problem, _TRY % " ".join(names))
     if planned.upgrades or planned.removals:
-        told = [
+        effects = [
             "%s %s" % (verb, ", ".join(some))
             for verb, some in (("upgrade", planned.upgrades), ("remove", planned.removals))
             if some
         ]
         return Blocked(
-            "apt would also %s" % " and ".join(told),
-            "Bring the node to one state by the official update first, or install them by hand.",
+            "apt would also %s" % " and ".join(effects),
+            "Run the official update first, or install the packages manually.",
         )
     return None

@@ -1,11 +1,12 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers that took long to get, believed as long as nothing that they depend on has changed.
+# PRIVATE to this collection: may change at any time, without notice.
+"""A cache of the answers of costly checks, valid until something that they depend on changes.
 
-A run keeps them where everything was as it should be; a check only reads them. What is believed is
-decided by state and never by age: the files of the environment or the id of the image, the pins and
-the files that they name, the packages of the system, the kernel, the driver and what nvidia-smi
-says just now, and the question itself.
+A run writes it if all findings pass; a check only reads it. Validity depends on state, never on
+age: the files of the environment or the id of the image, the pins and the files that they name, the
+packages of the system, the kernel, the driver and the present output of nvidia-smi, and the
+question itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     Image,
     Problem,
@@ -31,41 +31,43 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.fingerprint import file_state
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import sources_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     ask_smi,
     gpu_evidence,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import STATUS_FILE
 
-KEPT, FRESH, QUICK = "kept", "fresh", "quick"
-FOLDER = "/var/lib/dgxspark/kept"
+# Values of the option costly: use the cache, ask in any case, never ask.
+CACHED, REFRESH, SKIP = "cached", "refresh", "skip"
+FOLDER = "/var/lib/dgxspark/cache"
 
-# The options of a spec that asks so.
+# The options of a spec with costly checks.
 OPTIONS: dict[str, Any] = {
-    "costly": {"type": "str", "choices": [KEPT, FRESH, QUICK], "default": KEPT},
-    "kept_folder": {"type": "path", "default": FOLDER},
+    "costly": {"type": "str", "choices": [CACHED, REFRESH, SKIP], "default": CACHED},
+    "cache_folder": {"type": "path", "default": FOLDER},
 }
 
-# States of targets that this process has looked up, and those that it need not look up: the audit
-# hands them from one check to the next. Where something may be repaired meanwhile, nobody does.
-LOOKED_UP: dict[str, str] = {}
-BELIEVED: dict[str, str] = {}
+# States of targets that this process has computed, and those that it got from another check of the
+# same audit (place -> state). Only the audit fills KNOWN_STATES: no repair can happen meanwhile.
+COMPUTED_STATES: dict[str, str] = {}
+KNOWN_STATES: dict[str, str] = {}
 
-_MOST = 1 << 22  # bytes of a file that is read
+_LIMIT = 1 << 22  # bytes of a cache file
 _SMI_SECONDS = 20.0
-_LEFT_OUT = Problem(
-    "left out, since it takes long and no answer was kept that still holds (quick)",
-    "Run without --tags quick.",
+_NOT_ASKED = Problem(
+    "takes long, and no valid answer is cached (costly: skip)",
+    "Run without --tags fast.",
     left_out=True,
 )
 
 
 @dataclass
-class Keeper:
-    """A target that is asked only where no answer was kept that still holds.
+class CachedTarget:
+    """A target that is asked only if no valid answer is cached.
 
-    costly is KEPT, FRESH (whatever was kept) or QUICK (never). used has the answers that were
-    given, by the key of the question; asked tells whether any of them is new.
+    costly is CACHED, REFRESH or SKIP. used has the answers that were given, by the key of the
+    question; asked: whether any of them is new.
     """
 
     target: Venv | Image
@@ -86,24 +88,24 @@ class Keeper:
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
     ) -> dict[str, Any] | Problem:
-        """As the target's own."""
-        key = self._key(probe, request, BELIEVED)
-        if key and self.costly != FRESH:
-            kept = _read(self.path).get(key)
-            if isinstance(kept, dict):
-                self.used[key] = kept
-                return dict(kept)
-        if self.costly == QUICK:
-            return _LEFT_OUT
-        told = self.target.put(probe, request, timeout)
-        # What has changed meanwhile is not known by this answer.
-        if key and not isinstance(told, Problem) and key == self._key(probe, request, {}):
-            self.used[key] = told
+        """As the put() of the target."""
+        key = self._key(probe, request, KNOWN_STATES)
+        if key and self.costly != REFRESH:
+            cached = _read(self.path).get(key)
+            if isinstance(cached, dict):
+                self.used[key] = cached
+                return dict(cached)
+        if self.costly == SKIP:
+            return _NOT_ASKED
+        answer = self.target.put(probe, request, timeout)
+        # An answer is not cached if what it depends on has changed meanwhile.
+        if key and not isinstance(answer, Problem) and key == self._key(probe, request, {}):
+            self.used[key] = answer
             self.asked = True
-        return told
+        return answer
 
-    def keep(self) -> None:
-        """Have the next one believe what was told; where that cannot be written, nothing is."""
+    def store(self) -> None:
+        """Write the answers for the next run; a cache that cannot be written is no error."""
         if not self.asked:
             return
         with suppress(OSError):
@@ -112,56 +114,56 @@ class Keeper:
             replace_file(self.path, text.encode(), 0o644, os.geteuid())
 
     def _key(
-        self, probe: Sequence[str], request: Mapping[str, Any], believed: Mapping[str, str]
+        self, probe: Sequence[str], request: Mapping[str, Any], known: Mapping[str, str]
     ) -> str:
-        """What the answer depends on, as a digest; empty where that cannot be told."""
+        """A digest of what the answer depends on; empty if that cannot be determined."""
         try:
-            target = believed.get(self.target.place) or self.target.state()
+            target = known.get(self.target.place) or self.target.state()
         except (OSError, ValueError):
             return ""
         if not target:
             return ""
-        LOOKED_UP[self.target.place] = target
+        COMPUTED_STATES[self.target.place] = target
         question = {name: value for name, value in request.items() if name != "timeout"}
-        named = sorted(set(_paths(question)))
-        parts = [target, sources_of(probe), question, [file_state(path) for path in named], _node()]
+        files = [file_state(path) for path in sorted(set(_paths(question)))]
+        parts = [target, sources_of(probe), question, files, _node()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _paths(value: Any) -> Iterator[str]:
     """The absolute paths in a request."""
     if isinstance(value, Mapping):
-        for one in value.values():
-            yield from _paths(one)
+        for item in value.values():
+            yield from _paths(item)
     elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _paths(one)
+        for item in value:
+            yield from _paths(item)
     elif isinstance(value, str) and os.path.isabs(value):
         yield value
 
 
 def _node() -> list[str]:
     """What every answer depends on: the system's packages and libraries, the kernel, the GPU."""
-    told = [file_state(path) for path in (STATUS_FILE, "/etc/ld.so.cache")]
-    told.append(os.uname().release)
+    states = [file_state(path) for path in (STATUS_FILE, "/etc/ld.so.cache")]
+    states.append(os.uname().release)
     evidence = gpu_evidence()
     if evidence:
-        # Asked each time: a GPU that has fallen off the bus leaves every file as it was.
+        # Asked each time: a GPU that has fallen off the bus changes no file.
         smi = ask_smi(find_tool("nvidia-smi"), _SMI_SECONDS)
-        told += [evidence, json.dumps(asdict(smi), sort_keys=True)]
-    return told
+        states += [evidence, json.dumps(asdict(smi), sort_keys=True)]
+    return states
 
 
 def _read(path: str) -> dict[str, Any]:
-    """What was kept; nothing where others could have written it."""
+    """The cached answers; none if another user could have written them."""
     try:
-        for one in (os.path.dirname(path), path):
-            seen = os.lstat(one)
-            rightful = seen.st_uid in (0, os.geteuid()) and not seen.st_mode & 0o022
-            if not rightful or stat.S_ISLNK(seen.st_mode):
+        for checked in (os.path.dirname(path), path):
+            status = os.lstat(checked)
+            trusted = status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+            if not trusted or stat.S_ISLNK(status.st_mode):
                 return {}
         with open(path, encoding="utf-8") as stream:
-            kept = json.loads(stream.read(_MOST))
+            cached = json.loads(stream.read(_LIMIT))
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return cached if isinstance(cached, dict) else {}

@@ -1,34 +1,22 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A repair that is one program's work: the system's own tools, called by absolute path."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""A repair by one program, called by its absolute path."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
-# Where the tools of a system are; PATH may be anything, and lacks sbin for most people.
-_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-
-
-def find_tool(name: str, directories: tuple[str, ...] = _DIRECTORIES) -> str:
-    """The absolute path of a system tool; empty where it is not installed."""
-    for directory in directories:
-        path = os.path.join(directory, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return ""
-
 
 @dataclass(frozen=True)
 class Command:
-    """The declared run of a program, without a shell, for at most timeout seconds.
+    """The planned run of a program, without a shell, for at most timeout seconds.
 
-    before and after are what a diff shows of its effect. hint is for a person, should it fail.
+    before and after describe its effect in the diff. hint is for the case that it fails.
     """
 
     subject: str
@@ -37,11 +25,11 @@ class Command:
     after: str
     repairs: tuple[str, ...]
     timeout: float = 60.0
-    hint: str = "Run it by hand to see what it says."
+    hint: str = "Run it manually to see the error."
     env: Mapping[str, str] = field(default_factory=dict)
 
     def apply(self) -> None:
-        """Raises Blocked where the program does not end well."""
+        """Raises Blocked if the program fails."""
         result = run(self.argv, self.timeout, env=self.env)
         if not result.ok:
             raise Blocked("%s: %s" % (" ".join(self.argv), result.describe()), self.hint)

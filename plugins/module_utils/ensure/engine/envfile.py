@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our keys in an environment file that other people edit, too, as /etc/dgxspark/paths.env.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Our keys in an environment file that is also edited by others: /etc/dgxspark/paths.env.
 
-The file is read by shells (`set -a; . FILE`) and by systemd (EnvironmentFile=). What both of them
-understand is written; every line that is not an assignment of a changed key stays as it is.
+The file is read by shells (`set -a; . FILE`) and by systemd (EnvironmentFile=); the common syntax
+is written. Every line that is not an assignment of a changed key stays unchanged.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 MODE = 0o644
 HEADER = "# Absolute paths for the launchers of dgxspark.suite. Other lines are left alone.\n"
 
-# A ptxas of the node that works, and the names by which Triton is told of one: up to 3.5 it reads
-# the first for sm_121, later the second.
+# A working ptxas of the node, and the variables that Triton reads: up to 3.5 the first one for
+# sm_121, later the second.
 PTXAS_BIN = "PTXAS_BIN"
 PINS = ("TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH")
 
-# Everything that modules of ours write into paths.env: none of it is a secret.
+# All keys that our modules write into paths.env; none of them is a secret.
 KNOWN_KEYS = frozenset(
     {
         *("NVCC_BIN", PTXAS_BIN, "NVIDIA_SMI_BIN", "DOCKER_BIN"),
@@ -49,10 +50,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 
 @dataclass(frozen=True)
 class EnvFile:
-    """One reading of the file.
+    """The state of the file.
 
-    path is the real file behind any links; text is None where there is none. writable tells whether
-    this user could replace it, or make it together with its directory.
+    path is the real file behind any links; text is None if there is no file. writable: whether this
+    user could replace it, or create it together with its directory.
     """
 
     path: str
@@ -63,17 +64,17 @@ class EnvFile:
 
     @classmethod
     def read(cls, path: str) -> EnvFile:
-        """Raises Blocked for what is not a readable UTF-8 text file of whole assignments."""
+        """Raises Blocked if it is not a readable UTF-8 text file of complete assignments."""
         try:
             path = os.path.realpath(path)
-            found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode):
-                kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
                 raise Blocked("%s is %s" % (path, kind), "Move it away: a text file belongs there.")
-            if found.st_size > _LIMIT:
+            if status.st_size > _LIMIT:
                 raise Blocked(
-                    "%s has %d bytes" % (path, found.st_size),
-                    "Look at what it is: a few lines of KEY=/path belong there.",
+                    "%s has %d bytes" % (path, status.st_size),
+                    "Check what it is: a few lines of KEY=/path belong there.",
                 )
             with open(path, "rb") as stream:
                 data = stream.read()
@@ -82,49 +83,49 @@ class EnvFile:
         except OSError as error:
             raise Blocked(
                 "%s cannot be read: %s" % (path, error.strerror),
-                "Run as root (become), and see that every part of the path is a directory.",
+                "Run as root (become), and check that every part of the path is a directory.",
             ) from error
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise Blocked(
                 "%s is not UTF-8 text (byte %d)" % (path, error.start),
-                "Restore it or move it away; it is never overwritten unread.",
+                "Restore it or move it away; an unreadable file is never overwritten.",
             ) from error
         if "\0" in text:
             raise Blocked(
                 "%s contains NUL bytes" % path,
                 "Restore it or move it away; a crash may have left it half-written.",
             )
-        mode = stat.S_IMODE(found.st_mode)
-        file = cls(path, text, mode, found.st_uid, can_replace(path))
-        file.values()  # raises where the text was cut off
+        mode = stat.S_IMODE(status.st_mode)
+        file = cls(path, text, mode, status.st_uid, can_replace(path))
+        file.values()  # raises if the text is truncated
         return file
 
     def values(self) -> dict[str, str]:
-        """What the file assigns; the last assignment of a key wins. Nothing is expanded.
+        """The assignments; the last one of a key wins. Nothing is expanded.
 
-        Raises Blocked where a quote is left open: the file was probably cut off there.
+        Raises Blocked for an unclosed quote: the file is probably truncated.
         """
-        found = {}
+        values = {}
         for line in _logical_lines(self.text or ""):
             key, _prefix, value = _assignment(line)
             if key:
-                found[key] = value
-        return found
+                values[key] = value
+        return values
 
     def excerpt(self, keys: Mapping[str, object]) -> str:
-        """The file's own lines for these keys: what a diff may show of a file with secrets."""
+        """The lines of these keys, which a diff may show; other lines may be secret."""
         lines = _logical_lines(self.text or "")
         return "".join(line.rstrip("\n") + "\n" for line in lines if _assignment(line)[0] in keys)
 
     @property
     def permissions_ok(self) -> bool:
-        """Whether everybody can read the file and nobody but its rightful owner can write it."""
+        """Whether mode and owner are right."""
         return self.mode == MODE and self.owner == rightful_owner(self.owner)
 
     def obstacle(self, keys: Collection[str]) -> Blocked | None:
-        """Why the file must not be replaced, where keys are all of ours; None if it may be."""
+        """Why the file must not be replaced; None if it may be. keys are all of our keys."""
         if not self.writable:
             return Blocked(
                 "%s cannot be written by this user" % self.path,
@@ -134,24 +135,24 @@ class EnvFile:
         if self.mode & stat.S_IROTH or not others:
             return None
         return Blocked(
-            "%s is not readable by everybody (mode %04o), and holds what is not ours: %s"
+            "%s is not readable by everybody (mode %04o), and has other entries: %s"
             % (self.path, self.mode, ", ".join(others)),
-            "Every user who launches has to read it: move secrets elsewhere, then chmod %04o %s."
+            "Launchers of all users read it: move secrets to another file, then chmod %04o %s."
             % (MODE, self.path),
         )
 
     def _others(self, keys: Collection[str]) -> list[str]:
-        """The names of what others have written here; a comment may be a secret as well."""
+        """The names of other entries; a comment may be a secret as well."""
         lines = _logical_lines(self.text or "")
-        told = [line for line in lines if line.strip() and line != HEADER]
-        named = {_assignment(line)[0] or "other text" for line in told}
+        assigned = [line for line in lines if line.strip() and line != HEADER]
+        named = {_assignment(line)[0] or "other text" for line in assigned}
         return sorted(named.difference(keys, KNOWN_KEYS))
 
     def changed(self, changes: Mapping[str, str | None]) -> EnvFile:
-        """The same with keys set, or removed where the value is None; mode and owner put right."""
+        """A copy with keys set, or removed if the value is None; mode and owner corrected."""
         lines: list[str] = []
         pending = dict(changes)
-        # Backwards, because the last assignment is the one in force: it is set, others go.
+        # Backwards: the last assignment counts and is set, earlier ones are removed.
         for line in reversed(_logical_lines(self.text or "")):
             key, prefix, value = _assignment(line)
             wanted = changes.get(key)
@@ -173,7 +174,7 @@ class EnvFile:
 
 @dataclass(frozen=True)
 class EnvEdit:
-    """The declared edit of an environment file; see EnvFile.changed. keys are all of ours."""
+    """The planned edit of an environment file, see EnvFile.changed. keys are all of our keys."""
 
     file: EnvFile
     changes: Mapping[str, str | None]
@@ -193,18 +194,18 @@ class EnvEdit:
         return self._shown(self.file.changed(self.changes))
 
     def apply(self) -> None:
-        """Write the file in one step. Raises OSError or Blocked, and then nothing has changed.
+        """Replace the file atomically. Raises OSError or Blocked, and then nothing has changed.
 
-        The file is read again under the lock, so that an edit made since is kept.
+        The file is read again under the lock, so that other edits are not lost.
         """
         directory = os.path.dirname(self.file.path)
         make_directories(directory)
         with locked(directory):
-            found = EnvFile.read(self.file.path)
-            obstacle = found.obstacle(self.keys)
+            current = EnvFile.read(self.file.path)
+            obstacle = current.obstacle(self.keys)
             if obstacle:
                 raise obstacle
-            wanted = found.changed(self.changes)
+            wanted = current.changed(self.changes)
             if wanted.text is not None:
                 replace_file(wanted.path, wanted.text.encode(), wanted.mode, wanted.owner)
 
@@ -216,7 +217,7 @@ class EnvEdit:
 
 
 def _logical_lines(text: str) -> list[str]:
-    """Cut text at the line ends that neither a quote nor a backslash covers; joined, it is text."""
+    """Split text at line ends that are not quoted or escaped; the parts joined are text."""
     lines = []
     start = at = 0
     quote = ""
@@ -229,7 +230,7 @@ def _logical_lines(text: str) -> list[str]:
         elif char in "\"'":
             quote = char
         elif char == "#" and (at == start or text[at - 1].isspace()):
-            # A comment, where an apostrophe is just an apostrophe.
+            # In a comment a quote has no meaning.
             at = text.find("\n", at)
             at = len(text) - 1 if at < 0 else at
             char = text[at]
@@ -240,8 +241,8 @@ def _logical_lines(text: str) -> list[str]:
     if quote:
         number = text.count("\n", 0, start) + 1
         raise Blocked(
-            "line %d opens a quote that is never closed" % number,
-            "Close the quote; the file may have been cut off there.",
+            "line %d has an unclosed quote" % number,
+            "Close the quote; the file may be truncated there.",
         )
     return lines + ([text[start:]] if start < len(text) else [])
 
@@ -255,7 +256,7 @@ def _assignment(line: str) -> tuple[str, str, str]:
 
 
 def _first_word(text: str) -> str:
-    """A value without its quotes, as a shell reads it; a carriage return is part of it."""
+    """A value without quotes, as a shell reads it; a carriage return is part of it."""
     word = ""
     quote = ""
     at = 0

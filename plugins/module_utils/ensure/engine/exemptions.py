@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the inventory exempts: checks that do not apply here, and drift that is accepted."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Exemptions from the inventory: checks that do not apply, and accepted drift."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Drift or a blocked finding that is left as it is, up to and including a day (UTC)."""
+    """Drift, or a blocked finding, that is accepted up to and including a day (UTC)."""
 
     check: str
     reason: str
@@ -38,7 +39,7 @@ class Exemptions:
 
     @classmethod
     def given(cls, skip: Mapping[str, Any], accepted: Sequence[Mapping[str, str]]) -> Exemptions:
-        """From a module's options; raises ValueError for what cannot be meant."""
+        """From a module's options; raises ValueError for an invalid value."""
         for check, reason in skip.items():
             if not isinstance(reason, str) or not reason.strip():
                 raise ValueError("skip: %s: expected the reason, found %r" % (check, reason))
@@ -50,7 +51,7 @@ class Exemptions:
                 until = date(*map(int, entry["until"].split("-")))
             except (TypeError, ValueError):
                 raise ValueError(
-                    "accepted: %s: until: expected a day as 2027-01-31, found %r"
+                    "accepted: %s: until: expected a day such as 2027-01-31, found %r"
                     % (entry["check"], entry["until"])
                 ) from None
             entries.append(Acceptance(entry["check"], entry["reason"], until))
@@ -58,15 +59,17 @@ class Exemptions:
 
     @property
     def checks(self) -> frozenset[str]:
-        """The checks for which nothing is repaired at present."""
+        """The checks that are not repaired today."""
         accepted = {entry.check for entry in self.accepted if entry.until >= self.today}
         return frozenset(self.skip) | accepted
 
     def applied(self, plan: Plan) -> Plan:
-        """The plan without what is exempt; an action stays where it repairs anything else, too."""
+        """The plan with exemptions; an action stays if it also repairs another check."""
         findings = tuple(self._judged(finding) for finding in plan.findings)
         drifting = {finding.check for finding in findings if finding.status == DRIFT}
-        actions = tuple(one for one in plan.actions if not drifting.isdisjoint(one.repairs))
+        actions = tuple(
+            action for action in plan.actions if not drifting.isdisjoint(action.repairs)
+        )
         return replace(plan, findings=findings, actions=actions)
 
     def _judged(self, finding: Finding) -> Finding:
@@ -78,7 +81,7 @@ class Exemptions:
         entries = [entry for entry in self.accepted if entry.check == finding.check]
         if not entries:
             return finding
-        entry = max(entries, key=lambda one: one.until)
+        entry = max(entries, key=lambda candidate: candidate.until)
         if entry.until >= self.today:
             hint = "Accepted until %s: %s" % (entry.until, entry.reason)
             return replace(finding, status=ACCEPTED, fix="", hint=hint)

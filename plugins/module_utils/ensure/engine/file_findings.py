@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What specs have in common when they look at files and judge them."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Findings about files of this collection, shared by the specs."""
 
 from __future__ import annotations
 
@@ -22,17 +23,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 Judged = tuple[Finding, tuple[Action, ...]]
 
 
-def text_of(path: str, limit: int = 1 << 20) -> str | None:
-    """At most limit characters of a file; None for what is not there or may not be read."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read(limit)
-    except OSError:
-        return None
-
-
 def own_file(path: str) -> OwnFile | Blocked:
-    """A file that should be ours, or why it is not."""
+    """The state of one of our files, or why it cannot be used."""
     try:
         return OwnFile.read(path)
     except Blocked as blocked:
@@ -40,7 +32,7 @@ def own_file(path: str) -> OwnFile | Blocked:
 
 
 def blocked_by(finding: Finding, obstacle: Blocked, **changes: Any) -> Finding:
-    """The finding of a drift that cannot be repaired for that reason."""
+    """The finding as blocked, for that reason."""
     hint = "%s. %s" % (obstacle, obstacle.hint)
     return replace(finding, status=BLOCKED, fix="", hint=hint, **changes)
 
@@ -53,15 +45,15 @@ def judge_file(
     mode: int = 0o644,
     severity: str = WARNING,
 ) -> Judged:
-    """Whether a file of ours is as wanted; text is None where there should be none."""
-    expected = "%s as this version has it" % path if text is not None else "no %s" % path
+    """Compare one of our files with text; text is None if it should not exist."""
+    expected = "%s up to date" % path if text is not None else "no %s" % path
     if isinstance(file, Blocked):
-        # What somebody else has where we want nothing is none of our business.
+        # A file of somebody else does not matter if we do not want one there.
         status = BLOCKED if text is not None else OK
         hint = file.hint if text is not None else ""
         return Finding(check, status, expected, str(file), severity, hint=hint), ()
     differs = file.differs(text, mode)
-    finding = Finding(check, OK, expected, "so" if text is not None else "none is there")
+    finding = Finding(check, OK, expected, "as expected" if text is not None else "not present")
     if not differs:
         return finding, ()
     fix = "write %s" % path if text is not None else "remove %s" % path

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one check, plan, fix, verify loop that every ensure module runs.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The check, plan, fix, verify loop that every ensure module runs.
 
-A module brings two functions. observe() reads the node and changes nothing. plan() is pure: from
-what was observed it tells the findings and declares the actions that repair them. Check mode ends
-there. A run applies exactly those actions, then observes and plans again: that is the verification.
+A module provides two functions. observe() reads the node and changes nothing. plan() is pure: from
+the observation it derives the findings and declares the actions that repair them. Check mode ends
+there. A run applies exactly those actions, then observes and plans again to verify.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-# The options of every ensure module, which are the loop's business; see the fragment `ensure`.
+# The options that every ensure module has; see the documentation fragment `ensure`.
 ARGUMENTS: dict[str, Any] = {
     "skip": {"type": "dict", "default": {}},
     "accepted": {
@@ -50,7 +51,7 @@ ARGUMENTS: dict[str, Any] = {
     "fail": {"type": "bool", "default": True},
 }
 
-# What two runs on one node contend for: a directory, since a lock file would remain.
+# Two runs on one node lock a directory, since a lock file would remain.
 _LOCKED = ("/run/lock", "/")
 _RUN_SECONDS = 60.0
 
@@ -65,28 +66,29 @@ def ensure(
     spec: str,
     observe: Callable[[], Observed],
     plan: Callable[[Observed], Plan],
-    keep: Callable[[Observed], object] | None = None,
+    exempt: Exemptions,
+    store: Callable[[Observed], object] | None = None,
 ) -> None:
     """Run the loop and end the module with the envelope; spec is its name without ensure_.
 
-    The module has the options of ARGUMENTS, which are the loop's.
+    The module has the options of ARGUMENTS; exempt comes from two of them, see exemptions().
     """
-    parameters = module.params
+    act = not module.check_mode
+    with _exit_on_signals(), _exclusive(module, act):
+        result, failed_checks = converge(observe, plan, act, exempt, store)
+    result["spec"] = spec
+    if failed_checks and module.params["fail"]:
+        module.fail_json(msg="%s: checks failed:\n%s" % (spec, failed_checks), **result)
+    module.exit_json(**result)
+
+
+def exemptions(module: AnsibleModule) -> Exemptions:
+    """The exemptions that the module's options give; ends the module where they are invalid."""
     try:
-        exempt = Exemptions.given(parameters["skip"], parameters["accepted"])
+        return Exemptions.given(module.params["skip"], module.params["accepted"])
     except ValueError as error:
         module.fail_json(msg=str(error))
-    act = not module.check_mode
-
-    def judged(observed: Observed) -> Plan:
-        return exempt.applied(plan(observed))
-
-    with _ending_in_order(), _alone(module, act):
-        result, complaint = converge(observe, judged, act, keep)
-    result["spec"] = spec
-    if complaint and parameters["fail"]:
-        module.fail_json(msg="%s is not as it should be.\n%s" % (spec, complaint), **result)
-    module.exit_json(**result)
+        raise  # not reached
 
 
 def _lock_directory() -> str:
@@ -94,8 +96,8 @@ def _lock_directory() -> str:
 
 
 @contextmanager
-def _alone(module: AnsibleModule, act: bool) -> Iterator[None]:
-    """Keep two runs on one node from repairing at once; a check may look at any time."""
+def _exclusive(module: AnsibleModule, act: bool) -> Iterator[None]:
+    """Prevent two runs on one node from repairing at once; a check needs no lock."""
     if not act:
         yield
         return
@@ -104,26 +106,26 @@ def _alone(module: AnsibleModule, act: bool) -> Iterator[None]:
             yield
     except Blocked as blocked:
         module.fail_json(
-            msg="Another run is at work on this node: %s. %s" % (blocked, blocked.hint)
+            msg="Another run is in progress on this node: %s. %s" % (blocked, blocked.hint)
         )
 
 
 @contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """Have what ends an interrupted run reach every finally: files and containers are to go."""
+def _exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that every finally clause removes its files."""
 
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
-    # What is ignored (nohup) stays ignored.
-    ending = (signal.SIGTERM, signal.SIGHUP)
-    taken = [number for number in ending if signal.getsignal(number) == signal.SIG_DFL]
-    for number in taken:
+    # A signal that is ignored (nohup) stays ignored.
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    handled = [number for number in signals if signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, leave)
     try:
         yield
     finally:
-        for number in taken:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)
 
 
@@ -131,34 +133,38 @@ def converge(
     observe: Callable[[], Observed],
     plan: Callable[[Observed], Plan],
     act: bool,
-    keep: Callable[[Observed], object] | None = None,
+    exempt: Exemptions | None = None,
+    store: Callable[[Observed], object] | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """The loop itself: (envelope, complaint). Without act there is never a complaint.
+    """The loop itself: (envelope, failed checks as text). In check mode (not act) no check fails.
 
-    keep is given what was observed at the end of a run.
+    Exemptions are applied here and nowhere else, so that a module and the audit report the same.
+    store is called at the end of a run with the last observation.
     """
+    exempt = exempt or Exemptions()
     observed = observe()
-    planned = plan(observed)
-    # Taken before anything is done, since an action may look at what it is about to change.
+    planned = exempt.applied(plan(observed))
+    # Taken before anything is done, since an action may read what it is about to change.
     edits = [(action.subject, action.before, action.after) for action in planned.actions]
     if not act:
         return _envelope(planned, planned.findings, edits), ""
     done, failures = _apply(planned.actions)
-    # Where nothing was done, there is nothing new to see.
-    observed = observe() if done else observed
-    seen = plan(observed) if done else planned
+    verified = planned
+    if done:
+        observed = observe()
+        verified = exempt.applied(plan(observed))
     before = {finding.check: finding for finding in planned.findings}
     findings = [
-        _verdict(before.get(now.check), now, failures.get(now.check)) for now in seen.findings
+        _verdict(before.get(now.check), now, failures.get(now.check)) for now in verified.findings
     ]
-    made = [edit for edit, action in zip(edits, planned.actions) if action in done]
-    if keep:
-        keep(observed)
-    return _envelope(seen, findings, made), _complaint(findings)
+    applied = [edit for edit, action in zip(edits, planned.actions) if action in done]
+    if store:
+        store(observed)
+    return _envelope(verified, findings, applied), _failed_checks(findings)
 
 
 def _apply(actions: Sequence[Action]) -> tuple[list[Action], dict[str, Blocked]]:
-    """Do the actions in order: those that were done, and for each check why one failed."""
+    """Apply the actions in order: (those that succeeded, check id -> why its repair failed)."""
     done: list[Action] = []
     failures: dict[str, Blocked] = {}
     for action in actions:
@@ -177,21 +183,21 @@ def _apply(actions: Sequence[Action]) -> tuple[list[Action], dict[str, Blocked]]
 
 
 def _verdict(before: Finding | None, now: Finding, failure: Blocked | None) -> Finding:
-    """A finding as a run reports it, from what the check said before and says now."""
+    """A finding as a run reports it, from the same check before and after the repair."""
     if before and before.status == DRIFT and now.status == OK:
         return replace(before, status=FIXED)
     if now.status == DRIFT and failure:
         hint = "The repair failed: %s. %s" % (failure, failure.hint)
         return replace(now, status=BLOCKED, hint=hint)
     if now.status == DRIFT:
-        hint = "The repair was made and did not help: %s. %s" % (now.fix, now.hint)
+        hint = "The repair was made, but the check still fails: %s. %s" % (now.fix, now.hint)
         return replace(now, hint=hint.rstrip())
     return now
 
 
 def _envelope(plan: Plan, findings: Sequence[Finding], edits: Sequence[_Edit]) -> dict[str, Any]:
     header = ", ".join(subject for subject, _before, _after in edits)
-    # Each edit under its own heading where there are several.
+    # Several edits get a heading each.
     headings = ["# %s\n" % subject if len(edits) > 1 else "" for subject, _before, _after in edits]
     return {
         **plan.facts,
@@ -209,7 +215,7 @@ def _envelope(plan: Plan, findings: Sequence[Finding], edits: Sequence[_Edit]) -
     }
 
 
-def _complaint(findings: Sequence[Finding]) -> str:
+def _failed_checks(findings: Sequence[Finding]) -> str:
     return "\n".join(
         "- %s is %s: expected %s; found %s. %s"
         % (finding.check, finding.status, finding.expected, finding.actual, finding.hint)

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every spec is made of, so that a module and the audit ask for it in the same way."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The parts of a spec, so that its module and the audit run it in the same way."""
 
 from __future__ import annotations
 
@@ -17,22 +18,22 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemp
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     ARGUMENTS,
     ensure,
+    exemptions,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import OK, SKIPPED, Plan
 
-_WELL = frozenset((OK, SKIPPED))
+_PASSED = frozenset((OK, SKIPPED))
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One thing that a node should be.
+    """The checks and repairs of one module.
 
-    name is the module's without ensure_, options its argument spec without ARGUMENTS, of which
-    exactly one of either is required. wanted makes of the options what observe and plan are given,
-    and raises ValueError, naming the option, for what cannot be meant; where it is aware it is told
-    as well which checks are exempt, and whether what drifts is going to be repaired (act). What is
-    costly takes seconds of processor time and much memory; keep has what was observed believed by
-    the next one.
+    name is the module's name without ensure_, options its argument spec without ARGUMENTS; exactly
+    one option of either is required. wanted converts the options to what observe and plan get, and
+    raises ValueError, naming the option, for an invalid value; with needs_context it also gets the
+    exempt check ids and whether drift is going to be repaired (act). A costly spec takes seconds of
+    processor time and much memory; store(observed) caches its answers for the next run.
     """
 
     name: str
@@ -41,13 +42,13 @@ class Spec:
     observe: Callable[[Any], Any]
     plan: Callable[[Any, Any], Plan]
     either: tuple[str, ...] = ()
-    aware: bool = False
+    needs_context: bool = False
     costly: bool = False
-    keep: Callable[[Any], Any] | None = None
+    store: Callable[[Any], Any] | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What AnsibleModule and ArgumentSpecValidator are told of the options."""
+        """The arguments of AnsibleModule and ArgumentSpecValidator."""
         exclusive = [self.either] if self.either else []
         return {
             "argument_spec": {**self.options, **ARGUMENTS},
@@ -56,34 +57,34 @@ class Spec:
         }
 
     def functions(
-        self, parameters: Mapping[str, Any], act: bool
+        self, parameters: Mapping[str, Any], exempt: Exemptions, act: bool
     ) -> tuple[Callable[[], Any], Callable[[Any], Plan], Callable[[Any], None]]:
-        """What the loop runs: observe(), plan(observed), and keep(observed) at the end of a run.
+        """What the loop calls: observe(), plan(observed), and store(observed) at the end of a run.
 
-        Raises ValueError as wanted does.
+        The plan is without exemptions: the loop applies them. Raises ValueError as wanted does.
         """
-        exempt = Exemptions.given(parameters["skip"], parameters["accepted"])
         own = {name: parameters[name] for name in self.options}
-        circumstances = {"exempt": exempt.checks, "act": act} if self.aware else {}
-        wanted = self.wanted(**own, **circumstances)
+        context = {"exempt": exempt.checks, "act": act} if self.needs_context else {}
+        wanted = self.wanted(**own, **context)
 
         def plan(observed: Any) -> Plan:
-            return exempt.applied(self.plan(observed, wanted))
+            return self.plan(observed, wanted)
 
-        def keep(observed: Any) -> None:
-            """Only of what is well: whatever is wrong is looked at again each time."""
-            well = {finding.status for finding in self.plan(observed, wanted).findings} <= _WELL
-            if self.keep and well:
-                self.keep(observed)
+        def store(observed: Any) -> None:
+            """Cache only what passes: a failed check is repeated by each run."""
+            statuses = {finding.status for finding in plan(observed).findings}
+            if self.store and statuses <= _PASSED:
+                self.store(observed)
 
-        return partial(self.observe, wanted), plan, keep
+        return partial(self.observe, wanted), plan, store
 
 
 def run(spec: Spec) -> None:
-    """The whole of an ensure module."""
+    """The main function of an ensure module."""
     module = AnsibleModule(**spec.arguments, supports_check_mode=True)
+    exempt = exemptions(module)
     try:
-        functions = spec.functions(module.params, act=not module.check_mode)
+        observe, plan, store = spec.functions(module.params, exempt, act=not module.check_mode)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    ensure(module, spec.name, *functions)
+    ensure(module, spec.name, observe, plan, exempt, store)

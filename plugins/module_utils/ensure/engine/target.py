@@ -1,8 +1,9 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reach the Python that will serve, in a virtual environment or an image, and ask it.
+# PRIVATE to this collection: may change at any time, without notice.
+"""Run probes in the Python that will serve: that of a virtual environment or of an image.
 
-What is asked is the business of the probe that is carried there; ask() is about Triton.
+The probe is sent along; ask() is about Triton.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.fingerprint im
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import ptxas, triton
 
-# What the other interpreter is given; each finds its imports among those before it.
+# The modules that are sent to the other interpreter, each after the ones it imports.
 TRITON_PROBE = tuple(module.__name__ for module in (command, ptxas, interpreter, triton))
 
-# Not the owner's label: no launch and no stop is to take a probe for one of its own.
+# Not the owner label, so that no launch or stop takes a probe for a workload.
 _LABEL = LABEL + "probe=%s"
 
-# What --mount, a line of comma-separated values, takes for its own.
+# Characters with a meaning in --mount, a line of comma-separated values.
 _UNMOUNTABLE = ',"\r\n'
 
-# Starting a container, on top of what runs in it, in seconds.
+# Time to start a container, added to that of the probe, in seconds.
 _CONTAINER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a target cannot be asked, and what a person can do about it.
+    """Why a target cannot be asked, and a hint.
 
-    left_out: nobody tried. no_python: it is an image that has no such interpreter at all.
+    left_out: it was not tried. no_python: the image has no such interpreter.
     """
 
     actual: str
@@ -48,9 +49,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Change:
-    """One environment to try: changes to that of the launchers, None removes a name.
+    """An environment to try: changes of the launchers' one; None removes a variable.
 
-    expect is the path that Triton must choose for a compile to be worth its time; empty for any.
+    A kernel is compiled only if Triton chooses the path expect; empty for any.
     """
 
     changes: Mapping[str, str | None] = field(default_factory=dict)
@@ -61,8 +62,8 @@ class Change:
 class Trial:
     """What Triton did in one environment.
 
-    path is what it chose and binary what that is; both are empty where error says that it could
-    not choose. compiled tells whether a kernel became a cubin; error, then, why not.
+    path and binary are its choice; both are empty if error says why there is none. compiled:
+    whether a kernel became a cubin; if not, error says why.
     """
 
     changes: Mapping[str, str | None]
@@ -78,7 +79,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Report:
-    """A target's answer: Triton's version, where its package lies, and what was found and tried.
+    """A target's answer: the version and folder of Triton, its binaries, and the trials.
 
     image is the id of the image, empty for a virtual environment.
     """
@@ -95,7 +96,7 @@ class Report:
 class Venv:
     """The interpreter of a virtual environment on this node.
 
-    spec names the asker: its role's variable lists the targets.
+    spec is the name of the asking spec; its role variable lists the targets.
     """
 
     path: str
@@ -105,34 +106,34 @@ class Venv:
 
     @property
     def place(self) -> str:
-        """What its state is a state of, whoever asks."""
+        """Identifies the target, independent of the spec."""
         return self.path
 
     def state(self) -> str:
-        """What changes with any file of it; empty where that cannot be told, or raises OSError."""
+        """A text that changes with any file of it; empty if unknown. Raises OSError."""
         return venv_state(self.path)
 
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
     ) -> dict[str, Any] | Problem:
-        """The answer to the request of the last of the modules in probe, within timeout seconds."""
+        """Send the request to the last module of probe: its answer, within timeout seconds."""
         python = os.path.join(self.path, "bin", "python")
-        # Made here so that nothing remains even if the interpreter has to be killed.
+        # Created here, so that it is removed even if the interpreter has to be killed.
         with tempfile.TemporaryDirectory(prefix="dgxspark-venv-") as private:
             env = {"HOME": private, "TMPDIR": private}
             sources = interpreter.sources_of(probe)
-            told, result = interpreter.ask([python], sources, request, timeout, env)
-        if told:
-            return told
+            answer, result = interpreter.ask([python], sources, request, timeout, env)
+        if answer:
+            return answer
         if not os.path.isdir(self.path):
             return Problem(
                 "%s is not a directory" % self.path,
-                "Create the virtual environment there, or correct venv (role: dgxspark_%s_targets)."
+                "Create the virtual environment, or correct venv (role: dgxspark_%s_targets)."
                 % self.spec,
             )
         return Problem(
-            "%s gives no answer: %s" % (python, result.describe()),
-            "Repair or rebuild the virtual environment, until `%s -V` answers." % python,
+            "%s does not answer: %s" % (python, result.describe()),
+            "Repair or rebuild the virtual environment until `%s -V` works." % python,
         )
 
 
@@ -140,8 +141,8 @@ class Venv:
 class Image:
     """The interpreter in a container image, by the Docker engine of this node.
 
-    spec names the asker: its role's variable lists the targets, and its containers are labelled so.
-    gpus is what the engine's option of that name is given; empty for none.
+    spec is the name of the asking spec; its role variable lists the targets, and its containers
+    have it as a label. gpus is the value of the engine's option --gpus; empty for none.
     """
 
     name: str
@@ -154,11 +155,11 @@ class Image:
 
     @property
     def place(self) -> str:
-        """As of a virtual environment, and how it is started."""
+        """Identifies the image and how it is started."""
         return " ".join((self.name, self.docker, self.python, self.gpus))
 
     def state(self) -> str:
-        """The id of the image, which is made of its content, and how it is started."""
+        """The id of the image, a digest of its content, and how it is started."""
         inspected = self._inspect()
         ours = (inspected.stdout.strip(), self.python, self.gpus)
         return " ".join(ours) if inspected.ok else ""
@@ -172,7 +173,7 @@ class Image:
     ) -> dict[str, Any] | Problem:
         """The answer as Venv.put gives it, within timeout seconds and the start-up.
 
-        The request's mounted are the files of the node that the container gets to see.
+        request["mounted"] are the files of the node that are mounted in the container.
         """
         inspected = self._inspect()
         if not inspected.ok:
@@ -182,7 +183,7 @@ class Image:
             if any(char in _UNMOUNTABLE for char in path + source):
                 return _why_unmountable(path, source)
         container = "dgxspark-probe-" + uuid.uuid4().hex[:12]
-        # Nothing is pulled, nothing can be written, and the container goes when it ends.
+        # Nothing is pulled, nothing can be written, and the container is removed when it ends.
         argv = [self.docker, "run", "--rm", "--interactive", "--pull", "never", "--name", container]
         argv += ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--env", "TMPDIR=/tmp"]
         for path, source in mounts.items():
@@ -194,21 +195,21 @@ class Image:
         sources = interpreter.sources_of(probe)
         limit = timeout + _CONTAINER_SECONDS
         try:
-            told, result = interpreter.ask(argv, sources, request, limit)
+            answer, result = interpreter.ask(argv, sources, request, limit)
         finally:
-            # Where only the client has ended, the container runs on; mostly there is none.
+            # If only the client has ended, the container is still running.
             command.run([self.docker, "rm", "--force", container], _CONTAINER_SECONDS)
-        if told:
-            return {**told, "image": inspected.stdout.strip()}
+        if answer:
+            return {**answer, "image": inspected.stdout.strip()}
         trial = "docker run --rm --entrypoint %s %s -V" % (self.python, self.name)
-        # The engine's own complaints begin so, and end with an advertisement of its help.
-        complaints = [line for line in result.stderr.splitlines() if line.startswith("docker: ")]
-        why = complaints[0] if complaints else result.describe()
+        # Errors of the engine begin with this prefix; its last line only refers to the help.
+        errors = [line for line in result.stderr.splitlines() if line.startswith("docker: ")]
+        why = errors[0] if errors else result.describe()
         return Problem(
-            "%s in %s gives no answer: %s" % (self.python, self.name, why),
-            "See that `%s` answers, or name another interpreter by image_python (role: in"
+            "%s in %s does not answer: %s" % (self.python, self.name, why),
+            "Check that `%s` works, or set image_python to another interpreter (role: in"
             " dgxspark_%s_targets)." % (trial, self.spec),
-            # The engine's own status for a program that is not in the image.
+            # The engine's exit status if the program is not in the image.
             no_python=(result.outcome, result.code) == (command.EXITED, 127),
         )
 
@@ -216,26 +217,26 @@ class Image:
         if "no such image" in inspected.stderr.lower():
             return Problem(
                 "%s is not on this node" % self.name,
-                "Bring the image here first (docker pull, docker load): a check pulls nothing.",
+                "Transfer the image first (docker pull, docker load): a check pulls nothing.",
             )
         return Problem(
             "%s: %s" % (self.docker, inspected.describe()),
-            "See that the Docker engine is installed and runs, and that this user may use it;"
-            " docker_bin, or DOCKER_BIN in paths.env, names another client.",
+            "Check that the Docker engine is installed and runs, and that this user may use it."
+            " Another client can be set by docker_bin, or DOCKER_BIN in paths.env.",
         )
 
 
 def _why_unmountable(path: str, source: str) -> Problem:
     shown = path if path == source else "%s -> %s" % (path, source)
     return Problem(
-        "no container can be given %r: a comma, a quote or a line end is in the path" % shown,
-        "Name a ptxas whose path has none of these: in paths.env where this one is pinned there, or"
-        " by cuda_home (role: dgxspark_ptxas_cuda_home).",
+        "%r cannot be mounted: the path has a comma, a quote or a line end" % shown,
+        "Use a ptxas with another path: in paths.env if it is pinned there, or by cuda_home (role:"
+        " dgxspark_ptxas_cuda_home).",
     )
 
 
 class Target(Protocol):
-    """A Venv, an Image, or who stands before one."""
+    """A Venv, an Image, or a CachedTarget."""
 
     @property
     def isolated(self) -> bool: ...
@@ -246,7 +247,7 @@ class Target(Protocol):
 
 
 def find_docker(named: str = "") -> str:
-    """The Docker client: the one that was named, or else the one in a standard directory."""
+    """The Docker client: the configured one, or else that in a standard directory."""
     standard = command.BASE_ENVIRONMENT["PATH"]
     return named or shutil.which("docker", path=standard) or "/usr/bin/docker"
 
@@ -258,77 +259,81 @@ def ask(
     changes: Sequence[Change],
     timeout: float,
     until: bool = False,
-    lent: Sequence[str] = (),
+    mounted: Sequence[str] = (),
 ) -> Report | Problem:
-    """What Triton does in the target, in each of the environments that changes make of env.
+    """Ask Triton in the target, in env with each of the changes.
 
-    With until, trials end with the first that works. lent are files of this node that an image
-    gets to see at the same place. timeout is in seconds, for each trial.
+    With until, the first trial that works is the last. mounted are files of this node that an image
+    gets at the same path. timeout is in seconds, for each trial.
     """
-    told = tell(target, arch, env, changes, timeout, until, lent)
-    return told if isinstance(told, Problem) else read(told, changes)
+    answer = ask_raw(target, arch, env, changes, timeout, until, mounted)
+    return answer if isinstance(answer, Problem) else read(answer, changes)
 
 
-def tell(
+def ask_raw(
     target: Target,
     arch: str,
     env: Mapping[str, str],
     changes: Sequence[Change],
     timeout: float,
     until: bool = False,
-    lent: Sequence[str] = (),
+    mounted: Sequence[str] = (),
     packages: Sequence[str] = (),
 ) -> dict[str, Any] | Problem:
-    """The probe's own words for `read`, with the versions of these packages; see ask."""
+    """The raw answer of the probe for read(), with the versions of these packages; see ask."""
     request = {
         "arch": arch,
         "env": dict(env),
-        "trials": [{"changes": dict(one.changes), "expect": one.expect} for one in changes],
+        "trials": [
+            {"changes": dict(change.changes), "expect": change.expect} for change in changes
+        ],
         "until": until,
         "timeout": timeout,
         "isolated": target.isolated,
-        "mounted": [path for path in lent if os.path.isfile(path)] if target.isolated else [],
+        "mounted": [path for path in mounted if os.path.isfile(path)] if target.isolated else [],
         "packages": list(packages),
     }
     try:
         return target.put(TRITON_PROBE, request, timeout * (len(changes) + 1))
     except OSError as error:
-        return Problem("no room to work in: %s" % error, "See that /tmp can be written.")
+        return Problem("no temporary folder: %s" % error, "Check that /tmp is writable.")
 
 
-def read(told: Mapping[str, Any], changes: Sequence[Change]) -> Report | Problem:
-    """What the probe's words say of Triton."""
-    if not told["root"]:
+def read(answer: Mapping[str, Any], changes: Sequence[Change]) -> Report | Problem:
+    """The report in a raw answer of the probe."""
+    if not answer["root"]:
         return Problem(
-            "its Python %s has no Triton" % told["python"],
-            "Install Triton (vLLM and PyTorch bring it), or name another venv or image (role:"
+            "Python %s has no Triton" % answer["python"],
+            "Install Triton (part of vLLM and PyTorch), or use another venv or image (role:"
             " dgxspark_ptxas_targets).",
         )
-    trials = tuple(_trial(one.changes, found) for one, found in zip(changes, told["trials"]))
-    versions = [found["version"] for found in told["trials"] if found.get("version")]
-    if not any(found.get("imported") for found in told["trials"]):
-        why = trials[0].error if trials else "nothing was tried"
+    trials = tuple(
+        _trial(change.changes, trial) for change, trial in zip(changes, answer["trials"])
+    )
+    versions = [trial["version"] for trial in answer["trials"] if trial.get("version")]
+    if not any(trial.get("imported") for trial in answer["trials"]):
+        why = trials[0].error if trials else "no trial was made"
         return Problem(
-            "Triton %s in %s cannot be used: %s"
-            % (versions[0] if versions else "", told["root"], why),
-            "Repair or reinstall Triton there; a CUDA build with its NVIDIA backend is needed.",
+            "Triton %s in %s does not work: %s"
+            % (versions[0] if versions else "", answer["root"], why),
+            "Repair or reinstall Triton; it needs its NVIDIA backend.",
         )
     return Report(
-        told["python"],
+        answer["python"],
         versions[0],
-        told["root"],
-        tuple(ptxas.Binary(**found) for found in told["binaries"]),
+        answer["root"],
+        tuple(ptxas.Binary(**trial) for trial in answer["binaries"]),
         trials,
-        told.get("image", ""),
+        answer.get("image", ""),
     )
 
 
-def _trial(changes: Mapping[str, str | None], found: Mapping[str, Any]) -> Trial:
-    binary = found.get("binary")
+def _trial(changes: Mapping[str, str | None], answer: Mapping[str, Any]) -> Trial:
+    binary = answer.get("binary")
     return Trial(
         changes,
-        found.get("path", ""),
+        answer.get("path", ""),
         ptxas.Binary(**binary) if binary else None,
-        bool(found.get("compiled")),
-        found.get("error", ""),
+        bool(answer.get("compiled")),
+        answer.get("error", ""),
     )

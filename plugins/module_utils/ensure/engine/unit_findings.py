@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What specs that write unit files have in common: asking systemd, its reload, quoted words."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Shared by the specs that write unit files: states of units, reload, quoted words."""
 
 from __future__ import annotations
 
@@ -23,25 +24,25 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd impo
 
 
 def ask(systemctl: str, names: Sequence[str]) -> Mapping[str, Unit] | Blocked:
-    """Name, as asked for, -> what systemd knows; or why it cannot be asked."""
+    """Name, as asked for, -> state of the unit; or why systemd does not answer."""
     units, problem = ask_units(systemctl, names)
     if problem:
-        return Blocked(problem, "Units need a systemd that runs as the first process.")
+        return Blocked(problem, "systemd has to be process 1.")
     return units
 
 
 def judge_loaded(
     check: str, units: Mapping[str, Unit] | Blocked, systemctl: str, written: Sequence[str]
 ) -> Judged:
-    """Whether systemd has read the unit files as they are, and its reload once some are written.
+    """Whether systemd has read the current unit files, and its reload if not.
 
-    written are the checks whose repair writes one.
+    written are the checks whose repair writes a unit file.
     """
-    expected = "systemd has read the units as they are"
+    expected = "systemd has read the current unit files"
     if isinstance(units, Blocked):
         return Finding(check, SKIPPED, expected, str(units)), ()
     stale = sorted(name for name, unit in units.items() if unit.stale)
-    finding = Finding(check, OK, expected, ", ".join(stale) or "so")
+    finding = Finding(check, OK, expected, ", ".join(stale) or "as expected")
     repairs = tuple(written)
     if stale:
         finding = replace(finding, status=DRIFT, severity=WARNING, fix="systemctl daemon-reload")
@@ -49,11 +50,11 @@ def judge_loaded(
     if not repairs:
         return finding, ()
     argv = (systemctl, "daemon-reload")
-    return finding, (Command("systemd", argv, "", "reads its units again\n", repairs),)
+    return finding, (Command("systemd", argv, "", "reloaded\n", repairs),)
 
 
 def quoted(argv: Sequence[str]) -> str:
-    """A command line for ExecStart= that yields exactly these words."""
+    """A command line for ExecStart= with exactly these words."""
     return " ".join(_word(word) for word in argv)
 
 

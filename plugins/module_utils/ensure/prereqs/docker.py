@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Docker engine: there is one of the right kind, it answers, and its users may ask it."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The Docker engine: exactly one, running, and usable by the users of docker_users."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
-    Judged,
+    CheckResult,
     Places,
     Wanted,
-    listed,
-    stopped,
+    blocked_result,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import list_folder
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -47,10 +48,10 @@ _NOT_ASSESSED = "not assessed: see docker_engine"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """engines are what brings one: packages, SNAP, or the path of a dockerd of no package.
+class Observed:
+    """engines are the sources of an engine: packages, SNAP, or the path of an unpackaged dockerd.
 
-    members is user -> whether he is in the group; None for a user who does not exist.
+    members is user -> whether the user is in the group; None for a user that does not exist.
     """
 
     engines: tuple[str, ...]
@@ -66,7 +67,7 @@ class Seen:
 
     @property
     def sound(self) -> bool:
-        """Whether there is one engine, and of the right kind."""
+        """Whether there is exactly one engine, and not the snap."""
         return len(self.engines) == 1 and SNAP not in self.engines
 
 
@@ -77,9 +78,9 @@ def look(
     units: tuple[Mapping[str, Unit], str],
     tools: Mapping[str, str],
     root: bool,
-) -> Seen:
+) -> Observed:
     engines = [name for name in _PACKAGES if name in packages and packages[name].installed]
-    if fnmatch.filter(listed(at.snaps), "docker_*.snap"):
+    if fnmatch.filter(list_folder(at.snaps), "docker_*.snap"):
         engines.append(SNAP)
     if not engines and tools["dockerd"]:
         engines.append(tools["dockerd"])
@@ -88,13 +89,13 @@ def look(
     except KeyError:
         group = None
     unit = units[0].get(UNIT, Unit())
-    # To ask would start it, where systemd listens on its socket.
+    # A request would start the engine if systemd listens on its socket.
     stopped_now = unit.there and not unit.runs
-    return Seen(
+    return Observed(
         tuple(engines),
         unit,
         units[1],
-        Engine(problem="%s does not run" % UNIT)
+        Engine(problem="%s is not running" % UNIT)
         if stopped_now
         else ask_engine(at.docker_socket, _SECONDS),
         group is not None,
@@ -114,105 +115,109 @@ def _is_member(user: str, group: grp.struct_group | None) -> bool | None:
     return group is not None and (user in group.gr_mem or entry.pw_gid == group.gr_gid)
 
 
-def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
-    engine = _engine(seen, wanted)
-    return [engine, _running(seen, wanted, engine), _group(seen, engine)]
+def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
+    engine = _engine(observed, wanted)
+    return [engine, _running(observed, wanted, engine), _group(observed, engine)]
 
 
-def _engine(seen: Seen, wanted: Wanted) -> Judged:
+def _engine(observed: Observed, wanted: Wanted) -> CheckResult:
     expected = "one Docker engine, from docker-ce or docker.io"
-    told = " and ".join(seen.engines) or "there is none"
-    finding = Finding("docker_engine", OK, expected, told)
-    if seen.sound:
-        return Judged(finding)
+    engines = " and ".join(observed.engines) or "none is installed"
+    finding = Finding("docker_engine", OK, expected, engines)
+    if observed.sound:
+        return CheckResult(finding)
     finding = replace(finding, severity=CRITICAL)
-    if SNAP in seen.engines:
+    if SNAP in observed.engines:
         hint = (
-            "The snap cannot use the NVIDIA container toolkit. `snap remove docker`, and have"
-            " docker-ce, as DGX OS does."
+            "The snap cannot use the NVIDIA container toolkit. Run `snap remove docker` and install"
+            " docker-ce, as on DGX OS."
         )
-        return Judged(replace(finding, status=BLOCKED, hint=hint))
-    if seen.engines:
-        hint = "Remove one of them: both manage the same containers, with another containerd each."
-        return Judged(replace(finding, status=BLOCKED, hint=hint))
+        return CheckResult(replace(finding, status=BLOCKED, hint=hint))
+    if observed.engines:
+        hint = "Remove one of them: each brings its own containerd."
+        return CheckResult(replace(finding, status=BLOCKED, hint=hint))
     names = tuple(wanted.docker_packages)
     if not names:
-        hint = "Install docker-ce, as DGX OS has it, or name the packages in docker_packages."
-        return Judged(replace(finding, status=BLOCKED, hint=hint))
+        hint = "Install docker-ce, as on DGX OS, or set docker_packages."
+        return CheckResult(replace(finding, status=BLOCKED, hint=hint))
     fix = "install %s" % ", ".join(names)
-    return Judged(replace(finding, status=DRIFT, fix=fix), packages=names)
+    return CheckResult(replace(finding, status=DRIFT, fix=fix), packages=names)
 
 
-def _installing(engine: Judged, wanted: Wanted) -> bool:
+def _installing(engine: CheckResult, wanted: Wanted) -> bool:
     return engine.finding.status == DRIFT and engine.finding.check not in wanted.exempt
 
 
-def _running(seen: Seen, wanted: Wanted, engine: Judged) -> Judged:
-    expected = "the engine answers, and starts with the node"
-    finding = Finding("docker_running", OK, expected, "version %s" % seen.engine.version)
-    if not seen.engines and not _installing(engine, wanted):
-        return Judged(replace(finding, status=SKIPPED, actual=_NOT_ASSESSED))
-    if seen.engine.forbidden:
-        reason = "not assessed: %s" % seen.engine.problem
-        return Judged(replace(finding, status=SKIPPED, actual=reason))
-    lacking = [seen.engine.problem] if seen.engine.problem else []
-    known = not seen.problem and seen.unit.there
-    if known and not seen.unit.enabled:
+def _running(observed: Observed, wanted: Wanted, engine: CheckResult) -> CheckResult:
+    expected = "the engine answers and is enabled at boot"
+    finding = Finding("docker_running", OK, expected, "version %s" % observed.engine.version)
+    if not observed.engines and not _installing(engine, wanted):
+        return CheckResult(replace(finding, status=SKIPPED, actual=_NOT_ASSESSED))
+    if observed.engine.forbidden:
+        reason = "not assessed: %s" % observed.engine.problem
+        return CheckResult(replace(finding, status=SKIPPED, actual=reason))
+    lacking = [observed.engine.problem] if observed.engine.problem else []
+    known = not observed.problem and observed.unit.there
+    if known and not observed.unit.enabled:
         lacking.append("%s is not enabled" % UNIT)
     if not lacking:
-        return Judged(finding)
+        return CheckResult(finding)
     fix = "systemctl enable --now %s" % UNIT
     finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="; ".join(lacking), fix=fix)
     action = Command(
         UNIT,
-        (seen.systemctl, "enable", "--now", UNIT),
+        (observed.systemctl, "enable", "--now", UNIT),
         "",
         "enabled and running\n",
         ("docker_running",),
         timeout=120.0,
-        hint="Look at `journalctl --unit docker`.",
+        hint="See `journalctl --unit docker`.",
     )
-    if not seen.engines:
-        return Judged(finding, (action,), engine.packages)
-    if seen.unit.runs and seen.unit.enabled:
-        hint = "Look at `journalctl --unit docker`; restarting it may stop what is served."
-        return Judged(replace(finding, status=BLOCKED, fix="", hint=hint))
+    if not observed.engines:
+        return CheckResult(finding, (action,), engine.packages)
+    if observed.unit.runs and observed.unit.enabled:
+        hint = "See `journalctl --unit docker`. A restart may stop running models."
+        return CheckResult(replace(finding, status=BLOCKED, fix="", hint=hint))
     if not known:
-        told = seen.problem or "systemd knows no unit %s" % UNIT
-        return stopped(finding, Blocked(told, "Start the engine the way it was installed."))
-    return Judged(finding, (action,)) if seen.root else stopped(finding, NO_ROOT)
+        obstacle = observed.problem or "systemd has no unit %s" % UNIT
+        return blocked_result(
+            finding, Blocked(obstacle, "Start the engine as its installation documents.")
+        )
+    return CheckResult(finding, (action,)) if observed.root else blocked_result(finding, NO_ROOT)
 
 
-def _group(seen: Seen, engine: Judged) -> Judged:
-    users = sorted(seen.members)
-    expected = "%s in the group %s" % (", ".join(users), GROUP) if users else "nobody has to be"
-    finding = Finding("docker_group", OK, expected, "so")
-    lacking = [user for user in users if not seen.members[user]]
+def _group(observed: Observed, engine: CheckResult) -> CheckResult:
+    users = sorted(observed.members)
+    expected = "%s in the group %s" % (", ".join(users), GROUP) if users else "no users configured"
+    finding = Finding("docker_group", OK, expected, "as expected")
+    lacking = [user for user in users if not observed.members[user]]
     if not lacking:
-        return Judged(finding)
-    if not seen.engines:
-        return Judged(replace(finding, status=SKIPPED, actual=_NOT_ASSESSED))
+        return CheckResult(finding)
+    if not observed.engines:
+        return CheckResult(replace(finding, status=SKIPPED, actual=_NOT_ASSESSED))
     finding = replace(
         finding,
         status=DRIFT,
         severity=WARNING,
-        actual="%s not" % ", ".join(lacking),
-        fix="add them; it holds from their next login",
+        actual="not in the group: %s" % ", ".join(lacking),
+        fix="add them (effective from their next login)",
     )
-    strangers = [user for user in lacking if seen.members[user] is None]
-    if strangers:
-        found = "no user %s on this node" % ", ".join(strangers)
-        return stopped(finding, Blocked(found, "Make the user, or correct docker_users."))
-    if not seen.usermod or not seen.groupadd:
-        return stopped(finding, Blocked("there is no usermod here", "Install passwd."))
-    if not seen.root:
-        return stopped(finding, NO_ROOT)
+    unknown = [user for user in lacking if observed.members[user] is None]
+    if unknown:
+        reason = "users that do not exist on this node: %s" % ", ".join(unknown)
+        return blocked_result(finding, Blocked(reason, "Create the user, or correct docker_users."))
+    if not observed.usermod or not observed.groupadd:
+        return blocked_result(
+            finding, Blocked("usermod is not installed", "Install the package passwd.")
+        )
+    if not observed.root:
+        return blocked_result(finding, NO_ROOT)
     actions: list[Action] = []
     repairs = ("docker_group",)
-    if not seen.has_group:
-        make = (seen.groupadd, "--system", GROUP)
-        actions.append(Command("groups", make, "", "%s made\n" % GROUP, repairs))
+    if not observed.has_group:
+        make = (observed.groupadd, "--system", GROUP)
+        actions.append(Command("groups", make, "", "group %s\n" % GROUP, repairs))
     for user in lacking:
-        add = (seen.usermod, "--append", "--groups", GROUP, user)
+        add = (observed.usermod, "--append", "--groups", GROUP, user)
         actions.append(Command("groups", add, "", "%s in %s\n" % (user, GROUP), repairs))
-    return Judged(finding, tuple(actions))
+    return CheckResult(finding, tuple(actions))

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The limits of login sessions: memory that may be pinned, files that may be open."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The limits of login sessions: locked memory (memlock) and open files (nofile)."""
 
 from __future__ import annotations
 
@@ -10,19 +11,21 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
-    Judged,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    own_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
+    CheckResult,
     Places,
     Wanted,
-    listed,
-    own_file,
-    stopped,
-    text,
+    blocked_result,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
+    list_folder,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     DRIFT,
@@ -40,15 +43,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.limits impor
 
 _MODE = 0o644
 _SYS_RESOURCE = 1 << 24
-# Each item's limit as the kernel has it, and how many of its units one in limits.conf is.
+# Item -> (resource limit of the kernel, factor between the units of limits.conf and the kernel).
 _ITEMS = {"memlock": (resource.RLIMIT_MEMLOCK, 1024), "nofile": (resource.RLIMIT_NOFILE, 1)}
 
 
 @dataclass(frozen=True)
-class Seen:
-    """before and after are (path, text) of what pam_limits reads before and after our file.
+class Observed:
+    """before and after are (path, text) of the files that pam_limits reads before and after ours.
 
-    ceilings are, by item, what a session can be given at all, and why not more.
+    ceilings is item -> (the highest limit that a session can get, the reason).
     """
 
     before: tuple[tuple[str, str], ...]
@@ -58,66 +61,69 @@ class Seen:
     ceilings: Mapping[str, tuple[float, str]]
 
     def effective(self, item: str, ours: str | None) -> dict[str, Limit]:
-        """What holds with that text in our file."""
+        """The limits that hold with that text in our file."""
         return effective([*self.before, (self.path, ours or ""), *self.after], item)
 
 
-def look(at: Places) -> Seen:
+def look(at: Places) -> Observed:
     folder = os.path.dirname(at.limits_file)
     main = os.path.join(os.path.dirname(folder), "limits.conf")
-    names = [name for name in listed(folder) if name.endswith(".conf")]
+    names = [name for name in list_folder(folder) if name.endswith(".conf")]
     drop_ins = [os.path.join(folder, name) for name in names]
     before = [main, *(path for path in drop_ins if path < at.limits_file)]
     after = [path for path in drop_ins if path > at.limits_file]
-    return Seen(
-        tuple((path, text(path) or "") for path in before),
+    return Observed(
+        tuple((path, read_text(path) or "") for path in before),
         own_file(at.limits_file),
         at.limits_file,
-        tuple((path, text(path) or "") for path in after),
+        tuple((path, read_text(path) or "") for path in after),
         _ceilings(at.proc),
     )
 
 
 def _ceilings(proc: str) -> dict[str, tuple[float, str]]:
-    words = (text(proc + "/self/status") or "").partition("CapBnd:")[2].split()
-    free = not words or bool(int(words[0], 16) & _SYS_RESOURCE)
-    found = {}
+    words = (read_text(proc + "/self/status") or "").partition("CapBnd:")[2].split()
+    unlimited = not words or bool(int(words[0], 16) & _SYS_RESOURCE)
+    ceilings = {}
     for item, (number, factor) in _ITEMS.items():
         hard = resource.getrlimit(number)[1]
-        most = math.inf if free or hard == resource.RLIM_INFINITY else float(hard // factor)
-        found[item] = most, "nobody may raise it in this container"
-    highest = (text(proc + "/sys/fs/nr_open") or "").strip()
-    if highest.isdigit() and int(highest) < found["nofile"][0]:
-        found["nofile"] = float(highest), "fs.nr_open is the highest"
-    return found
+        most = math.inf if unlimited or hard == resource.RLIM_INFINITY else float(hard // factor)
+        ceilings[item] = most, "this container may not raise it"
+    highest = (read_text(proc + "/sys/fs/nr_open") or "").strip()
+    if highest.isdigit() and int(highest) < ceilings["nofile"][0]:
+        ceilings["nofile"] = float(highest), "limited by fs.nr_open"
+    return ceilings
 
 
-def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
-    """The file and each limit. All of them drift together, or none, since the file sets them."""
+def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
+    """The file and each limit. They drift together, since the file sets the limits."""
     wants = {"memlock": wanted.memlock, "nofile": wanted.nofile}
     repaired = {k: v for k, v in wants.items() if "%s_limit" % k not in wanted.exempt}
-    ours = file_text(seen, repaired)
-    limits = [_limit(seen, item, value, ours) for item, value in wants.items()]
-    file = _file(seen, ours, limits)
+    ours = file_text(observed, repaired)
+    limits = [_limit(observed, item, value, ours) for item, value in wants.items()]
+    file = _file(observed, ours, limits)
     if file.finding.status == DRIFT:
         return [file, *limits]
-    obstacle = Blocked("it is not set", "See limits_file.")
+    obstacle = Blocked("limits_file is blocked", "See limits_file.")
     return [
         file,
-        *(stopped(one.finding, obstacle) if one.finding.status == DRIFT else one for one in limits),
+        *(
+            blocked_result(limit.finding, obstacle) if limit.finding.status == DRIFT else limit
+            for limit in limits
+        ),
     ]
 
 
-def file_text(seen: Seen, wants: Mapping[str, str]) -> str | None:
-    """Our file: the limits that no other file gives, and that can be given; None if there are none.
+def file_text(observed: Observed, wants: Mapping[str, str]) -> str | None:
+    """Our file: the limits that no other file sets and that can be set; None if there are none.
 
-    pam_limits refuses a login whose limits it cannot set: a limit too high locks everybody out.
+    pam_limits refuses a login if it cannot set a limit: one that is too high locks everybody out.
     """
     lines = []
     for item, value in wants.items():
-        if not value or parse_value(value) > seen.ceilings[item][0]:
+        if not value or parse_value(value) > observed.ceilings[item][0]:
             continue
-        given = seen.effective(item, None)
+        given = observed.effective(item, None)
         for kind in ("soft", "hard"):
             if not _enough(given.get(kind), value):
                 lines.append("* %s %s %s\n" % (kind, item, value))
@@ -128,50 +134,58 @@ def _enough(limit: Limit | None, value: str) -> bool:
     return limit is not None and limit.value >= parse_value(value)
 
 
-def _limit(seen: Seen, item: str, value: str, ours: str | None) -> Judged:
+def _limit(observed: Observed, item: str, value: str, ours: str | None) -> CheckResult:
     check = "%s_limit" % item
     if not value:
-        return Judged(Finding(check, OK, "whatever it is", "none is wanted"))
+        return CheckResult(Finding(check, OK, "not managed", "not managed"))
     unit = " KiB" if item == "memlock" and value.isdigit() else ""
-    now = seen.effective(item, "" if isinstance(seen.file, Blocked) else seen.file.text)
-    told = ["%s %s" % (kind, now[kind]) for kind in ("soft", "hard") if kind in now]
+    now = observed.effective(item, "" if isinstance(observed.file, Blocked) else observed.file.text)
+    values = ["%s %s" % (kind, now[kind]) for kind in ("soft", "hard") if kind in now]
     expected = "%s of at least %s%s for every login" % (item, value, unit)
-    finding = Finding(check, OK, expected, ", ".join(told) or "none is set")
-    most, reason = seen.ceilings[item]
+    finding = Finding(check, OK, expected, ", ".join(values) or "not set")
+    most, reason = observed.ceilings[item]
     if parse_value(value) > most:
         finding = replace(finding, severity=WARNING)
-        told_most = "%s: %s. With more, every login would be refused" % (reason, shown(most))
-        return stopped(finding, Blocked(told_most, "Want less, or raise that first."))
+        ceiling = "%s: %s. A higher limit would fail every login" % (
+            reason,
+            shown(most),
+        )
+        return blocked_result(
+            finding, Blocked(ceiling, "Set a lower limit, or raise the ceiling first.")
+        )
     if all(_enough(now.get(kind), value) for kind in ("soft", "hard")):
-        return Judged(finding)
-    fix = "set it in %s; it holds from the next login" % seen.path
+        return CheckResult(finding)
+    fix = "set it in %s (effective from the next login)" % observed.path
     finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
-    then = seen.effective(item, ours)
+    then = observed.effective(item, ours)
     rivals = [
-        one.path
-        for one in then.values()
-        if one.path != seen.path and one.value < parse_value(value)
+        limit.path
+        for limit in then.values()
+        if limit.path != observed.path and limit.value < parse_value(value)
     ]
     if rivals:
-        hint = "Change that line: the file is read after %s." % seen.path
-        return stopped(finding, Blocked("%s sets it lower" % rivals[0], hint))
-    return Judged(finding)
+        hint = "Change it there: that file is read after %s." % observed.path
+        return blocked_result(finding, Blocked("%s sets a lower limit" % rivals[0], hint))
+    return CheckResult(finding)
 
 
-def _file(seen: Seen, ours: str | None, limits: list[Judged]) -> Judged:
-    expected = "the limits that no other file gives" if ours else "none of ours is needed"
-    finding = Finding("limits_file", OK, expected, "%s is so" % seen.path)
-    if isinstance(seen.file, Blocked):
+def _file(observed: Observed, ours: str | None, limits: list[CheckResult]) -> CheckResult:
+    expected = "%s with the limits that no other file sets" if ours else "no %s is needed"
+    expected %= observed.path
+    finding = Finding("limits_file", OK, expected, "as expected")
+    if isinstance(observed.file, Blocked):
         if ours is None:
-            return Judged(replace(finding, actual=str(seen.file)))
-        return stopped(replace(finding, actual=str(seen.file), severity=WARNING), seen.file)
-    differs = seen.file.differs(ours, _MODE)
+            return CheckResult(replace(finding, actual=str(observed.file)))
+        return blocked_result(
+            replace(finding, actual=str(observed.file), severity=WARNING), observed.file
+        )
+    differs = observed.file.differs(ours, _MODE)
     if not differs:
-        return Judged(replace(finding, actual="so" if ours else "none is there"))
-    fix = "write %s" % seen.path if ours else "remove %s" % seen.path
+        return CheckResult(replace(finding, actual="as expected" if ours else "not present"))
+    fix = "write %s" % observed.path if ours else "remove %s" % observed.path
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=differs, fix=fix)
-    if seen.file.obstacle:
-        return stopped(finding, seen.file.obstacle)
-    lacking = [one.finding.check for one in limits if one.finding.status == DRIFT]
+    if observed.file.obstacle:
+        return blocked_result(finding, observed.file.obstacle)
+    lacking = [limit.finding.check for limit in limits if limit.finding.status == DRIFT]
     repairs = ("limits_file", *lacking)
-    return Judged(finding, (FileWrite(seen.file, ours, _MODE, repairs),))
+    return CheckResult(finding, (FileWrite(observed.file, ours, _MODE, repairs),))

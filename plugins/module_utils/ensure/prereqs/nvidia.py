@@ -1,24 +1,24 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GPUs in containers: NVIDIA's container toolkit, and a description (CDI) made for the driver."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""GPUs in containers: NVIDIA's container toolkit, and a CDI specification for the driver."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
-    Judged,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
+    CheckResult,
     Places,
     Wanted,
-    stopped,
-    text,
+    blocked_result,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     can_replace,
     make_directories,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     CRITICAL,
@@ -28,6 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
     Spec,
     gpu_specs,
@@ -37,15 +38,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
 PACKAGE = "nvidia-container-toolkit"
 
 _SECONDS = 120.0
-_HINT = "Does nvidia-smi answer? Run `nvidia-ctk cdi generate` by hand to see what it says."
+_HINT = "Check that nvidia-smi answers, then run `nvidia-ctk cdi generate` manually."
 
 
 @dataclass(frozen=True)
-class Seen:
-    """driver is the version of the loaded driver, empty where there is none.
+class Observed:
+    """driver is the version of the loaded driver, empty if there is none.
 
-    spec is the description that counts; path where it is, or belongs; kind what is there: file,
-    other or nothing.
+    spec is the CDI specification in use, path its file or where it belongs; kind tells what is at
+    path: file, other or nothing.
     """
 
     driver: str
@@ -57,12 +58,12 @@ class Seen:
     tools: tuple[str, ...]
 
 
-def look(at: Places, toolkit: str) -> Seen:
-    versions = [parse_driver_version(text(path) or "") for path in at.driver]
+def look(at: Places, toolkit: str) -> Observed:
+    versions = [parse_driver_version(read_text(path) or "") for path in at.driver]
     specs = gpu_specs(at.cdi)
     path = specs[-1].path if specs else at.cdi_file
     kind = "file" if os.path.isfile(path) else "other" if os.path.lexists(path) else "nothing"
-    return Seen(
+    return Observed(
         next(filter(None, versions), ""),
         toolkit,
         specs[-1] if specs else None,
@@ -75,11 +76,11 @@ def look(at: Places, toolkit: str) -> Seen:
 
 @dataclass(frozen=True)
 class Generation:
-    """Have NVIDIA's tool describe the GPUs for the driver that runs."""
+    """Generate the CDI specification for the loaded driver."""
 
     tools: tuple[str, ...]
     path: str
-    found: tuple[str, ...]
+    versions: tuple[str, ...]  # of the drivers that the present specification is for
     driver: str
     repairs: tuple[str, ...] = ("cdi_spec",)
 
@@ -89,7 +90,7 @@ class Generation:
 
     @property
     def before(self) -> str:
-        return "".join("for driver %s\n" % version for version in self.found)
+        return "".join("for driver %s\n" % version for version in self.versions)
 
     @property
     def after(self) -> str:
@@ -98,64 +99,66 @@ class Generation:
     def apply(self) -> None:
         """Raises Blocked or OSError."""
         make_directories(os.path.dirname(self.path))
-        # It may have been installed just now.
+        # The tool may have been installed by this run.
         argv = (
             find_tool("nvidia-ctk", self.tools) or "nvidia-ctk",
             "cdi",
             "generate",
             "--output=%s" % self.path,
         )
-        told = run(argv, _SECONDS)
-        if not told.ok:
-            raise Blocked("%s: %s" % (" ".join(argv), told.describe()), _HINT)
+        result = run(argv, _SECONDS)
+        if not result.ok:
+            raise Blocked("%s: %s" % (" ".join(argv), result.describe()), _HINT)
 
 
-def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
-    toolkit = _toolkit(seen)
-    return [toolkit, _spec(seen, wanted, toolkit)]
+def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
+    toolkit = _toolkit(observed)
+    return [toolkit, _spec(observed, wanted, toolkit)]
 
 
-_NO_DRIVER = "no NVIDIA driver is loaded here"
+_NO_DRIVER = "no NVIDIA driver is loaded"
 
 
-def _toolkit(seen: Seen) -> Judged:
-    finding = Finding("container_toolkit", OK, "NVIDIA's container toolkit", seen.toolkit)
-    if not seen.driver:
-        return Judged(replace(finding, status=SKIPPED, actual=_NO_DRIVER))
-    if seen.toolkit:
-        return Judged(finding)
-    return Judged(
+def _toolkit(observed: Observed) -> CheckResult:
+    finding = Finding("container_toolkit", OK, "the NVIDIA container toolkit", observed.toolkit)
+    if not observed.driver:
+        return CheckResult(replace(finding, status=SKIPPED, actual=_NO_DRIVER))
+    if observed.toolkit:
+        return CheckResult(finding)
+    return CheckResult(
         replace(
             finding,
             status=DRIFT,
             severity=CRITICAL,
-            actual="there is no nvidia-ctk",
+            actual="nvidia-ctk is not installed",
             fix="install %s" % PACKAGE,
         ),
         packages=(PACKAGE,),
     )
 
 
-def _spec(seen: Seen, wanted: Wanted, toolkit: Judged) -> Judged:
-    expected = "a CDI description of the GPUs, for driver %s" % (seen.driver or "as it is")
+def _spec(observed: Observed, wanted: Wanted, toolkit: CheckResult) -> CheckResult:
+    expected = "a CDI specification for driver %s" % (observed.driver or "(none loaded)")
     finding = Finding("cdi_spec", OK, expected, "")
-    if not seen.driver:
-        return Judged(replace(finding, status=SKIPPED, actual=_NO_DRIVER))
-    if not seen.toolkit and "container_toolkit" in wanted.exempt:
-        return Judged(replace(finding, status=SKIPPED, actual="not assessed: no nvidia-ctk"))
-    versions = seen.spec.versions if seen.spec else ()
-    told = "%s is for driver %s" % (seen.path, ", ".join(versions) or "nobody knows which")
-    finding = replace(finding, actual=told if seen.spec else "there is none")
-    if versions == (seen.driver,):
-        return Judged(finding)
-    fix = "nvidia-ctk cdi generate --output=%s" % seen.path
+    if not observed.driver:
+        return CheckResult(replace(finding, status=SKIPPED, actual=_NO_DRIVER))
+    if not observed.toolkit and "container_toolkit" in wanted.exempt:
+        return CheckResult(
+            replace(finding, status=SKIPPED, actual="not assessed: nvidia-ctk is not installed")
+        )
+    versions = observed.spec.versions if observed.spec else ()
+    actual = "%s is for driver %s" % (observed.path, ", ".join(versions) or "(unknown version)")
+    finding = replace(finding, actual=actual if observed.spec else "none exists")
+    if versions == (observed.driver,):
+        return CheckResult(finding)
+    fix = "nvidia-ctk cdi generate --output=%s" % observed.path
     finding = replace(finding, status=DRIFT, severity=CRITICAL, fix=fix)
-    if seen.kind == "other":
-        hint = "Look at what it is, and move it away."
-        return stopped(finding, Blocked("%s is not a regular file" % seen.path, hint))
-    if not seen.writable:
-        found = "%s cannot be written by this user" % seen.path
+    if observed.kind == "other":
+        hint = "Check what it is, and move it away."
+        return blocked_result(finding, Blocked("%s is not a regular file" % observed.path, hint))
+    if not observed.writable:
+        reason = "%s cannot be written by this user" % observed.path
         hint = "Run as root (become), on a file system that is not read-only."
-        return stopped(finding, Blocked(found, hint))
-    generation = Generation(seen.tools, seen.path, versions, seen.driver)
-    return Judged(finding, (generation,), toolkit.packages)
+        return blocked_result(finding, Blocked(reason, hint))
+    generation = Generation(observed.tools, observed.path, versions, observed.driver)
+    return CheckResult(finding, (generation,), toolkit.packages)

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages: what is missing, what does not belong on a Spark, and whether dpkg is whole."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Packages: missing ones, unsupported ones, and whether dpkg has finished its work."""
 
 from __future__ import annotations
 
@@ -10,14 +11,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
-    Judged,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
+    CheckResult,
     Places,
     Wanted,
-    listed,
-    text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder, holder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    list_folder,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -31,10 +33,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import 
     Package,
     available,
     interrupted,
-    parse_status,
+    read_packages,
 )
 
-# Packages that do not belong on a Spark, by the whole of their name, and why. First match tells.
+# (pattern of a full package name, why it is not supported on a Spark); the first match counts.
 UNSUPPORTED: tuple[tuple[str, str], ...] = (
     (
         r"(nvidia-(driver|dkms|headless)|linux-modules-nvidia)-\d+-server(-.*)?",
@@ -50,28 +52,28 @@ UNSUPPORTED: tuple[tuple[str, str], ...] = (
     ),
     (
         r"nvidia-(driver|dkms|headless|headless-no-dkms|kernel-source)-59\d-open",
-        "an unsupported driver series: 590 has a deadlock with CUDA graphs; 580 is the supported",
+        "an unsupported driver series (590 has a deadlock with CUDA graphs); 580 is supported",
     ),
     (
         r"(nvidia-|cuda-drivers-)?fabric-?manager.*|nvidia-fabricmanager.*|cuda-drivers-fabric.*",
-        "for machines with NVSwitch: a Spark has none, and its service fails at every boot",
+        "for machines with NVSwitch; a Spark has none, and its service fails at every boot",
     ),
-    (r"lib(nvidia-)?nscq.*|nvlsm|.*nvswitch.*", "for machines with NVSwitch: a Spark has none"),
+    (r"lib(nvidia-)?nscq.*|nvlsm|.*nvswitch.*", "for machines with NVSwitch; a Spark has none"),
 )
 _UNSUPPORTED = tuple((re.compile(pattern), reason) for pattern, reason in UNSUPPORTED)
 
 _REPAIR_HINT = (
-    "Let an update that is at work end. Otherwise, run `dpkg --configure -a`, then"
-    " `apt-get --fix-broken install`, and bring the node to one state by the official update."
+    "If an update is running, wait for it. Otherwise run `dpkg --configure -a`, then"
+    " `apt-get --fix-broken install`, then the official update."
 )
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What dpkg has, whether it was interrupted, and who is at work with it.
+class Observed:
+    """The packages, whether dpkg was interrupted, and which process holds its lock.
 
-    lock is why nobody can be told where that is so. lists_age is how long ago apt last looked for
-    new lists, in seconds; None where that cannot be told.
+    lock is a text if the holder cannot be determined: the reason. lists_age is the age of apt's
+    package lists in seconds; None if unknown.
     """
 
     packages: Mapping[str, Package]
@@ -81,16 +83,16 @@ class Seen:
     apt_get: str
 
 
-def look(at: Places, apt_get: str, patience: float) -> Seen:
-    """Waits up to patience seconds for whoever is at work with dpkg. Changes nothing."""
+def look(at: Places, apt_get: str, patience: float) -> Observed:
+    """Waits up to patience seconds for the holder of dpkg's lock. Changes nothing."""
     deadline = time.monotonic() + patience
     lock = _holder(at)
     while isinstance(lock, Holder) and time.monotonic() < deadline:
         time.sleep(0.2)
         lock = _holder(at)
-    return Seen(
-        parse_status(text(at.dpkg_status) or ""),
-        interrupted(listed(at.dpkg_updates)),
+    return Observed(
+        read_packages(at.dpkg_status),
+        interrupted(list_folder(at.dpkg_updates)),
         lock,
         _age(at.apt_lists),
         apt_get,
@@ -101,8 +103,8 @@ def _holder(at: Places) -> Holder | str | None:
     try:
         holders = [holder(path, at.proc) for path in at.dpkg_locks]
     except PermissionError:
-        return "this user may not look at dpkg's locks"
-    return next((one for one in holders if one), None)
+        return "this user may not read dpkg's locks"
+    return next((entry for entry in holders if entry), None)
 
 
 def _age(path: str) -> float | None:
@@ -112,59 +114,75 @@ def _age(path: str) -> float | None:
         return None
 
 
-def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
-    return [judge_lock(seen), judge_whole(seen), _packages(seen, wanted), _unsupported(seen)]
+def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
+    return [
+        judge_lock(observed),
+        judge_complete(observed),
+        _packages(observed, wanted),
+        _unsupported(observed),
+    ]
 
 
-def judge_lock(seen: Seen) -> Judged:
-    """Whether somebody is at work with dpkg."""
-    finding = Finding("dpkg_lock", OK, "nobody is at work with dpkg", "nobody is")
-    if isinstance(seen.lock, str):
-        return Judged(replace(finding, status=SKIPPED, actual="not assessed: %s" % seen.lock))
-    if seen.lock is None:
-        return Judged(finding)
-    return Judged(
+def judge_lock(observed: Observed) -> CheckResult:
+    """Whether another process holds dpkg's lock."""
+    finding = Finding("dpkg_lock", OK, "no process holds the dpkg lock", "as expected")
+    if isinstance(observed.lock, str):
+        return CheckResult(
+            replace(finding, status=SKIPPED, actual="not assessed: %s" % observed.lock)
+        )
+    if observed.lock is None:
+        return CheckResult(finding)
+    return CheckResult(
         replace(
             finding,
             status=BLOCKED,
             severity=WARNING,
-            actual="%s holds its lock" % seen.lock,
-            hint="Wait until it has ended, then run again; nothing is installed meanwhile.",
+            actual="%s holds it" % observed.lock,
+            hint="Wait for it to end, then run again. Nothing is installed until then.",
         )
     )
 
 
-def judge_whole(seen: Seen) -> Judged:
-    """Whether an installation or an update was begun and not finished."""
-    finding = Finding("dpkg_whole", OK, "every package is wholly installed, or not at all", "so")
-    if isinstance(seen.lock, Holder):
-        reason = "not assessed: dpkg is at work, see dpkg_lock"
-        return Judged(replace(finding, status=SKIPPED, actual=reason))
-    torn = torn_packages(seen)
+def judge_complete(observed: Observed) -> CheckResult:
+    """Whether an installation or update was interrupted."""
+    finding = Finding(
+        "dpkg_whole", OK, "every package is completely installed or not at all", "as expected"
+    )
+    if isinstance(observed.lock, Holder):
+        reason = "not assessed: another process is using dpkg, see dpkg_lock"
+        return CheckResult(replace(finding, status=SKIPPED, actual=reason))
+    torn = incomplete_packages(observed)
     if not torn:
-        return Judged(finding)
+        return CheckResult(finding)
     actual = "; ".join(torn)
-    return Judged(
+    return CheckResult(
         replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=_REPAIR_HINT)
     )
 
 
-def torn_packages(seen: Seen) -> list[str]:
-    """What an interrupted installation or update has left, in words."""
-    torn = sorted((one for one in seen.packages.values() if one.torn), key=lambda one: one.name)
-    told = ["%s is %s" % (one.name, one.state) for one in torn if one.error == "ok"]
-    told += ["%s has to be installed again" % one.name for one in torn if one.error != "ok"]
-    return [*told, "dpkg was stopped in the midst of its work"] if seen.interrupted else told
+def incomplete_packages(observed: Observed) -> list[str]:
+    """Packages that an interrupted installation or update has left, as texts."""
+    torn = sorted(
+        (package for package in observed.packages.values() if package.torn),
+        key=lambda item: item.name,
+    )
+    problems = [
+        "%s is %s" % (package.name, package.state) for package in torn if package.error == "ok"
+    ]
+    problems += [
+        "%s must be reinstalled" % package.name for package in torn if package.error != "ok"
+    ]
+    return [*problems, "dpkg was interrupted"] if observed.interrupted else problems
 
 
-def _packages(seen: Seen, wanted: Wanted) -> Judged:
+def _packages(observed: Observed, wanted: Wanted) -> CheckResult:
     names = tuple(sorted({*wanted.packages, *wanted.extra_packages}))
-    there = available(seen.packages)
-    missing = tuple(name for name in names if name not in there)
-    expected = "%d packages are installed: %s" % (len(names), ", ".join(names))
+    installed = available(observed.packages)
+    missing = tuple(name for name in names if name not in installed)
+    expected = "%d packages installed: %s" % (len(names), ", ".join(names))
     if not missing:
-        return Judged(Finding("packages", OK, expected, "all of them are"))
-    return Judged(
+        return CheckResult(Finding("packages", OK, expected, "as expected"))
+    return CheckResult(
         Finding(
             "packages",
             DRIFT,
@@ -177,28 +195,28 @@ def _packages(seen: Seen, wanted: Wanted) -> Judged:
     )
 
 
-def _unsupported(seen: Seen) -> Judged:
-    expected = "no package that does not belong on a Spark"
-    found = [
-        "%s %s: %s" % (one.name, one.version, reason)
-        for one in sorted(seen.packages.values(), key=lambda one: one.name)
-        for reason in why_unsupported(one.name)
-        if one.installed or one.torn
+def _unsupported(observed: Observed) -> CheckResult:
+    expected = "no unsupported packages"
+    reasons = [
+        "%s %s: %s" % (package.name, package.version, reason)
+        for package in sorted(observed.packages.values(), key=lambda package: package.name)
+        for reason in why_unsupported(package.name)
+        if package.installed or package.torn
     ]
-    if not found:
-        return Judged(Finding("unsupported_packages", OK, expected, "none"))
-    return Judged(
+    if not reasons:
+        return CheckResult(Finding("unsupported_packages", OK, expected, "none"))
+    return CheckResult(
         Finding(
             "unsupported_packages",
             BLOCKED,
             expected,
-            "; ".join(found),
+            "; ".join(reasons),
             WARNING,
-            hint="Remove them, and bring the node to a supported driver by the official update.",
+            hint="Remove them, and install a supported driver by the official update.",
         )
     )
 
 
 def why_unsupported(name: str) -> Sequence[str]:
-    """The reason against a package, if there is one."""
+    """Why a package is not supported; empty if it is."""
     return [reason for pattern, reason in _UNSUPPORTED if pattern.fullmatch(name)][:1]

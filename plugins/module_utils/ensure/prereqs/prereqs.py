@@ -1,9 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node needs before anything else: system, packages, time, sessions, Docker.
+# PRIVATE to this collection: may change at any time, without notice.
+"""The base of a node: system release, packages, time, sessions, Docker.
 
-Each topic has a file of its own, which looks and judges. Here they come together: what they need
-installed is installed in one go, ahead of everything else.
+Each topic has its own file with look() and judge(). This file combines them: the packages that all
+topics need are installed by one call, before any other action.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.apt_i
     Installation,
     objection,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import (
     docker,
@@ -30,15 +30,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs impo
     sessions,
     timekeeping,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     PACKAGES,
     TIME_PACKAGES,
-    Judged,
+    CheckResult,
     Places,
     Wanted,
-    stopped,
+    blocked_result,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Action, Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.addresses import ask_addresses
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import kernel_clock
@@ -53,15 +54,15 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything the plan depends on. simulation is what apt would do about what is missing."""
+    """The input of the plan. simulation is what apt would do to install the missing packages."""
 
-    release: release.Seen
-    packages: packages.Seen
-    time: timekeeping.Seen
-    limits: limits.Seen
-    sessions: sessions.Seen
-    docker: docker.Seen
-    nvidia: nvidia.Seen
+    release: release.Observed
+    packages: packages.Observed
+    time: timekeeping.Observed
+    limits: limits.Observed
+    sessions: sessions.Observed
+    docker: docker.Observed
+    nvidia: nvidia.Observed
     machine: tuple[str, str]  # the kernel's release, and the architecture
     addresses: Sequence[dict[str, Any]]
     root: bool
@@ -69,7 +70,7 @@ class Observed:
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
-    """Read the node; a run waits for whoever is at work with dpkg, for lock_timeout."""
+    """Read the node; a run waits up to lock_timeout for another user of dpkg."""
     at = places or Places()
     root = at.root
     tools = {name: find_tool(name, at.tools) for name in _TOOLS}
@@ -80,7 +81,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     observed = Observed(
         release.look(at),
         dpkg,
-        timekeeping.Seen(*units, kernel_clock(), tools["systemctl"], root),
+        timekeeping.Observed(*units, kernel_clock(), tools["systemctl"], root),
         limits.look(at),
         sessions.look(wanted, at, units[0], tools, root),
         docker.look(wanted, at, dpkg.packages, units, tools, root),
@@ -96,7 +97,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     return replace(observed, simulation=planned)
 
 
-def _judged(observed: Observed, wanted: Wanted) -> list[Judged]:
+def _judged(observed: Observed, wanted: Wanted) -> list[CheckResult]:
     return [
         *release.judge(observed.release, wanted),
         *packages.judge(observed.packages, wanted),
@@ -108,45 +109,48 @@ def _judged(observed: Observed, wanted: Wanted) -> list[Judged]:
     ]
 
 
-def _needed(judged: Sequence[Judged], wanted: Wanted) -> tuple[str, ...]:
-    """What is to be installed, in order, for all checks that are not exempt."""
-    needs = [one.packages for one in judged if one.finding.check not in wanted.exempt]
+def _needed(judged: Sequence[CheckResult], wanted: Wanted) -> tuple[str, ...]:
+    """The packages to install for all checks that are not exempt, sorted."""
+    needs = [result.packages for result in judged if result.finding.check not in wanted.exempt]
     return tuple(sorted({name for names in needs for name in names}))
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """What to say, and what to do, about one observation. Pure."""
+    """The findings and actions for an observation. Pure."""
     judged = _judged(observed, wanted)
     names = _needed(judged, wanted)
-    against = install.obstacle(observed.packages, observed.root, names)
+    obstacle = install.obstacle(observed.packages, observed.root, names)
     planned = observed.simulation or Simulation()
     refresh = bool(planned.unknown) and install.may_refresh(observed.packages)
-    if not against and not refresh:
-        against = objection(planned, names)
-    if against:
-        judged = [stopped(one.finding, against) if one.packages else one for one in judged]
-    needing = [one for one in judged if one.packages]
+    if not obstacle and not refresh:
+        obstacle = objection(planned, names)
+    if obstacle:
+        judged = [
+            blocked_result(result.finding, obstacle) if result.packages else result
+            for result in judged
+        ]
+    needing = [result for result in judged if result.packages]
 
-    def installation(some: Sequence[Judged], wants: tuple[str, ...]) -> Action:
-        checks = tuple(one.finding.check for one in some)
+    def installation(some: Sequence[CheckResult], wants: tuple[str, ...]) -> Action:
+        checks = tuple(entry.finding.check for entry in some)
         apt_get = observed.packages.apt_get
         return Installation(apt_get, wants, refresh, wanted.lock_timeout, checks)
 
-    # What is exempt is announced like everything else; the loop then leaves its action out.
-    exempt = [one for one in needing if one.finding.check in wanted.exempt]
-    needing = [one for one in needing if one not in exempt]
-    actions = [installation([one], one.packages) for one in exempt]
+    # An exempt check is planned like the others; the loop then drops its action.
+    exempt = [entry for entry in needing if entry.finding.check in wanted.exempt]
+    needing = [entry for entry in needing if entry not in exempt]
+    actions = [installation([entry], entry.packages) for entry in exempt]
     if needing:
         actions.append(installation(needing, names))
     if refresh:
-        judged = [_refreshing(one) if one.packages else one for one in judged]
-    actions += [action for one in judged for action in one.actions]
-    findings = tuple(one.finding for one in judged)
+        judged = [_refreshing(result) if result.packages else result for result in judged]
+    actions += [action for result in judged for action in result.actions]
+    findings = tuple(result.finding for result in judged)
     return Plan(findings, tuple(actions), facts=_facts(observed), parity=_parity(observed))
 
 
-def _refreshing(judged: Judged) -> Judged:
-    fix = "look for new package lists, then %s" % judged.finding.fix
+def _refreshing(judged: CheckResult) -> CheckResult:
+    fix = "update the package lists, then %s" % judged.finding.fix
     return replace(judged, finding=replace(judged.finding, fix=fix))
 
 
@@ -170,8 +174,8 @@ def _facts(observed: Observed) -> dict[str, Any]:
 
 
 def _parity(observed: Observed) -> dict[str, str]:
-    told = {**release.parity(observed.release), "docker": observed.docker.engine.version}
-    return {name: value for name, value in told.items() if value}
+    values = {**release.parity(observed.release), "docker": observed.docker.engine.version}
+    return {name: value for name, value in values.items() if value}
 
 
 _NAMES = {"type": "list", "elements": "str", "default": []}
@@ -199,5 +203,5 @@ SPEC = Spec(
     wanted=Wanted,
     observe=observe,
     plan=plan,
-    aware=True,
+    needs_context=True,
 )

@@ -1,18 +1,19 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which DGX OS release a node has."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""The DGX OS release."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
-    Judged,
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
+    CheckResult,
     Places,
     Wanted,
-    text,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     OK,
@@ -28,14 +29,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
 _UPDATE_HINT = (
-    "Update by the DGX Dashboard, or by `apt update`, `apt dist-upgrade`, `fwupdmgr refresh`,"
-    " `fwupdmgr upgrade` and a reboot; never by `apt upgrade` alone, which tears the stack."
+    "Update with the DGX Dashboard, or with `apt update`, `apt dist-upgrade`, `fwupdmgr refresh`,"
+    " `fwupdmgr upgrade` and a reboot. `apt upgrade` alone leaves driver and kernel inconsistent."
 )
 
 
 @dataclass(frozen=True)
-class Seen:
-    """dgx is None where the node has no DGX OS; fastos is the version of its image."""
+class Observed:
+    """dgx is None if the node has no DGX OS; fastos is the version of its image."""
 
     system: dict[str, str]
     dgx: DgxRelease | None
@@ -43,31 +44,31 @@ class Seen:
     path: str
 
 
-def look(at: Places) -> Seen:
-    dgx = text(at.dgx_release)
-    return Seen(
-        assignments(text(at.os_release) or ""),
+def look(at: Places) -> Observed:
+    dgx = read_text(at.dgx_release)
+    return Observed(
+        assignments(read_text(at.os_release) or ""),
         None if dgx is None else parse_dgx_release(dgx),
-        assignments(text(at.fastos_release) or "").get("VERSION", ""),
+        assignments(read_text(at.fastos_release) or "").get("VERSION", ""),
         at.dgx_release,
     )
 
 
-def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
+def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
     spec = VersionSpec.parse(wanted.dgx_os)
-    finding = Finding("dgx_os_release", OK, "DGX OS of version %s" % spec, "")
-    if seen.dgx is None:
-        reason = "not a DGX OS: %s does not exist" % seen.path
-        return [Judged(replace(finding, status=SKIPPED, actual=reason))]
-    actual = seen.dgx.version or "%s tells no version" % seen.path
+    finding = Finding("dgx_os_release", OK, "DGX OS %s" % spec, "")
+    if observed.dgx is None:
+        reason = "not a DGX OS: %s does not exist" % observed.path
+        return [CheckResult(replace(finding, status=SKIPPED, actual=reason))]
+    actual = observed.dgx.version or "%s has no version" % observed.path
     finding = replace(finding, actual=actual)
-    if seen.dgx.version and spec.matches(seen.dgx.version):
-        return [Judged(finding)]
-    return [Judged(replace(finding, status=BLOCKED, severity=WARNING, hint=_UPDATE_HINT))]
+    if observed.dgx.version and spec.matches(observed.dgx.version):
+        return [CheckResult(finding)]
+    return [CheckResult(replace(finding, status=BLOCKED, severity=WARNING, hint=_UPDATE_HINT))]
 
 
-def facts(seen: Seen) -> dict[str, Any]:
-    system = seen.system
+def facts(observed: Observed) -> dict[str, Any]:
+    system = observed.system
     return {
         "os": {
             "name": system.get("PRETTY_NAME", ""),
@@ -75,15 +76,15 @@ def facts(seen: Seen) -> dict[str, Any]:
             "version": system.get("VERSION_ID", ""),
         },
         "dgx_os": {
-            "name": seen.dgx.name if seen.dgx else "",
-            "version": seen.dgx.version if seen.dgx else "",
-            "factory_version": seen.dgx.factory_version if seen.dgx else "",
-            "updated": seen.dgx.updated if seen.dgx else "",
-            "fastos": seen.fastos,
+            "name": observed.dgx.name if observed.dgx else "",
+            "version": observed.dgx.version if observed.dgx else "",
+            "factory_version": observed.dgx.factory_version if observed.dgx else "",
+            "updated": observed.dgx.updated if observed.dgx else "",
+            "fastos": observed.fastos,
         },
     }
 
 
-def parity(seen: Seen) -> dict[str, str]:
-    system = " ".join(filter(None, (seen.system.get("ID"), seen.system.get("VERSION_ID"))))
-    return {"os": system, "dgx_os": seen.dgx.version if seen.dgx else ""}
+def parity(observed: Observed) -> dict[str, str]:
+    system = " ".join(filter(None, (observed.system.get("ID"), observed.system.get("VERSION_ID"))))
+    return {"os": system, "dgx_os": observed.dgx.version if observed.dgx else ""}

@@ -1,6 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""That workers outlive the login that started them: RemoveIPC of logind, and lingering users."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""Sessions: RemoveIPC of logind, and lingering users, so that workers survive a logout."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.topic import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    own_file,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
-    Judged,
+    CheckResult,
     Places,
     Wanted,
-    own_file,
-    stopped,
+    blocked_result,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
@@ -42,7 +45,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd impo
 
 LOGIND = "systemd-logind.service"
 FILE_TEXT = COMMENT + (
-    "# Otherwise a user's shared memory is removed when he logs out, under his workers.\n"
+    "# Otherwise logind removes a user's shared memory at logout, while workers still use it.\n"
     "[Login]\n"
     "RemoveIPC=no\n"
 )
@@ -57,12 +60,12 @@ _QUESTION = (
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What logind is told, what it does, and who lingers.
+class Observed:
+    """The configuration of logind, its present behaviour, and the lingering users.
 
-    others are (path, text) of logind's files but ours; with_ours what they come to once ours is
-    there. removes is what logind does at present, None where it does not run or does not tell.
-    lingering is user -> whether he does, None for one who does not exist.
+    setting, without_ours and with_ours are (RemoveIPC, the file that sets it): as it is, without
+    our file, and with it. removes is the present behaviour of logind, None if it does not run or
+    answer. lingering is user -> whether lingering is enabled, None if the user does not exist.
     """
 
     file: OwnFile | Blocked
@@ -80,14 +83,14 @@ class Seen:
 
 def look(
     wanted: Wanted, at: Places, units: Mapping[str, Unit], tools: Mapping[str, str], root: bool
-) -> Seen:
+) -> Observed:
     files = config_files("logind", at.systemd)
-    ours, others = at.logind_file, [one for one in files if one[0] != at.logind_file]
+    ours, others = at.logind_file, [entry for entry in files if entry[0] != at.logind_file]
     # The main file comes first, then drop-ins by name.
-    later = [one for one in others[1:] if os.path.basename(one[0]) > os.path.basename(ours)]
-    earlier = [one for one in others if one not in later]
+    later = [entry for entry in others[1:] if os.path.basename(entry[0]) > os.path.basename(ours)]
+    earlier = [entry for entry in others if entry not in later]
     runs = units.get(LOGIND, Unit()).runs
-    return Seen(
+    return Observed(
         own_file(ours),
         ours,
         switch(files, "Login", "RemoveIPC"),
@@ -103,10 +106,10 @@ def look(
 
 
 def ask_logind(busctl: str) -> bool | None:
-    """Whether logind removes what users leave behind; None where it does not tell."""
-    told = run([busctl, *_QUESTION], _SECONDS) if busctl else None
+    """Whether logind removes IPC objects at logout; None if it does not answer."""
+    result = run([busctl, *_QUESTION], _SECONDS) if busctl else None
     answers = {"b true": True, "b false": False}
-    return answers.get(told.stdout.strip()) if told and told.ok else None
+    return answers.get(result.stdout.strip()) if result and result.ok else None
 
 
 def _lingers(user: str, folder: str) -> bool | None:
@@ -119,7 +122,7 @@ def _lingers(user: str, folder: str) -> bool | None:
 
 @dataclass(frozen=True)
 class LogindReload:
-    """Have logind read its files again; sessions stay as they are."""
+    """Have logind reload its configuration; sessions are not affected."""
 
     systemctl: str
     busctl: str
@@ -130,110 +133,124 @@ class LogindReload:
 
     def apply(self) -> None:
         """Raises Blocked."""
-        # Its unit has no reload before systemd 256, but the signal is understood since long.
+        # The unit has no reload before systemd 256, but the signal works on older versions.
         argv = (self.systemctl, "kill", "--signal=HUP", LOGIND)
-        told = run(argv, _SECONDS)
-        if not told.ok:
+        result = run(argv, _SECONDS)
+        if not result.ok:
             raise Blocked(
-                "%s: %s" % (" ".join(argv), told.describe()),
-                "It is in force after the next boot.",
+                "%s: %s" % (" ".join(argv), result.describe()),
+                "It takes effect at the next boot.",
             )
         deadline = time.monotonic() + _RELOAD_SECONDS
         while ask_logind(self.busctl) is not False:
             if time.monotonic() > deadline:
-                hint = "It is in force after the next boot, or `systemctl restart systemd-logind`."
-                raise Blocked("systemd-logind has not taken it over", hint)
+                hint = (
+                    "It takes effect at the next boot, or after `systemctl restart systemd-logind`."
+                )
+                raise Blocked("systemd-logind has not applied it", hint)
             time.sleep(0.05)
 
 
-def judge(seen: Seen, wanted: Wanted) -> list[Judged]:
-    file = _file(seen, wanted)
-    return [file, _now(seen, wanted, file), _linger(seen)]
+def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
+    file = _file(observed, wanted)
+    return [file, _now(observed, wanted, file), _linger(observed)]
 
 
-def _told(setting: tuple[bool | None, str]) -> str:
+def _described(setting: tuple[bool | None, str]) -> str:
     value, path = setting
     if value is None:
-        return "nothing says so, and systemd's own default is yes"
+        return "not set; the default of systemd is yes"
     return "RemoveIPC=%s in %s" % ("yes" if value else "no", path)
 
 
-def _file(seen: Seen, wanted: Wanted) -> Judged:
-    expected = "RemoveIPC=no in what logind reads" if wanted.keep_ipc else "none of ours"
-    finding = Finding("remove_ipc", OK, expected, _told(seen.setting))
+def _file(observed: Observed, wanted: Wanted) -> CheckResult:
+    expected = "RemoveIPC=no for logind" if wanted.keep_ipc else "not managed"
+    finding = Finding("remove_ipc", OK, expected, _described(observed.setting))
     ours = FILE_TEXT if wanted.keep_ipc else None
-    if isinstance(seen.file, Blocked):
-        if ours is None or seen.setting[0] is False:
-            return Judged(finding)
-        return stopped(replace(finding, severity=WARNING, actual=str(seen.file)), seen.file)
-    differs = seen.file.differs(ours, _MODE)
-    # Where others say so, ours is not needed; one that is there is as it should be.
-    spared = seen.file.text is None and seen.without_ours[0] is False
+    if isinstance(observed.file, Blocked):
+        if ours is None or observed.setting[0] is False:
+            return CheckResult(finding)
+        return blocked_result(
+            replace(finding, severity=WARNING, actual=str(observed.file)), observed.file
+        )
+    differs = observed.file.differs(ours, _MODE)
+    # If another file sets it, ours is not needed, but may exist.
+    spared = observed.file.text is None and observed.without_ours[0] is False
     if not differs or spared:
-        if ours and not spared and seen.setting[0] is not False:
-            return _overruled(finding, seen.setting[1])
-        return Judged(finding)
-    fix = "write %s" % seen.path if ours else "remove %s" % seen.path
+        if ours and not spared and observed.setting[0] is not False:
+            return _overruled(finding, observed.setting[1])
+        return CheckResult(finding)
+    fix = "write %s" % observed.path if ours else "remove %s" % observed.path
     finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
-    if seen.file.text is not None:
+    if observed.file.text is not None:
         finding = replace(finding, actual=differs)
-    if ours and seen.with_ours[0] is not False:
-        return _overruled(finding, seen.with_ours[1])
-    if seen.file.obstacle:
-        return stopped(finding, seen.file.obstacle)
-    return Judged(finding, (FileWrite(seen.file, ours, _MODE, ("remove_ipc",)),))
+    if ours and observed.with_ours[0] is not False:
+        return _overruled(finding, observed.with_ours[1])
+    if observed.file.obstacle:
+        return blocked_result(finding, observed.file.obstacle)
+    return CheckResult(finding, (FileWrite(observed.file, ours, _MODE, ("remove_ipc",)),))
 
 
-def _overruled(finding: Finding, path: str) -> Judged:
-    obstacle = Blocked("%s says RemoveIPC=yes, and comes later" % path, "Change it there.")
-    return stopped(replace(finding, severity=WARNING), obstacle)
+def _overruled(finding: Finding, path: str) -> CheckResult:
+    obstacle = Blocked("%s sets RemoveIPC=yes and is read later" % path, "Change it there.")
+    return blocked_result(replace(finding, severity=WARNING), obstacle)
 
 
-def _now(seen: Seen, wanted: Wanted, file: Judged) -> Judged:
-    finding = Finding("remove_ipc_now", OK, "logind removes nothing at a logout", "it does not")
+def _now(observed: Observed, wanted: Wanted, file: CheckResult) -> CheckResult:
+    finding = Finding(
+        "remove_ipc_now", OK, "logind removes no IPC objects at logout", "as expected"
+    )
     if not wanted.keep_ipc:
-        return Judged(replace(finding, expected="whatever it does", actual="nothing is wanted"))
-    if seen.removes is None:
-        reason = "not assessed: systemd-logind does not run, or does not tell"
-        return Judged(replace(finding, status=SKIPPED, actual=reason))
-    if not seen.removes:
-        return Judged(finding)
+        return CheckResult(replace(finding, expected="not managed", actual="not managed"))
+    if observed.removes is None:
+        reason = "not assessed: systemd-logind does not run or does not answer"
+        return CheckResult(replace(finding, status=SKIPPED, actual=reason))
+    if not observed.removes:
+        return CheckResult(finding)
     finding = replace(
         finding,
         status=DRIFT,
         severity=WARNING,
-        actual="it removes a user's shared memory when he logs out",
-        fix="have it read its files again",
+        actual="logind removes a user's shared memory at logout",
+        fix="reload the configuration of logind",
     )
     if file.finding.status == BLOCKED:
-        return stopped(finding, Blocked("its files do not say so", "See remove_ipc."))
-    if not seen.root:
-        return stopped(finding, NO_ROOT)
-    return Judged(finding, (LogindReload(seen.systemctl, seen.busctl, ("remove_ipc_now",)),))
+        return blocked_result(
+            finding, Blocked("its configuration does not say RemoveIPC=no", "See remove_ipc.")
+        )
+    if not observed.root:
+        return blocked_result(finding, NO_ROOT)
+    return CheckResult(
+        finding, (LogindReload(observed.systemctl, observed.busctl, ("remove_ipc_now",)),)
+    )
 
 
-def _linger(seen: Seen) -> Judged:
-    users = sorted(seen.lingering)
-    expected = "systemd keeps the services of %s without a login" % ", ".join(users)
-    finding = Finding("linger", OK, expected if users else "nobody has to linger", "so")
-    lacking = [user for user in users if not seen.lingering[user]]
+def _linger(observed: Observed) -> CheckResult:
+    users = sorted(observed.lingering)
+    expected = "lingering enabled for %s" % ", ".join(users)
+    finding = Finding(
+        "linger", OK, expected if users else "no linger users configured", "as expected"
+    )
+    lacking = [user for user in users if not observed.lingering[user]]
     if not lacking:
-        return Judged(finding)
+        return CheckResult(finding)
     finding = replace(
         finding,
         status=DRIFT,
         severity=WARNING,
-        actual="not those of %s" % ", ".join(lacking),
+        actual="not enabled for %s" % ", ".join(lacking),
         fix="loginctl enable-linger %s" % " ".join(lacking),
     )
-    strangers = [user for user in lacking if seen.lingering[user] is None]
-    if strangers:
-        found = "no user %s on this node" % ", ".join(strangers)
-        return stopped(finding, Blocked(found, "Make the user, or correct linger_users."))
-    if not seen.loginctl:
-        return stopped(finding, Blocked("there is no loginctl here", "It is part of systemd."))
-    if not seen.root:
-        return stopped(finding, NO_ROOT)
-    argv = (seen.loginctl, "enable-linger", *lacking)
-    after = "".join("%s lingers\n" % user for user in lacking)
-    return Judged(finding, (Command("loginctl", argv, "", after, ("linger",)),))
+    unknown = [user for user in lacking if observed.lingering[user] is None]
+    if unknown:
+        reason = "users that do not exist on this node: %s" % ", ".join(unknown)
+        return blocked_result(finding, Blocked(reason, "Create the user, or correct linger_users."))
+    if not observed.loginctl:
+        return blocked_result(
+            finding, Blocked("loginctl is not installed", "It is part of systemd.")
+        )
+    if not observed.root:
+        return blocked_result(finding, NO_ROOT)
+    argv = (observed.loginctl, "enable-linger", *lacking)
+    after = "".join("lingering for %s\n" % user for user in lacking)
+    return CheckResult(finding, (Command("loginctl", argv, "", after, ("linger",)),))

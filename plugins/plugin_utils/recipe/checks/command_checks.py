@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's command, once the values are in it."""
+"""Checks of a recipe's rendered command."""
 
 from __future__ import annotations
 
@@ -8,24 +8,12 @@ import difflib
 import re
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks import vllm_names
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.command import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
     Given,
-    command_values,
-    degrees,
-    template_of,
+    Rendering,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
-    Engine,
-    split,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.flags import (
-    FLAGS,
-    flag_of,
-)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.template import (
-    Renderer,
     TemplateError,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import (
@@ -37,6 +25,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import Value
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Engine
 
 # Values that mean something even where the command has no placeholder for them.
 _CONSUMED = ("model", "container", "tensor_parallel", "pipeline_parallel", "data_parallel")
@@ -44,15 +33,11 @@ _CONSUMED = ("model", "container", "tensor_parallel", "pipeline_parallel", "data
 _REPEATABLE = ("--lora-modules", "--allowed-local-media-path")
 
 
-def command_issues(recipe: Recipe, given: Given, engine: Engine) -> t.Iterator[Issue]:
-    """Every issue of the command and of the values in it."""
-    values = command_values(recipe, given, 1, engine)
-    renderer = Renderer(values, recipe.defaults)
-    template = template_of(engine, recipe, values)
-    try:
-        text = renderer.command(template)
-    except TemplateError as exc:
-        for problem in exc.problems:
+def command_issues(rendering: Rendering, given: Given) -> t.Iterator[Issue]:
+    """Every issue of the rendered command and of the values in it."""
+    recipe, engine = rendering.recipe, rendering.engine
+    if isinstance(rendering.error, TemplateError):
+        for problem in rendering.error.problems:
             yield recipe.issue(
                 problem.code,
                 "error",
@@ -62,39 +47,39 @@ def command_issues(recipe: Recipe, given: Given, engine: Engine) -> t.Iterator[I
                 near=f"{{{problem.name}}}",
             )
         return
-    yield from _hooks(recipe, renderer)
-    try:
-        server = split(engine, text)
-    except vllm.CommandError as exc:
+    for field, problem in rendering.hook_problems:
+        yield recipe.issue(problem.code, "error", field, problem.message, problem.fix)
+    # Without nodes, as on one.
+    rendering = rendering.for_degrees(rendering.degrees or Degrees(1, 1, 1))
+    server, values = rendering.server, rendering.values
+    if server is None:
         yield recipe.issue(
             "command-shape",
             "error",
             "command",
-            str(exc),
+            str(rendering.error),
             f"Write the command so that its last statement is `{engine.example} ...`, alone",
         )
         return
     yield from _flags(recipe, server, engine)
     yield from _port(recipe, values, server, engine)
-    yield from _overrides(recipe, given, renderer.used, values, server, engine)
-    yield from _defaults(recipe, renderer.used, values, server, engine)
+    yield from _overrides(recipe, given, rendering.used, values, server, engine)
+    yield from _defaults(recipe, rendering.used, values, server, engine)
     yield from _names(recipe, server, engine)
-    try:
-        spread = degrees(values, server, renderer.used, engine)
-    except ValueError as exc:
+    if rendering.degrees is None:
         yield recipe.issue(
             "parallel-invalid",
             "error",
             "defaults.tensor_parallel",
-            f"{str(exc)!r} is not a number of ranks",
+            f"{rendering.bad_degree!r} is not a number of ranks",
             "tensor_parallel, pipeline_parallel and data_parallel are whole numbers from 1",
         )
         return
-    if spread.tensor is not None or spread.size > 1:
-        wrong_size = size_issue(recipe, spread)
+    if rendering.degrees.tensor is not None or rendering.degrees.size > 1:
+        wrong_size = size_issue(recipe, rendering.degrees)
         if wrong_size:
             yield wrong_size
-    yield from spread_issues(recipe, engine, spread)
+    yield from spread_issues(recipe, engine, rendering.degrees)
 
 
 def spread_issues(recipe: Recipe, engine: Engine, spread: Degrees) -> t.Iterator[Issue]:
@@ -118,25 +103,13 @@ def spread_issues(recipe: Recipe, engine: Engine, spread: Degrees) -> t.Iterator
         )
 
 
-def _hooks(recipe: Recipe, renderer: Renderer) -> t.Iterator[Issue]:
-    """Placeholders in hooks; a hook has no other values than the command."""
-    for field, hooks in (("pre_exec", recipe.pre_exec), ("post_exec", recipe.post_exec)):
-        for hook in hooks:
-            try:
-                renderer.command(hook.command)
-            except TemplateError as exc:
-                for problem in exc.problems:
-                    yield recipe.issue(problem.code, "error", field, problem.message, problem.fix)
-
-
-def _flags(recipe: Recipe, server: vllm.Server, engine: Engine) -> t.Iterator[Issue]:
-    ray = engine.name == "vllm" and server.flag(vllm.BACKEND) == "ray"
+def _flags(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
     for flag in engine.rank_flags:
         if server.flag((flag,)) is None:
             continue
-        mixed = f", and Ray, which the command asks for, has no {flag}" if ray else ""
+        mixed = engine.mixed(server, flag)
         yield recipe.issue(
-            "backend-mixed" if ray else "rank-flag",
+            "backend-mixed" if mixed else "rank-flag",
             "error",
             "command",
             f"{flag} differs per rank and is set by the launch{mixed}",
@@ -178,30 +151,30 @@ def _flags(recipe: Recipe, server: vllm.Server, engine: Engine) -> t.Iterator[Is
     yield from _repeated(recipe, server, engine)
 
 
-def _repeated(recipe: Recipe, server: vllm.Server, engine: Engine) -> t.Iterator[Issue]:
+def _repeated(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
     """One flag twice with different values, or a switch both on and off."""
-    known_flags = frozenset(FLAGS[engine.name].values())
+    known_flags = frozenset(engine.flags.values())
     seen: dict[str, str] = {}
     for flag, value in server.flags():
         off = flag.startswith("--no-")
         name = f"--{flag[5:]}" if off and f"--{flag[5:]}" in known_flags else flag
         if name not in known_flags or name in _REPEATABLE:
             continue
-        said = f"{flag} {value}".strip()
-        if name in seen and seen[name] != said:
+        written = f"{flag} {value}".strip()
+        if name in seen and seen[name] != written:
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
                 "command",
-                f"the command says both {seen[name]} and {said}; the last one counts",
+                f"the command says both {seen[name]} and {written}; the last one counts",
                 "Remove one of them",
                 near=flag,
             )
-        seen[name] = said
+        seen[name] = written
 
 
 def _port(
-    recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server, engine: Engine
+    recipe: Recipe, values: t.Mapping[str, Value], server: Server, engine: Engine
 ) -> t.Iterator[Issue]:
     """The port in the command, else the value that the launch adds to it."""
     port = server.flag(engine.port)
@@ -215,12 +188,8 @@ def _port(
 
 def _consumed(engine: Engine) -> set[str]:
     """Values that count without a placeholder."""
-    names = {*_CONSUMED, *engine.flag_of}
-    if engine.loopback:
-        names.add("host")
-    if engine.name == "vllm":
-        names.add("distributed_executor_backend")
-    return names
+    host = ("host",) if engine.loopback else ()
+    return {*_CONSUMED, *engine.flag_of, *engine.further_values, *host}
 
 
 def _overrides(
@@ -228,10 +197,10 @@ def _overrides(
     given: Given,
     used: t.Collection[str],
     values: t.Mapping[str, Value],
-    server: vllm.Server,
+    server: Server,
     engine: Engine,
 ) -> t.Iterator[Issue]:
-    """Overrides that would change nothing: somebody asked for something that would not happen."""
+    """Overrides that would have no effect."""
     for key in given.overrides:
         if key in used or _in_a_built_command(recipe, engine, key):
             continue
@@ -262,20 +231,20 @@ def _overrides(
                 "suggestion",
                 "command",
                 f"the inventory's {key} has no effect: the command has no {{{key}}}",
-                "Nothing, if it is meant for other recipes",
+                "No change is needed if other recipes use it",
             )
 
 
 def _in_a_built_command(recipe: Recipe, engine: Engine, key: str) -> bool:
     """Whether a recipe without a command has that value as a flag."""
-    return not recipe.command and flag_of(engine.name, key) is not None
+    return not recipe.command and engine.flag_for(key) is not None
 
 
 def _defaults(
     recipe: Recipe,
     used: t.Collection[str],
     values: t.Mapping[str, Value],
-    server: vllm.Server,
+    server: Server,
     engine: Engine,
 ) -> t.Iterator[Issue]:
     """Defaults that would change nothing, or that the command contradicts."""
@@ -283,20 +252,20 @@ def _defaults(
     for key, value in recipe.defaults.items():
         if key in used or value is None or key in asked or values[key].source != "default":
             continue
-        flag = flag_of(engine.name, key)
+        flag = engine.flag_for(key)
         names = engine.flag_of.get(key) or ((flag,) if flag else ())
-        said = server.flag(names)
-        if recipe.command and said is not None and not _same(said, values[key].text):
+        written = server.flag(names)
+        if recipe.command and written is not None and not _same(written, values[key].text):
             yield recipe.issue(
                 "flag-conflict",
                 "warning",
                 f"defaults.{key}",
-                f"the command says {names[-1]} {said}, which counts, but defaults say "
+                f"the command says {names[-1]} {written}, which counts, but defaults say "
                 f"{values[key].text}",
                 f"Write {{{key}}} into the command, or remove the default",
             )
-        elif said is None and key not in _consumed(engine) and not (flag and not recipe.command):
-            near = difflib.get_close_matches(key, FLAGS[engine.name], n=1, cutoff=0.8)
+        elif written is None and key not in _consumed(engine) and not (flag and not recipe.command):
+            near = difflib.get_close_matches(key, engine.flags, n=1, cutoff=0.8)
             guess = f"Did you mean {near[0]}? " if near and not recipe.command else ""
             yield recipe.issue(
                 "unused-default",
@@ -316,31 +285,29 @@ def _asked_for(entry: t.Any) -> t.Iterable[str]:
     return map(str, config) if isinstance(config, dict) else ()
 
 
-def _same(one: str, other: str) -> bool:
-    if one == other:
+def _same(left: str, right: str) -> bool:
+    if left == right:
         return True
     try:
-        return float(one) == float(other)
+        return float(left) == float(right)
     except ValueError:
-        return one == "" and other == "true"
+        return left == "" and right == "true"
 
 
-def _names(recipe: Recipe, server: vllm.Server, engine: Engine) -> t.Iterator[Issue]:
-    """Parsers and backends that vLLM does not know by that name."""
-    if engine.name != "vllm":
-        return
-    for flag, (names, plugin) in vllm_names.NAMES.items():
+def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
+    """Parsers and backends that the server is not known to have."""
+    for flag, (names, plugin) in engine.known_values.items():
         value = server.flag((flag,))
         name = (value or "").replace("-", "_") if flag == "--moe-backend" else value
         brought = plugin and server.flag((plugin,)) is not None
-        if not name or name in names or brought or name.startswith(vllm_names.FAMILIES):
+        if not name or name in names or brought or name.startswith(engine.known_families):
             continue
         near = difflib.get_close_matches(name, sorted(names), n=1)
         yield recipe.issue(
             "unknown-name",
             "warning",
             "command",
-            f"{flag} {value} is no name that vLLM is known to have",
-            f"Did you mean {near[0]}?" if near else "Nothing, if the image brings it",
+            f"{flag} {value} is not a name that {engine.label} is known to have",
+            f"Did you mean {near[0]}?" if near else "No change is needed if the image has it",
             near=flag,
         )

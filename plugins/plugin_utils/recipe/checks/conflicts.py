@@ -43,16 +43,18 @@ def services_of(
 def port_clashes(services: t.Sequence[Service]) -> list[Issue]:
     """An error for each two services that listen on one port of one node."""
     issues = []
-    for index, one in enumerate(services):
+    for index, first in enumerate(services):
         for other in services[index + 1 :]:
-            if one.port == other.port and (one.node == other.node or "" in (one.node, other.node)):
-                where = one.node or other.node or "the same node"
+            if first.port == other.port and (
+                first.node == other.node or "" in (first.node, other.node)
+            ):
+                where = f"port {first.port} of {first.node or other.node or 'the same node'}"
                 issues.append(
                     Issue(
                         "port-clash",
                         "error",
                         f"dgxspark_services.{other.name}",
-                        f"{one.name} and {other.name} both listen on port {one.port} of {where}",
+                        f"{first.name} and {other.name} both listen on {where}",
                         "Give one of them another port, or another node",
                     )
                 )

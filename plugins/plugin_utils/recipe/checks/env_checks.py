@@ -1,22 +1,22 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's variables, and secrets that are written into it."""
+"""Checks of a recipe's variables, and of secrets that are written into it."""
 
 from __future__ import annotations
 
 import re
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import ENV_NAME
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     Recipe,
 )
 
-# Names of variables whose values are nobody's business: kept out of plans and printouts.
+# Names of variables whose values are secrets: plans and output contain the name only.
 SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|APIKEY|CREDENTIALS?)$", re.I)
 ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Another program's references, which would reach the server as they stand.
 _FOREIGN_REFERENCE = re.compile(r"\{(?:config|launch)\.\w+\}")
 # What well-known services' keys look like: Hugging Face, OpenAI, GitHub, NVIDIA, AWS, Slack, PEM.
@@ -35,7 +35,7 @@ def env_issues(recipe: Recipe) -> t.Iterator[Issue]:
     """Names and values of `env` that containers cannot get, or not as meant."""
     for name, value in recipe.env.items():
         field = f"env.{name}"
-        if not _ENV_NAME.fullmatch(name):
+        if not re.fullmatch(ENV_NAME, name):
             yield recipe.issue(
                 "env-invalid",
                 "error",

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a recipe's fields, the command and the variables apart."""
+"""Checks of a recipe's fields, other than the command and the variables."""
 
 from __future__ import annotations
 
@@ -8,31 +8,39 @@ import difflib
 import re
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.vllm_names import (
-    DTYPE,
-    PARAMETERS,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
-    runtime_of,
-)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
+    BUILDERS,
+    EXECUTORS,
     FIELDS,
+    IMAGE,
     KNOWN_FIELDS,
-    LATER_RUNTIMES,
-    RUNTIMES,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
     from_the_registry,
-    mods_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
+    Mod,
     Recipe,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    LATER_NAMES,
+    NAMES,
+    engine_of,
+    engine_of_version,
+    image_advice,
+    runtime_name,
+)
 
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _TRUST = "Read it, then set trusted: true for that registry in dgxspark_recipe_registries"
-_BUILDERS = ("eugr", "docker-pull")
+# Data types of weights and of the KV cache that recipes name in their metadata.
+_DTYPE = re.compile(
+    r"fp32|float32|fp16|float16|half|bf16|bfloat16|fp8\w*|mxfp[48]|nvfp4\w*|fp4|"
+    r"int[48]|awq[48]?|gptq|w4a16\w*|i?q\d\w*|ud-q\d\w*|tq\d_0|exl[23](:[\d.]+)?",
+    re.I,
+)
+# 30B, 1.7B, 0.2M, 7_000, 1e9
+_PARAMETERS = re.compile(r"[0-9][0-9_]*(\.[0-9]+)?(e[0-9]+)?\s*[TBMK]?", re.I)
 
 
 def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
@@ -62,7 +70,7 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
                 "warning",
                 field,
                 f"not applied ({known.what})",
-                "Nothing, if the recipe serves without it",
+                "No change is needed if the recipe serves without it",
             )
         elif not known:
             near = difflib.get_close_matches(field, KNOWN_FIELDS, n=1, cutoff=0.8)
@@ -70,17 +78,15 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
                 "unknown-field",
                 "warning" if near else "suggestion",
                 field,
-                "not a field of the format; kept in runtime_config, without effect",
+                "not a field of the format; copied to runtime_config, without effect",
                 f"Did you mean {near[0]}?" if near else "Put notes under metadata",
             )
     yield from _runtime(recipe)
     yield from _metadata(recipe)
 
 
-def extra_issues(recipe: Recipe, mod_paths: t.Sequence[str]) -> t.Iterator[Issue]:
-    """Code and folders that the recipe brings besides its server."""
-    mods, missing = mods_of(recipe, mod_paths)
-    yield from missing
+def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
+    """Code and folders that the recipe brings besides its server. mods: with their folders."""
     if not recipe.trusted:
         brought = from_the_registry(recipe, mods)
         for field, there in (
@@ -93,8 +99,8 @@ def extra_issues(recipe: Recipe, mod_paths: t.Sequence[str]) -> t.Iterator[Issue
                     "untrusted",
                     "error",
                     field,
-                    "it is of a registry that is not trusted, and without it something else would "
-                    "be served",
+                    "it comes from a registry that is not trusted, and without it something "
+                    "else would be served",
                     _TRUST,
                 )
         if recipe.post_exec:
@@ -102,10 +108,10 @@ def extra_issues(recipe: Recipe, mod_paths: t.Sequence[str]) -> t.Iterator[Issue
                 "untrusted",
                 "warning",
                 "post_exec",
-                "it is of a registry that is not trusted, and is left out",
+                "it comes from a registry that is not trusted, and is left out",
                 _TRUST,
             )
-    if recipe.builder and recipe.builder not in _BUILDERS:
+    if recipe.builder and recipe.builder not in BUILDERS:
         yield recipe.issue(
             "unsupported-field",
             "error",
@@ -113,7 +119,7 @@ def extra_issues(recipe: Recipe, mod_paths: t.Sequence[str]) -> t.Iterator[Issue
             f"the builder {recipe.builder} is not supported",
             "Build the image, name it as container, and remove the builder",
         )
-    if recipe.executor not in ("", "docker"):
+    if recipe.executor and recipe.executor not in EXECUTORS:
         yield recipe.issue(
             "unsupported-field",
             "error",
@@ -133,7 +139,7 @@ def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
             "Add container: <image>:<tag>",
         )
         return
-    if not _IMAGE.fullmatch(image):
+    if not re.fullmatch(IMAGE, image):
         yield recipe.issue(
             "container-invalid",
             "error",
@@ -149,8 +155,8 @@ def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
             "local-image",
             "warning",
             "container",
-            f"{image} is on no registry: it is the tag of an image that one builds oneself",
-            f"{_how_to_build(recipe, image)}, or name another: overrides container=<image>:<tag>",
+            f"{image} is on no registry: it is the tag of an image that is built locally",
+            f"{image_advice(recipe, image)}, or name another: overrides container=<image>:<tag>",
         )
     elif not digest and tag in ("", "latest"):
         yield recipe.issue(
@@ -162,16 +168,6 @@ def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
         )
 
 
-def _how_to_build(recipe: Recipe, image: str) -> str:
-    if runtime_of(recipe) != "eugr-vllm" and not image.startswith("vllm-node"):
-        return "Build it on every node, or copy it there"
-    arguments = " ".join(["-t", image, *recipe.build_args])
-    return (
-        "Build it in a clone of https://github.com/eugr/spark-vllm-docker with "
-        f"./build-and-copy.sh {arguments}"
-    )
-
-
 def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
     if recipe.recipe_version not in ("1", "2"):
         yield recipe.issue(
@@ -181,16 +177,18 @@ def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
             f"{recipe.recipe_version!r} is unknown and read as version 2",
             'Write recipe_version: "2"',
         )
-    runtime = runtime_of(recipe)
-    if recipe.recipe_version == "1" and runtime in RUNTIMES and runtime != "eugr-vllm":
+    runtime, engine = runtime_name(recipe), engine_of(recipe)
+    only = engine_of_version(recipe.recipe_version)
+    if only and engine and engine is not only:
         yield recipe.issue(
             "runtime-conflict",
             "warning",
             "runtime",
-            f"recipe_version 1 is for eugr-vllm, but the runtime is {runtime}, which counts",
+            f"recipe_version {recipe.recipe_version} is for {only.recipe_names[0]}, but the "
+            f"runtime is {runtime}, which counts",
             'Write recipe_version: "2"',
         )
-    if not recipe.runtime and runtime != "eugr-vllm":
+    if not recipe.runtime and engine is not None and not engine.implied:
         yield recipe.issue(
             "missing-runtime",
             "suggestion",
@@ -198,29 +196,29 @@ def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
             f"no runtime is named; {runtime} is assumed",
             f"Add runtime: {runtime}",
         )
-    elif runtime in LATER_RUNTIMES:
+    elif runtime in LATER_NAMES:
         yield recipe.issue(
             "unsupported-runtime",
             "error",
             "runtime",
             f"{runtime} is not supported yet",
-            f"Use a recipe for one of {', '.join(RUNTIMES)}",
+            f"Use a recipe for one of {', '.join(NAMES)}",
         )
-    elif runtime not in RUNTIMES:
-        near = difflib.get_close_matches(runtime.lower(), [*RUNTIMES, *LATER_RUNTIMES], n=1)
+    elif engine is None:
+        near = difflib.get_close_matches(runtime.lower(), [*NAMES, *LATER_NAMES], n=1)
         yield recipe.issue(
             "unknown-runtime",
             "error",
             "runtime",
             f"{runtime!r} is no runtime of the format",
-            f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(RUNTIMES)}",
+            f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(NAMES)}",
         )
 
 
 def _metadata(recipe: Recipe) -> t.Iterator[Issue]:
     """Figures that the memory estimate reads."""
     parameters = recipe.metadata.get("model_params")
-    if parameters is not None and not PARAMETERS.fullmatch(str(parameters)):
+    if parameters is not None and not _PARAMETERS.fullmatch(str(parameters)):
         yield recipe.issue(
             "metadata-invalid",
             "warning",
@@ -230,7 +228,7 @@ def _metadata(recipe: Recipe) -> t.Iterator[Issue]:
         )
     for field in ("model_dtype", "kv_dtype"):
         dtype = recipe.metadata.get(field)
-        if dtype is not None and not DTYPE.fullmatch(str(dtype)):
+        if dtype is not None and not _DTYPE.fullmatch(str(dtype)):
             yield recipe.issue(
                 "metadata-invalid",
                 "warning",

@@ -113,10 +113,10 @@ def tidy(text: str) -> str:
     Comments go because flags are appended to the last statement, and a comment would swallow them.
     """
     text = re.sub(r"\\[ \t]+\n", "\\\\\n", text.strip())
-    kept = "".join(
+    code = "".join(
         char for char, context in zip(text, contexts(text)) if context is not Context.COMMENT
     )
-    return kept.strip().rstrip(" \t\n\\")
+    return code.strip().rstrip(" \t\n\\")
 
 
 def unterminated(text: str) -> Context | None:
@@ -128,7 +128,7 @@ def unterminated(text: str) -> Context | None:
 
 def statements(text: str) -> list[Statement]:
     """The statements of a script, split at unquoted newlines, `;`, `&`, `&&`, `|` and `||`."""
-    found: list[Statement] = []
+    result: list[Statement] = []
     start, operator, index = 0, "", 0
     where = contexts(text)
     while index < len(text):
@@ -144,15 +144,15 @@ def statements(text: str) -> list[Statement]:
             while index < len(text) and where[index] is Context.PLAIN and text[index] in "\n;&| \t":
                 index += 1
             if text[start:end].strip():
-                found.append(_trimmed(text, start, end, operator))
+                result.append(_trimmed(text, start, end, operator))
             start, operator = index, "".join(text[end:index].split()) or "\n"
         else:
             index += 1
     if text[start:].strip():
-        found.append(_trimmed(text, start, len(text), operator))
+        result.append(_trimmed(text, start, len(text), operator))
     elif operator == "&":
-        found.append(Statement(len(text), len(text), operator))
-    return found
+        result.append(Statement(len(text), len(text), operator))
+    return result
 
 
 def words(statement: str) -> list[str]:
@@ -183,8 +183,8 @@ def words(statement: str) -> list[str]:
         elif context is Context.ESCAPED:
             for char in text[1::2]:
                 if char != "\n":
-                    kept = "\\" if in_double and char not in '$`"\\' else ""
-                    word = (word or "") + kept + char
+                    backslash = "\\" if in_double and char not in '$`"\\' else ""
+                    word = (word or "") + backslash + char
     result += [] if word is None else [word]
     while result and _ASSIGNMENT.match(result[0]):
         result.pop(0)

@@ -57,7 +57,7 @@ class TemplateError(Exception):
 def parse(text: str) -> tuple[Piece, ...]:
     """Split text into literals and placeholders.
 
-    `{{` anywhere switches the whole text to escape mode: `{{` and `}}` then are literal braces.
+    `{{` anywhere switches the complete text to escape mode: `{{` and `}}` then are literal braces.
     `${name}` is the shell's, never a placeholder.
     """
     escaping = "{{" in text

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import MODES
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     Recipe,
 )
-
-MODES = ("auto", "solo", "cluster")
 
 
 class Topology(t.NamedTuple):
@@ -25,7 +24,7 @@ class Topology(t.NamedTuple):
 def topology(recipe: Recipe) -> Topology:
     """The mode and node limits that the fields give together (recipe-format: "Topology Fields").
 
-    Where fields contradict each other (`topology_issues` says so) more nodes win.
+    If fields contradict each other, more nodes win, and `topology_issues` reports it.
     """
     low, high, mode = recipe.min_nodes, recipe.max_nodes, recipe.mode
     if recipe.solo_only or mode == "solo":
@@ -72,24 +71,24 @@ def topology_issues(recipe: Recipe) -> list[Issue]:
                 "Use 1 or more, or leave it out for no limit",
             )
         )
-    one = _first(
+    solo = _first(
         ("mode", recipe.mode == "solo"),
         ("solo_only", recipe.solo_only),
         ("max_nodes", recipe.max_nodes == 1),
     )
-    several = _first(
+    cluster = _first(
         ("mode", recipe.mode == "cluster"),
         ("cluster_only", recipe.cluster_only),
         ("min_nodes", recipe.min_nodes > 1),
     )
-    if one and several:
+    if solo and cluster:
         issues.append(
             recipe.issue(
                 "mode-conflict",
                 "error",
-                one,
-                f"{_said(recipe, one)} means one node, but {_said(recipe, several)} means several",
-                "Keep the one that is meant",
+                solo,
+                f"{_said(recipe, solo)} means one node, but {_said(recipe, cluster)} means several",
+                "Remove one of them",
             )
         )
     elif recipe.max_nodes is not None and 1 <= recipe.max_nodes < topology(recipe).min_nodes:
@@ -106,7 +105,7 @@ def topology_issues(recipe: Recipe) -> list[Issue]:
 
 
 class Degrees(t.NamedTuple):
-    """How a launch is spread, as far as somebody says it; None where nobody does."""
+    """How a launch is spread over ranks; None for a degree that is not given."""
 
     tensor: int | None
     pipeline: int | None

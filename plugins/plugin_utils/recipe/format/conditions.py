@@ -41,13 +41,14 @@ _ORDER: dict[str, t.Callable[[float, float], bool]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """What conditions ask for. values: without those of any override."""
+    """What conditions ask for. family: of the runtime. values: without those of any override."""
 
     nodes: int
     tensor_parallel: int
     pipeline_parallel: int
     data_parallel: int
     runtime: str
+    family: str
     values: t.Mapping[str, Value]
 
     def fact(self, name: str) -> t.Any:
@@ -58,7 +59,7 @@ class Launch:
             "pp": self.pipeline_parallel,
             "dp": self.data_parallel,
             "runtime": self.runtime,
-            "runtime_family": "vllm" if "vllm" in self.runtime else self.runtime,
+            "runtime_family": self.family,
         }
         return shape[name] if name in shape else _HARDWARE[name]
 
@@ -170,7 +171,9 @@ def _is_met(test: t.Any, actual: t.Any, *, absent: bool) -> bool:
             continue
         several = wanted if isinstance(wanted, list) else [wanted]
         facts = actual if isinstance(actual, tuple) else (actual,)
-        same = not absent and any(_plain(fact) == _plain(one) for fact in facts for one in several)
+        same = not absent and any(
+            _plain(fact) == _plain(part) for fact in facts for part in several
+        )
         if same is not _EQUAL[op]:
             return False
     return True

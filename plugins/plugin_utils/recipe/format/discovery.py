@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where recipes are: which file a name means, and which recipes there are at all."""
+"""Where recipes are: the file of a name, and all recipes of a search path."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUNDLED = str(pathlib.Path(__file__).resolve().parents[4] / "recipes")
 class Place:
     """A folder with recipes.
 
-    registry: what `@registry/name` calls it; "" for a folder of one's own. trusted: whether hooks
+    registry: its name in `@registry/name`; "" for a local directory. trusted: whether hooks
     of its recipes, commands that run besides the server, may be run. root: of the registry's files.
     """
 
@@ -39,7 +39,7 @@ class Place:
         return pathlib.Path(self.folder).expanduser()
 
     def __str__(self) -> str:
-        missing = "" if self.path.is_dir() else " (no such folder)"
+        missing = "" if self.path.is_dir() else " (no such directory)"
         if self.registry:
             missing = "" if self.path.is_dir() else " (not fetched yet)"
             return f"@{self.registry}{missing}"
@@ -47,7 +47,7 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class RecipeFile:
     """A recipe file.
 
     place: None where a path was given that is no registry's. issues: what looking for it showed.
@@ -59,7 +59,7 @@ class Found:
 
     @property
     def label(self) -> str:
-        """What a person can type to mean just this file."""
+        """A name that means this file only."""
         if self.place and self.place.registry:
             relative = self.path.relative_to(self.place.path).with_suffix("")
             return f"@{self.place.registry}/{relative.as_posix()}"
@@ -70,16 +70,16 @@ SearchPaths = t.Sequence[t.Union[str, Place]]
 
 
 def places_of(search_paths: SearchPaths) -> list[Place]:
-    """Plain folders are one's own."""
+    """Paths as local directories."""
     return [path if isinstance(path, Place) else Place(str(path)) for path in search_paths]
 
 
-def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
+def find(path_or_name: str, search_paths: SearchPaths = ()) -> RecipeFile:
     """The file that is meant.
 
     An existing file's path wins. `@registry/name` looks in that registry only. Any other name is a
-    file's stem, or its path without suffix, below a place: the first folder of one's own that has
-    it wins, with a warning where it hides others; then the registries, all of one rank.
+    file's stem, or its path without suffix, below a place: the first local directory that has it
+    wins, with a warning if it hides others; then the registries, all of one rank.
 
     Raises RecipeNotFound with the nearest names; RecipeAmbiguous, which lists them, where a name
     means several files of one folder, or of the registries.
@@ -88,7 +88,7 @@ def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
     direct = pathlib.Path(name).expanduser()
     places = places_of(search_paths)
     if (direct.suffix in SUFFIXES or len(direct.parts) > 1) and direct.is_file():
-        return Found(direct, _registry_of(direct, places))
+        return RecipeFile(direct, _registry_of(direct, places))
     wanted = name
     if name.startswith("@"):
         registry, _slash, wanted = name[1:].partition("/")
@@ -96,18 +96,18 @@ def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
     stem = _stem(wanted)
     tiers = [[place] for place in places if not place.registry]
     tiers.append([place for place in places if place.registry])
-    everything = [[one for place in tier for one in recipes_in(place)] for tier in tiers]
-    found = [hits for tier in everything if (hits := [one for one in tier if _is(one, stem)])]
-    if not found:
-        names = {one.path.stem for tier in everything for one in tier}
+    everything = [[file for place in tier for file in recipes_in(place)] for tier in tiers]
+    matches = [hits for tier in everything if (hits := [file for file in tier if _is(file, stem)])]
+    if not matches:
+        names = {file.path.stem for tier in everything for file in tier}
         raise RecipeNotFound(_not_found(name, stem, names, places))
-    if len(found[0]) > 1:
-        listing = "\n".join(f"  - {one.label}" for one in found[0])
+    if len(matches[0]) > 1:
+        listing = "\n".join(f"  - {file.label}" for file in matches[0])
         raise RecipeAmbiguous(
             f"recipe {name} names several files; give one of these instead:\n{listing}"
         )
-    chosen = found[0][0]
-    hidden = [one.label for group in found[1:] for one in group]
+    chosen = matches[0][0]
+    hidden = [file.label for group in matches[1:] for file in group]
     if not hidden:
         return chosen
     shadowed = Issue(
@@ -115,18 +115,18 @@ def find(path_or_name: str, search_paths: SearchPaths = ()) -> Found:
         "warning",
         "",
         f"{chosen.path} is used; the same name is also at {', '.join(hidden)}",
-        "Give the path if another one is meant",
+        "Give the path to use another one",
     )
     return dataclasses.replace(chosen, issues=(shadowed,))
 
 
-def recipes_in(place: Place) -> list[Found]:
+def recipes_in(place: Place) -> list[RecipeFile]:
     """Every recipe file below a place, in order.
 
     Linked folders are not entered, since a link may lead in a circle; a link of a registry that
     leads out of it is left out, since its author does not say what this machine's files are.
     """
-    found = []
+    files = []
     root = os.path.realpath(place.root or place.path)
     for parent, folders, names in os.walk(place.path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -136,8 +136,8 @@ def recipes_in(place: Place) -> list[Found]:
             path = os.path.join(parent, name)
             inside = os.path.realpath(path).startswith(root + os.sep)
             if not place.registry or inside:
-                found.append(Found(pathlib.Path(path), place))
-    return found
+                files.append(RecipeFile(pathlib.Path(path), place))
+    return files
 
 
 def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
@@ -149,12 +149,12 @@ def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
     return None
 
 
-def _is(found: Found, stem: str) -> bool:
-    if found.path.stem == stem:
+def _is(file: RecipeFile, stem: str) -> bool:
+    if file.path.stem == stem:
         return True
-    if not found.place or "/" not in stem:
+    if not file.place or "/" not in stem:
         return False
-    relative = found.path.relative_to(found.place.path).with_suffix("")
+    relative = file.path.relative_to(file.place.path).with_suffix("")
     return relative.as_posix() == stem
 
 
@@ -188,9 +188,9 @@ def _not_found(name: str, stem: str, names: t.Collection[str], places: t.Sequenc
         pathlib.PurePosixPath(stem).name, sorted(names), n=3, cutoff=0.5
     )
     where = ", ".join(map(str, places)) or "no search path"
-    text = f"recipe {name!r} not found. Looked in: {where}."
+    text = f"recipe {name!r} not found. Searched: {where}."
     if near:
         return f"{text} Did you mean {' or '.join(near)}?"
     if names:
         return f"{text} There are: {', '.join(sorted(names)[:20])}."
-    return f"{text} There is no recipe at all; check the recipe paths, or give the path of a file."
+    return f"{text} There are no recipes; check the recipe paths, or give the path of a file."

@@ -12,9 +12,10 @@ Use = t.Literal["used", "ignored", "refused"]
 class Field(t.NamedTuple):
     """A top-level field.
 
-    schema: its type as JSON Schema. what: one line for people; for a field that is not `used`, what
-    its author expects to happen. use: `ignored` ones are not applied, and the model is served
-    without them; without a `refused` one something else would be served.
+    schema: its value as JSON Schema. The loader checks the type by it, and the checks the rest, so
+    that a recipe is valid for both or for neither. what: one line for people; for a field that is
+    not `used`, what its author expects to happen. use: `ignored` ones are not applied, and the
+    model is served without them; without a `refused` one something else would be served.
     """
 
     schema: dict[str, t.Any]
@@ -22,74 +23,154 @@ class Field(t.NamedTuple):
     use: Use = "used"
 
 
-TEXT = {"type": "string"}
-NUMBER = {"type": "integer", "minimum": 1}
+# Null means that the field is not there, in every field that may be absent.
+TEXT = {"type": ["string", "null"]}
+NEEDED = {"type": "string", "pattern": r"\S"}
+# Descriptive text, which YAML may take for a number.
+PLAIN = {"type": ["string", "number", "boolean", "null"]}
 # Real files write numbers of nodes as text too.
-NODES = {"anyOf": [NUMBER, {"type": "string", "pattern": "^[1-9][0-9]*$"}]}
-FLAG = {"type": "boolean"}
+NODES = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": r"^\s*\+?(?=[0-9]{1,9}\s*$)0*[1-9][0-9]*\s*$"},
+        {"type": "null"},
+    ]
+}
+FLAG = {"type": ["boolean", "null"]}
 MAP = {"type": ["object", "null"]}
 ANY: dict[str, t.Any] = {}
-WORDS = {"type": ["array", "null"], "items": TEXT}
+WORDS = {"type": ["array", "string", "null"], "items": {"type": "string"}}
+_COMMAND = {"type": "string", "pattern": r"\S"}
 HOOK = {
     "anyOf": [
-        TEXT,
+        _COMMAND,
         {
             "type": "object",
             "required": ["command"],
-            "properties": {"command": TEXT, "timeout": {"type": "number", "exclusiveMinimum": 0}},
+            "properties": {
+                "command": _COMMAND,
+                "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0},
+            },
             "additionalProperties": False,
         },
     ]
 }
 HOOKS = {"anyOf": [HOOK, {"type": "null"}, {"type": "array", "items": HOOK}]}
-VERSION = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+# An absolute path without .. in it; where a colon separates it from what follows, without one too.
+_PATH = r"/(?!\.\.(?:/|$))(?:[^/]|/(?!\.\.(?:/|$)))*"
+_PART = r"/(?!\.\.(?:[/:]|$))(?:[^:/]|/(?!\.\.(?:[/:]|$)))*"
+_MAPPED = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{_PATH}$"},
+    "additionalProperties": {"type": "string", "pattern": f"^{_PART}(:(ro|rw)?)?$"},
+}
+_VOLUME = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^{_PART}:{_PART}(:(ro|rw)?)?$"},
+        {
+            "type": "object",
+            "required": ["source", "target"],
+            "properties": {
+                "source": {"type": "string", "pattern": f"^{_PATH}$"},
+                "target": {"type": "string", "pattern": f"^{_PATH}$"},
+                "read_only": FLAG,
+            },
+        },
+        {**_MAPPED, "minProperties": 1},
+    ]
+}
+_SET = {"type": "object", "minProperties": 1}
+CONDITIONAL = {
+    "type": "object",
+    "required": ["when"],
+    "properties": {
+        "when": {**_SET, "properties": {"config": {"type": "object"}}},
+        "defaults": MAP,
+        "env": MAP,
+        "container": TEXT,
+    },
+    "additionalProperties": False,
+    "anyOf": [
+        {"required": ["defaults"], "properties": {"defaults": _SET}},
+        {"required": ["env"], "properties": {"env": _SET}},
+        {"required": ["container"], "properties": {"container": NEEDED}},
+    ],
+}
+MODES = ("auto", "solo", "cluster")
+BUILDERS = ("eugr", "docker-pull")
+EXECUTORS = ("docker",)
+IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@-]*"
+ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+# A file in the same folder, or @registry/folder/name: nothing that climbs or is hidden.
+INCLUDE = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*|@[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)+"
+
+
+def one_of(words: t.Iterable[str]) -> dict[str, t.Any]:
+    """One of these words, or none."""
+    return {"enum": [*words, "", None]}
+
+
+def in_any_case(words: t.Sequence[str]) -> dict[str, t.Any]:
+    """One of these words, in small or capital letters, or none."""
+    letters = [
+        "".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in word)
+        for word in words
+    ]
+    anyhow = {"type": "string", "pattern": rf"^\s*({'|'.join(letters)})?\s*$"}
+    return {"anyOf": [{"enum": list(words)}, anyhow, {"type": "null"}]}
+
+
+def described(*names: str) -> dict[str, t.Any]:
+    """Properties that may have any value."""
+    return {name: {} for name in names}
+
 
 FIELDS: dict[str, Field] = {
-    "model": Field(TEXT, "Hugging Face id, repo:quant for GGUF, or the path of a folder"),
-    "model_revision": Field(TEXT, "Commit or tag of the model; the placeholder {model_revision}"),
+    "model": Field(NEEDED, "Hugging Face id, repo:quant for GGUF, or the path of a folder"),
+    "model_revision": Field(PLAIN, "Commit or tag of the model; the placeholder {model_revision}"),
     "draft_model": Field(TEXT, "Model that drafts tokens; the placeholder {draft_model}"),
     "runtime": Field(TEXT, "vllm, vllm-ray, vllm-distributed, eugr-vllm, sglang or llama-cpp"),
-    "runtime_version": Field(VERSION, "Version that the recipe was made with"),
-    "container": Field(TEXT, "Image with its tag"),
+    "runtime_version": Field(PLAIN, "Version that the recipe was made with"),
+    "container": Field({"type": "string", "pattern": rf"^\s*{IMAGE}\s*$"}, "Image with its tag"),
     "command": Field(TEXT, "Shell text with {placeholders}; its last statement is the server"),
     "defaults": Field(MAP, "Values of the placeholders; each may be overridden"),
     "env": Field(
         {
             "type": ["object", "null"],
-            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+            "propertyNames": {"pattern": f"^{ENV_NAME}$"},
             "additionalProperties": {"type": ["string", "number", "boolean"]},
         },
-        "Variables of the containers; ${NAME} as a whole is a variable of the controller",
+        "Variables of the containers; a value that is just ${NAME} is a variable of the controller",
     ),
     "overrides": Field(
-        {"type": ["array", "null"], "items": {"type": "object", "required": ["when"]}},
+        {"type": ["array", "null"], "items": CONDITIONAL},
         "Values for a number of nodes, a runtime, hardware or a setting",
     ),
-    "include": Field(TEXT, "Recipe that this one changes: a file beside it, or @registry/name"),
-    "mode": Field({"enum": ["auto", "solo", "cluster"]}, "One node, several, or either"),
+    "include": Field(
+        {"type": "string", "pattern": f"^(?:{INCLUDE})$"},
+        "Recipe that this one changes: a file beside it, or @registry/name",
+    ),
+    "mode": Field(in_any_case(MODES), "One node, several, or either"),
     "min_nodes": Field(NODES, "Fewest nodes"),
-    "max_nodes": Field({"anyOf": [NODES, {"type": "null"}]}, "Most nodes; null for no limit"),
+    "max_nodes": Field(NODES, "Most nodes; null for no limit"),
     "solo_only": Field(FLAG, "One node"),
     "cluster_only": Field(FLAG, "At least two nodes"),
     "mods": Field(WORDS, "Folders with a run.sh that changes the image before the start"),
     "build_args": Field(WORDS, "Arguments with which the image was built"),
-    "builder": Field(TEXT, "Who builds the image: eugr, or docker-pull for nobody"),
+    "builder": Field(one_of(BUILDERS), "How the image is built: eugr, or docker-pull if it is not"),
     "builder_config": Field(MAP, "settings of the image build", "ignored"),
     "pre_exec": Field(HOOKS, "Commands in each container before the server"),
     "post_exec": Field(HOOKS, "Commands in the head's container after the server answers"),
     "post_commands": Field(HOOKS, "commands on the controller after the start", "ignored"),
     "stop_after_post": Field(FLAG, "an end after these commands", "ignored"),
     "volumes": Field(
-        {
-            "anyOf": [
-                {"type": "array", "items": {"type": ["string", "object"]}},
-                {"type": ["object", "null"], "additionalProperties": TEXT},
-            ]
-        },
+        {"anyOf": [_VOLUME, _MAPPED, {"type": "array", "items": _VOLUME}, {"type": "null"}]},
         "Folders of the nodes that containers see, as source:target, writable with :rw",
     ),
-    "containers": Field({"type": ["array", "null"]}, "one image per host", "refused"),
-    "executor": Field(TEXT, "Where containers are started: docker"),
+    "containers": Field(
+        {"type": ["array", "null"], "maxItems": 0}, "one image per host", "refused"
+    ),
+    "executor": Field(one_of(EXECUTORS), "Where containers are started: docker"),
     "executor_config": Field(MAP, "settings of the container", "ignored"),
     "distribution_config": Field(MAP, "how models and images are copied", "ignored"),
     "readiness": Field(ANY, "how readiness is probed", "ignored"),
@@ -101,36 +182,26 @@ FIELDS: dict[str, Field] = {
     "unsupported_capabilities": Field(ANY, "capabilities", "ignored"),
     "metadata": Field(
         {
-            "type": ["object", "null"],
-            "properties": {
-                "name": TEXT,
-                "description": TEXT,
-                "maintainer": TEXT,
-                "model_params": {"type": ["string", "number"]},
-                "model_dtype": TEXT,
-                "kv_dtype": TEXT,
-                "quantization": TEXT,
-                "num_layers": NUMBER,
-                "num_kv_heads": NUMBER,
-                "head_dim": NUMBER,
-                "model_vram": {"type": "number", "exclusiveMinimum": 0},
-                "kv_vram_per_token": {"type": "number", "exclusiveMinimum": 0},
-            },
+            **MAP,
+            "properties": described(
+                *("name", "description", "maintainer"),
+                *("model_params", "model_dtype", "kv_dtype", "quantization"),
+                *("num_layers", "num_kv_heads", "head_dim", "model_vram", "kv_vram_per_token"),
+            ),
         },
         "For people, and for the memory estimate",
     ),
-    "name": Field(TEXT, "Name for people; what is typed is the file's stem"),
-    "description": Field(TEXT, "One line for people"),
-    "maintainer": Field(TEXT, "Whom to ask"),
+    "name": Field(PLAIN, "Name for people; what is typed is the file's stem"),
+    "description": Field(PLAIN, "One line for people"),
+    "maintainer": Field(PLAIN, "Contact"),
     "benchmark": Field(ANY, "A benchmark's profile; no effect on a launch"),
-    "runtime_config": Field(MAP, "mods and build_args may stand here too"),
-    "recipe_version": Field(VERSION, '"2", or "1" for eugr recipes'),
-    "sparkrun_version": Field(VERSION, "Version of the format, for sparkrun"),
-    "min_sparkrun_version": Field(VERSION, "Oldest sparkrun that reads the file"),
+    "runtime_config": Field(
+        {**MAP, "properties": {"mods": WORDS, "build_args": WORDS}},
+        "mods and build_args may stand here too",
+    ),
+    "recipe_version": Field(PLAIN, '"2", or "1" for eugr recipes'),
+    "sparkrun_version": Field(PLAIN, "Version of the format, for sparkrun"),
+    "min_sparkrun_version": Field(PLAIN, "Oldest sparkrun that reads the file"),
 }
 
 KNOWN_FIELDS = frozenset(FIELDS)
-
-RUNTIMES = ("vllm", "vllm-ray", "vllm-distributed", "eugr-vllm", "sglang", "llama-cpp")
-# Runtimes of the format that this version refuses by name.
-LATER_RUNTIMES = ("trtllm", "atlas", "modular-max", "tokenary")

@@ -58,7 +58,9 @@ def volumes_of(value: t.Any) -> tuple[tuple[Volume, ...], list[str]]:
     A map {source: target}, or a list of source:target[:ro|rw], {source: target} and
     {source, target, read_only}. Read-only unless they say rw, or read_only: false.
     """
-    entries: list[t.Any] = value if isinstance(value, list) else [] if value is None else [value]
+    if value is None or value == {}:
+        return (), []
+    entries = value if isinstance(value, list) else [value]
     volumes, wrong = [], []
     for entry in entries:
         for source, target, options in _volume_parts(entry):
@@ -102,7 +104,7 @@ def mods_of(recipe: Recipe, mod_paths: t.Sequence[str] = ()) -> tuple[list[Mod],
     `mods/x`, or `x`, is a folder with a `run.sh`: below one of mod_paths, or beside the recipe or
     a folder above it, not further up than its registry.
     """
-    found, missing = [], []
+    mods, missing = [], []
     places = [pathlib.Path(path).expanduser() for path in mod_paths]
     near = _folders_above(recipe)
     for name in recipe.mods:
@@ -114,12 +116,12 @@ def mods_of(recipe: Recipe, mod_paths: t.Sequence[str] = ()) -> tuple[list[Mod],
         candidates = [
             place / form for place in [*places, *near] for form in ("mods" / short, short)
         ]
-        folder = next((one for one in candidates if _is_mod(one, recipe, near)), None)
+        folder = next((path for path in candidates if _is_mod(path, recipe, near)), None)
         if folder is None:
             missing.append(_no_mod(recipe, name, [*places, *near]))
         else:
-            found.append(Mod(short.as_posix(), str(folder)))
-    return found, missing
+            mods.append(Mod(short.as_posix(), str(folder)))
+    return mods, missing
 
 
 def from_the_registry(recipe: Recipe, mods: t.Iterable[Mod]) -> list[str]:
@@ -143,7 +145,7 @@ def _folders_above(recipe: Recipe) -> list[pathlib.Path]:
     folders = [folder, *folder.parents][: _LEVELS + 1]
     if recipe.registry:
         root = pathlib.Path(recipe.root).absolute()
-        folders = [one for one in folders if one == root or one.is_relative_to(root)]
+        folders = [above for above in folders if above == root or above.is_relative_to(root)]
     return folders
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find a recipe file and read it: nothing is dropped, what is wrong with it becomes issues."""
+"""Find a recipe file and read it; problems become issues."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     SUFFIXES,
-    Found,
+    RecipeFile,
     SearchPaths,
     find,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
+    FIELDS,
+    INCLUDE,
     KNOWN_FIELDS,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
     HOOK_FIELDS,
     hooks_of,
     volumes_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.json_schema import (
+    conforms,
+    in_words,
+    is_of_kind,
+    kind_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
@@ -40,37 +48,45 @@ MAX_YAML_NODES = 20000
 MAX_DEPTH = 64
 MAX_INCLUDES = 8
 
-# A file in the same folder, or @registry/folder/name: nothing that climbs or is hidden.
-_INCLUDE = re.compile(r"[A-Za-z0-9_][\w.+-]*|@[\w.-]+(/[A-Za-z0-9_][\w.+-]*)+", re.A)
+# Fields whose type is checked here and whose value is checked, with more to say, by others.
+_CHECKED_LATER = (
+    *("model", "runtime", "container", "mode", "builder", "executor", "containers"),
+    *("env", "overrides", "include"),
+)
+_NODES = ("min_nodes", "max_nodes")
+# Fields with a notation of their own, read by `hooks`.
+_PARSED = (*HOOK_FIELDS, "volumes")
+_HOOKS_FIX = "Write it as a list of commands"
+_VOLUMES_FIX = "Write them as source:target or source:target:rw"
 
 
 def load(path_or_name: str, search_paths: SearchPaths = ()) -> Recipe:
     """Load the recipe of that path or name, with the recipes that it includes.
 
     Raises RecipeNotFound, RecipeAmbiguous, or RecipeError for a file that is not a YAML map, and
-    for an `include` that leads nowhere. Wrong types and duplicate keys do not raise: they are in
-    `Recipe.issues`.
+    for an `include` that cannot be followed. Wrong types and duplicate keys do not raise: they
+    are in `Recipe.issues`.
     """
     return load_found(find(path_or_name, search_paths), search_paths)
 
 
-def load_found(found: Found, search_paths: SearchPaths = ()) -> Recipe:
-    """As `load`, for a file that has been found."""
-    data, lines, issues = _read(found.path)
-    sources = [found]
+def load_found(file: RecipeFile, search_paths: SearchPaths = ()) -> Recipe:
+    """As `load`, for the file of `find`."""
+    data, lines, issues = _read(file.path)
+    sources = [file]
     while "include" in data:
         base = _base(data["include"], sources, search_paths)
         inherited, _lines, _issues = _read(base.path)
         data = merge(inherited, data)
         sources.append(base)
-    return _recipe(sources, data, lines, [*found.issues, *issues])
+    return _recipe(sources, data, lines, [*file.issues, *issues])
 
 
 def merge(base: dict[str, t.Any], outer: dict[str, t.Any]) -> dict[str, t.Any]:
     """`outer` over the recipe that it includes, `include` being the base's own.
 
     Maps merge key by key, a null removes a key, `overrides` follow those of the base, anything else
-    replaces. A value of `defaults` or `env` is one setting: it is replaced as a whole.
+    replaces. A value of `defaults` or `env` is one setting: it is replaced completely.
     """
     result = dict(base)
     for key, value in outer.items():
@@ -101,10 +117,10 @@ def _merged_map(base: dict[str, t.Any], outer: dict[str, t.Any], *, deep: bool) 
     return result
 
 
-def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found:
+def _base(name: t.Any, sources: list[RecipeFile], search_paths: SearchPaths) -> RecipeFile:
     """The recipe that the last of the sources includes. Raises RecipeError."""
     last = sources[-1]
-    if not isinstance(name, str) or not _INCLUDE.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(INCLUDE, name):
         raise RecipeError(
             f"{last.path}: include: {name!r:.60} is neither the name of a recipe in the same "
             "folder nor @registry/name"
@@ -112,7 +128,7 @@ def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found
     if name.startswith("@"):
         base = find(name, search_paths)
     else:
-        base = Found(_sibling(name, last), last.place)
+        base = RecipeFile(_sibling(name, last), last.place)
     chain = [os.path.realpath(source.path) for source in sources]
     if os.path.realpath(base.path) in chain:
         ring = " -> ".join(source.path.name for source in [*sources, base])
@@ -124,7 +140,7 @@ def _base(name: t.Any, sources: list[Found], search_paths: SearchPaths) -> Found
     return base
 
 
-def _sibling(name: str, last: Found) -> pathlib.Path:
+def _sibling(name: str, last: RecipeFile) -> pathlib.Path:
     folder = last.path.parent
     for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in SUFFIXES)):
         if candidate.suffix not in SUFFIXES or not candidate.is_file():
@@ -254,102 +270,53 @@ def _survey(root: t.Any, path: pathlib.Path, lines: dict[str, int], issues: list
 
 
 def _recipe(
-    sources: t.Sequence[Found], data: dict[str, t.Any], lines: dict[str, int], issues: list[Issue]
+    sources: t.Sequence[RecipeFile],
+    data: dict[str, t.Any],
+    lines: dict[str, int],
+    issues: list[Issue],
 ) -> Recipe:
-    def wrong(field: str, message: str, fix: str, code: str = "wrong-type") -> None:
-        issues.append(Issue(code, "error", field, message, fix, lines.get(field)))
-
-    def typed(field: str, kind: type, fallback: t.Any) -> t.Any:
-        value = data.get(field)
-        if value is None:
-            return fallback
-        if kind is int and isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
-            return int(value)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-        wrong(
-            field,
-            f"expected {_KIND_NAMES[kind]}, found {_kind(value)} {value!r:.60}",
-            f"Write {field} as {_KIND_NAMES[kind]}",
-        )
-        return fallback
-
-    def text(field: str) -> str:
-        return str(typed(field, str, "")).strip()
-
-    def plain(field: str) -> str:
-        """Descriptive text, which YAML may take for a number; no reason to fail."""
-        value = data.get(field)
-        return "" if value is None or isinstance(value, (dict, list)) else str(value).strip()
-
-    def words(field: str) -> tuple[str, ...]:
-        value = explicit.get(field, data.get(field))
-        if isinstance(value, str):
-            return (value,)
-        if value is None:
-            return ()
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return tuple(value)
-        wrong(
-            field,
-            f"expected a list of text, found {_kind(value)} {value!r:.60}",
-            f"Write {field} as a list of text",
-        )
-        return ()
-
-    def parsed(
-        field: str, parse: t.Callable[[t.Any], tuple[tuple[t.Any, ...], list[str]]], fix: str
-    ) -> t.Any:
-        result, problems = parse(data.get(field))
-        for problem in problems:
-            wrong(field, problem, fix, f"{field.replace('_', '-')}-invalid")
-        return result
-
-    explicit = typed("runtime_config", dict, {})
-    swept = {key: value for key, value in data.items() if key not in KNOWN_FIELDS}
-    metadata = typed("metadata", dict, {})
+    fields = _Fields(data, lines, issues)
     path, place = sources[0].path, sources[0].place
-    hooks = {
-        field: parsed(field, hooks_of, "Write it as a list of commands") for field in HOOK_FIELDS
-    }
+    metadata = fields.map("metadata")
     return Recipe(
         name=path.stem,
         path=str(path),
         data=data,
         lines=lines,
-        model=text("model"),
-        runtime=text("runtime"),
-        container=text("container"),
-        command=text("command"),
-        defaults={str(key): value for key, value in typed("defaults", dict, {}).items()},
-        env={str(key): value for key, value in typed("env", dict, {}).items()},
+        model=fields.text("model"),
+        runtime=fields.text("runtime").lower(),
+        container=fields.text("container"),
+        command=fields.text("command"),
+        defaults=fields.map("defaults"),
+        env=fields.map("env"),
         metadata=metadata,
-        runtime_config={**swept, **explicit},
+        runtime_config={
+            **{key: value for key, value in data.items() if key not in KNOWN_FIELDS},
+            **fields.map("runtime_config"),
+        },
         # 2 and "2" mean the same.
-        recipe_version=str(data.get("recipe_version") or "2"),
-        mode=text("mode").lower() or "auto",
-        min_nodes=typed("min_nodes", int, 1),
-        max_nodes=typed("max_nodes", int, None),
-        solo_only=typed("solo_only", bool, False),
-        cluster_only=typed("cluster_only", bool, False),
-        model_revision=plain("model_revision"),
-        draft_model=text("draft_model"),
-        runtime_version=plain("runtime_version"),
-        title=str(metadata.get("name") or plain("name") or path.stem),
-        description=plain("description") or str(metadata.get("description") or ""),
-        maintainer=plain("maintainer") or str(metadata.get("maintainer") or ""),
-        mods=words("mods"),
-        build_args=words("build_args"),
-        builder=text("builder"),
-        pre_exec=hooks["pre_exec"],
-        post_exec=hooks["post_exec"],
-        post_commands=hooks["post_commands"],
-        volumes=parsed("volumes", volumes_of, "Write them as source:target or source:target:rw"),
-        executor=text("executor"),
-        executor_config=typed("executor_config", dict, {}),
-        distribution_config=typed("distribution_config", dict, {}),
+        recipe_version=fields.text("recipe_version") or "2",
+        mode=fields.text("mode").lower() or "auto",
+        min_nodes=fields.nodes("min_nodes", 1),
+        max_nodes=fields.nodes("max_nodes", None),
+        solo_only=bool(fields.value("solo_only")),
+        cluster_only=bool(fields.value("cluster_only")),
+        model_revision=fields.text("model_revision"),
+        draft_model=fields.text("draft_model"),
+        runtime_version=fields.text("runtime_version"),
+        title=str(metadata.get("name") or fields.text("name") or path.stem),
+        description=fields.text("description") or str(metadata.get("description") or ""),
+        maintainer=fields.text("maintainer") or str(metadata.get("maintainer") or ""),
+        mods=fields.words("mods"),
+        build_args=fields.words("build_args"),
+        builder=fields.text("builder"),
+        **{field: fields.parsed(field, hooks_of, _HOOKS_FIX) for field in HOOK_FIELDS},
+        volumes=fields.parsed("volumes", volumes_of, _VOLUMES_FIX),
+        executor=fields.text("executor"),
+        executor_config=fields.map("executor_config"),
+        distribution_config=fields.map("distribution_config"),
         benchmark=data.get("benchmark"),
-        overrides=tuple(typed("overrides", list, ())),
+        overrides=tuple(fields.value("overrides") or ()),
         included=tuple(str(source.path) for source in sources[1:]),
         registry=place.registry if place else "",
         root=str(place.root or place.path) if place and place.registry else str(path.parent),
@@ -358,15 +325,76 @@ def _recipe(
     )
 
 
-_KIND_NAMES = {
-    str: "text",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "a map",
-    list: "a list",
-}
-_FOUND_NAMES = ((list, "the list"), (dict, "the map"), (str, "the text"))
+class _Fields:
+    """The fields of a recipe by the types that FIELDS gives them.
+
+    A value of another type becomes an issue, and the field counts as absent.
+    """
+
+    def __init__(
+        self, data: t.Mapping[str, t.Any], lines: t.Mapping[str, int], issues: list[Issue]
+    ) -> None:
+        self._data, self._lines, self._issues = data, lines, issues
+        self._wrong = {field for field in data if not self._is_right(field)}
+
+    def _is_right(self, field: str) -> bool:
+        known = FIELDS.get(field)
+        if known is None or field in _PARSED or self._data[field] is None:
+            return True
+        value, wanted = self._data[field], in_words(known.schema)
+        if field in _NODES:
+            right, wanted = _whole(value) is not None, "a whole number"
+        elif field in _CHECKED_LATER:
+            right = is_of_kind(value, known.schema)
+        else:
+            right = conforms(value, known.schema)
+        if right:
+            return True
+        self._note(field, f"expected {wanted}, found {_shown(value)}", f"Write {field} as {wanted}")
+        return False
+
+    def _note(self, field: str, message: str, fix: str, code: str = "wrong-type") -> None:
+        self._issues.append(Issue(code, "error", field, message, fix, self._lines.get(field)))
+
+    def value(self, field: str) -> t.Any:
+        """The field's value; None where it is absent or of another type."""
+        return None if field in self._wrong else self._data.get(field)
+
+    def text(self, field: str) -> str:
+        value = self.value(field)
+        return "" if value is None else str(value).strip()
+
+    def map(self, field: str) -> dict[str, t.Any]:
+        return {str(key): value for key, value in (self.value(field) or {}).items()}
+
+    def words(self, field: str) -> tuple[str, ...]:
+        """A list of words, of the field or, before that, of runtime_config."""
+        value = self.map("runtime_config").get(field, self.value(field))
+        return (value,) if isinstance(value, str) else tuple(value or ())
+
+    def nodes(self, field: str, absent: t.Any) -> t.Any:
+        """A number of nodes; about 0 and less `topology_issues` has more to say."""
+        value = self.value(field)
+        return absent if value is None else _whole(value)
+
+    def parsed(
+        self, field: str, parse: t.Callable[[t.Any], tuple[tuple[t.Any, ...], list[str]]], fix: str
+    ) -> t.Any:
+        result, problems = parse(self._data.get(field))
+        for problem in problems:
+            self._note(field, problem, fix, f"{field.replace('_', '-')}-invalid")
+        return result
 
 
-def _kind(value: t.Any) -> str:
-    return next((name for kind, name in _FOUND_NAMES if isinstance(value, kind)), "the value")
+def _whole(value: t.Any) -> int | None:
+    """A whole number, also one that is written as text; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value) else None
+    return int(value) if kind_of(value) == "integer" else None
+
+
+def _shown(value: t.Any) -> str:
+    """A value with its kind, for messages."""
+    kinds = ((list, "the list"), (dict, "the map"), (str, "the text"))
+    kind = next((name for kind, name in kinds if isinstance(value, kind)), "the value")
+    return f"{kind} {value!r:.60}"

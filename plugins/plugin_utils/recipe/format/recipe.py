@@ -17,7 +17,7 @@ Severity = t.Literal["error", "warning", "suggestion"]
 class Issue:
     """One finding about a recipe or about a launch.
 
-    code: stable kebab-case id. field: dotted path in the recipe ("" = the whole file).
+    code: stable kebab-case id. field: dotted path in the recipe ("" = the complete file).
     line: 1-based line of that field in the file, when known.
     """
 
@@ -47,7 +47,7 @@ class RecipeError(Exception):
 
 
 class RecipeNotFound(RecipeError):
-    """No recipe of that name; the text says where it was looked for and which names are near."""
+    """No recipe of that name; the text names the places that were searched and similar names."""
 
 
 class RecipeAmbiguous(RecipeError):
@@ -83,7 +83,7 @@ class Mod:
 class Recipe:
     """A recipe as its file says, core fields checked for type, nothing dropped.
 
-    name: the file's stem, which is what people type. data: every key of the file, as it stood, and
+    name: the file's stem. data: every key of the file, as it stood, and
     of the recipes it includes. lines: dotted field -> 1-based line. issues: what loading found;
     `validate` repeats them. runtime_config: the explicit map plus all unknown top-level keys.
     model_revision, draft_model, ...: "" where the file does not say.
@@ -144,7 +144,7 @@ class Recipe:
     ) -> Issue:
         """An Issue that knows the line of its field (or of the nearest parent that has one).
 
-        near: a part of the field's text; its own line is told where the text is a block (`|`).
+        near: a part of the field's text; its own line is reported if the text is a block (`|`).
         """
         path = field
         while path and path not in self.lines:
@@ -164,7 +164,7 @@ class Node:
     address: IP at which people and clients reach it (management network).
     fabric_address: IP of the link between the nodes; None where there is none.
     fabric_interface: the node's own name of the interface that carries `link_address`.
-    hcas: the RoCE devices of the links between the nodes; none where nobody has told of them.
+    hcas: the RoCE devices of the links between the nodes; empty if unknown.
     """
 
     name: str

@@ -33,7 +33,7 @@ _URL = re.compile(r"(https://|ssh://|file:///|/)[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-
 _PASSWORD = re.compile(r"[a-z]+://[^/@]*:[^/@]*@")
 _KEYS = ("name", "url", "ref", "commit", "folder", "trusted")
 _PIN = "pinned.json"
-# A hook, a helper or a filter of whoever runs this must not be started by what a registry says.
+# A registry must not be able to start hooks, helpers or filters of the user.
 _SAFE = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.symlinks=false"),

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The values that placeholders stand for: where each comes from and how it is written."""
+"""The values of placeholders: the source of each and how it is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 
 Source = t.Literal["override", "inventory", "default", "recipe", "platform", "runtime", "topology"]
-# Said by somebody, so that it counts where the command has no place for it.
+# Given by a user or an author: it counts even if the command has no placeholder for it.
 GIVEN = ("override", "inventory", "default")
 # Typed by a person: one argument, exactly as it stands.
 TYPED = ("override", "inventory")

@@ -27,7 +27,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit i
     NodeMemory,
     fit,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.known_models import known
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.known_models import (
+    known_config,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.launch_settings import (
     GIB,
     Serving,
@@ -107,7 +109,7 @@ def infer(
     if not nodes:
         raise InferenceError("there is no node to serve on")
     rules = Tables(tables)
-    config = model_config or known(repository)
+    config = model_config or known_config(repository)
     if _is_gguf(repository):
         return _llama_cpp(config, repository, nodes, rules, image, port, weights_bytes, revision)
     if config is None:
@@ -258,21 +260,21 @@ def _vllm(
 def _settings_of(facts: dict[str, t.Any], rules: Tables) -> dict[str, Setting]:
     """Settings that depend on the model alone: key of `defaults` -> setting, none without value."""
     text = facts["kind"] == "text"
-    found: dict[str, Setting | None] = {
+    settings: dict[str, Setting | None] = {
         "kv_cache_dtype": rules.first("kv_cache_dtypes", facts),
         "quantization": rules.first("quantization", facts),
         "moe_backend": rules.first("moe_backends", facts),
         "max_num_seqs": rules.first("max_num_seqs", facts),
     }
     if text:
-        found["reasoning_parser"] = rules.first("reasoning_parsers", facts)
-        found["tool_call_parser"] = rules.first("tool_parsers", facts)
-        found["limit_mm_per_prompt"] = rules.first("vision_limits", facts)
+        settings["reasoning_parser"] = rules.first("reasoning_parsers", facts)
+        settings["tool_call_parser"] = rules.first("tool_parsers", facts)
+        settings["limit_mm_per_prompt"] = rules.first("vision_limits", facts)
     for key, setting in rules.merged("flags", facts).items():
-        found.setdefault(key, setting)
+        settings.setdefault(key, setting)
     return {
         key: setting
-        for key, setting in found.items()
+        for key, setting in settings.items()
         if setting is not None and setting.value is not None and setting.value is not False
     }
 
@@ -479,11 +481,9 @@ def _finish(
 ) -> Inference:
     if image is None or not image.value:
         raise InferenceError("no image: the table `images` has no rule that fits; name one")
+    count = f"{nodes} node{'s' if nodes > 1 else ''}"
     settings = {
-        "runtime": _said(
-            runtime,
-            "a GGUF file" if runtime == "llama-cpp" else f"{nodes} node{'s' if nodes > 1 else ''}",
-        ),
+        "runtime": _said(runtime, "a GGUF file" if estimate.serving.traits.gguf else count),
         "container": image,
         **draft.settings,
         **{f"env.{name}": setting for name, setting in env.items() if setting.value is not None},
@@ -542,7 +542,7 @@ def _warnings(
     image = settings["container"]
     if image.confidence == "low":
         yield f"container {image.value}: {image.source}"
-    parsed = settings["runtime"].value == "llama-cpp" or "defaults.tool_call_parser" in settings
+    parsed = facts["scheme"] == "gguf" or "defaults.tool_call_parser" in settings
     if facts["kind"] == "text" and not parsed:
         known_as = facts.get("model_type") or "this model"
         yield f"no tool parser is known for {known_as}; tool calls come back as text"

@@ -84,12 +84,12 @@ class Tables:
 
     def merged(self, table: str, facts: t.Mapping[str, t.Any]) -> dict[str, Setting]:
         """What all rules that fit say, by key; the first that names a key decides it."""
-        found: dict[str, Setting] = {}
+        settings: dict[str, Setting] = {}
         for rule in self._tables[table]:
             if _fits(rule, facts):
                 for key, value in (rule["value"] or {}).items():
-                    found.setdefault(str(key), _setting(rule, value))
-        return found
+                    settings.setdefault(str(key), _setting(rule, value))
+        return settings
 
 
 def _setting(rule: Rule, value: t.Any) -> Setting:

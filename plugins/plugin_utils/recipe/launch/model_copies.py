@@ -1,46 +1,81 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which nodes lack a model of a plan, and who has it. Pure."""
+# PRIVATE to this collection: may change at any time, without notice.
+"""From which node a model is copied, and which nodes of a plan lack it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 Seen = Mapping[str, Mapping[str, Any]]
 
 
-def model_steps(
-    plan: Mapping[str, Any], observed: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What has to be done so that all nodes of the plan have its models, whole and the same.
+@dataclass(frozen=True)
+class Choice:
+    """The node that a model is copied from; empty with a refusal, or where no copy is complete."""
 
-    observed: node name -> what the module workload_info returned there; nodes beside those of the
-    plan may be among them, and may have what the plan's nodes lack.
+    source: str
+    refusal: str = ""
+
+
+def choose_source(copies: Mapping[str, str], given: str = "") -> Choice:
+    """The one rule by which model_sync and a launch choose the source of a model.
+
+    copies: node name -> `content_of` its copy, for the nodes whose copy is complete, in order of
+    preference. given: the node that a person has named; empty for none.
+
+    A given node is the source if its copy is complete. Otherwise all complete copies have to be the
+    same, and the first is the source: which of different ones is right is for a person to say.
+    """
+    if given:
+        if given in copies:
+            return Choice(given)
+        others = f" (complete on {', '.join(copies)})" if copies else ""
+        return Choice("", f"{given} has no complete copy{others}")
+    if len(set(copies.values())) > 1:
+        listed = ", ".join(f"{node} has {content}" for node, content in copies.items())
+        return Choice("", f"the nodes have different copies: {listed}")
+    return Choice(next(iter(copies), ""))
+
+
+def content_of(copy: Mapping[str, Any]) -> str:
+    """What is the same where two nodes have the same: the commit, or of a directory its size."""
+    return str(copy["revision"] or f"{copy['size']} bytes")
+
+
+def model_steps(plan: Mapping[str, Any], observed: Seen) -> dict[str, Any]:
+    """What has to be done so that all nodes of the plan have complete, equal copies of its models.
+
+    observed: node name -> what the module workload_info returned there; nodes that are not in the
+    plan may be among them, and may have what the nodes of the plan lack.
 
     Returns a dict: `copies` (each a dict of `name`, `quant`, `revision`, `source` (the node that
-    has it) and `receive` (nodes that take it from there)), `refusals` (why it cannot be), `ready`
-    (whether there is nothing to do).
+    has it) and `receive` (the nodes that copy it from there)), `refusals` (why it cannot be done),
+    `ready` (whether there is nothing to do).
     """
     copies, refusals = [], []
     for at, wanted in enumerate(plan["models"]):
         seen = {node: observed[node]["models"][at] for node in [*plan["nodes"], *observed]}
-        having = [node for node in seen if seen[node]["whole"]]
-        # The head's is right where they differ: it is what a launch on it alone would serve.
-        source = next(iter(having), "")
+        # A node beside the plan has no say in what is right, and is asked only where no other can.
+        choice = choose_source(_complete(seen, plan["nodes"]) or _complete(seen, seen))
         receive = [
             node
             for node in plan["nodes"]
-            if node not in having or _content(seen[node]) != _content(seen[source])
+            if not choice.source
+            or not seen[node]["complete"]
+            or content_of(seen[node]) != content_of(seen[choice.source])
         ]
         if not receive:
             continue
-        refusal = _refusal(wanted, seen, source, receive)
+        refusal = _refusal(wanted, seen, choice, receive)
         if refusal:
             refusals.append(refusal)
         else:
-            quant = seen[source]["quant"]
-            copies.append({**wanted, "quant": quant, "source": source, "receive": receive})
+            quant = seen[choice.source]["quant"]
+            copies.append({**wanted, "quant": quant, "source": choice.source, "receive": receive})
     return {
         "copies": [] if refusals else copies,
         "refusals": refusals,
@@ -48,43 +83,47 @@ def model_steps(
     }
 
 
-def _content(seen: Mapping[str, Any]) -> Any:
-    return seen["revision"] or seen["size"]
+def _complete(seen: Seen, nodes: Iterable[str]) -> dict[str, str]:
+    return {node: content_of(seen[node]) for node in nodes if seen[node]["complete"]}
 
 
-def _refusal(wanted: Mapping[str, str], seen: Seen, source: str, receive: Sequence[str]) -> str:
+def _refusal(wanted: Mapping[str, str], seen: Seen, choice: Choice, receive: list[str]) -> str:
     name = ":".join(filter(None, (wanted["name"], wanted["quant"])))
-    loading = [node for node in receive if seen[node]["downloading"]]
-    if loading:
-        return "%s is being downloaded on %s; launch it when that is through" % (
-            name,
-            " and ".join(loading),
-        )
-    if not source:
-        return "%s is not whole on any node. %s. %s" % (name, _problems(seen), _way_out(wanted))
-    if seen[source]["kind"] == "other":
-        return "%s is on %s only, and no model that could be copied: put it on %s" % (
-            name,
-            source,
-            " and ".join(receive),
+    downloading = [node for node in receive if seen[node]["downloading"]]
+    if downloading:
+        where = " and ".join(downloading)
+        return f"{name} is being downloaded on {where}; launch it when that is done"
+    if choice.refusal:
+        command = _command("model_sync", wanted, source="NODE")
+        return f"{name} is not copied: {choice.refusal}. Choose one: {command}"
+    if not choice.source:
+        problems = _problems(seen)
+        return f"{name} is not complete on any node. {problems}. {_way_out(wanted)}"
+    if seen[choice.source]["kind"] == "other":
+        return (
+            f"{name} is on {choice.source} only, and is not a model that can be copied:"
+            f" put it on {' and '.join(receive)}"
         )
     return ""
 
 
 def _problems(seen: Seen) -> str:
-    told: dict[str, list[str]] = {}
-    for node, one in seen.items():
-        told.setdefault(one["problem"], []).append(node)
-    return "; ".join("%s: %s" % (" and ".join(nodes), text) for text, nodes in told.items())
+    nodes_by_problem: dict[str, list[str]] = {}
+    for node, copy in seen.items():
+        nodes_by_problem.setdefault(copy["problem"], []).append(node)
+    return "; ".join(
+        f"{' and '.join(nodes)}: {problem}" for problem, nodes in nodes_by_problem.items()
+    )
 
 
 def _way_out(wanted: Mapping[str, str]) -> str:
     if wanted["name"].startswith("/"):
         return "Put it on one of them, or correct the recipe"
-    quant = " -e quant=%s" % wanted["quant"] if wanted["quant"] else ""
-    revision = " -e revision=%s" % wanted["revision"] if wanted["revision"] else ""
-    return "Download it: ansible-playbook playbooks/model_download.yml -e model=%s%s%s" % (
-        wanted["name"],
-        quant,
-        revision,
-    )
+    return f"Download it: {_command('model_download', wanted, revision=wanted['revision'])}"
+
+
+def _command(playbook: str, wanted: Mapping[str, str], **more: str) -> str:
+    """The playbook's command line for this model."""
+    given = {"model": wanted["name"], "quant": wanted["quant"], **more}
+    words = [f"-e {shlex.quote(f'{name}={value}')}" for name, value in given.items() if value]
+    return " ".join([f"ansible-playbook playbooks/{playbook}.yml", *words])

@@ -39,7 +39,7 @@ _NO_TARGET = ("/dev", "/proc", "/sys")
 
 @dataclasses.dataclass(frozen=True)
 class PlacedMod:
-    """A mod, and where its folder is on a node, which tells by its name what is in it."""
+    """A mod, and its directory on a node, which is named by its content."""
 
     mod: Mod
     digest: str
@@ -116,14 +116,14 @@ def before(resolved: ResolvedRecipe, mods: t.Sequence[PlacedMod]) -> str:
 
 
 def _or_end(command: str, what: str) -> str:
-    said = shlex.quote(f"dgxspark: {what} failed with")
-    return f"{command} || {{ code=$?; echo {said} $code >&2; exit 1; }}\n"
+    failed = shlex.quote(f"dgxspark: {what} failed with")
+    return f"{command} || {{ code=$?; echo {failed} $code >&2; exit 1; }}\n"
 
 
 def after(resolved: ResolvedRecipe) -> str:
     """Lines of bash for the head: run post_exec beside the server, once it says it is healthy.
 
-    What they print comes into the container's log; a failure is told there and ends nothing.
+    What they print comes into the container's log; a failure is logged there and ends nothing.
     """
     if not resolved.post_exec:
         return ""
@@ -134,8 +134,8 @@ def after(resolved: ResolvedRecipe) -> str:
     )
     lines = [f"until timeout 15 bash -c {shlex.quote(ask)} 2> /dev/null; do sleep 2; done"]
     for index, hook in enumerate(resolved.post_exec, 1):
-        said = shlex.quote(f"dgxspark: post_exec {index} failed with")
-        lines.append(f"{_run(hook)} || echo {said} $? >&2")
+        failed = shlex.quote(f"dgxspark: post_exec {index} failed with")
+        lines.append(f"{_run(hook)} || echo {failed} $? >&2")
     return "{ " + "; ".join(lines) + "; } < /dev/null &\n"
 
 
@@ -180,9 +180,9 @@ def _why_not(volume: Volume, hf_home: str) -> str:
     if source == "/" or _within(source, _NEVER) or _around(source, _NEVER):
         return "would give the container power over the node, or its secrets"
     if source == "/home" or posixpath.dirname(source) == "/home":
-        return "is somebody's whole home, with its keys"
+        return "is a complete home directory, with its keys"
     if any(part in _SECRETS for part in source.split("/")):
-        return "holds somebody's credentials"
+        return "holds credentials"
     if source.endswith(".sock"):
         return "is a socket, by which the container would command what listens there"
     if not volume.read_only and (_within(source, _NO_WRITING) or _around(source, _NO_WRITING)):
@@ -193,8 +193,8 @@ def _why_not(volume: Volume, hf_home: str) -> str:
 
 
 def _within(path: str, folders: t.Collection[str]) -> bool:
-    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in folders)
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def _around(path: str, folders: t.Collection[str]) -> bool:
-    return any(one.startswith(path.rstrip("/") + "/") for one in folders)
+    return any(folder.startswith(path.rstrip("/") + "/") for folder in folders)

@@ -21,19 +21,21 @@ def node(given: t.Any, hostvars: t.Mapping[str, t.Any]) -> Node:
     ensure_fabric has left on the node, where the node still has it) and facts.
     Raises RecipeError if there is no address. The interface may stay unknown; one rank needs none.
     """
-    said: t.Mapping[str, t.Any] = given if isinstance(given, t.Mapping) else {"name": given}
-    name = str(said.get("name") or "")
+    entry: t.Mapping[str, t.Any] = given if isinstance(given, t.Mapping) else {"name": given}
+    name = str(entry.get("name") or "")
     known = hostvars.get(name) or {}
     facts = known.get("ansible_facts") or {}
-    address = said.get("address") or known.get("dgxspark_address") or _ansible_address(known, facts)
+    address = (
+        entry.get("address") or known.get("dgxspark_address") or _ansible_address(known, facts)
+    )
     if not name or not address:
         raise RecipeError(
             f"node {name or repr(given)}: no IP address is known. Set dgxspark_address (or "
             "ansible_host) to one, or gather its facts before the launch"
         )
-    told, hcas = _links(facts)
-    fabric = said.get("fabric_address") or known.get("dgxspark_fabric_address") or told or None
-    interface = said.get("fabric_interface") or interface_of(fabric or address, facts)
+    noted, hcas = _links(facts)
+    fabric = entry.get("fabric_address") or known.get("dgxspark_fabric_address") or noted or None
+    interface = entry.get("fabric_interface") or interface_of(fabric or address, facts)
     return Node(
         name,
         str(address),
@@ -46,15 +48,15 @@ def node(given: t.Any, hostvars: t.Mapping[str, t.Any]) -> Node:
 def _links(facts: t.Mapping[str, t.Any]) -> tuple[str, tuple[str, ...]]:
     """Fabric address and RoCE devices, as ensure_fabric noted them; what is gone is ignored."""
     local = facts.get("ansible_local")
-    said = local.get("dgxspark_fabric") if isinstance(local, t.Mapping) else None
-    links = said.get("links") if isinstance(said, t.Mapping) else None
+    noted = local.get("dgxspark_fabric") if isinstance(local, t.Mapping) else None
+    links = noted.get("links") if isinstance(noted, t.Mapping) else None
     live = [
         link
         for link in (links if isinstance(links, list) else [])
         if isinstance(link, t.Mapping)
         and interface_of(str(link.get("address")), facts) == link.get("interface")
     ]
-    address = str(said.get("address") or "") if isinstance(said, t.Mapping) else ""
+    address = str(noted.get("address") or "") if isinstance(noted, t.Mapping) else ""
     there = address in [link.get("address") for link in live]
     return address if there else "", tuple(str(link["hca"]) for link in live if link.get("hca"))
 

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import ipaddress
 import json
-import pathlib
 import re
 import shlex
 import typing as t
@@ -21,8 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names imp
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     SECRET_NAME,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import LLAMA_CPP
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     Rank,
@@ -38,7 +36,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_
     volume_problems,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
-    DEFAULT_MASTER_PORT,
+    DEFAULT_PORTS,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    runtime_named,
 )
 
 SCHEMA = 1
@@ -88,7 +89,7 @@ class Settings:
     ipc_mode: str = "private"
     ulimits: t.Sequence[str] = ("memlock:-1:-1", "stack:67108864:67108864")
     devices: t.Sequence[str] = ()
-    master_port: int = DEFAULT_MASTER_PORT
+    master_port: int = DEFAULT_PORTS.master
     ray_port: int = 46379
     ray_object_store_bytes: int = 1024 * _MIB
     ray_wait_seconds: int = 300
@@ -107,13 +108,13 @@ def build_plan(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts | None = None
 ) -> dict[str, t.Any]:
     """The plan of this launch. Raises RecipeError with every reason why there can be none."""
-    pins, told = _image(resolved, settings, image_facts or {})
+    pins, image_warnings = _image(resolved, settings, image_facts or {})
     mods, wrong = placed_mods(resolved.mods)
     _check(resolved, settings, wrong)
     workload = slug(resolved.recipe.name)
-    ray_auth, said = _ray_auth(resolved, settings, image_facts or {})
+    ray_auth, ray_warnings = _ray_auth(resolved, settings, image_facts or {})
     environment, warnings = _environment(resolved, settings, pins, ray_auth)
-    warnings += [*told, *said]
+    warnings += [*image_warnings, *ray_warnings]
     head = resolved.ranks[0].node
     ranks = [
         _rank(
@@ -123,7 +124,7 @@ def build_plan(
             workload,
             environment,
             [
-                *(_read_only(one.source, one.target) for one in mods),
+                *(_read_only(mod.source, mod.target) for mod in mods),
                 *volume_mounts(resolved.volumes),
                 *map(_read_only, sorted({*pins[rank.node.name].values()})),
                 *([_read_only(RAY_TOKEN, _RAY_TOKEN_SEEN_AT)] if ray_auth else []),
@@ -149,7 +150,7 @@ def build_plan(
         "port": resolved.port,
         "ports": _ports(resolved, settings),
         "url": f"http://{_in_url(head.address)}:{resolved.port}",
-        "keep": _keep(resolved, settings),
+        "supervise": _supervise(resolved, settings),
         "env": {"shared": environment.shared, "per_node": environment.per_node},
         "secret_env": sorted(environment.secret),
         "ranks": ranks,
@@ -165,7 +166,7 @@ def build_plan(
     plan["models"] = _models(resolved)
     plan["ray_token"] = RAY_TOKEN if ray_auth else ""
     plan["mods"] = [
-        {"name": one.mod.name, "folder": one.mod.folder, "source": one.source} for one in mods
+        {"name": mod.mod.name, "folder": mod.mod.folder, "source": mod.source} for mod in mods
     ]
     plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
     plan["docker_commands"] = [
@@ -182,23 +183,24 @@ def build_plan(
 def _image(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Node -> variable -> the file that its Triton is lent, and what is to be said of it."""
+    """Node -> variable -> the file that is mounted for its Triton, and the warnings about it."""
     pins: dict[str, dict[str, str]] = {}
-    told: dict[str, list[str]] = {}
+    messages: dict[str, list[str]] = {}
     refused: list[str] = []
     for rank in resolved.ranks:
         facts = image_facts.get(rank.node.name) or {}
         pins[rank.node.name] = dict(facts.get("pins") or {})
         if facts.get("assembles") is False and settings.gpus:
             refused.append(
-                f"node {rank.node.name}: {facts['told']}. {facts['way_out']} Or, for a model that "
-                "needs no kernel of Triton, launch it as it is: -e dgxspark_image_preflight=false"
+                f"node {rank.node.name}: {facts['message']}. {facts['way_out']} Or, for a model "
+                "that needs no kernel of Triton, launch it as it is: "
+                "-e dgxspark_image_preflight=false"
             )
-        elif facts.get("told"):
-            told.setdefault(facts["told"], []).append(rank.node.name)
+        elif facts.get("message"):
+            messages.setdefault(facts["message"], []).append(rank.node.name)
     if refused:
         _refuse(resolved, refused)
-    return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in told.items()]
+    return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in messages.items()]
 
 
 def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
@@ -212,18 +214,18 @@ def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
 
 def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
     """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
-    server = vllm.Server("", "", resolved.ranks[0].argv)
-    found: list[dict[str, str]] = []
+    server = Server("", "", resolved.ranks[0].argv)
+    models: list[dict[str, str]] = []
     for model in resolved.models:
         name, _colon, quant = (model, "", "") if model.startswith("/") else model.partition(":")
         # The flag means the served model, which is the first.
-        revision = "" if found else server.flag(("--revision",)) or ""
+        revision = "" if models else server.flag(("--revision",)) or ""
         if name.startswith("/"):
-            found.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
+            models.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
         # No place that only the server knows how to reach, as s3://bucket/model.
         elif is_repo(name) and "/" not in quant:
-            found.append({"name": name, "quant": quant, "revision": revision})
-    return found
+            models.append({"name": name, "quant": quant, "revision": revision})
+    return models
 
 
 def _on_node(resolved: ResolvedRecipe, path: str) -> str:
@@ -237,17 +239,17 @@ def _on_node(resolved: ResolvedRecipe, path: str) -> str:
 def _ray_auth(
     resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
 ) -> tuple[str, list[str]]:
-    """The version of Ray that asks for a token, empty where none does; what is to be said of it."""
-    if resolved.runtime != "vllm-ray" or not settings.ray_auth:
+    """The version of Ray that asks for a token, empty where none does; and warnings."""
+    if not runtime_named(resolved.runtime).ray or not settings.ray_auth:
         return "", []
-    found = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
-    versions = [tuple(map(int, re.findall(r"\d+", one)[:2])) for one in found]
-    if all(one >= _RAY_WITH_TOKEN for one in versions):
-        return found[0], []
-    if not all(found):
+    texts = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
+    versions = [tuple(map(int, re.findall(r"\d+", version)[:2])) for version in texts]
+    if all(version >= _RAY_WITH_TOKEN for version in versions):
+        return texts[0], []
+    if not all(texts):
         return "", []
     return "", [
-        f"Ray {min(found)} of the image asks for no token: whoever reaches port "
+        f"Ray {min(texts)} of the image asks for no token: anyone who reaches port "
         f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
     ]
 
@@ -255,7 +257,7 @@ def _ray_auth(
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
     """Labels that say of a container what its plan was; none of them is part of the hash."""
     values = {
-        "keep": json.dumps(plan["keep"], sort_keys=True) if plan["keep"] else "",
+        "supervise": (json.dumps(plan["supervise"], sort_keys=True) if plan["supervise"] else ""),
         "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
         "plan-hash": plan["hash"],
         "ray-port": str(plan["ports"].get("ray", "")),
@@ -267,7 +269,7 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
     return {LABEL + key: value for key, value in values.items()}
 
 
-def _keep(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+def _supervise(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
     """What all units of the workload have in common; empty where there are to be none."""
     if not settings.survive:
         return {}
@@ -285,11 +287,7 @@ def _ports(resolved: ResolvedRecipe, settings: Settings) -> dict[str, int]:
 
 def _meeting(resolved: ResolvedRecipe, settings: Settings) -> list[tuple[str, int]]:
     """Names and numbers of the ports at which the ranks meet; empty where they need none."""
-    ports = []
-    if resolved.runtime == "vllm-ray":
-        ports.append(("ray", settings.ray_port))
-    if resolved.runtime in ("vllm-distributed", "sglang") and len(resolved.ranks) > 1:
-        ports.append(("master", settings.master_port))
+    ports = runtime_named(resolved.runtime).ports(settings, len(resolved.ranks))
     if settings.survive and len(resolved.ranks) > 1:
         ports.append(("survive", settings.survive_port))
     return ports
@@ -326,8 +324,8 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
         name, _colon, limits = ulimit.partition(":")
         options.append(["--ulimit", f"{name}={limits}"])
     for mount in rank["mounts"]:
-        told = ",".join(f"{key}={mount[key]}" for key in ("type", "source", "target"))
-        options.append(["--mount", told + (",readonly" if mount["read_only"] else "")])
+        words = ",".join(f"{key}={mount[key]}" for key in ("type", "source", "target"))
+        options.append(["--mount", words + (",readonly" if mount["read_only"] else "")])
     options += [["--label", f"{key}={value}"] for key, value in rank["labels"].items()]
     options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
     options += [["--env", name] for name in secret_env]
@@ -380,19 +378,9 @@ def _environment(
         "HF_MODULES_CACHE": "/tmp/hf_modules",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    if resolved.runtime == "vllm-ray":
-        # Ray's own memory monitor kills workers on unified memory, where page cache counts as used.
-        ours["RAY_memory_monitor_refresh_ms"] = "0"
-        # A worker that finds the head's port asks so often, every 2 s, for the head itself; after
-        # the default of 40 s it would give up on a head that is slow to start.
-        ours["RAY_NUM_REDIS_GET_RETRIES"] = str(max(20, settings.ray_wait_seconds // 2))
+    ours.update(runtime_named(resolved.runtime).environment(settings))
     if _keeps_cache(resolved, settings):
         ours.update(_RUNTIME_CACHE_ENV)
-    if resolved.runtime == LLAMA_CPP.name:
-        # Mapped files are slow to read where GPU and CPU share their memory. Each in two names, for
-        # builds of before and after 2026, and no flags, which a build must know.
-        ours.update(LLAMA_ARG_OFFLINE="1", LLAMA_OFFLINE="1")
-        ours.update(LLAMA_ARG_MMAP="0", LLAMA_ARG_LOAD_MODE="none")
     if ray_auth:
         ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
@@ -405,12 +393,12 @@ def _environment(
                 "TP_SOCKET_IFNAME": interface,
                 # Without it a worker offers the address of its default route.
                 "VLLM_HOST_IP": rank.node.link_address,
-                # Both twins; NCCL finds them as well, and with them what is no link to a node.
+                # Both interfaces of the port; NCCL would also use devices that link no nodes.
                 **({"NCCL_IB_HCA": ",".join(rank.node.hcas)} if rank.node.hcas else {}),
             }
     for node, variables in per_node.items():
         variables.update(pins[node])
-    found = {name for variables in per_node.values() for name in variables}
+    detected_names = {name for variables in per_node.values() for name in variables}
     warnings = []
     given = {**resolved.inventory_env, **resolved.env}
     for source, variables in (
@@ -418,7 +406,7 @@ def _environment(
         ("the recipe's env", resolved.env),
     ):
         for name, value in variables.items():
-            detected = name in found
+            detected = name in detected_names
             if detected or ours.get(name, value) != value:
                 was = "the value detected on each node" if detected else ours[name]
                 warnings.append(f"{source} sets {name}={value} over {was}")
@@ -428,7 +416,7 @@ def _environment(
         node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
         for node, variables in per_node.items()
     }
-    return _Environment(dict(sorted(shared.items())), left, secret, found), warnings
+    return _Environment(dict(sorted(shared.items())), left, secret, detected_names), warnings
 
 
 def _rank(
@@ -484,74 +472,10 @@ def _argv(
     first = before(resolved, mods)
     if rank.role == "head":
         first += after(resolved)
-    if resolved.runtime == LLAMA_CPP.name and rank.role == "head":
-        first += _rpc_wait(resolved, settings)
-    if resolved.runtime != "vllm-ray":
-        return ["-c", first + rank.text]
-    if rank.role == "worker":
-        return ["-c", first + _ray_worker(rank, resolved.ranks[0].node, settings)]
-    waiter = pathlib.Path(__file__).with_name("ray_wait.py").read_text(encoding="utf-8")
-    return ["-c", first + _ray_head(rank, resolved.ranks, settings, environment), name, waiter]
-
-
-def _rpc_wait(resolved: ResolvedRecipe, settings: Settings) -> str:
-    """llama-server gives up at once on a worker that does not listen yet."""
-    places = [f"{one.node.link_address}/{resolved.rpc_port}" for one in resolved.ranks[1:]]
-    return "".join(
-        _await_port(place, f"llama.cpp's worker {place.replace('/', ':')}", settings)
-        for place in places
+    script, argument = runtime_named(resolved.runtime).script(
+        rank, resolved, settings, environment.detected
     )
-
-
-def _await_port(place: str, who: str, settings: Settings) -> str:
-    """Shell text that waits until somebody listens. place: ADDRESS/PORT, as /dev/tcp has it."""
-    probe = shlex.quote(f": < /dev/tcp/{place}")
-    return f"""\
-until timeout 2 bash -c {probe} 2> /dev/null; do
-  if ((SECONDS >= {settings.ray_wait_seconds})); then
-    echo "dgxspark: {who} did not answer within {settings.ray_wait_seconds} s" >&2
-    exit 1
-  fi
-  sleep 1
-done
-"""
-
-
-def _ray_node(node: Node, settings: Settings) -> str:
-    return shlex.join(
-        [
-            *("--node-ip-address", node.link_address),
-            # A Spark has one GPU; said, not detected, so that a node without it fails at once.
-            *("--num-gpus", "1"),
-            *("--object-store-memory", str(settings.ray_object_store_bytes)),
-            "--disable-usage-stats",
-        ]
-    )
-
-
-def _ray_head(
-    rank: Rank, ranks: t.Sequence[Rank], settings: Settings, environment: _Environment
-) -> str:
-    # vLLM copies the head's environment to all Ray workers, except what this file names.
-    own = json.dumps(sorted(environment.detected))
-    waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
-    return f"""\
-config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
-mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
-ray start --head --port {settings.ray_port} --include-dashboard=false \
-{_ray_node(rank.node, settings)} || exit 1
-python3 -c "$1" {shlex.join(waiting)} || exit 1
-{rank.text}"""
-
-
-def _ray_worker(rank: Rank, head: Node, settings: Settings) -> str:
-    target = f"{head.link_address}:{settings.ray_port}"
-    place = f"{head.link_address}/{settings.ray_port}"
-    return f"""\
-{_await_port(place, f"the Ray head {target}", settings)}\
-# It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
-export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}
-exec ray start --block --address {target} {_ray_node(rank.node, settings)}"""
+    return ["-c", first + script, *([] if argument is None else [name, argument])]
 
 
 def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.Any]]:
@@ -561,13 +485,13 @@ def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.An
         folders.append(model)
     cache = {"source": settings.runtime_cache, "target": _RUNTIME_CACHE, "read_only": False}
     kind = "bind" if settings.runtime_cache.startswith("/") else "volume"
-    kept = [{"type": kind, **cache}] if _keeps_cache(resolved, settings) else []
-    return [*map(_read_only, folders), *kept]
+    caches = [{"type": kind, **cache}] if _keeps_cache(resolved, settings) else []
+    return [*map(_read_only, folders), *caches]
 
 
 def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:
-    """llama.cpp's kernels are compiled with it."""
-    return bool(settings.runtime_cache) and resolved.runtime != LLAMA_CPP.name
+    """Whether the server compiles what is worth a cache, and has one."""
+    return bool(settings.runtime_cache) and runtime_named(resolved.runtime).compiles
 
 
 def _read_only(path: str, target: str = "") -> dict[str, t.Any]:
@@ -636,7 +560,7 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
                 "which docker run --mount cannot take. Use a path without them"
             )
     targets = [mount["target"] for mount in mounts]
-    for target in sorted({one for one in targets if targets.count(one) > 1}):
+    for target in sorted({other for other in targets if targets.count(other) > 1}):
         yield f"{target} would be mounted twice. Change the volumes of the recipe"
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"

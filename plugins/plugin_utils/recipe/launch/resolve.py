@@ -1,11 +1,11 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decide what a recipe leaves open: mode, runtime, ranks, a command per rank, environment."""
+"""Resolve a checked recipe: mode, runtime, ranks, a command per rank, environment."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import shlex
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.command_checks import (
@@ -15,37 +15,24 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_c
     ENV_REFERENCE,
     env_text,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
-    errors,
-    validate,
-)
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.command import (
-    Given,
-    command_values,
-    conditioned,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
+    Rendering,
     spread_over,
-    template_of,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import (
-    LLAMA_CPP,
-    VLLM,
-    Engine,
-    engine_of,
-    split,
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
+    CheckedRecipe,
+    check,
+    errors,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.template import Renderer
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import (
     Degrees,
     nodes_issue,
     size_issue,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import mods_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
-    Hook,
     Issue,
     Node,
-    Rank,
     Recipe,
     RecipeError,
     ResolvedRecipe,
@@ -54,50 +41,63 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.value
     GIVEN,
     Value,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import (
+    Engine,
+    Ports,
+    Runtime,
+)
 
-DEFAULT_MASTER_PORT = 25000
-# Of llama.cpp's RPC server, on each worker.
-DEFAULT_RPC_PORT = 50052
-# Its name has changed in 2026, and not every image has it.
-_RPC_SERVER = """\
-server=$(command -v ggml-rpc-server || command -v rpc-server) || {
-  echo "dgxspark: the image has neither ggml-rpc-server nor rpc-server: over several nodes" \
-    "llama.cpp needs an image that was built with GGML_RPC" >&2
-  exit 1
-}
-"$server" "$@" &
-child=$!
-# As process 1 it would not hear that it has to end.
-trap 'kill "$child"; wait "$child"; exit 143' TERM INT
-wait "$child"
-"""
-
+DEFAULT_PORTS = Ports()
 _EVERY_ADDRESS = ("0.0.0.0", "::")
-_SPLIT_MODE = ("-sm", "--split-mode")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """Variables from outside of the recipe.
+
+    shared: the inventory's, for every workload; the recipe's own win. allow: variables of the
+    controller that either may refer to. environ: all of the controller's variables.
+    """
+
+    shared: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    allow: t.Collection[str] = ()
+    environ: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class _Environment(t.NamedTuple):
+    """Variables as text; secret: variable -> the controller's variable with its value."""
+
+    plain: dict[str, str]
+    secret: dict[str, str]
+    issues: list[Issue]
 
 
 def resolve(
     recipe: Recipe,
     overrides: t.Mapping[str, t.Any] | None = None,
     nodes: t.Sequence[Node] = (),
-    env_allow: t.Collection[str] = (),
-    environ: t.Mapping[str, str] | None = None,
-    master_port: int = DEFAULT_MASTER_PORT,
-    inventory_env: t.Mapping[str, t.Any] | None = None,
+    variables: Variables = Variables(),
     inventory: t.Mapping[str, t.Any] | None = None,
     mod_paths: t.Sequence[str] = (),
-    rpc_port: int = DEFAULT_RPC_PORT,
+    ports: Ports = DEFAULT_PORTS,
 ) -> ResolvedRecipe:
-    """Resolve a recipe for these nodes; ranks go to them in order, the first is the head.
+    """Check a recipe and resolve it for these nodes, as `check` and `resolve_checked` do."""
+    checked = check(recipe, overrides, inventory, mod_paths, len(nodes) or None)
+    return resolve_checked(checked, nodes, variables, ports)
 
-    inventory: the inventory's values for this recipe; overrides win over them. inventory_env:
-    variables for every workload; the recipe's own win. env_allow: variables of the controller that
-    either may refer to. environ: all of the controller's variables. mod_paths: folders with mods.
+
+def resolve_checked(
+    checked: CheckedRecipe,
+    nodes: t.Sequence[Node],
+    variables: Variables = Variables(),
+    ports: Ports = DEFAULT_PORTS,
+) -> ResolvedRecipe:
+    """Resolve a checked recipe; ranks go to the nodes in order, the first is the head.
+
     Raises RecipeError with every reason at once.
     """
-    overrides = dict(overrides or {})
-    given = Given(overrides, dict(inventory or {}))
-    issues = validate(recipe, overrides, given.inventory, mod_paths, len(nodes) or None)
+    recipe, rendering = checked.recipe, checked.rendering
+    issues = list(checked.issues)
     if not nodes:
         issues.append(
             recipe.issue(
@@ -105,90 +105,79 @@ def resolve(
             )
         )
     _refuse(recipe, issues)
+    assert rendering is not None  # without one there is an error
 
-    engine = engine_of(recipe) or VLLM
-    recipe = conditioned(recipe, given, engine, len(nodes))
-    spread = spread_over(recipe, given, len(nodes), engine)
-    _refuse(
-        recipe,
-        [
-            issue
-            for issue in (
-                size_issue(recipe, spread)
-                or nodes_issue(recipe, spread, [node.name for node in nodes]),
-                *spread_issues(recipe, engine, spread),
-            )
-            if issue
-        ],
-    )
-    size = spread.size
-
-    values = command_values(recipe, given, spread.tensor or 1, engine)
-    renderer = Renderer(values, recipe.defaults)
-    server = split(engine, renderer.command(template_of(engine, recipe, values)))
-    mode: t.Literal["solo", "cluster"] = "cluster" if size > 1 else "solo"
-    runtime = engine.name
-    found: list[Issue] = []
-    if engine is VLLM:
-        runtime, server, found = _runtime(recipe, values, server, mode)
-    server, port, name = _with_values(server, values, spread, engine)
-    issues += [*found, *_host_issues(recipe, server, nodes[0], engine)]
-    environ = environ or {}
-    base, base_secret, wrong = _environment(
-        recipe, "dgxspark_env", inventory_env or {}, env_allow, environ
-    )
-    issues += wrong
-    env, secret_env, wrong = _environment(recipe, "env", recipe.env, env_allow, environ)
-    issues += wrong
+    spread = spread_over(rendering, len(nodes))
+    _refuse(recipe, _spread_problems(recipe, rendering.engine, spread, nodes))
+    rendering = rendering.for_degrees(spread)
+    runtime, server, chosen = _server(rendering, spread)
+    base = _environment(recipe, "dgxspark_env", variables.shared, variables)
+    own = _environment(recipe, "env", recipe.env, variables)
+    issues += [
+        *chosen,
+        *_host_issues(recipe, server, nodes[0], rendering.engine),
+        *base.issues,
+        *own.issues,
+    ]
     _refuse(recipe, issues)
-
-    if runtime == "vllm-ray" and server.flag(vllm.BACKEND) is None:
-        server = server.with_flags([*vllm.BACKEND, "ray"])
+    server = runtime.completed(server)
+    engine, values, size = rendering.engine, rendering.values, spread.size
     return ResolvedRecipe(
         recipe=recipe,
-        overrides=overrides,
-        mode=mode,
-        runtime=runtime,
+        overrides=dict(checked.given.overrides),
+        mode="cluster" if size > 1 else "solo",
+        runtime=runtime.name,
         model=values["model"].text,
-        image=given.image(recipe),
-        served_model_name=name,
-        port=port,
+        image=checked.given.image(recipe),
+        served_model_name=server.flag(engine.served_name) or values["model"].text,
+        port=int(server.flag(engine.port) or engine.default_port),
         tensor_parallel=spread.tensor or 1,
         pipeline_parallel=spread.pipeline or 1,
-        ranks=tuple(
-            _rank(index, nodes[:size], runtime, server, master_port, rpc_port)
-            for index in range(size)
-        ),
-        env=env,
-        inventory_env=base,
+        ranks=tuple(runtime.rank(index, nodes[:size], server, ports) for index in range(size)),
+        env=own.plain,
+        inventory_env=base.plain,
         secret_env={
-            **{name: source for name, source in base_secret.items() if name not in env},
-            **secret_env,
+            **{name: source for name, source in base.secret.items() if name not in own.plain},
+            **own.secret,
         },
         warnings=tuple(issue for issue in issues if issue.severity == "warning"),
         data_parallel=spread.data or 1,
         models=_models(recipe, values, server),
         values={key: value.text for key, value in values.items() if value.value is not None},
-        mods=tuple(mods_of(recipe, mod_paths)[0]),
-        pre_exec=_hooks(recipe.pre_exec, renderer),
-        # One that is not trusted is left out, and a warning says so.
-        post_exec=_hooks(recipe.post_exec, renderer) if recipe.trusted else (),
+        mods=checked.mods,
+        pre_exec=rendering.hooks["pre_exec"],
+        # One that is not trusted is left out, with a warning.
+        post_exec=rendering.hooks["post_exec"] if recipe.trusted else (),
         volumes=recipe.volumes,
-        rpc_port=rpc_port if runtime == LLAMA_CPP.name and size > 1 else None,
+        rpc_port=runtime.rpc_port(ports, size),
     )
 
 
+def _spread_problems(
+    recipe: Recipe, engine: Engine, spread: Degrees, nodes: t.Sequence[Node]
+) -> list[Issue]:
+    size = size_issue(recipe, spread) or nodes_issue(recipe, spread, [node.name for node in nodes])
+    return [*([size] if size else []), *spread_issues(recipe, engine, spread)]
+
+
+def _server(rendering: Rendering, spread: Degrees) -> tuple[Runtime, Server, list[Issue]]:
+    """How the ranks run, the server with the flags that the launch needs, and what is wrong."""
+    assert rendering.server is not None  # without one there is an error
+    engine = rendering.engine
+    runtime, server, issues = engine.runtime_of(
+        rendering.recipe, rendering.values, rendering.server, spread.size
+    )
+    server = engine.with_degrees(server, spread)
+    return runtime, _with_values(server, rendering.values, engine), issues
+
+
 def _refuse(recipe: Recipe, issues: t.Sequence[Issue]) -> None:
-    found = errors(issues)
-    if found:
-        raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", found)
+    reasons = errors(issues)
+    if reasons:
+        raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", reasons)
 
 
-def _hooks(hooks: t.Sequence[Hook], renderer: Renderer) -> tuple[Hook, ...]:
-    return tuple(Hook(renderer.command(hook.command), hook.timeout) for hook in hooks)
-
-
-def _models(recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server) -> tuple[str, ...]:
+def _models(recipe: Recipe, values: t.Mapping[str, Value], server: Server) -> tuple[str, ...]:
     """The served model, and those that draft for it."""
     models = [values["model"].text, recipe.draft_model]
     speculative = server.flag(("--speculative-config",))
@@ -203,81 +192,8 @@ def _models(recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server) 
     return tuple(dict.fromkeys(model for model in models if model))
 
 
-def _runtime(
-    recipe: Recipe, values: t.Mapping[str, Value], server: vllm.Server, mode: str
-) -> tuple[str, vllm.Server, list[Issue]]:
-    """Ray or native: said by the runtime, else an override, the command, the defaults; else Ray."""
-    written = server.flag(vllm.BACKEND)
-    value = values.get("distributed_executor_backend")
-    asked = value.text.lower() if value is not None and value.value is not None else None
-    if mode == "solo":
-        if written != "ray":
-            return "vllm", server, []
-        return (
-            "vllm",
-            server.without_backend(),
-            [
-                recipe.issue(
-                    "backend-removed",
-                    "warning",
-                    "command",
-                    "on one node vLLM needs no Ray; --distributed-executor-backend ray is left out",
-                    "Nothing",
-                )
-            ],
-        )
-    explicit = {"vllm-ray": "ray", "vllm-distributed": "mp"}.get(recipe.runtime)
-    override = asked if value is not None and value.source == "override" else None
-    backend = explicit or override or written or asked or "ray"
-    issues = []
-    if backend not in ("ray", "mp"):
-        issues.append(
-            recipe.issue(
-                "backend-invalid",
-                "error",
-                "command",
-                f"distributed_executor_backend {backend} does not run over several nodes",
-                "Use ray or mp",
-            )
-        )
-    for said, where in ((override, "the override"), (written, "the command"), (asked, "defaults")):
-        if explicit and said is not None and said != explicit:
-            issues.append(
-                recipe.issue(
-                    "backend-conflict",
-                    "error",
-                    "runtime",
-                    f"runtime {recipe.runtime} means "
-                    f"distributed_executor_backend {explicit}, but {where} says {said}",
-                    "Use runtime: vllm, or make both say the same",
-                )
-            )
-            break
-    if written is not None and written != backend and not explicit:
-        server = server.without_backend()
-        issues.append(
-            recipe.issue(
-                "backend-replaced",
-                "warning",
-                "command",
-                f"the command's "
-                f"--distributed-executor-backend {written} gives way to the override {backend}",
-                "Nothing",
-            )
-        )
-    return "vllm-ray" if backend == "ray" else "vllm-distributed", server, issues
-
-
-def _with_values(
-    server: vllm.Server, values: t.Mapping[str, Value], spread: Degrees, engine: Engine
-) -> tuple[vllm.Server, int, str]:
-    """Add flags that the launch depends on and the command lacks; also port and served name."""
-    for flags, number in ((engine.tensor, spread.tensor), (engine.pipeline, spread.pipeline)):
-        if flags and (number or 1) > 1 and server.flag(flags) is None:
-            server = server.with_flags([flags[-1], str(number)])
-    if engine is LLAMA_CPP and spread.size > 1 and server.flag(_SPLIT_MODE) is None:
-        by = "row" if (spread.tensor or 1) > 1 else "layer"
-        server = server.with_flags([_SPLIT_MODE[-1], by])
+def _with_values(server: Server, values: t.Mapping[str, Value], engine: Engine) -> Server:
+    """Add the values that the launch depends on and the command lacks."""
     added = [("port", engine.port), ("served_model_name", engine.served_name)]
     if engine.loopback:
         added.append(("host", engine.host))
@@ -294,45 +210,11 @@ def _with_values(
     # The launch asks for the head by its address, where a server on 127.0.0.1 does not answer.
     if engine.loopback and server.flag(engine.host) is None:
         server = server.with_flags([engine.host[0], "0.0.0.0"])
-    name = server.flag(engine.served_name) or values["model"].text
-    return server, int(server.flag(engine.port) or engine.default_port), name
+    return server
 
 
-def _rank(
-    index: int,
-    nodes: t.Sequence[Node],
-    runtime: str,
-    server: vllm.Server,
-    master_port: int,
-    rpc_port: int,
-) -> Rank:
-    role: t.Literal["head", "worker"] = "head" if index == 0 else "worker"
-    node = nodes[index]
-    if runtime == "vllm-ray" and role == "worker":
-        return Rank(index, role, node, "", ())
-    if runtime == LLAMA_CPP.name and role == "worker":
-        # Whoever reaches this port commands the node's memory: only the link between nodes may.
-        words = ("--host", node.link_address, "--port", str(rpc_port))
-        return Rank(index, role, node, f"set -- {shlex.join(words)}\n{_RPC_SERVER}", words)
-    head = nodes[0].link_address
-    count = [*("--nnodes", str(len(nodes))), *("--node-rank", str(index))]
-    if runtime == "vllm-distributed":
-        meeting = [*("--master-addr", head), *("--master-port", str(master_port))]
-        server = server.with_flags([*count, *meeting, *(["--headless"] if index else [])])
-    elif runtime == "sglang" and len(nodes) > 1:
-        server = server.with_flags([*count, "--dist-init-addr", _endpoint(head, master_port)])
-    elif runtime == LLAMA_CPP.name and len(nodes) > 1:
-        workers = ",".join(_endpoint(one.link_address, rpc_port) for one in nodes[1:])
-        server = server.with_flags(["--rpc", workers])
-    return Rank(index, role, node, server.script(), server.words)
-
-
-def _endpoint(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _host_issues(recipe: Recipe, server: vllm.Server, head: Node, engine: Engine) -> list[Issue]:
-    """The launch proves the server at the head's address, so it must listen there."""
+def _host_issues(recipe: Recipe, server: Server, head: Node, engine: Engine) -> list[Issue]:
+    """The launch tests the server at the head's address, so it must listen there."""
     host = server.flag(engine.host)
     if host is None or host in (*_EVERY_ADDRESS, head.address):
         return []
@@ -349,56 +231,47 @@ def _host_issues(recipe: Recipe, server: vllm.Server, head: Node, engine: Engine
 
 
 def _environment(
-    recipe: Recipe,
-    where: str,
-    variables: t.Mapping[str, t.Any],
-    allow: t.Collection[str],
-    environ: t.Mapping[str, str],
-) -> tuple[dict[str, str], dict[str, str], list[Issue]]:
-    """Variables as text; references to the controller's variables apart, by name only.
+    recipe: Recipe, where: str, wanted: t.Mapping[str, t.Any], variables: Variables
+) -> _Environment:
+    """Variables as text, references to the controller's variables apart, by name only.
 
     where: the field, or the setting, that they stand in.
     """
-    env: dict[str, str] = {}
-    secret: dict[str, str] = {}
-    issues = []
-    for name, value in variables.items():
+    result = _Environment({}, {}, [])
+    for name, value in wanted.items():
         text = env_text(value)
-        references = [one or other for one, other in ENV_REFERENCE.findall(text)]
-        field = f"{where}.{name}"
-        # No message shows the text: it may be a password with a $ in it.
-        if references and not ENV_REFERENCE.fullmatch(text):
-            issues.append(
-                recipe.issue(
-                    "env-partial",
-                    "error",
-                    field,
-                    "the value mixes a variable of the controller ($...) with text",
-                    "Let the whole value be ${NAME}, and export NAME with that text",
-                )
-            )
-        elif references and references[0] not in allow:
-            issues.append(
-                recipe.issue(
-                    "env-not-allowed",
-                    "error",
-                    field,
-                    f"it asks for the controller's variable {references[0]}, which is not allowed",
-                    f"Allow it with dgxspark_env_allow: [{references[0]}], or write the value",
-                )
-            )
-        elif references and references[0] not in environ:
-            issues.append(
-                recipe.issue(
-                    "env-unset",
-                    "error",
-                    field,
-                    f"the controller has no variable {references[0]}",
-                    f"export {references[0]}=... before the launch",
-                )
-            )
-        elif references:
-            secret[name] = references[0]
+        references = [braced or bare for braced, bare in ENV_REFERENCE.findall(text)]
+        if not references:
+            result.plain[name] = text
+            continue
+        problem = _reference_problem(text, references[0], variables)
+        if problem is None:
+            result.secret[name] = references[0]
         else:
-            env[name] = text
-    return env, secret, issues
+            code, message, fix = problem
+            result.issues.append(recipe.issue(code, "error", f"{where}.{name}", message, fix))
+    return result
+
+
+def _reference_problem(text: str, name: str, variables: Variables) -> tuple[str, str, str] | None:
+    """Code, message and fix for a reference that cannot be followed; None for one that can."""
+    # No message shows the text: it may be a password with a $ in it.
+    if not ENV_REFERENCE.fullmatch(text):
+        return (
+            "env-partial",
+            "the value mixes a variable of the controller ($...) with text",
+            "Make ${NAME} the complete value, and export NAME with that text",
+        )
+    if name not in variables.allow:
+        return (
+            "env-not-allowed",
+            f"it asks for the controller's variable {name}, which is not allowed",
+            f"Allow it with dgxspark_env_allow: [{name}], or write the value",
+        )
+    if name not in variables.environ:
+        return (
+            "env-unset",
+            f"the controller has no variable {name}",
+            f"export {name}=... before the launch",
+        )
+    return None

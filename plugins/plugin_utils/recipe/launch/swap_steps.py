@@ -1,10 +1,10 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a launch has to do, decided once from the plan and from what runs on the nodes.
+"""The steps of a launch, computed from the plan and from what runs on the nodes. Pure.
 
-The containers tell how far an earlier launch came: what was served before is parked, by a name of
-its own, until what replaces it has answered a completion. So a launch whose controller was killed
-is understood from its containers alone, wherever it stopped.
+The names, labels and states of the containers show how far an earlier launch came: what was served
+before is retained, under a name that ends in `.previous`, until its replacement has answered a
+completion. So the next launch can continue after one that was killed at any point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
     LABEL,
-    PARKED,
+    RETAINED,
     own_name,
     unit_spec,
 )
@@ -24,74 +24,79 @@ Placed = tuple[str, Mapping[str, Any]]  # node, container
 
 
 def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
-    """The steps from what is there to what is planned.
+    """The steps from what runs to what is planned.
 
-    plan: of the lookup launch_plan. observed: node name -> what the module workload_info returned
-    there, for every node that may hold something of ours, those included that the plan leaves out.
+    plan: from the lookup launch_plan. observed: node name -> what the module workload_info returned
+    there, for every node that may have containers of this collection, also outside of the plan.
 
-    Returns a dict: `refusals` (texts; nothing may be done while there are any), `running` (every
-    rank already runs as planned), `serves` (it has answered, and nothing of all this is left to do;
-    False where workload_info was not told to ask), `previous` (what a
-    failure brings back, see describe; empty where there is nothing), `park` (node -> names of its
-    containers that are to be stopped and set aside), `remove` (node -> names of our other
-    containers), `start` (node -> its rank of the plan), `keep` (node -> container -> what its unit
-    has to be, where it is not so yet), `drop` (node -> names that go once the model has answered).
+    Returns a dict: `refusals` (texts; while there are any, nothing may be done), `running` (whether
+    every rank runs as planned), `serves` (whether the model has also answered and no step is left;
+    False if workload_info did not ask), `previous` (what a rollback restores, see describe; empty
+    for nothing), `retain` (node -> names of containers to stop and retain for the rollback),
+    `remove` (node -> names of other containers of this collection, to be removed), `start` (node ->
+    its rank of the plan), `supervise` (node -> container -> the unit_spec of its missing or
+    different unit), `drop` (node -> names of retained containers, to be removed once the model has
+    answered).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
     wanted = {(rank["node"], rank["name"]) for rank in plan["ranks"]} if running else set()
-    kept = _kept(observed, wanted)
-    kept_ids = {container["id"] for _node, container in kept}
-    going: dict[str, list[str]] = {node: [] for node in observed}
+    previous = _previous(observed, wanted)
+    previous_ids = {container["id"] for _node, container in previous}
+    remove: dict[str, list[str]] = {node: [] for node in observed}
     for node, container in _ours(observed):
-        if container["id"] not in kept_ids and (node, container["name"]) not in wanted:
-            going[node].append(container["name"])
+        if container["id"] not in previous_ids and (node, container["name"]) not in wanted:
+            remove[node].append(container["name"])
     for node, name in _units_alone(observed):
-        going[node].append(name)
+        remove[node].append(name)
     out: dict[str, Any] = {
         "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
         "running": running,
-        "previous": describe(kept),
-        "park": _by_node(observed, [(node, c["name"]) for node, c in kept if not _is_set_aside(c)]),
-        "remove": going,
+        "previous": describe(previous),
+        "retain": _by_node(
+            observed, [(node, c["name"]) for node, c in previous if not _is_retained(c)]
+        ),
+        "remove": remove,
         "start": {rank["node"]: rank for rank in starting},
-        "keep": _to_keep(plan, observed, running),
-        "drop": _by_node(observed, [(node, own_name(c["name"]) + PARKED) for node, c in kept]),
+        "supervise": _to_supervise(plan, observed, running),
+        "drop": _by_node(
+            observed, [(node, own_name(c["name"]) + RETAINED) for node, c in previous]
+        ),
     }
-    todo = any(any(out[key].values()) for key in ("park", "remove", "keep", "drop"))
-    settled = running and not (todo or out["refusals"])
-    return {**out, "serves": settled and _answers(plan, observed)}
+    pending = any(any(out[key].values()) for key in ("retain", "remove", "supervise", "drop"))
+    complete = running and not (pending or out["refusals"])
+    return {**out, "serves": complete and _answers(plan, observed)}
 
 
 def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
-    """The steps back from a launch that failed.
+    """The steps of a rollback after a failed launch.
 
-    previous: of launch_steps, as decided before anything was touched. observed: as there, now.
+    previous: from launch_steps, computed before anything was changed. observed: as there, now.
 
-    Returns a dict: `remove` (node -> names of all of ours that are not the previous workload's),
-    `restore` (node -> names of its containers that are to get their place back and to be started;
-    empty everywhere where all of them still run in it), `keep` (node -> container -> what its unit
-    has to be once they answer), `lost` (texts: containers that are gone).
+    Returns a dict: `remove` (node -> names of all other containers of this collection), `restore`
+    (node -> names of containers of the previous workload to rename back and start; empty everywhere
+    if all of them still run under their own names), `supervise` (node -> container -> its unit_spec
+    once the workload answers), `lost` (texts: containers that are gone).
     """
     ids = {container["id"]: container for container in previous.get("containers", ())}
-    found = [(node, c) for node, c in _ours(observed) if c["id"] in ids]
-    seen = {container["id"] for _node, container in found}
+    present = [(node, c) for node, c in _ours(observed) if c["id"] in ids]
+    present_ids = {container["id"] for _node, container in present}
     lost = [
         "%s: container %s is gone" % (container["node"], container["name"])
         for container in ids.values()
-        if container["id"] not in seen and container["node"] in observed
+        if container["id"] not in present_ids and container["node"] in observed
     ]
-    # One rank that was stopped needs its peers started anew with it.
-    intact = all(c["status"] == "running" and own_name(c["name"]) == c["name"] for _n, c in found)
+    # After one rank was stopped, its peers have to be restarted with it.
+    intact = all(c["status"] == "running" and own_name(c["name"]) == c["name"] for _n, c in present)
     return {
         "remove": _by_node(
             observed, [(node, c["name"]) for node, c in _ours(observed) if c["id"] not in ids]
         ),
-        "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in found]),
-        "keep": {
+        "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in present]),
+        "supervise": {
             node: {
                 own_name(c["name"]): unit_spec(c["labels"])
-                for where, c in found
+                for where, c in present
                 if where == node and unit_spec(c["labels"])
             }
             for node in observed
@@ -101,10 +106,10 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
 
 
 def describe(workload: list[Placed]) -> dict[str, Any]:
-    """A workload by what its containers say of it, empty for none.
+    """A workload from the labels of its containers, empty for none.
 
-    Keys: `recipe`, `plan_hash`, `served_model_name`, `url` (the latter two are empty for containers
-    of versions that did not tell), `head`, `containers` (maps of `node`, `name`, `id`).
+    Keys: `recipe`, `plan_hash`, `served_model_name`, `url` (empty if there is no such label),
+    `head`, `containers` (maps of `node`, `name`, `id`).
     """
     if not workload:
         return {}
@@ -121,37 +126,36 @@ def describe(workload: list[Placed]) -> dict[str, Any]:
     }
 
 
-def _kept(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
-    """The containers of the workload that a failure brings back.
+def _previous(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
+    """The containers of the workload that a rollback restores.
 
-    What an interrupted launch has set aside comes first, since that had been proven; with it go
-    ranks of the same plan that it had not come to yet. Otherwise a workload of which every rank
-    runs.
+    What an interrupted launch has retained comes first, because that had answered, together with
+    ranks of the same plan that it had not retained yet. Otherwise a workload whose ranks all run.
     """
     ours = [(node, c) for node, c in _ours(observed) if (node, c["name"]) not in wanted]
-    aside = [(node, c) for node, c in ours if c["name"].endswith(PARKED)]
-    if aside:
-        group = _largest(aside)
+    retained = [(node, c) for node, c in ours if c["name"].endswith(RETAINED)]
+    if retained:
+        group = _largest(retained)
         plan_hash = _label(group[0][1], "plan-hash")
         taken = {(node, own_name(c["name"])) for node, c in group}
         ranks = {_label(c, "rank") for _node, c in group}
-        late = [
+        not_yet = [
             (node, c)
             for node, c in ours
-            if not c["name"].endswith(PARKED)
+            if not c["name"].endswith(RETAINED)
             and not wanted
             and _label(c, "plan-hash") == plan_hash
             and _label(c, "rank") not in ranks
             and (node, c["name"]) not in taken
         ]
-        return [*group, *late]
+        return [*group, *not_yet]
     alive = [(node, c) for node, c in ours if c["status"] == "running"]
-    whole = [group for group in _groups(alive).values() if _is_whole(group)]
-    return [] if wanted else max(whole, key=len, default=[])
+    complete = [group for group in _groups(alive).values() if _is_complete(group)]
+    return [] if wanted else max(complete, key=len, default=[])
 
 
 def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
-    """Units of ours whose containers are gone."""
+    """Units of this collection whose containers are gone."""
     for node, facts in observed.items():
         names = {container["name"] for container in facts["containers"] if container["ours"]}
         for unit in facts.get("units", ()):
@@ -159,27 +163,27 @@ def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
                 yield node, unit["container"]
 
 
-def _to_keep(
+def _to_supervise(
     plan: Mapping[str, Any], observed: Observed, running: bool
 ) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {node: {} for node in observed}
     for rank in plan["ranks"]:
         spec = unit_spec(rank["labels"])
-        # What is replaced takes its units with it.
-        kept = running and any(
+        # The units of a replaced workload are removed with it.
+        supervised = running and any(
             unit["container"] == rank["name"]
             and unit["plan"] == plan["hash"]
             and unit["enabled"]
             and unit["state"] == "active"
             for unit in observed[rank["node"]].get("units", ())
         )
-        if spec and not kept:
+        if spec and not supervised:
             out[rank["node"]][rank["name"]] = spec
     return out
 
 
-def _is_whole(group: list[Placed]) -> bool:
-    """Whether every rank is there, once."""
+def _is_complete(group: list[Placed]) -> bool:
+    """Whether every rank is present exactly once."""
     ranks = sorted(_label(c, "rank") for _node, c in group)
     count = int(_label(group[0][1], "ranks") or len(group))
     return ranks == sorted(str(rank) for rank in range(count))
@@ -190,12 +194,12 @@ def _largest(containers: list[Placed]) -> list[Placed]:
 
 
 def _groups(containers: list[Placed]) -> dict[tuple[str, str], list[Placed]]:
-    """Containers of one plan; those of another image under the same plan are another workload."""
-    found: dict[tuple[str, str], list[Placed]] = {}
+    """Containers by plan and workload."""
+    groups: dict[tuple[str, str], list[Placed]] = {}
     for node, container in containers:
         key = _label(container, "plan-hash"), _label(container, "workload")
-        found.setdefault(key, []).append((node, container))
-    return found
+        groups.setdefault(key, []).append((node, container))
+    return groups
 
 
 def _by_node(observed: Observed, names: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -209,8 +213,8 @@ def _ours(observed: Observed) -> Iterator[Placed]:
                 yield node, container
 
 
-def _is_set_aside(container: Mapping[str, Any]) -> bool:
-    return str(container["name"]).endswith(PARKED) and container["status"] != "running"
+def _is_retained(container: Mapping[str, Any]) -> bool:
+    return str(container["name"]).endswith(RETAINED) and container["status"] != "running"
 
 
 def _label(container: Mapping[str, Any], key: str) -> str:
@@ -223,7 +227,7 @@ def _runs(rank: Mapping[str, Any], plan_hash: str, facts: Mapping[str, Any]) -> 
         and container["ours"]
         and container["status"] == "running"
         and _label(container, "plan-hash") == plan_hash
-        # The same reference may have come to mean another image since.
+        # The same reference may name another image by now.
         and facts["image_id"] in (None, container["image_id"])
         for container in facts["containers"]
     )
@@ -246,15 +250,15 @@ def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]
 
 
 def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
-    """Ports that the head will listen on and that somebody else listens on already."""
+    """Ports of the plan on which somebody else listens on the head."""
     facts = observed[plan["head"]]
     ours: list[str] = [container["id"] for container in facts["containers"] if container["ours"]]
-    keepers = [unit["pid"] for unit in facts.get("units", ()) if unit["pid"]]
+    supervisors = [unit["pid"] for unit in facts.get("units", ()) if unit["pid"]]
     for what, port in plan["ports"].items():
         for listener in facts["listening"]:
             if listener["port"] != port or listener["container"] in ours:
                 continue
-            if listener["pid"] in keepers:
+            if listener["pid"] in supervisors:
                 continue
             who = (
                 f"{listener['process'] or 'a process'} (pid {listener['pid']})"

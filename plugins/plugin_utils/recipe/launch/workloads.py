@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs on the nodes, by workload, out of what each node tells of its containers. Pure."""
+"""The workloads on the nodes, from what each node reports about its containers. Pure."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, PARKED
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, RETAINED
 
 
 def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The workloads of this collection, those set aside during a swap last.
+    """The workloads of this collection; those that are retained for a rollback come last.
 
     observed: node name -> what the module workload_info returned there. Each workload is a map:
     `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
     `container` (of the head), `nodes` (in the order of ranks), `image_facts` (of the lookup
-    launch_plan, as far as they entered the plan), `state`, `ray` (the addresses that take part in
-    its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`, `container`,
-    `status`, `started`, `unit` (what keeps it; empty where nothing does).
+    launch_plan, as far as the plan uses them), `state`, `ray` (the addresses in its Ray cluster;
+    empty without Ray) and `ranks`, a list of maps of `rank`, `node`, `container`, `status`,
+    `started`, `unit` (its systemd unit; empty for none).
     """
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for node, facts in observed.items():
         for container in facts["containers"]:
             if container["ours"]:
-                aside = container["name"].endswith(PARKED)
-                key = aside, _label(container, "workload"), _label(container, "plan-hash")
+                retained = container["name"].endswith(RETAINED)
+                key = retained, _label(container, "workload"), _label(container, "plan-hash")
                 groups.setdefault(key, []).append((node, container))
     return [_workload(key[0], group, observed) for key, group in sorted(groups.items())]
 
 
 def _workload(
-    aside: bool,
+    retained: bool,
     group: list[tuple[str, Mapping[str, Any]]],
     observed: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -50,8 +50,8 @@ def _workload(
         "head": group[0][0],
         "container": head["name"],
         "nodes": [node for node, _container in group],
-        "image_facts": {node: _map(_label(one, "image-facts")) for node, one in group},
-        "state": _state(aside, running, expected),
+        "image_facts": {node: _map(_label(rank, "image-facts")) for node, rank in group},
+        "state": _state(retained, running, expected),
         "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [
             {
@@ -68,17 +68,17 @@ def _workload(
 
 
 def _unit(container: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What keeps a container, without what its rank tells already."""
-    told = ("state", "enabled", "restarts", "told", "down")
+    """The unit of a container, without what is known from its rank."""
+    keys = ("state", "enabled", "restarts", "status_text", "down")
     for unit in facts.get("units", ()):
         if unit["container"] == container["name"]:
-            return {key: unit[key] for key in told}
+            return {key: unit[key] for key in keys}
     return {}
 
 
-def _state(aside: bool, running: int, expected: int) -> str:
-    if aside:
-        return "set aside"
+def _state(retained: bool, running: int, expected: int) -> str:
+    if retained:
+        return "retained"
     if running == expected:
         return "running"
     return "%d of %d ranks run" % (running, expected) if running else "ended"
@@ -86,10 +86,10 @@ def _state(aside: bool, running: int, expected: int) -> str:
 
 def _map(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
+        value = json.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _label(container: Mapping[str, Any], key: str) -> str:

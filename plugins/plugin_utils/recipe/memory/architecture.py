@@ -244,6 +244,16 @@ class _Reader:
         return list(value[:_MAX_LAYERS]) if isinstance(value, list) else []
 
 
+_POSITIONS = (
+    *("max_position_embeddings", "max_seq_len", "n_positions"),
+    *("max_sequence_length", "max_target_positions"),
+)
+_MTP_LAYERS = (
+    *("num_nextn_predict_layers", "mtp_num_hidden_layers"),
+    *("num_mtp_layers", "num_mtp_modules"),
+)
+
+
 def _build(
     top: _Reader,
     text: _Reader,
@@ -263,20 +273,9 @@ def _build(
     experts = _experts(text)
     layers = _layers(text, experts is not None, parallel_mlp)
     attention, sliding = _attention(text, hidden)
-    dtype = quantisation.canonical(
-        text.text("dtype", "torch_dtype").replace("torch.", "") or "bf16"
-    )
     vision = _section(top, "vision_config", "visual", "vision_tower_config")
     audio = _section(top, "audio_config", "sound_config", "speech_config")
-    window = text.number("sliding_window", "sliding_window_size", "attention_chunk_size", default=0)
-    if not any(layer.mixer == "sliding" for layer in layers):
-        window = 0
-    compression = tuple(
-        int(item)
-        for item in text.words("compress_ratios")[: len(layers)]
-        if isinstance(item, int) and 0 <= item < 100_000
-    )
-    indexers = text.words("indexer_types")
+    compression = _compression(text, len(layers))
     index_dim = text.number("index_head_dim", default=0, limit=_MAX_COUNT)
     return ModelConfig(
         source=top.where,
@@ -287,19 +286,11 @@ def _build(
         hidden=hidden,
         vocabulary=vocabulary,
         tied=_tied(top, text, kind),
-        max_position=text.number(
-            "max_position_embeddings",
-            "max_seq_len",
-            "n_positions",
-            "max_sequence_length",
-            "max_target_positions",
-            default=0,
-            limit=1 << 40,
-        ),
-        dtype=dtype if dtype in ("fp32", "fp16", "bf16") else "bf16",
+        max_position=text.number(*_POSITIONS, default=0, limit=1 << 40),
+        dtype=_dtype(text),
         attention=attention,
         sliding=sliding,
-        window=window,
+        window=_window(text, layers),
         latent=_latent(text),
         dense_width=_dense_width(text, hidden),
         mlp_matrices=2 if _plain_mlp(text, model_type) else 3,
@@ -308,25 +299,10 @@ def _build(
         compression=compression,
         index_dim=index_dim,
         index_heads=text.number("index_n_heads", default=0, limit=_MAX_COUNT),
-        index_layers=(
-            sum(1 for item in indexers if item == "full")
-            if indexers
-            else sum(1 for ratio in compression if 0 < ratio <= 4)
-            if compression
-            else len(layers)
-            if index_dim
-            else 0
-        ),
+        index_layers=_index_layers(text, compression, len(layers) if index_dim else 0),
         output_rank=text.number("o_lora_rank", default=0),
         output_groups=text.number("o_groups", default=0, limit=_MAX_COUNT),
-        mtp_layers=text.number(
-            "num_nextn_predict_layers",
-            "mtp_num_hidden_layers",
-            "num_mtp_layers",
-            "num_mtp_modules",
-            default=0,
-            limit=_MAX_COUNT,
-        ),
+        mtp_layers=text.number(*_MTP_LAYERS, default=0, limit=_MAX_COUNT),
         vision=vision is not None,
         audio=audio is not None or model_type == "whisper",
         vision_weights=(_tower(vision, hidden) if vision else 0)
@@ -342,6 +318,35 @@ def _build(
     )
 
 
+def _dtype(text: _Reader) -> str:
+    """The type of weights that are not quantised."""
+    name = text.text("dtype", "torch_dtype").replace("torch.", "") or "bf16"
+    dtype = quantisation.canonical(name)
+    return dtype if dtype in ("fp32", "fp16", "bf16") else "bf16"
+
+
+def _window(text: _Reader, layers: t.Sequence[Layer]) -> int:
+    """Tokens that a sliding layer sees; 0 without such a layer."""
+    if not any(layer.mixer == "sliding" for layer in layers):
+        return 0
+    return text.number("sliding_window", "sliding_window_size", "attention_chunk_size", default=0)
+
+
+def _compression(text: _Reader, layers: int) -> tuple[int, ...]:
+    ratios = text.words("compress_ratios")[:layers]
+    return tuple(int(ratio) for ratio in ratios if isinstance(ratio, int) and 0 <= ratio < 100_000)
+
+
+def _index_layers(text: _Reader, compression: t.Sequence[int], otherwise: int) -> int:
+    """Layers with an index of sparse attention."""
+    indexers = text.words("indexer_types")
+    if indexers:
+        return sum(1 for kind in indexers if kind == "full")
+    if compression:
+        return sum(1 for ratio in compression if 0 < ratio <= 4)
+    return otherwise
+
+
 def _section(top: _Reader, *keys: str) -> _Reader | None:
     for key in keys:
         value = top.data.get(key)
@@ -352,11 +357,11 @@ def _section(top: _Reader, *keys: str) -> _Reader | None:
 
 def _tied(top: _Reader, text: _Reader, kind: Kind) -> bool:
     """Whether the output layer is the embedding; models that generate nothing have none at all."""
-    said = text.raw("tie_word_embeddings")
+    written = text.raw("tie_word_embeddings")
     if kind in ("embedding", "encoder", "reranker", "speech"):
         return True
-    if isinstance(said, bool):
-        return said
+    if isinstance(written, bool):
+        return written
     return text.text("model_type").startswith("gemma")
 
 
@@ -702,14 +707,14 @@ def _quantisation(
         apart = quant.get("quantization") or {}
         if not isinstance(apart, t.Mapping):
             raise ArchitectureError(f"{top.where}: hf_quant_config.json: quantization is no map")
-    found = quantisation.from_config(config, parallel_mlp) if config else None
-    if found is None:
+    scheme = quantisation.from_config(config, parallel_mlp) if config else None
+    if scheme is None:
         return quantisation.from_config(apart, parallel_mlp) if apart else None
     # Both describe the same checkpoint; the cache's type may stand in one of them only.
     cache = apart.get("kv_cache_quant_algo")
-    if not found.cache and isinstance(cache, str) and cache.lower() in quantisation.CACHE_BITS:
-        return dataclasses.replace(found, cache=cache.lower())
-    return found
+    if not scheme.cache and isinstance(cache, str) and cache.lower() in quantisation.CACHE_BITS:
+        return dataclasses.replace(scheme, cache=cache.lower())
+    return scheme
 
 
 def _read_json(path: pathlib.Path) -> t.Any:

@@ -45,17 +45,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.weigh
     weights_of,
 )
 
-# vLLM's CPU build: GiB of its cache; there is no share of the memory to set there.
-_CPU_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 _ORDER = ("high", "medium", "low")
-# vLLM's own defaults on a GPU of 70 GiB or more (vllm serve --help; config/scheduler).
-_VLLM_UTILISATION = 0.9
-_VLLM_BATCHED_TOKENS = 8192
-_VLLM_SEQUENCES = 1024
-# SGLang leaves about an eighth; llama.cpp reads prompts 512 tokens at a time.
-_SGLANG_FRACTION = 0.88
-_SGLANG_CHUNK = 8192
-_LLAMA_BATCH = 512
+# Sequences that vLLM computes at once on a GPU of 70 GiB or more (config/scheduler).
+_SEQUENCES = 1024
 
 # Overheads in GiB. On two public GB10 launches vLLM took 5.4 GiB (2,048 batched tokens, one node)
 # and 10.6 GiB (8,192, two nodes) beside weights and cache; the parts below make 5.9 and 10.7.
@@ -63,7 +55,6 @@ _CONTEXT_GIB = 2.5
 _GRAPHS_GIB = 2.0
 _COLLECTIVES_GIB = 3.0
 _VISION_GIB = 1.0
-_LLAMA_GIB = 1.0
 _CPU_GIB = 2.0
 
 
@@ -111,10 +102,10 @@ class MemoryEstimate:
     @property
     def confidence(self) -> Confidence:
         """That of the weakest large number: weights and cache."""
-        found = [figure.confidence for figure in (self.weights, self.kv_cache) if figure]
-        if len(found) < 2:
+        levels = [figure.confidence for figure in (self.weights, self.kv_cache) if figure]
+        if len(levels) < 2:
             return "low"
-        return max(found, key=_ORDER.index)
+        return max(levels, key=_ORDER.index)
 
     def to_dict(self) -> dict[str, t.Any]:
         figures = {
@@ -164,18 +155,20 @@ def estimate_memory(
     notes: list[str] = []
     config, from_disk = model_config, model_config is not None
     if config is None:
-        config = known_models.known(serving.model, models)
+        config = known_models.known_config(serving.model, models)
     wanted = serving.flag("--dtype") or ""
     if config is not None and quantisation.canonical(wanted) in ("fp32", "fp16", "bf16"):
         config = dataclasses.replace(config, dtype=quantisation.canonical(wanted))
 
     shards = serving.tensor * serving.pipeline
-    whole = weights_of(serving, config, from_disk, notes, weights_bytes)
-    weights = whole and dataclasses.replace(whole, gib=whole.gib / shards)
+    complete = weights_of(serving, config, from_disk, notes, weights_bytes)
+    weights = complete and dataclasses.replace(complete, gib=complete.gib / shards)
     draft = draft_weights(serving, config, draft_config, notes)
     context, context_source, limit = _context(serving, config)
     bits, packed, kv_type = _kv_type(serving, config, notes)
-    curve, kv_source, kv_confidence = _curve(serving, config, from_disk, whole, bits, packed, draft)
+    curve, kv_source, kv_confidence = _curve(
+        serving, config, from_disk, complete, bits, packed, draft
+    )
     kv_cache = _pool(serving)
     fixed_pool = kv_cache is not None
     if kv_cache is None and curve is not None:
@@ -195,11 +188,11 @@ def estimate_memory(
         context_tokens=context,
         context_source=context_source,
         context_limit=limit,
-        model_weights=whole,
+        model_weights=complete,
         weights=weights,
         kv_cache=kv_cache,
         draft=draft.weights,
-        overhead=_overhead(serving, config, whole),
+        overhead=_overhead(serving, config, complete),
         curve=curve,
         kv_bits=bits,
         utilisation=utilisation,
@@ -210,17 +203,14 @@ def estimate_memory(
 
 
 def _context(serving: Serving, config: ModelConfig | None) -> tuple[int | None, str, int]:
-    """Tokens of the longest sequence, who says so, and the most that the model can."""
-    flags = {
-        "sglang": ("--context-length",),
-        "llama-cpp": ("-c", "--ctx-size"),
-    }.get(serving.engine, ("--max-model-len",))
+    """Tokens of the longest sequence, the source of that, and the model's limit."""
+    flags = serving.traits.context
     text = serving.flag(*flags)
-    said = tokens_of(text)
+    tokens = tokens_of(text)
     limit = config.max_position if config and config.max_position else 0
-    if said:
-        return said, f"the command: {flags[-1]}", max(limit, said)
-    if text is not None and serving.engine == "vllm":
+    if tokens:
+        return tokens, f"the command: {flags[-1]}", max(limit, tokens)
+    if text is not None and serving.traits.context_by_name:
         return None, f"the command: {flags[-1]} {text}", limit or 131072
     if limit:
         return limit, "the model's own limit", limit
@@ -229,35 +219,34 @@ def _context(serving: Serving, config: ModelConfig | None) -> tuple[int | None, 
 
 def _pool(serving: Serving) -> Figure | None:
     """The cache that the launch sets apart, whatever the context; None where the engine decides."""
-    if serving.engine != "vllm":
-        return None
-    pool = bytes_of(serving.flag("--kv-cache-memory-bytes", "--kv-cache-memory"))
+    traits = serving.traits
+    pool = bytes_of(serving.flag(*traits.pool))
     if pool:
-        return Figure(pool / GIB, "the command: --kv-cache-memory-bytes", "high")
-    gib = number_of(serving.env.get(_CPU_SPACE), 0)
-    return Figure(gib, f"the environment: {_CPU_SPACE}", "high") if gib else None
+        return Figure(pool / GIB, f"the command: {traits.pool[0]}", "high")
+    gib = number_of(serving.env.get(traits.pool_env), 0)
+    return Figure(gib, f"the environment: {traits.pool_env}", "high") if gib else None
 
 
 def _kv_type(
     serving: Serving, config: ModelConfig | None, notes: list[str]
 ) -> tuple[float, bool, str]:
-    """Bits per cached value, whether latent attention is packed, and who says so."""
-    if serving.engine == "llama-cpp":
+    """Bits per cached value, whether latent attention is packed, and the source of that."""
+    if serving.traits.gguf:
         bits = []
-        for flags in (("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")):
+        for flags in serving.traits.cache_types:
             name = serving.flag(*flags) or "f16"
             try:
-                bits.append(quantisation.cache_bits(name, "llama-cpp"))
+                bits.append(quantisation.cache_bits(name, gguf=True))
             except KeyError:
                 notes.append(f"the cache type {name} is not known; taken for f16")
                 bits.append(16.0)
         return sum(bits) / 2, False, "cache of the command's type" if bits != [16, 16] else "f16"
-    said = serving.flag("--kv-cache-dtype") or ""
-    name, who = said, "the command"
-    if said in ("", "auto"):
-        told = str(serving.metadata.get("kv_dtype") or "")
-        if told and said == "":
-            name, who = told, "metadata"
+    written = serving.flag(*serving.traits.cache_types[0]) or ""
+    name, who = written, "the command"
+    if written in ("", "auto"):
+        declared = str(serving.metadata.get("kv_dtype") or "")
+        if declared and written == "":
+            name, who = declared, "metadata"
         elif config and config.quantisation and config.quantisation.cache:
             name, who = config.quantisation.cache, "the checkpoint"
         else:
@@ -276,6 +265,8 @@ def _shape(serving: Serving) -> ModelConfig | None:
     numbers = []
     for key in ("num_layers", "num_kv_heads", "head_dim"):
         value = serving.metadata.get(key)
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
             return None
         numbers.append(value)
@@ -307,15 +298,15 @@ def _curve(
     packed: bool,
     draft: Draft,
 ) -> tuple[KvCurve | None, str, Confidence]:
-    told = serving.metadata.get("kv_vram_per_token")
+    declared = serving.metadata.get("kv_vram_per_token")
     if (
         not from_disk
-        and isinstance(told, (int, float))
-        and not isinstance(told, bool)
-        and 0 < told < 1e9
+        and isinstance(declared, (int, float))
+        and not isinstance(declared, bool)
+        and 0 < declared < 1e9
     ):
         # The document says bytes, its program takes GiB; no model is between the two.
-        each = float(told) if told >= 1 else told * GIB
+        each = float(declared) if declared >= 1 else declared * GIB
         shards = serving.tensor * serving.pipeline
         return KvCurve(each / shards), "metadata.kv_vram_per_token", "medium"
     shape = None if from_disk else _shape(serving)
@@ -343,7 +334,6 @@ def _uneven(config: ModelConfig) -> bool:
 def _curve_of(
     serving: Serving, config: ModelConfig, bits: float, packed: bool, draft_layers: int
 ) -> KvCurve:
-    usual = {"sglang": _SGLANG_CHUNK, "llama-cpp": _LLAMA_BATCH}
     chunk = serving.flag(
         "--max-num-batched-tokens", "--chunked-prefill-size", "-ub", "--ubatch-size"
     )
@@ -354,7 +344,7 @@ def _curve_of(
         bits,
         serving.tensor,
         serving.pipeline,
-        chunk=int(number_of(chunk, usual.get(serving.engine, _VLLM_BATCHED_TOKENS))),
+        chunk=int(number_of(chunk, serving.traits.chunk)),
         context_parallel=max(1, int(number_of(shared, 1))),
         packed=packed,
         state_type="" if state == "auto" else state,
@@ -364,17 +354,16 @@ def _curve_of(
 
 def _overhead(serving: Serving, config: ModelConfig | None, weights: Figure | None) -> Figure:
     """What an engine takes beside weights and cache, per node."""
-    if serving.engine == "llama-cpp":
-        wide = (config.vocabulary * _LLAMA_BATCH * 4 / GIB) if config else 0.3
-        return Figure(_LLAMA_GIB + wide, "CUDA context and compute buffers", "low")
-    if _CPU_SPACE in serving.env:
+    traits = serving.traits
+    if traits.overhead is not None:
+        logits = (config.vocabulary * traits.chunk * 4 / GIB) if config else 0.3
+        return Figure(traits.overhead + logits, "CUDA context and compute buffers", "low")
+    if traits.pool_env in serving.env:
         return Figure(_CPU_GIB, "process and buffers of the CPU build", "low")
-    sglang = serving.engine == "sglang"
     tokens = number_of(
-        serving.flag("--max-num-batched-tokens", "--chunked-prefill-size"),
-        _SGLANG_CHUNK if sglang else _VLLM_BATCHED_TOKENS,
+        serving.flag("--max-num-batched-tokens", "--chunked-prefill-size"), traits.chunk
     )
-    sequences = number_of(serving.flag("--max-num-seqs", "--max-running-requests"), _VLLM_SEQUENCES)
+    sequences = number_of(serving.flag("--max-num-seqs", "--max-running-requests"), _SEQUENCES)
     eager = serving.flag("--enforce-eager", "--disable-cuda-graph") is not None
     # Without a shape: that of a 30B model.
     hidden, vocabulary, inner = 5120, 150_000, 17408
@@ -406,14 +395,15 @@ def _overhead(serving: Serving, config: ModelConfig | None, weights: Figure | No
 
 
 def _utilisation(serving: Serving) -> tuple[float | None, float | None]:
-    """The share, or the GiB, that the engine may take; none for llama.cpp."""
-    if serving.engine == "llama-cpp":
+    """The share, or the GiB, that the engine may take; neither where it takes what it needs."""
+    traits = serving.traits
+    if traits.share is None:
         return None, None
-    if serving.engine == "sglang":
-        share = number_of(serving.flag("--mem-fraction-static"), _SGLANG_FRACTION)
+    flags, default = traits.share
+    share = number_of(serving.flag(*flags), default)
+    if traits.share_beside:
         return min(share, 1.0), None
-    gigabytes = number_of(serving.flag("--gpu-memory-utilization-gb"), 0)
-    share = number_of(serving.flag("--gpu-memory-utilization"), _VLLM_UTILISATION)
+    gigabytes = number_of(serving.flag(*traits.share_gib), 0)
     if not gigabytes and share > 1:
         # Some images take GB there.
         gigabytes = share

@@ -72,84 +72,113 @@ class Fit:
 def fit(estimate: MemoryEstimate, node: NodeMemory, host_reserve_gib: float = 4.0) -> Fit:
     """Whether a node has what the estimate needs; the same for each node of a launch.
 
-    host_reserve_gib: what the operating system and the rest of the node always keep.
+    host_reserve_gib: for the operating system and the rest of the node.
     """
-    total = node.total_bytes / GIB
-    others = node.used_by_others_bytes / GIB
-    free = total - others
-    name = node.name or "the node"
+    total, others = node.total_bytes / GIB, node.used_by_others_bytes / GIB
     asked = _asked(estimate, total)
-    budget = min(asked, free - host_reserve_gib)
-    # SGLang's fraction is for weights and cache; the rest must find room beside it.
-    beside = estimate.overhead.gib if estimate.serving.engine == "sglang" else 0.0
-    reasons, ok = [], True
-    if asked > free and estimate.utilisation is not None and not estimate.fixed_pool:
-        ok = False
-        reasons.append(
-            f"the engine asks for {asked:.1f} GiB at its start, but of {name}'s {total:.1f} GiB "
-            f"others use {others:.1f}"
-        )
-    need = estimate.total_gib
+    most = total - others - host_reserve_gib
+    budget = min(asked, most)
+    # Where the share is for weights and cache alone, overheads need room beside it.
+    beside = estimate.overhead.gib if estimate.serving.traits.share_beside else 0.0
+    reasons = _too_large_a_share(estimate, node, asked)
     room = None if estimate.weights is None else (budget - (estimate.base_gib - beside)) * GIB
-    longest = None
-    if room is not None and estimate.curve is not None:
-        longest = largest(estimate.curve, max(room, 0.0), estimate.context_limit) if room > 0 else 0
+    longest = _longest(estimate, room)
+    need = estimate.total_gib
     if need is None:
-        return Fit(
-            None,
-            "unknown",
-            None,
-            budget,
-            longest,
-            None,
-            None,
-            (*reasons, "the size of the model or of its cache is not known"),
-            ("Add metadata.model_params and model_dtype, or download the model",),
-        )
-    if need - beside > budget or need > free - host_reserve_gib:
-        ok = False
+        return _unknown(reasons, budget, longest)
+    if need - beside > budget or need > most:
         reasons.append(
-            f"{need - beside:.1f} GiB are needed on {name}, {max(budget, 0.0):.1f} can be had "
-            f"({_why(estimate, total, others, host_reserve_gib)})"
+            f"{need - beside:.1f} GiB are needed on {node.name or 'the node'}, "
+            f"{max(budget, 0.0):.1f} can be had ({_why(estimate, total, others, host_reserve_gib)})"
         )
-    if estimate.context_tokens and estimate.curve and estimate.fixed_pool:
-        least = estimate.curve.bytes(estimate.context_tokens) / GIB
-        if estimate.kv_cache and least > estimate.kv_cache.gib:
-            ok = False
-            reasons.append(
-                f"one sequence of {estimate.context_tokens} tokens needs {least:.2f} GiB of cache, "
-                f"{estimate.kv_cache.gib:.2f} are set apart"
-            )
-            longest = largest(estimate.curve, estimate.kv_cache.gib * GIB, estimate.context_limit)
-    spare = min(budget - (need - beside), free - host_reserve_gib - need)
-    verdict: t.Literal["fits", "tight", "exceeds"] = "fits" if ok else "exceeds"
-    if abs(spare) < estimate.overhead.gib / 3 and (ok or (len(reasons) == 1 and spare < 0)):
-        verdict = "tight"
-    per_sequence = (
-        estimate.curve.bytes(estimate.context_tokens)
-        if estimate.curve and estimate.context_tokens
-        else 0.0
-    )
-    sequences = max(room or 0.0, 0.0) / per_sequence if per_sequence else None
+    pool = _too_small_a_pool(estimate)
+    if pool and estimate.kv_cache and estimate.curve:
+        reasons.append(pool)
+        longest = largest(estimate.curve, estimate.kv_cache.gib * GIB, estimate.context_limit)
+    fits = not reasons
+    spare = min(budget - (need - beside), most - need)
+    near = abs(spare) < estimate.overhead.gib / 3
+    tight = near and (fits or (len(reasons) == 1 and spare < 0))
     least_share = math.ceil((need - beside) / total * 100) / 100
-    reachable = least_share * total <= free - host_reserve_gib
-    advice = [] if ok else _advice(estimate, node, host_reserve_gib, longest, least_share)
-    if ok and estimate.utilisation and asked > total - 8:
-        advice.append(
-            f"Lower gpu_memory_utilization below {(total - 8) / total:.2f}: the node keeps only "
-            f"{max(total - asked, 0):.1f} GiB for itself, and freezes when that is used up"
-        )
     return Fit(
-        fits=ok,
-        verdict=verdict,
+        fits=fits,
+        verdict="tight" if tight else "fits" if fits else "exceeds",
         need_gib=need,
         budget_gib=max(budget, 0.0),
         largest_context=longest,
-        sequences=sequences,
-        utilisation=least_share if reachable else None,
+        sequences=_sequences(estimate, room),
+        utilisation=least_share if least_share * total <= most else None,
         reasons=tuple(reasons),
-        advice=tuple(advice),
+        advice=tuple(
+            _lower_share(estimate, asked, total)
+            if fits
+            else _advice(estimate, node, host_reserve_gib, longest, least_share)
+        ),
     )
+
+
+def _too_large_a_share(estimate: MemoryEstimate, node: NodeMemory, asked: float) -> list[str]:
+    """The engine does not start where its share is not free."""
+    total, others = node.total_bytes / GIB, node.used_by_others_bytes / GIB
+    if asked <= total - others or estimate.utilisation is None or estimate.fixed_pool:
+        return []
+    return [
+        f"the engine asks for {asked:.1f} GiB at its start, but of {node.name or 'the node'}'s "
+        f"{total:.1f} GiB others use {others:.1f}"
+    ]
+
+
+def _longest(estimate: MemoryEstimate, room: float | None) -> int | None:
+    """Tokens of one sequence whose cache has room. room: bytes."""
+    if room is None or estimate.curve is None:
+        return None
+    return largest(estimate.curve, room, estimate.context_limit) if room > 0 else 0
+
+
+def _unknown(reasons: t.Sequence[str], budget: float, longest: int | None) -> Fit:
+    """The size of the model or of its cache is not known."""
+    return Fit(
+        None,
+        "unknown",
+        None,
+        budget,
+        longest,
+        None,
+        None,
+        (*reasons, "the size of the model or of its cache is not known"),
+        ("Add metadata.model_params and model_dtype, or download the model",),
+    )
+
+
+def _too_small_a_pool(estimate: MemoryEstimate) -> str:
+    """Why one sequence does not fit into the cache that the command sets; "" where it does."""
+    if not (estimate.context_tokens and estimate.curve and estimate.fixed_pool):
+        return ""
+    least = estimate.curve.bytes(estimate.context_tokens) / GIB
+    if estimate.kv_cache is None or least <= estimate.kv_cache.gib:
+        return ""
+    return (
+        f"one sequence of {estimate.context_tokens} tokens needs {least:.2f} GiB of cache, "
+        f"{estimate.kv_cache.gib:.2f} are set apart"
+    )
+
+
+def _sequences(estimate: MemoryEstimate, room: float | None) -> float | None:
+    """How many sequences of full length the cache holds. room: bytes."""
+    if not (estimate.curve and estimate.context_tokens):
+        return None
+    each = estimate.curve.bytes(estimate.context_tokens)
+    return max(room or 0.0, 0.0) / each if each else None
+
+
+def _lower_share(estimate: MemoryEstimate, asked: float, total: float) -> list[str]:
+    """Advice for a share that leaves the node too little."""
+    if not estimate.utilisation or asked <= total - 8:
+        return []
+    return [
+        f"Lower {estimate.serving.traits.share_setting} below {(total - 8) / total:.2f}: the node "
+        f"keeps only {max(total - asked, 0):.1f} GiB for itself, and freezes when that is used up"
+    ]
 
 
 def _asked(estimate: MemoryEstimate, total: float) -> float:
@@ -169,7 +198,7 @@ def _why(estimate: MemoryEstimate, total: float, others: float, reserve: float) 
         parts.append(f"of which {estimate.utilisation:g} are the engine's")
     if others >= 0.05:
         parts.append(f"{others:.1f} used by others")
-    parts.append(f"{reserve:.1f} kept for the node")
+    parts.append(f"{reserve:.1f} reserved for the node")
     return ", ".join(parts)
 
 
@@ -183,18 +212,16 @@ def _advice(
     """What would help, the least intrusive first; each may do, together they do more."""
     total, others = node.total_bytes / GIB, node.used_by_others_bytes / GIB
     serving = estimate.serving
-    context = {"llama-cpp": "ctx_size", "sglang": "context_length"}.get(
-        serving.engine, "max_model_len"
-    )
-    found = []
+    traits = serving.traits
+    advice = []
     if (
         longest
         and longest >= 1024
         and estimate.context_tokens
         and longest < estimate.context_tokens
     ):
-        found.append(f"Lower {context} to {longest}")
-    if serving.engine in ("vllm", "sglang") and estimate.kv_bits > 8 and estimate.curve:
+        advice.append(f"Lower {traits.context_setting} to {longest}")
+    if traits.fp8_cache and estimate.kv_bits > 8 and estimate.curve:
         half = KvCurve(
             estimate.curve.bytes_per_token * 8 / estimate.kv_bits,
             estimate.curve.windows,
@@ -204,26 +231,26 @@ def _advice(
             estimate.context_tokens or 0
         ) / GIB
         if saved > 0.5:
-            found.append(f"Set kv_cache_dtype: fp8, which saves {saved:.1f} GiB of cache")
-    key = "mem_fraction_static" if serving.engine == "sglang" else "gpu_memory_utilization"
+            advice.append(f"Set kv_cache_dtype: fp8, which saves {saved:.1f} GiB of cache")
+    key = traits.share_setting
     if (
         estimate.utilisation is not None
         and estimate.utilisation < least_share <= 0.9
         and least_share * total <= total - others - reserve
     ):
-        found.append(f"Raise {key} to {least_share:.2f}")
+        advice.append(f"Raise {key} to {least_share:.2f}")
     free = total - others
     if estimate.utilisation and estimate.utilisation * total > free and least_share * total <= free:
-        found.append(f"Lower {key} to {math.floor((free - 1) / total * 100) / 100:.2f}")
+        advice.append(f"Lower {key} to {math.floor((free - 1) / total * 100) / 100:.2f}")
     if others >= 1 and (estimate.total_gib or 0) <= total - reserve:
-        found.append(f"Free memory: others use {others:.1f} GiB on {node.name or 'the node'}")
-    if serving.engine != "llama-cpp":
+        advice.append(f"Free memory: others use {others:.1f} GiB on {node.name or 'the node'}")
+    if not traits.splits_layers:
         bigger = _more_nodes(estimate, node, reserve)
         if bigger:
-            found.append(f"Use {bigger} nodes: tensor_parallel {bigger // serving.pipeline}")
-    if longest == 0 or not found:
-        found.append("Use a smaller quantisation of the model, or a smaller model")
-    return found
+            advice.append(f"Use {bigger} nodes: tensor_parallel {bigger // serving.pipeline}")
+    if longest == 0 or not advice:
+        advice.append("Use a smaller quantisation of the model, or a smaller model")
+    return advice
 
 
 def _more_nodes(estimate: MemoryEstimate, node: NodeMemory, reserve: float) -> int | None:

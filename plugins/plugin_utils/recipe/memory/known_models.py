@@ -691,7 +691,7 @@ def shape_name(repository: str) -> str:
         name = shorter
 
 
-def known(
+def known_config(
     repository: str, more: t.Mapping[str, t.Mapping[str, t.Any]] | None = None
 ) -> ModelConfig | None:
     """The shape of a repository that the table has, quantised as its name or the table says.

@@ -18,7 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.quant
 # Bytes per token and layer of the packed layouts of latent attention.
 _PACKED_LATENT = 656
 _PACKED_DEEPSEEK_V4 = 584
-# A key of sparse attention's index is kept in fp8, with one 4-byte scale.
+# A key of sparse attention's index is stored in fp8, with one 4-byte scale.
 _INDEX_SCALE = 4
 
 
@@ -42,8 +42,10 @@ class KvCurve:
         """Bytes of a sequence of that many tokens; none for none."""
         if tokens <= 0:
             return 0.0
-        kept = sum(window.bytes_per_token * min(tokens, window.tokens) for window in self.windows)
-        return self.bytes_per_token * tokens + kept + self.fixed
+        windows = sum(
+            window.bytes_per_token * min(tokens, window.tokens) for window in self.windows
+        )
+        return self.bytes_per_token * tokens + windows + self.fixed
 
     def tokens(self, available: float, limit: int) -> int:
         """The longest sequence, up to `limit` tokens, that `available` bytes hold."""
@@ -135,6 +137,6 @@ def guess(parameters: float, bits: float, tensor: int = 1) -> KvCurve:
 
 
 def largest(curve: KvCurve, available: float, limit: int, step: int = 16) -> int:
-    """Like `KvCurve.tokens`, in whole blocks of the cache where it is below the limit."""
-    found = curve.tokens(available, limit)
-    return found if found == limit else found // step * step
+    """Like `KvCurve.tokens`, in complete blocks of the cache where it is below the limit."""
+    tokens = curve.tokens(available, limit)
+    return tokens if tokens == limit else tokens // step * step

@@ -9,11 +9,18 @@ import json
 import re
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import vllm
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     ResolvedRecipe,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory import quantisation
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    engine_named,
+    engine_of_runtime,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import (
+    MemoryTraits,
+)
 
 GIB = 1 << 30
 Confidence = t.Literal["high", "medium", "low"]
@@ -35,7 +42,7 @@ class Figure:
 class Serving:
     """What an estimate needs to know of a launch.
 
-    engine: vllm | sglang | llama-cpp. words: what the server receives; its flags are the truth.
+    engine: the name of one. words: what the server receives; its flags are the truth.
     metadata: the recipe's. env: of its containers, without secrets.
     """
 
@@ -47,20 +54,24 @@ class Serving:
     metadata: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def traits(self) -> MemoryTraits:
+        return engine_named(self.engine).memory
+
     def flag(self, *names: str) -> str | None:
-        return vllm.Server("", "", self.words).flag(names)
+        return Server("", "", self.words).flag(names)
 
 
 def serving_of(resolved: ResolvedRecipe) -> Serving:
     """What an estimate needs of a resolved recipe."""
-    runtime = resolved.runtime
+    engine = engine_of_runtime(resolved.runtime)
     pipeline = resolved.pipeline_parallel
-    if runtime == "llama-cpp":
+    if engine.memory.splits_layers:
         # It splits a model by layers over as many nodes as take part.
         pipeline = max(pipeline, len(resolved.ranks) // resolved.tensor_parallel)
     return Serving(
         model=resolved.model,
-        engine="vllm" if "vllm" in runtime else runtime,
+        engine=engine.name,
         words=resolved.ranks[0].argv,
         tensor=resolved.tensor_parallel,
         pipeline=pipeline,
@@ -71,32 +82,32 @@ def serving_of(resolved: ResolvedRecipe) -> Serving:
 
 def draft_of(serving: Serving) -> dict[str, t.Any]:
     """What the command says about a draft: method, model, number of tokens."""
-    found: dict[str, t.Any] = {}
+    draft_settings: dict[str, t.Any] = {}
     text = serving.flag("--speculative-config", "-sc")
     if text:
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):
             data = None
-        found = dict(data) if isinstance(data, dict) else {}
+        draft_settings = dict(data) if isinstance(data, dict) else {}
     for word in ("method", "model"):
         value = serving.flag(f"--speculative-config.{word}", f"-sc.{word}")
         if value:
-            found[word] = value
+            draft_settings[word] = value
     draft = serving.flag(
         "--speculative-draft-model-path", "-md", "--model-draft", "-hfd", "--hf-repo-draft"
     )
     if draft:
-        found["model"] = draft
+        draft_settings["model"] = draft
     algorithm = serving.flag("--speculative-algorithm")
     if algorithm:
-        found.setdefault("method", algorithm.lower())
-    return found
+        draft_settings.setdefault("method", algorithm.lower())
+    return draft_settings
 
 
 def gguf_of(serving: Serving) -> str | None:
     """The GGUF type that is served, from the model's suffix, the file, or metadata."""
-    if serving.engine != "llama-cpp" and "gguf" not in serving.model.lower():
+    if not serving.traits.gguf and "gguf" not in serving.model.lower():
         return None
     for text in (
         serving.model.partition(":")[2],
@@ -106,9 +117,9 @@ def gguf_of(serving: Serving) -> str | None:
         serving.model.rpartition("/")[2],
         str(serving.metadata.get("model_dtype") or ""),
     ):
-        found = quantisation.gguf_name(text) if text else None
-        if found:
-            return found
+        kind = quantisation.gguf_name(text) if text else None
+        if kind:
+            return kind
     # llama-server's own choice of a repository without a type.
     return "q4_k_m"
 

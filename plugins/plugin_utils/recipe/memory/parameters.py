@@ -36,7 +36,7 @@ def parts(config: ModelConfig) -> t.Iterator[Part]:
 
 
 def mtp_parameters(config: ModelConfig) -> int:
-    """Parameters of the built-in draft: whole layers, with the mixture where the model has one."""
+    """Parameters of the built-in draft: complete layers, with the model's mixture."""
     if not config.mtp_layers:
         return 0
     mlp = (
@@ -49,7 +49,7 @@ def mtp_parameters(config: ModelConfig) -> int:
 
 
 def total(config: ModelConfig) -> int:
-    """Parameters of the whole model without its built-in draft."""
+    """Parameters of the complete model without its built-in draft."""
     return sum(part.parameters for part in parts(config))
 
 

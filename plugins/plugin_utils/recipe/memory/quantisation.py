@@ -71,8 +71,8 @@ _ALIASES = {
     "bnb": "nf4",
 }
 
-# Bits per weight of whole GGUF files of 7B to 400B models: llama-quantize's own table, and for UD-
-# names (Unsloth's dynamic mixes) the published file sizes divided by the parameters.
+# Bits per weight of complete GGUF files of 7B to 400B models: llama-quantize's own table, and for
+# UD- names (Unsloth's dynamic mixes) the published file sizes divided by the parameters.
 GGUF_BITS = {
     "f32": 32.0,
     "f16": 16.0,
@@ -238,10 +238,10 @@ class Quantisation:
     def schemes(self) -> tuple[str, ...]:
         """Every scheme in use, that of the most weights first: experts, then MLPs, then others."""
         order = ("experts", "mlp", "shared", "attention", "recurrent")
-        found = [self.scheme] if self.scheme else []
+        result = [self.scheme] if self.scheme else []
         for module in (*order, *MODULES):
-            found += [rule.scheme for rule in self.rules if rule.module == module]
-        return tuple(dict.fromkeys(scheme for scheme in found if scheme))
+            result += [rule.scheme for rule in self.rules if rule.module == module]
+        return tuple(dict.fromkeys(scheme for scheme in result if scheme))
 
 
 def canonical(name: str) -> str:
@@ -264,10 +264,10 @@ def bits_of(scheme: str, group_size: int = 0) -> float:
     return GGUF_BITS[gguf_name(word) or word]
 
 
-def cache_bits(name: str, engine: str = "vllm") -> float:
-    """Bits per value of a KV cache type. Raises KeyError for one that is not known."""
+def cache_bits(name: str, gguf: bool = False) -> float:
+    """Bits per value of a KV cache type, of GGUF's or of the others. Raises KeyError."""
     word = name.strip().lower()
-    if engine == "llama-cpp":
+    if gguf:
         return GGUF_CACHE_BITS[word]
     turbo = _TURBOQUANT.match(word)
     if turbo:
@@ -325,56 +325,16 @@ def from_config(config: t.Mapping[str, t.Any], parallel_mlp: bool = False) -> Qu
         *_texts(config, "exclude_modules"),
         *_texts(config, "modules_to_not_convert"),
     ]
-    rules: list[Rule] = [
-        Rule(module, layers, "") for module, layers in _covered(ignored, parallel_mlp).items()
-    ]
-    scheme, size = "", 0
-    weight_only: bool | None = None
+    rules = [Rule(module, layers, "") for module, layers in _covered(ignored, parallel_mlp).items()]
     if named:
-        by_algorithm: dict[str, list[str]] = {}
-        for name, what in named.items():
-            if isinstance(what, t.Mapping):
-                by_algorithm.setdefault(_text(what, "quant_algo").lower(), []).append(name)
-        for word, names in by_algorithm.items():
-            rules += [
-                Rule(module, layers, canonical(word))
-                for module, layers in _covered(names, parallel_mlp).items()
-            ]
-            if word.startswith("w4a16"):
-                weight_only = True
-        if method == "fp8":
-            scheme = "fp8"
+        rules += _named_rules(named, parallel_mlp)
+        part = _Part("fp8" if method == "fp8" else "", weight_only=_weight_only(named))
     elif groups:
-        for group in groups.values():
-            if not isinstance(group, t.Mapping):
-                raise ValueError("config_groups has an entry that is no map")
-            word, group_size = _group(_map(group, "weights"))
-            targets = _texts(group, "targets")
-            if "Linear" in targets or not targets:
-                scheme = word
-            rules += [
-                Rule(module, layers, word)
-                for module, layers in _covered(
-                    [name for name in targets if name != "Linear"], parallel_mlp
-                ).items()
-            ]
-            if word == "int4":
-                size = group_size
-            if "input_activations" in group:
-                weight_only = not group["input_activations"]
-    elif algorithm and algorithm != "mixed_precision":
-        scheme = canonical(algorithm)
-        weight_only = True if algorithm.startswith("w4a16") else None
-    elif method in ("awq", "gptq", "auto-round", "awq_marlin", "gptq_marlin", "quark"):
-        bits = _number(config, "bits") or _number(config, "w_bit") or 4
-        scheme = "int8" if bits == 8 else "int4"
-        size = _number(config, "group_size") or _number(config, "q_group_size") or 0
-        weight_only = True
-    elif method == "bitsandbytes":
-        scheme = "int8" if config.get("load_in_8bit") is True else "nf4"
-        weight_only = True
-    elif method:
-        scheme = canonical(method)
+        part, of_groups = _groups(groups, parallel_mlp)
+        rules += of_groups
+    else:
+        part = _of_method(config, method, algorithm)
+    scheme, size, weight_only = part
     if not scheme and not rules:
         return None
     if scheme and scheme != "int4" and scheme not in PLAIN_BITS:
@@ -393,6 +353,68 @@ def from_config(config: t.Mapping[str, t.Any], parallel_mlp: bool = False) -> Qu
         cache=cache if cache in CACHE_BITS else "",
         weight_only=weight_only,
     )
+
+
+class _Part(t.NamedTuple):
+    """The scheme of what no rule names, "" for none; size of its groups; only weights quantised."""
+
+    scheme: str
+    size: int = 0
+    weight_only: bool | None = None
+
+
+def _named_rules(named: t.Mapping[str, t.Any], parallel_mlp: bool) -> list[Rule]:
+    """Rules of a map of module names to their algorithms."""
+    by_algorithm: dict[str, list[str]] = {}
+    for name, what in named.items():
+        if isinstance(what, t.Mapping):
+            by_algorithm.setdefault(_text(what, "quant_algo").lower(), []).append(name)
+    return [
+        Rule(module, layers, canonical(word))
+        for word, names in by_algorithm.items()
+        for module, layers in _covered(names, parallel_mlp).items()
+    ]
+
+
+def _weight_only(named: t.Mapping[str, t.Any]) -> bool | None:
+    maps = [what for what in named.values() if isinstance(what, t.Mapping)]
+    return any(_text(what, "quant_algo").lower().startswith("w4a16") for what in maps) or None
+
+
+def _groups(groups: t.Mapping[str, t.Any], parallel_mlp: bool) -> tuple[_Part, list[Rule]]:
+    """What config_groups, as compressed-tensors writes them, apply to all and to some modules."""
+    scheme, size, rules = "", 0, []
+    weight_only: bool | None = None
+    for group in groups.values():
+        if not isinstance(group, t.Mapping):
+            raise ValueError("config_groups has an entry that is no map")
+        word, group_size = _group(_map(group, "weights"))
+        targets = _texts(group, "targets")
+        if "Linear" in targets or not targets:
+            scheme = word
+        names = [name for name in targets if name != "Linear"]
+        rules += [
+            Rule(module, layers, word) for module, layers in _covered(names, parallel_mlp).items()
+        ]
+        if word == "int4":
+            size = group_size
+        if "input_activations" in group:
+            weight_only = not group["input_activations"]
+    return _Part(scheme, size, weight_only), rules
+
+
+def _of_method(config: t.Mapping[str, t.Any], method: str, algorithm: str) -> _Part:
+    """One scheme for the complete checkpoint."""
+    if algorithm and algorithm != "mixed_precision":
+        only = True if algorithm.startswith("w4a16") else None
+        return _Part(canonical(algorithm), weight_only=only)
+    if method in ("awq", "gptq", "auto-round", "awq_marlin", "gptq_marlin", "quark"):
+        bits = _number(config, "bits") or _number(config, "w_bit") or 4
+        size = _number(config, "group_size") or _number(config, "q_group_size") or 0
+        return _Part("int8" if bits == 8 else "int4", size, True)
+    if method == "bitsandbytes":
+        return _Part("int8" if config.get("load_in_8bit") is True else "nf4", weight_only=True)
+    return _Part(canonical(method) if method else "")
 
 
 def _unknown(config: t.Mapping[str, t.Any], scheme: str) -> str:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large a model's weights are: from its files, its shape, what is said of it, its name."""
+"""How large a model's weights are: from its files, its shape, its metadata, its name."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def weights_of(
     notes: list[str],
     weights_bytes: int | None = None,
 ) -> Figure | None:
-    """The whole model's weights, from the best source there is; None where nothing is known.
+    """The complete model's weights, from the best source; None if nothing is known.
 
     weights_bytes: of the files that will be loaded, where these are known apart from a config.
     """
@@ -89,12 +89,14 @@ def weights_of(
     vram = metadata.get("model_vram")
     if isinstance(vram, (int, float)) and not isinstance(vram, bool) and vram > 0:
         return Figure(float(vram), "metadata.model_vram", "medium")
-    told = parse_parameters(metadata.get("model_params")) if "model_params" in metadata else None
+    declared = (
+        parse_parameters(metadata.get("model_params")) if "model_params" in metadata else None
+    )
     if config is not None:
         count = parameters.total(config)
         # A rounded count in the metadata says less than the shape, if they mean the same model.
-        if told is None or abs(told - count) < 0.2 * count:
-            agrees = "" if told is None else ", agrees with metadata.model_params"
+        if declared is None or abs(declared - count) < 0.2 * count:
+            agrees = "" if declared is None else ", agrees with metadata.model_params"
             if gguf:
                 bits = quantisation.GGUF_BITS[gguf]
                 return Figure(count * bits / 8 / GIB, f"{config.source}, {gguf}{agrees}", "medium")
@@ -103,18 +105,18 @@ def weights_of(
                 config = dataclasses.replace(config, quantisation=stored)
             return _computed(serving, config, config.source + agrees, "medium")
         notes.append(
-            f"metadata.model_params says {told / 1e9:.4g}B, the model of that name has "
+            f"metadata.model_params says {declared / 1e9:.4g}B, the model of that name has "
             f"{count / 1e9:.4g}B"
         )
-    return _counted(serving, told, gguf)
+    return _counted(serving, declared, gguf)
 
 
-def _counted(serving: Serving, told: float | None, gguf: str | None) -> Figure | None:
+def _counted(serving: Serving, declared: float | None, gguf: str | None) -> Figure | None:
     """By a number of parameters alone: the metadata's, else the name's."""
-    count = told or parameters_in_name(serving.model)
+    count = declared or parameters_in_name(serving.model)
     if count is None:
         return None
-    source = "metadata.model_params" if told else "the model's name"
+    source = "metadata.model_params" if declared else "the model's name"
     if gguf:
         scheme, bits = gguf, quantisation.GGUF_BITS[gguf]
     else:
@@ -127,7 +129,7 @@ def _counted(serving: Serving, told: float | None, gguf: str | None) -> Figure |
         wide = min(0.1, 1.3e9 / count) if quant and quant.scheme else 1.0
         narrow = quantisation.bits_of(scheme, quant.group_size if quant else 0)
         bits = wide * 16 + (1 - wide) * narrow if quant and quant.scheme else narrow
-    return Figure(count * bits / 8 / GIB, f"{source}, {scheme}", "medium" if told else "low")
+    return Figure(count * bits / 8 / GIB, f"{source}, {scheme}", "medium" if declared else "low")
 
 
 def _told_scheme(metadata: t.Mapping[str, t.Any]) -> Quantisation | None:
@@ -200,11 +202,11 @@ def draft_weights(
     if not isinstance(model, str) or model == serving.model:
         # A head within the checkpoint, whose weights are counted there.
         return Draft(layers=1)
-    whole = draft_config or known_models.known(model)
-    if whole is not None:
-        size = float(whole.weights_bytes or parameters.weight_bytes(whole))
-        figure = Figure(size / serving.tensor / GIB, f"{model}: {whole.source}", "medium")
-        return Draft(figure, 0, whole)
+    shape = draft_config or known_models.known_config(model)
+    if shape is not None:
+        size = float(shape.weights_bytes or parameters.weight_bytes(shape))
+        figure = Figure(size / serving.tensor / GIB, f"{model}: {shape.source}", "medium")
+        return Draft(figure, 0, shape)
     method = str(spec.get("method") or "").lower()
     if config is not None and method not in ("", "draft_model"):
         # Attention of the model's width (4) and an MLP three times as wide (9), in 16 bit.

@@ -51,7 +51,7 @@ def play(tmp_path: Path, told: dict[str, dict[str, Any]], **arguments: Any) -> t
     return done.returncode, done.stdout + done.stderr
 
 
-def test_nodes_recipes_and_what_is_not_known_come_together(tmp_path: Path) -> None:
+def test_nodes_recipes_and_unknown_nodes_are_joined(tmp_path: Path) -> None:
     recipes = tmp_path / "recipes"
     recipes.mkdir()
     (recipes / "mine.yaml").write_text("model: dgxspark/tiny-qwen3\n")
@@ -73,7 +73,7 @@ def test_nodes_recipes_and_what_is_not_known_come_together(tmp_path: Path) -> No
         in said
     )
     assert "spark2: no Python" in said
-    assert "spark3: not reached" in said
+    assert "spark3: unreachable" in said
     assert "broken.yaml" in said
     assert {path.name for path in (tmp_path / "reports").iterdir()} == {
         "models.json",
@@ -81,17 +81,17 @@ def test_nodes_recipes_and_what_is_not_known_come_together(tmp_path: Path) -> No
     }
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, said = play(
         tmp_path, {"spark1": {"models_disks": DISKS}}, report_dir="file/x", show=False
     )
     assert status != 0
-    assert "no report in" in said
+    assert "cannot write the report to" in said
     assert "MODEL" not in said
 
 
-def test_an_option_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     status, said = play(tmp_path, {"spark1": {}}, folder="x")
     assert status != 0
     assert "folder" in said

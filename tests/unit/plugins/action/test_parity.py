@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import (
     check_id,
     compare,
-    told_by,
+    values_of,
 )
 
 
@@ -26,7 +26,7 @@ def test_what_a_node_tells_is_in_all_its_results_loops_included() -> None:
         "dgxspark_result_odd": "text",
         "something_else": {"parity": {"kernel": "no"}},
     }
-    assert told_by(variables) == {"kernel": "6.17", "triton in /a": "3.5", "triton in /b": "3.9"}
+    assert values_of(variables) == {"kernel": "6.17", "triton in /a": "3.5", "triton in /b": "3.9"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looking again and again: the looks are played, and so is the clock."""
+"""Waiting for a server, with fake looks and a fake clock."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.dgxspark.suite.plugins.action import wait_serving
+from ansible_collections.dgxspark.suite.plugins.plugin_utils import follow
 
 Seen = dict[str, Any]
 
 
 class Clock:
-    """A time that passes when somebody sleeps, or looks."""
+    """A time that passes with each sleep and each look."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -32,7 +33,7 @@ class Clock:
 
 
 class Wait(wait_serving.ActionModule):
-    """The action, over a script of (seconds, what is then seen); the last entry repeats."""
+    """The action over a script of (duration of a look, its state); the last entry repeats."""
 
     def __init__(self, clock: Clock, script: list[tuple[float, Seen]], **arguments: Any) -> None:
         self.clock, self.script = clock, script
@@ -60,6 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
     clock = Clock()
     monkeypatch.setattr(wait_serving.C, "DEFAULT_LOCAL_TMP", str(tmp_path))
     monkeypatch.setattr(wait_serving, "time", clock)
+    monkeypatch.setattr(follow, "time", clock)
     return clock
 
 
@@ -67,7 +69,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
 def screen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     display = types.SimpleNamespace(display=lines.append)
-    monkeypatch.setattr(wait_serving, "display", display)
+    monkeypatch.setattr(follow, "display", display)
     return lines
 
 
@@ -88,7 +90,7 @@ SERVING: Seen = {"phase": "serving", "detail": "a completion was answered", "com
 ASKING = "healthy: /health answers, asking for a completion (the first one may compile)"
 
 
-def test_each_phase_is_told_once_and_the_last_returned(clock: Clock, screen: list[str]) -> None:
+def test_each_phase_is_printed_once_and_the_last_returned(clock: Clock, screen: list[str]) -> None:
     script = [(0.0, STARTING), (0.0, STARTING), (0.0, LOADING), (0.0, HEALTHY), (30.0, SERVING)]
     wait = Wait(clock, script, model="lab-tiny")
     result = wait.run()
@@ -102,14 +104,14 @@ def test_each_phase_is_told_once_and_the_last_returned(clock: Clock, screen: lis
         {"phase": "completion answered", "seconds": 30.0},
     ]
     assert result == {"last_log": "", **SERVING, "elapsed": 32}
-    # What changes is followed up at once.
+    # After a change of phase the next look follows at once.
     assert clock.naps == [2]
     known = ["", "starting", "starting", "loading", "healthy"]
     assert [look["known"] for look in wait.looks] == known
     assert wait.looks[0]["model"] == "lab-tiny"
 
 
-def test_a_completion_is_asked_for_only_after_health_said_yes(
+def test_a_completion_is_requested_only_after_health_has_answered(
     clock: Clock, screen: list[str]
 ) -> None:
     script = [(0.0, STARTING), (0.0, HEALTHY), (0.0, REFUSING), (0.0, LOADING), (0.0, HEALTHY)]
@@ -118,18 +120,20 @@ def test_a_completion_is_asked_for_only_after_health_said_yes(
     assert [look["ask"] for look in wait.looks] == [False, False, True, True, False, True]
 
 
-def test_a_refusal_is_told_in_the_servers_words(clock: Clock, screen: list[str]) -> None:
+def test_a_refusal_is_printed_with_the_servers_answer(clock: Clock, screen: list[str]) -> None:
     Wait(clock, [(0.0, HEALTHY), (0.0, REFUSING), (0.0, SERVING)]).run()
     assert screen[1] == f"       0 s  refusing: {REFUSING['detail']}"
 
 
-def test_a_server_that_serves_already_is_not_slept_for(clock: Clock, screen: list[str]) -> None:
+def test_there_is_no_pause_for_a_server_that_serves_already(
+    clock: Clock, screen: list[str]
+) -> None:
     result = Wait(clock, [(0.0, HEALTHY), (0.5, SERVING)]).run()
     assert clock.naps == []
     assert result["phase"] == "serving"
 
 
-def test_an_unchanged_phase_is_told_again_after_a_while(clock: Clock, screen: list[str]) -> None:
+def test_an_unchanged_phase_is_printed_again_after_a_while(clock: Clock, screen: list[str]) -> None:
     Wait(clock, [(0.0, LOADING)] * 20 + [(0.0, SERVING)]).run()
     assert [line.split(" s ")[0].strip() for line in screen] == ["0", "16", "32"]
 
@@ -145,7 +149,7 @@ def test_a_container_that_ended_fails_at_once(clock: Clock, screen: list[str]) -
 @pytest.mark.parametrize(
     ("given", "limit"), [({"timeout": 600}, 600), ({"timeout": "60"}, 60), ({}, 1800)]
 )
-def test_it_gives_up_at_the_time_limit(
+def test_the_wait_ends_at_the_time_limit(
     clock: Clock, screen: list[str], given: dict[str, Any], limit: int
 ) -> None:
     result = Wait(clock, [(1.0, HEALTHY), (10.0, REFUSING)], **given).run()
@@ -180,7 +184,7 @@ def test_a_lost_connection_is_tried_again_until_the_limit(
     assert wait.run(task_vars={})["phase"] == "serving"
 
 
-def test_what_waiting_does_not_change_ends_it_at_once(clock: Clock) -> None:
+def test_a_rejection_ends_the_wait_at_once(clock: Clock) -> None:
     wait = Wait(clock, [(1, {"phase": "rejected", "detail": "answered with 401: no key"})])
     result = wait.run(task_vars={})
     assert result["failed"] is True
@@ -204,7 +208,7 @@ def test_a_rank_that_ends_ends_the_wait_of_the_head_at_its_next_look(
     assert len(head.looks) == 1
 
 
-def test_a_watched_rank_is_let_go_once_the_head_serves(clock: Clock, screen: list[str]) -> None:
+def test_the_watch_of_a_rank_ends_once_the_head_serves(clock: Clock, screen: list[str]) -> None:
     Wait(clock, [(0.0, SERVING)]).run(task_vars={})
     watched = Wait(clock, [(0.0, RUNNING)], url="")
     result = watched.run(task_vars={})
@@ -212,28 +216,22 @@ def test_a_watched_rank_is_let_go_once_the_head_serves(clock: Clock, screen: lis
     assert len(watched.looks) == 1
 
 
-def test_a_watched_rank_is_looked_at_again_and_again_in_silence(
-    clock: Clock, screen: list[str]
-) -> None:
+def test_the_watch_of_a_rank_prints_nothing(clock: Clock, screen: list[str]) -> None:
     watched = Wait(clock, [(0.0, RUNNING)] * 5 + [(0.0, ENDED)], url="")
     watched.run(task_vars={})
     assert (len(watched.looks), screen) == (6, [])
-    assert clock.now == 1000 + 5 * wait_serving.WATCH_INTERVAL
+    assert clock.now == 1000 + 5 * wait_serving.Rank.interval
 
 
-def test_a_watched_rank_whose_node_is_lost_for_long_is_the_end(
-    clock: Clock, screen: list[str]
-) -> None:
+def test_a_node_that_is_lost_for_long_ends_the_watch(clock: Clock, screen: list[str]) -> None:
     lost: Seen = {"phase": "unknown", "detail": "no route to host"}
     result = Wait(clock, [(0.0, RUNNING), (45.0, lost)], url="").run(task_vars={})
     assert result["failed"] is True
     assert "s: no route to host" in result["msg"]
-    assert clock.now > 1000 + wait_serving.LOST
+    assert clock.now > 1000 + wait_serving.Rank.lost
 
 
-def test_a_watched_rank_whose_node_is_busy_for_a_while_is_not_lost(
-    clock: Clock, screen: list[str]
-) -> None:
+def test_a_node_that_is_busy_for_a_while_is_not_lost(clock: Clock, screen: list[str]) -> None:
     lost: Seen = {"phase": "unknown", "detail": "no route to host"}
     busy = Wait(clock, [(45.0, lost)] * 5 + [(0.0, RUNNING)] * 70 + [(0.0, ENDED)], url="")
     assert busy.run(task_vars={})["msg"] == ENDED["msg"]
@@ -249,11 +247,11 @@ def test_the_formation_of_ray_is_a_phase_of_its_own(clock: Clock, screen: list[s
     ]
 
 
-def test_nobody_is_waited_for_once_ansible_playbook_was_killed(
+def test_the_wait_ends_when_ansible_playbook_was_killed(
     clock: Clock, screen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parents = iter([100, 100, 1])
-    monkeypatch.setattr(wait_serving.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(follow.os, "getppid", lambda: next(parents))
     wait = Wait(clock, [(0.0, LOADING)])
     assert wait.run(task_vars={})["msg"] == "ansible-playbook has ended"
     assert len(wait.looks) == 2

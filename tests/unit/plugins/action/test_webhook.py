@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Webhooks to real HTTP servers that take, refuse, stall or vanish."""
+"""Webhooks to real HTTP servers that accept, refuse or hang."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def answer(code: int, seen: Seen, pause: float = 0) -> Reply:
 
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    told: list[str] = []
-    monkeypatch.setattr(webhook, "display", types.SimpleNamespace(warning=told.append))
-    return told
+    messages: list[str] = []
+    monkeypatch.setattr(webhook, "display", types.SimpleNamespace(warning=messages.append))
+    return messages
 
 
 def act(**arguments: t.Any) -> dict[str, t.Any]:
@@ -56,15 +56,15 @@ def act(**arguments: t.Any) -> dict[str, t.Any]:
     return result
 
 
-def test_a_receiver_can_prove_who_wrote_it(serve: Serve, warnings: list[str]) -> None:
+def test_a_receiver_can_verify_the_sender(serve: Serve, warnings: list[str]) -> None:
     seen: Seen = []
     url = serve({"POST /hook": answer(204, seen)})
     result = act(urls=[f"{url}/hook"], secret="s3cret", swap={"recipe": "lab-tiny"})
     assert result["deliveries"] == [{"receiver": "127.0.0.1", "outcome": "delivered"}]
     assert warnings == []
     ((headers, body),) = seen
-    told = json.loads(body)
-    assert (told["event"], told["swap"]) == ("swap_complete", {"recipe": "lab-tiny"})
+    document = json.loads(body)
+    assert (document["event"], document["swap"]) == ("swap_complete", {"recipe": "lab-tiny"})
     stamp = headers["X-Dgxspark-Timestamp"]
     assert abs(int(stamp) - time.time()) < 60
     expected = hmac.new(b"s3cret", stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
@@ -72,17 +72,21 @@ def test_a_receiver_can_prove_who_wrote_it(serve: Serve, warnings: list[str]) ->
     assert b"s3cret" not in body
 
 
-def test_a_slow_receiver_does_not_hold_it_up(
+def test_a_slow_receiver_delays_nothing(
     serve: Serve, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "PATIENCE", 2)
-    # Its answer is final, so that no sender is left after the test.
+    # The answer is final, so that no process is left after the test.
     url = serve({"POST /slow?key=hidden": answer(400, [], pause=4)})
     started = time.monotonic()
     result = act(urls=[f"{url}/slow?key=hidden"], secret="s")
     assert time.monotonic() - started < 4
-    assert result["deliveries"] == [{"receiver": "127.0.0.1", "outcome": "no answer yet, tried on"}]
-    assert warnings == ["Webhook swap_complete to 127.0.0.1: no answer yet, tried on"]
+    assert result["deliveries"] == [
+        {"receiver": "127.0.0.1", "outcome": "no answer yet, retried in the background"}
+    ]
+    assert warnings == [
+        "Webhook swap_complete to 127.0.0.1: no answer yet, retried in the background"
+    ]
 
 
 def test_nothing_is_sent_unsigned(warnings: list[str]) -> None:
@@ -91,26 +95,26 @@ def test_nothing_is_sent_unsigned(warnings: list[str]) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 400, 404])
-def test_what_a_receiver_refuses_is_not_sent_again(serve: Serve, code: int) -> None:
+def test_a_refused_message_is_not_retried(serve: Serve, code: int) -> None:
     seen: Seen = []
     url = serve({"POST /": answer(code, seen)})
-    told: list[str] = []
+    outcomes: list[str] = []
     naps: list[float] = []
     message = {**MESSAGE, "url": f"{url}/"}
-    assert deliver(message, told.append, naps.append) is False
-    assert (told, naps, len(seen)) == ([f"not delivered: it answers {code}"], [0], 1)
+    assert deliver(message, outcomes.append, naps.append) is False
+    assert (outcomes, naps, len(seen)) == ([f"not delivered: the receiver answers {code}"], [0], 1)
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 503])
-def test_what_may_change_is_not_final(serve: Serve, code: int) -> None:
+def test_a_temporary_error_is_not_final(serve: Serve, code: int) -> None:
     url = serve({"POST /": answer(code, [])})
     with pytest.raises(urllib.error.HTTPError, match=str(code)):
         post(f"{url}/", b"{}", {})
 
 
-def test_it_is_tried_again_later_and_later_until_it_arrives() -> None:
+def test_attempts_back_off_until_the_message_is_delivered() -> None:
     naps: list[float] = []
-    told: list[str] = []
+    outcomes: list[str] = []
     left = iter([OSError("refused"), OSError("refused"), None])
 
     def attempt(_url: str, _body: bytes, _headers: t.Mapping[str, str]) -> None:
@@ -118,12 +122,12 @@ def test_it_is_tried_again_later_and_later_until_it_arrives() -> None:
         if problem:
             raise problem
 
-    assert deliver(MESSAGE, told.append, naps.append, attempt) is True
+    assert deliver(MESSAGE, outcomes.append, naps.append, attempt) is True
     assert naps == [0, *BACKOFF[:2]]
-    assert told == ["not delivered yet, tried again: refused"]
+    assert outcomes == ["not delivered yet, retried: refused"]
 
 
-def test_patience_ends() -> None:
+def test_the_attempts_end() -> None:
     naps: list[float] = []
 
     def attempt(_url: str, _body: bytes, _headers: t.Mapping[str, str]) -> None:

@@ -69,7 +69,7 @@ def test_without_a_topology_there_is_no_plan() -> None:
         (("spark1", "ring", THREE[:2], NETWORKS), "a ring takes 3 nodes"),
         (("spark1", "switch", THREE[:1], NETWORKS), "a switch takes 2 or more nodes"),
         (("spark9", "pair", THREE[:2], NETWORKS), "spark9 is not one of the members"),
-        (("spark1", "pair", ["spark1", "spark1"], NETWORKS), "named twice"),
+        (("spark1", "pair", ["spark1", "spark1"], NETWORKS), "occurs twice"),
         (("spark1", "ring", THREE, NETWORKS[:2]), "takes 6 networks"),
         (("spark1", "pair", THREE[:2], ["198.51.100.0/24", "198.51.100.128/25"]), "overlap"),
         (("spark1", "pair", THREE[:2], ["198.51.100.1/24"] * 2), "has host bits set"),

@@ -19,12 +19,12 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
         (
             {"spark1": FREE},
             [],
-            ["spark2: it was not reached, and would keep the model; --limit leaves it out"],
+            ["spark2: it was not reached, and would keep the model; --limit excludes it"],
         ),
         (
             {"spark1": FREE, "spark2": {"failed": True, "msg": "x"}},
             [],
-            ["spark2: it was not reached, and would keep the model; --limit leaves it out"],
+            ["spark2: it was not reached, and would keep the model; --limit excludes it"],
         ),
         (
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["it is being downloaded"]}},
@@ -36,7 +36,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
         ),
     ],
 )
-def test_what_speaks_against_it_anywhere(
+def test_refusals_of_all_nodes_are_joined(
     plans: dict[str, Any], serving: list[dict[str, str]], expected: list[str]
 ) -> None:
     filters: Any = FilterModule().filters()

@@ -27,18 +27,18 @@ EMPTY: dict[str, Any] = {"models": []}
         (EMPTY, disk(), {}, "s2", ""),
         (disk(complete=False), disk(), {}, "s2", ""),
         (disk(), disk(), {}, "s1", ""),
-        (disk(), disk("b"), {}, "", "s1 has a, s2 has b. Say which is right: -e source=NODE"),
+        (disk(), disk("b"), {}, "", "s1 has a, s2 has b. Choose one: -e source=NODE"),
         (disk(), disk("b"), {"source": "s2"}, "s2", ""),
-        (disk(), EMPTY, {"source": "s2"}, "", "s2 does not have it whole; s1 does"),
-        (disk(complete=False), EMPTY, {}, "", "no node has it whole"),
-        (disk(**Q4), EMPTY, {}, "", "no node has it whole"),
+        (disk(), EMPTY, {"source": "s2"}, "", "s2 has no complete copy (complete on s1)"),
+        (disk(complete=False), EMPTY, {}, "", "no node has a complete copy"),
+        (disk(**Q4), EMPTY, {}, "", "no node has a complete copy"),
         (disk(**Q4), EMPTY, {"quant": "Q4_K_M"}, "s1", ""),
         (disk(), disk(complete=False, downloading=True), {}, "", "s2: it is being downloaded"),
         (disk(), {}, {}, "", "s2: it was not reached"),
         (disk("", size=5), disk("", size=6), {}, "", "s1 has 5 bytes, s2 has 6 bytes"),
     ],
 )
-def test_whose_is_right(
+def test_the_source(
     first: dict[str, Any],
     second: dict[str, Any],
     arguments: dict[str, str],
@@ -64,6 +64,6 @@ def test_the_address_between_nodes(variables: dict[str, str], address: str) -> N
 
 
 @pytest.mark.parametrize("variables", [{}, {"ansible_host": "spark1.local"}])
-def test_a_node_without_an_address_is_told(variables: dict[str, str]) -> None:
+def test_a_node_without_an_address_is_an_error(variables: dict[str, str]) -> None:
     with pytest.raises(AnsibleFilterError, match="dgxspark_fabric_address"):
         link_address(variables)

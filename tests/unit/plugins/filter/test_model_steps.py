@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From which node to which a launch copies its models, and when it refuses to."""
+"""From which node to which a launch copies its models, and when it refuses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ONE = {"name": "org/one", "quant": "", "revision": ""}
 HAS: dict[str, Any] = {
     "quant": "",
     "kind": "hub",
-    "whole": True,
+    "complete": True,
     "problem": "",
     "downloading": False,
     "revision": "a" * 40,
     "size": 12,
 }
-LACKS = {**HAS, "whole": False, "problem": "it is not there", "revision": "", "size": 0}
+LACKS = {**HAS, "complete": False, "problem": "it is not there", "revision": "", "size": 0}
 
 
 def steps(wanted: dict[str, str] | None = None, **nodes: dict[str, Any]) -> dict[str, Any]:
@@ -30,21 +30,30 @@ def test_nothing_is_done_where_all_have_the_same() -> None:
     assert steps(spark1=HAS, spark2=HAS) == {"copies": [], "refusals": [], "ready": True}
 
 
-def test_who_lacks_it_takes_it_from_who_has_it() -> None:
+def test_nodes_that_lack_a_model_copy_it_from_one_that_has_it() -> None:
     (copy,) = steps(spark1=LACKS, spark2=HAS)["copies"]
     assert copy == {**ONE, "source": "spark2", "receive": ["spark1"]}
 
 
-def test_the_heads_revision_is_right_and_a_half_model_is_none() -> None:
+def test_different_copies_are_not_overwritten_and_an_incomplete_one_has_no_say() -> None:
     other = {**HAS, "revision": "b" * 40}
-    assert steps(spark1=HAS, spark2=other)["copies"][0]["source"] == "spark1"
-    half = {**other, "whole": False, "problem": "1 of 2 shards are missing"}
+    wanted = {"name": "org/one", "quant": "Q8_0", "revision": ""}
+    different = steps(wanted, spark1=HAS, spark2=other)
+    assert (different["copies"], different["ready"]) == ([], False)
+    (refusal,) = different["refusals"]
+    assert f"spark1 has {'a' * 40}, spark2 has {'b' * 40}" in refusal
+    assert refusal.endswith(
+        "ansible-playbook playbooks/model_sync.yml -e model=org/one -e quant=Q8_0 -e source=NODE"
+    )
+    half = {**other, "complete": False, "problem": "1 of 2 shards are missing"}
     assert steps(spark1=half, spark2=HAS)["copies"][0]["source"] == "spark2"
 
 
 def test_a_node_beside_the_plan_may_have_it() -> None:
     (copy,) = steps(spark1=LACKS, spark2=LACKS, spark3=HAS)["copies"]
     assert (copy["source"], copy["receive"]) == ("spark3", ["spark1", "spark2"])
+    # It has no say in which copy is right.
+    assert steps(spark1=HAS, spark2=HAS, spark3={**HAS, "revision": "b" * 40})["ready"]
     # And need not have it.
     assert steps(spark1=HAS, spark2=HAS, spark3=LACKS)["ready"]
 
@@ -57,30 +66,30 @@ def test_the_quantisation_is_copied_under_the_name_of_its_files() -> None:
     assert copy["quant"] == "Q8_0"
 
 
-def test_a_model_that_is_nowhere_is_refused_with_the_command_that_brings_it() -> None:
+def test_a_missing_model_is_refused_with_the_command_that_downloads_it() -> None:
     wanted = {"name": "org/one", "quant": "Q8_0", "revision": "v2"}
     found = steps(wanted, spark1=LACKS, spark2={**LACKS, "problem": "parts of Q8_0 are missing"})
     assert (found["copies"], found["ready"]) == ([], False)
     assert found["refusals"] == [
-        "org/one:Q8_0 is not whole on any node. spark1: it is not there; spark2: parts of Q8_0 are "
-        "missing. Download it: ansible-playbook playbooks/model_download.yml -e model=org/one "
+        "org/one:Q8_0 is not complete on any node. spark1: it is not there; spark2: parts of Q8_0 "
+        "are missing. Download it: ansible-playbook playbooks/model_download.yml -e model=org/one "
         "-e quant=Q8_0 -e revision=v2"
     ]
 
 
-def test_a_download_is_not_overtaken() -> None:
+def test_a_model_that_is_being_downloaded_is_not_copied() -> None:
     found = steps(spark1=HAS, spark2={**LACKS, "downloading": True})
     assert found["refusals"] == [
-        "org/one is being downloaded on spark2; launch it when that is through"
+        "org/one is being downloaded on spark2; launch it when that is done"
     ]
 
 
-def test_what_only_a_person_can_copy_is_said_to_be_theirs() -> None:
+def test_a_path_that_only_the_user_can_copy_is_refused() -> None:
     wanted = {"name": "/data/x.gguf", "quant": "", "revision": ""}
     of_theirs = {"kind": "other", "revision": ""}
     found = steps(wanted, spark1={**HAS, **of_theirs}, spark2={**LACKS, **of_theirs})
     assert found["refusals"] == [
-        "/data/x.gguf is on spark1 only, and no model that could be copied: put it on spark2"
+        "/data/x.gguf is on spark1 only, and is not a model that can be copied: put it on spark2"
     ]
     nowhere = steps(wanted, spark1={**LACKS, **of_theirs}, spark2={**LACKS, **of_theirs})
     assert nowhere["refusals"][0].endswith("Put it on one of them, or correct the recipe")

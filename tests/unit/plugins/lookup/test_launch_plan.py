@@ -241,7 +241,7 @@ def test_the_recipe_lookup_returns_fields_and_issues(evaluate: t.Callable[..., R
         (
             "{{ lookup('dgxspark.suite.recipe', 'none', recipe_paths=[]) }}",
             True,
-            f"recipe 'none' not found. Looked in: {ROOT}/recipes.",
+            f"recipe 'none' not found. Searched: {ROOT}/recipes.",
         ),
     ],
     ids=["unknown recipe", "too few nodes", "no facts", "bad setting", "bad port", "recipe lookup"],

@@ -31,7 +31,7 @@ def result_of(
     [
         ({}, "one of the following is required: venv, image"),
         ({"venv": "/v", "image": "i"}, "parameters are mutually exclusive: venv|image"),
-        ({"venv": "/v", "arch": "121"}, "arch: expected an architecture as sm_121, found '121'"),
+        ({"venv": "/v", "arch": "121"}, "arch: expected an architecture such as sm_121"),
         ({"venv": "/v", "timeout": -1}, "timeout: expected more than 0 seconds"),
         ({"image": "-v/:/host"}, "image: expected the name or id of an image"),
     ],

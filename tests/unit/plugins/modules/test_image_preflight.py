@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module before a played Docker client whose image is a Python with a played Triton."""
+"""The module with a fake Docker client whose image is a Python with a fake Triton."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.modules import image_preflight
 
 ID = "sha256:" + "4467" * 16
 
-# Knows a ptxas for the GB10 only by the variable that a Triton of its series reads.
+# Compiles for the GB10 only with the variable that a Triton of its series reads.
 TRITON = """
 import os, sys, types
 __version__ = "@VERSION@"
@@ -123,28 +123,28 @@ def node(
     return made
 
 
-def test_an_image_whose_triton_works_needs_nothing_and_is_asked_once(node: Node) -> None:
+def test_an_image_whose_triton_works_is_asked_once(node: Node) -> None:
     node.image("3.9.0", own=True)
     first = node.ask()
     assert first["image_facts"]["assembles"] is True
     assert first["image_facts"]["triton"] == "3.9.0"
-    assert (first["image_facts"]["pins"], first["image_facts"]["told"]) == ({}, "")
+    assert (first["image_facts"]["pins"], first["image_facts"]["message"]) == ({}, "")
     assert first["changed"] is False
     assert node.ask()["image_facts"] == first["image_facts"]
     assert node.containers == 1
 
 
 @pytest.mark.parametrize("variable", ["TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH"])
-def test_the_pin_is_the_variable_that_was_seen_to_work(node: Node, variable: str) -> None:
+def test_the_pin_is_the_variable_that_works(node: Node, variable: str) -> None:
     node.image("3.5.1", variable)
     facts = node.ask()["image_facts"]
     assert facts["pins"] == {variable: node.ptxas}
     assert facts["assembles"] is True
-    assert "Triton 3.5.1 of serving:1 does not compile for sm_121" in facts["told"]
-    assert f"{variable}={node.ptxas}" in facts["told"]
+    assert "Triton 3.5.1 of serving:1 does not compile for sm_121" in facts["message"]
+    assert f"{variable}={node.ptxas}" in facts["message"]
 
 
-def test_an_image_that_nothing_helps_comes_with_a_way_out_and_is_asked_again(node: Node) -> None:
+def test_an_image_that_does_not_work_has_a_way_out_and_is_asked_again(node: Node) -> None:
     node.image("3.5.1", "NO_SUCH_VARIABLE")
     facts = node.ask()["image_facts"]
     assert facts["assembles"] is False
@@ -169,7 +169,7 @@ def test_an_image_without_python_is_no_error_either(node: Node) -> None:
     assert node.containers == 1
 
 
-def test_an_engine_that_fails_is_told_and_nothing_is_kept(node: Node) -> None:
+def test_an_engine_that_fails_is_reported_and_nothing_is_recorded(node: Node) -> None:
     node.engine('echo "docker: no space left on device" >&2; exit 125')
     result = node.ask()
     assert result["failed"] is True
@@ -183,7 +183,7 @@ def test_check_mode_asks_and_writes_nothing(node: Node) -> None:
     assert not (node.root / "state").exists()
 
 
-def test_a_toolkit_that_is_replaced_has_the_image_asked_again(node: Node) -> None:
+def test_after_a_toolkit_is_replaced_the_image_is_asked_again(node: Node) -> None:
     node.image("3.5.1")
     node.ask()
     Path(node.ptxas).write_text(PTXAS + "# newer\n")
@@ -191,7 +191,7 @@ def test_a_toolkit_that_is_replaced_has_the_image_asked_again(node: Node) -> Non
     assert node.containers == 2
 
 
-def test_a_record_that_cannot_be_read_is_made_anew(node: Node) -> None:
+def test_a_broken_record_is_replaced(node: Node) -> None:
     node.image("3.9.0", own=True)
     node.ask()
     (record,) = (node.root / "state" / "images").glob("*.json")
@@ -200,9 +200,11 @@ def test_a_record_that_cannot_be_read_is_made_anew(node: Node) -> None:
     assert json.loads(record.read_text())["facts"]["image_id"] == ID
 
 
-def test_an_image_that_is_not_there_fails_a_run_and_not_a_check(node: Node) -> None:
+def test_a_missing_image_fails_a_run_and_not_a_check(node: Node) -> None:
     node.image()
-    assert "is found out once it is" in node.ask("gone:1", check=True)["image_facts"]["told"]
+    assert (
+        "it is asked as soon as it is" in node.ask("gone:1", check=True)["image_facts"]["message"]
+    )
     result = node.ask("gone:1")
     assert result["failed"] is True
     assert "gone:1 is not on this node" in result["msg"]

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An image goes from one played Docker engine to another, by real processes over a real socket."""
+"""An image is copied between two fake Docker engines, by real processes over a real socket."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import image_jobs
-from ansible_collections.dgxspark.suite.plugins.modules import image_receive, image_share
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job as background
+from ansible_collections.dgxspark.suite.plugins.modules import (
+    image_receive,
+    image_share,
+    share_end,
+)
 
 Result = dict[str, t.Any]
 
@@ -49,9 +53,9 @@ class Engine:
         self.client.chmod(0o755)
 
     def run(self, module: t.Any, check: bool = False, **arguments: t.Any) -> Result:
+        image = {"image": "serving:1", "docker_bin": str(self.client)}
         given = {
-            "image": "serving:1",
-            "docker_bin": str(self.client),
+            **(image if module is not share_end else {}),
             "run_dir": str(self.root / "run"),
             "_ansible_check_mode": check,
             **arguments,
@@ -64,11 +68,11 @@ class Engine:
         who = {"address": "127.0.0.1", "clients": ["127.0.0.1"], "secret": "s3cret"}
         return self.run(image_share, **{**who, **arguments})
 
-    def end(self) -> Result:
-        return self.run(image_share, state="stopped")
+    def end(self, offered: Result) -> Result:
+        return self.run(share_end, id=offered["id"])
 
     def receive(self, offered: Result, **arguments: t.Any) -> Result:
-        """As the action plugin does: begin, then look until it is through."""
+        """As the action plugin does: start, then look until it has ended."""
         given = {
             "address": "127.0.0.1",
             "port": offered.get("port", 0),
@@ -78,10 +82,11 @@ class Engine:
         }
         seen = self.run(image_receive, **given)
         deadline = time.monotonic() + 30
-        while not seen.get("failed") and not seen["done"]:
+        job = seen.get("job")
+        while job and not seen.get("failed") and seen.get("phase") != "done":
             assert time.monotonic() < deadline
             time.sleep(0.05)
-            seen = self.run(image_receive, waiting=True, **given)
+            seen = self.run(image_receive, job=job, **given)
         return seen
 
     @property
@@ -95,7 +100,7 @@ def source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Eng
     (engine.root / "image").write_bytes(b"sha256:4467\n" + os.urandom(3 << 20))
     yield engine
     for job in engine.jobs:
-        image_jobs.end(str(job))
+        background.end(str(job), str(job.parent))
 
 
 @pytest.fixture
@@ -103,10 +108,10 @@ def target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Eng
     engine = Engine(tmp_path / "target", capsys)
     yield engine
     for job in engine.jobs:
-        image_jobs.end(str(job))
+        background.end(str(job), str(job.parent))
 
 
-def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
+def test_an_image_is_copied_exactly_and_nothing_else_remains(
     source: Engine, target: Engine
 ) -> None:
     offered = source.offer()
@@ -116,14 +121,15 @@ def test_an_image_arrives_as_it_was_and_nothing_else_is_left(
     assert (result["changed"], result["image_id"]) == (True, "sha256:4467")
     assert (target.root / "image").read_bytes() == (source.root / "image").read_bytes()
     assert target.jobs == []
-    assert source.end()["changed"] is True
+    assert source.end(offered)["changed"] is True
+    assert source.end(offered)["changed"] is False
     assert source.jobs == []
 
 
-def test_what_is_there_already_is_not_copied(source: Engine, target: Engine) -> None:
+def test_an_existing_image_is_not_copied(source: Engine, target: Engine) -> None:
     (target.root / "image").write_text("sha256:4467\n")
     result = target.receive({"image_id": "sha256:4467"})
-    assert (result["changed"], result["done"]) == (False, True)
+    assert (result["changed"], result["job"], result["image_id"]) == (False, "", "sha256:4467")
 
 
 def test_another_image_of_that_name_is_replaced(source: Engine, target: Engine) -> None:
@@ -136,13 +142,14 @@ def test_the_secret_is_in_no_argument_and_in_no_file_that_others_read(source: En
     (job,) = source.jobs
     pid = json.loads((job / "pid").read_text())["pid"]
     assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    assert (job / "job.json").stat().st_mode & 0o077 == 0
+    assert job.stat().st_mode & 0o077 == 0
+    assert not any(b"s3cret" in path.read_bytes() for path in job.iterdir())
 
 
 @pytest.mark.parametrize(
     ("offer", "receive"), [({}, {"secret": "guess"}), ({"clients": ["192.0.2.9"]}, {})]
 )
-def test_nobody_else_gets_it(
+def test_other_clients_are_refused(
     source: Engine, target: Engine, offer: Result, receive: Result
 ) -> None:
     result = target.receive(source.offer(**offer), **receive)
@@ -152,14 +159,15 @@ def test_nobody_else_gets_it(
     assert target.jobs == []
 
 
-def test_an_image_of_another_id_is_not_believed(source: Engine, target: Engine) -> None:
+def test_an_image_with_another_id_is_refused(source: Engine, target: Engine) -> None:
     offered = {**source.offer(), "image_id": "sha256:other"}
     result = target.receive(offered)
     assert result["failed"] is True
-    assert "was to have the id sha256:other" in result["msg"]
+    assert "sha256:other" in result["msg"]
+    assert "sha256:4467" in result["msg"]
 
 
-def test_a_transfer_that_was_killed_is_begun_anew(source: Engine, target: Engine) -> None:
+def test_a_killed_transfer_is_started_again(source: Engine, target: Engine) -> None:
     slow = source.root / "slow"
     slow.touch()
     offered = source.offer()
@@ -168,7 +176,7 @@ def test_a_transfer_that_was_killed_is_begun_anew(source: Engine, target: Engine
     (job,) = target.jobs
     os.killpg(json.loads((job / "pid").read_text())["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while image_jobs.running(str(job)):
+    while background.running(str(job)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     slow.unlink()
@@ -183,38 +191,39 @@ def test_an_offer_that_ends_fails_the_copy(source: Engine, target: Engine) -> No
     arguments = {"address": "127.0.0.1", "port": offered["port"], "secret": "s3cret"}
     target.run(image_receive, id="sha256:4467", **arguments)
     time.sleep(0.5)
-    source.end()
+    source.end(offered)
     result = target.receive({**offered, "port": offered["port"]})
     assert result["failed"] is True
     assert target.jobs == []
 
 
-def test_a_disk_that_is_too_full_is_told_before_anything_moves(target: Engine) -> None:
+def test_a_full_disk_is_reported_before_anything_is_copied(target: Engine) -> None:
     result = target.receive({"image_id": "sha256:4467"}, bytes=1 << 60)
     assert result["failed"] is True
     assert "bytes are needed" in result["msg"]
     assert target.jobs == []
 
 
-def test_check_mode_moves_nothing(source: Engine, target: Engine) -> None:
+def test_check_mode_copies_nothing(source: Engine, target: Engine) -> None:
     offered = source.run(
         image_share, check=True, address="127.0.0.1", clients=["127.0.0.1"], secret="hidden"
     )
     assert (offered["port"], offered["image_id"]) == (0, "sha256:4467")
     arguments = {"address": "127.0.0.1", "port": 0, "secret": "hidden", "id": "sha256:4467"}
     result = target.run(image_receive, check=True, **arguments)
-    assert (result["changed"], result["done"]) == (True, True)
+    assert (result["changed"], result["job"]) == (True, "")
     assert (source.jobs, target.jobs) == ([], [])
 
 
 def test_without_an_address_it_is_pulled(target: Engine) -> None:
     result = target.receive({}, address="")
     assert (result.get("image_id"), result.get("changed")) == ("sha256:99", True), result
-    assert result["status"]["layers_done"] == 2
     assert target.receive({}, address="")["changed"] is False
 
 
-def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: Engine) -> None:
+def test_an_unreachable_registry_is_reported_with_the_nodes_that_lack_the_image(
+    target: Engine,
+) -> None:
     (target.root / "unreachable").touch()
     result = target.receive({}, address="", looked_on=["spark1", "spark2"])
     assert result["failed"] is True
@@ -223,5 +232,11 @@ def test_a_registry_out_of_reach_is_told_with_where_it_was_looked_for(target: En
     assert "docker load" in result["msg"]
 
 
-def test_an_image_that_is_not_there_cannot_be_offered(target: Engine) -> None:
+def test_a_missing_image_cannot_be_offered(target: Engine) -> None:
     assert "it is not on this node" in target.offer()["msg"]
+
+
+def test_no_other_directory_is_ended(source: Engine) -> None:
+    result = source.run(share_end, id=str(source.root))
+    assert result["failed"] is True
+    assert source.client.exists()

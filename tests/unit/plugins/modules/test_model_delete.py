@@ -53,22 +53,24 @@ def test_check_then_remove_then_nothing(run_module: RunModule, folder: Path) -> 
 
 
 @pytest.mark.parametrize("confirm", ["", "yes", "org/two"])
-def test_nothing_goes_unconfirmed(run_module: RunModule, folder: Path, confirm: str) -> None:
+def test_nothing_is_removed_without_confirmation(
+    run_module: RunModule, folder: Path, confirm: str
+) -> None:
     result = run_module(confirm=confirm)
     assert result["failed"] is True
     assert "Confirm it: confirm=org/one" in result["msg"]
     assert folder.exists()
 
 
-def test_nothing_goes_that_was_not_shown(run_module: RunModule, folder: Path) -> None:
+def test_nothing_is_removed_that_was_not_shown(run_module: RunModule, folder: Path) -> None:
     shown = run_module(_ansible_check_mode=True)["plan_id"]
     (folder / "snapshots" / "a" / "more").write_text("more")
     result = run_module(confirm=NAME, expect=shown)
-    assert "has changed since it was shown" in result["msg"]
+    assert "has changed since the plan was shown" in result["msg"]
     assert folder.exists()
 
 
-def test_what_is_used_is_refused_and_check_mode_only_tells(
+def test_a_used_model_is_refused_and_check_mode_reports_it(
     run_module: RunModule, folder: Path
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()", "--model=org/one"], stdin=-1) as user:
@@ -87,19 +89,21 @@ def test_what_is_used_is_refused_and_check_mode_only_tells(
 @pytest.mark.parametrize(
     "name", ["../x", "a b/c", "org/one\n", "", "/ai/../etc", "/ai/models/", "o'rg/x", "models--x"]
 )
-def test_a_name_that_is_none_is_refused(run_module: RunModule, folder: Path, name: str) -> None:
+def test_an_invalid_name_is_refused(run_module: RunModule, folder: Path, name: str) -> None:
     result = run_module(name=name, confirm=name)
     assert result["failed"] is True
     assert folder.exists()
 
 
-def test_a_folder_that_is_no_model_is_not_there(run_module: RunModule, tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_model_does_not_exist(
+    run_module: RunModule, tmp_path: Path
+) -> None:
     name = str(tmp_path / "hub")
     result = run_module(name=name, confirm=name, directories=[str(tmp_path)])
     assert (result["changed"], result["paths"]) == (False, [])
 
 
-def test_the_folder_of_all_models_stays(run_module: RunModule, tmp_path: Path) -> None:
+def test_a_model_directory_root_is_refused(run_module: RunModule, tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_text("g")
     name = str(tmp_path)
     result = run_module(name=name, confirm=name, directories=[name + "/"])
@@ -107,7 +111,7 @@ def test_the_folder_of_all_models_stays(run_module: RunModule, tmp_path: Path) -
     assert (tmp_path / "a.gguf").exists()
 
 
-def test_a_disk_that_refuses_is_told(
+def test_an_error_of_the_disk_is_reported(
     run_module: RunModule, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(plan: removal.Plan) -> t.NoReturn:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module with a real huggingface_hub, against a hub of our own on the loopback."""
+"""The module with a real huggingface_hub, against a model hub of the test on the loopback."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOKEN = "hf_0123456789"
 
 @pytest.fixture
 def hub(tmp_path: Path) -> t.Iterator[t.Any]:
-    """A hub with one model; `control` sets how it behaves."""
+    """A model hub with one model; `control` sets how it behaves."""
     path = Path(__file__).resolve().parents[3] / "lab" / "hub.py"
     spec = importlib.util.spec_from_file_location("lab_hub", path)
     assert spec
@@ -116,7 +116,7 @@ def test_check_then_download_then_nothing(run_module: RunModule, home: Path) -> 
     assert (again["changed"], again["files"], again["problems"]) == (False, 0, [])
 
 
-def test_what_was_cut_off_goes_on_within_the_file(
+def test_an_interrupted_download_is_resumed_within_the_file(
     run_module: RunModule, home: Path, hub: t.Any
 ) -> None:
     manifest = run_module(_ansible_check_mode=True)["manifest"]
@@ -132,7 +132,7 @@ def test_what_was_cut_off_goes_on_within_the_file(
     assert asked == [("bytes=200000-", "")]
 
 
-def test_what_arrives_damaged_is_not_put_in_place(
+def test_a_damaged_file_is_not_moved_into_place(
     run_module: RunModule, home: Path, hub: t.Any
 ) -> None:
     hub.set(damaged=["model.safetensors"])
@@ -145,7 +145,7 @@ def test_what_arrives_damaged_is_not_put_in_place(
     assert follow(run_module, run_module())["problems"] == []
 
 
-def test_verify_finds_what_has_gone_bad_on_the_disk(run_module: RunModule, home: Path) -> None:
+def test_verify_detects_damage_on_the_disk(run_module: RunModule, home: Path) -> None:
     follow(run_module, run_module())
     blob = next((home / "hub").glob("*/snapshots/*/model.safetensors")).resolve()
     blob.write_bytes(b"x" + WEIGHTS[1:])
@@ -157,20 +157,24 @@ def test_verify_finds_what_has_gone_bad_on_the_disk(run_module: RunModule, home:
 
 
 @pytest.mark.parametrize(
-    ("control", "arguments", "told"),
+    ("control", "arguments", "message"),
     [
-        ({}, {"name": "org/none"}, "no model org/none that may be seen without a token"),
-        ({"private": [NAME]}, {}, "no model org/one that may be seen without a token"),
-        ({"token": TOKEN}, {"name": "org/none", "token": TOKEN}, "that this token may see"),
+        ({}, {"name": "org/none"}, "no model org/none that is accessible without a token"),
+        ({"private": [NAME]}, {}, "no model org/one that is accessible without a token"),
+        (
+            {"token": TOKEN},
+            {"name": "org/none", "token": TOKEN},
+            "that is accessible with this token",
+        ),
         ({"gated": [NAME]}, {}, "org/one is gated: ask for access on http://127.0.0.1"),
         ({"token": "hf_other"}, {"token": TOKEN}, "does not accept the token"),
         ({}, {"revision": "v9"}, "has no revision v9"),
-        ({}, {"endpoint": "http://127.0.0.1:9"}, "is not reached from this node (ConnectError"),
-        ({}, {"endpoint": "127.0.0.1"}, "the hub's address is '127.0.0.1'"),
+        ({}, {"endpoint": "http://127.0.0.1:9"}, "is not reachable from this node (ConnectError"),
+        ({}, {"endpoint": "127.0.0.1"}, "the Hub's address is '127.0.0.1'"),
         ({}, {"quant": "Q4_K_M"}, "has no quantisation Q4_K_M; it has: none"),
         ({}, {"files": ["*.onnx"]}, "none of the 3 files of org/one is wanted"),
-        ({}, {"name": "org/../one"}, "is no repository of the hub"),
-        ({}, {"python": "/nowhere/python"}, "/nowhere/python is no program. `site.yml"),
+        ({}, {"name": "org/../one"}, "is not a Hub repository ID"),
+        ({}, {"python": "/nowhere/python"}, "/nowhere/python is not executable. `site.yml"),
         ({}, {"python": None, "paths_file": "/nowhere/env"}, "/nowhere/env has no PY_BIN"),
     ],
 )
@@ -180,17 +184,17 @@ def test_refusals_say_what_to_do(
     hub: t.Any,
     control: dict[str, t.Any],
     arguments: dict[str, t.Any],
-    told: str,
+    message: str,
 ) -> None:
     hub.set(**control)
     result = run_module(**arguments)
     assert result["failed"] is True
-    assert told in result["msg"]
+    assert message in result["msg"]
     assert TOKEN not in json.dumps(result)
     assert list((home / "hub").iterdir()) == []
 
 
-def test_a_python_without_the_library_is_told(run_module: RunModule, tmp_path: Path) -> None:
+def test_a_python_without_the_library_is_reported(run_module: RunModule, tmp_path: Path) -> None:
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
@@ -199,7 +203,7 @@ def test_a_python_without_the_library_is_told(run_module: RunModule, tmp_path: P
     assert "dgxspark_download_python" in result["msg"]
 
 
-def test_parts_of_a_model_are_what_was_asked_for(run_module: RunModule, home: Path) -> None:
+def test_a_selection_of_files_is_downloaded(run_module: RunModule, home: Path) -> None:
     begun = run_module(files=["*.json", "sub/"], exclude=["*.txt"])
     assert (begun["files"], begun["total"]) == (1, 2)
     ended = follow(run_module, begun)
@@ -209,7 +213,7 @@ def test_parts_of_a_model_are_what_was_asked_for(run_module: RunModule, home: Pa
     assert follow(run_module, begun)["problems"] == []
 
 
-def test_too_little_room_is_told_before_anything_is_fetched(
+def test_missing_space_is_reported_before_anything_is_fetched(
     run_module: RunModule, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = os.statvfs_result((4096, 4096, 100, 100, 100, 9, 9, 9, 0, 255))
@@ -219,12 +223,12 @@ def test_too_little_room_is_told_before_anything_is_fetched(
     assert list((home / "hub").iterdir()) == []
 
 
-def test_two_at_once(run_module: RunModule, home: Path) -> None:
+def test_a_second_download_is_refused(run_module: RunModule, home: Path) -> None:
     folder = home / "hub" / "models--org--one"
     folder.mkdir()
     with locked(str(folder), 0):
         result = run_module()
-    assert f"process {os.getpid()} works on it already" in result["msg"]
+    assert f"(process {os.getpid()})" in result["msg"]
 
 
 def running(begun: dict[str, t.Any]) -> int:
@@ -239,7 +243,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_killed_download_is_told_and_leaves_no_process(run_module: RunModule, hub: t.Any) -> None:
+def test_a_killed_download_is_reported_and_leaves_no_process(
+    run_module: RunModule, hub: t.Any
+) -> None:
     hub.set(rate=100_000, token=TOKEN)
     begun = run_module(token=TOKEN)
     pid = running(begun)
@@ -257,7 +263,7 @@ def test_a_killed_download_is_told_and_leaves_no_process(run_module: RunModule, 
     while any(map(is_alive, (pid, *children))):
         time.sleep(0.05)
     result = run_module(id=begun["id"])
-    assert "ended without a word. Run again" in result["msg"]
+    assert "without a result. Run again" in result["msg"]
     assert not Path(begun["id"]).exists()
 
 
@@ -271,8 +277,8 @@ def test_a_download_that_nobody_asks_for_ends(run_module: RunModule, hub: t.Any)
     assert not Path(begun["id"]).exists()
 
 
-def test_what_is_asked_of_another_folder_is_refused(run_module: RunModule) -> None:
-    assert "is no folder of ours" in run_module(id="/etc")["msg"]
+def test_another_directory_is_not_a_job(run_module: RunModule) -> None:
+    assert "/etc is not the directory of a background job" in run_module(id="/etc")["msg"]
 
 
 def test_it_returns_what_it_documents(run_module: RunModule) -> None:

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import summary
 from ansible_collections.dgxspark.suite.plugins.modules import model_info
 
 CONFIG = json.dumps(
@@ -61,7 +60,9 @@ def run_module(capsys: pytest.CaptureFixture[str], home: Path) -> RunModule:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_models_of_both_kinds_are_told(run_module: RunModule, home: Path, check_mode: bool) -> None:
+def test_models_of_both_kinds_are_reported(
+    run_module: RunModule, home: Path, check_mode: bool
+) -> None:
     result = run_module(_ansible_check_mode=check_mode)
     assert result["changed"] is False
     assert [(one["name"], one["size"], one["complete"]) for one in result["models"]] == [
@@ -71,12 +72,12 @@ def test_models_of_both_kinds_are_told(run_module: RunModule, home: Path, check_
     first, second = result["models"]
     assert (first["config_problem"], second["config_problem"]) == ("", "")
     assert [one["name"] for one in second["quants"]] == ["Q8_0"]
-    assert [one["reason"] for one in result["ignored"]] == ["it has no repository's name"]
+    assert [one["reason"] for one in result["ignored"]] == ["its name is not that of a repository"]
     assert result["disks"][0]["free"] > 0
     assert result["memory"] > 1 << 28
 
 
-def test_files_are_told_when_asked_for(run_module: RunModule) -> None:
+def test_files_are_returned_when_asked_for(run_module: RunModule) -> None:
     (model,) = run_module(name="org/one", files=True)["models"]
     (revision,) = model["revisions"]
     assert [one["path"] for one in revision["files"]] == ["config.json", "model.safetensors"]
@@ -85,7 +86,7 @@ def test_files_are_told_when_asked_for(run_module: RunModule) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000])
-def test_a_config_that_is_none_is_told_and_the_model_listed(
+def test_an_invalid_config_is_reported_and_the_model_listed(
     run_module: RunModule, home: Path, text: str
 ) -> None:
     (next(home.glob("home/hub/*/blobs")) / b"config.json".hex()).write_text(text)
@@ -118,12 +119,3 @@ def test_every_key_that_is_returned_is_documented(run_module: RunModule) -> None
     )
     for name in ("ignored", "disks"):
         assert set(result[name][0]) == set(documented[name]["sample"][0])
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("MemFree: 1 kB\nMemTotal:  125513944 kB\n", 125513944 * 1024), ("MemTotal:\n", 0), ("", 0)],
-)
-def test_the_memory_is_read(tmp_path: Path, text: str, size: int) -> None:
-    (tmp_path / "meminfo").write_text(text)
-    assert summary.memory(str(tmp_path / "meminfo")) == size

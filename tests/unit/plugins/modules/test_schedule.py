@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is announced for a cluster, as a file on its head, and what the lock says of it."""
+"""Announced uses of a cluster, as a file on its head, and the warning with the lock."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_announced_listed_cancelled(run: Run, tmp_path: Path) -> None:
     listed = run()["entries"]
     assert [entry["owner"] for entry in listed] == ["Bob", "Alice"]
     assert listed[1] == result["entries"][0]
-    assert set(result) - {"changed", "invocation"} == set(yaml.safe_load(schedule.RETURN))
+    assert set(result) - {"changed", "invocation", "warnings"} == set(
+        yaml.safe_load(schedule.RETURN)
+    )
     gone = {"state": "cancelled", "id": listed[1]["id"]}
     assert "announced by Alice, not by Bob" in run(**gone, owner="Bob")["msg"]
     assert run(**gone, owner="Alice")["changed"] is True
@@ -63,30 +65,30 @@ def test_announced_listed_cancelled(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"begin": "tomorrow"}, "'tomorrow' is no moment"),
-        ({"begin": "2001-01-01 10:00"}, "is over already"),
-        ({"begin": "2101-01-01T10:00:00Z", "owner": ""}, "nobody announces it"),
+        ({"begin": "tomorrow"}, "'tomorrow' is not a time"),
+        ({"begin": "2001-01-01 10:00"}, "is in the past"),
+        ({"begin": "2101-01-01T10:00:00Z", "owner": ""}, "an owner is required"),
         ({"begin": in_hours(11)}, "announced already: Alice from"),
     ],
 )
-def test_what_is_refused(run: Run, arguments: dict[str, str], why: str) -> None:
+def test_a_refusal_changes_nothing(run: Run, arguments: dict[str, str], why: str) -> None:
     announce(run, "Alice", 10)
     result = run(state="announced", **{"owner": "Bob", **arguments})
     assert why in result["msg"]
     assert len(run()["entries"]) == 1
 
 
-def test_whoever_takes_the_lock_is_told_what_others_have_announced(run: Run) -> None:
+def test_the_lock_reports_what_others_have_announced(run: Run) -> None:
     announce(run, "Alice", 0.5, reason="benchmarks")
-    told = run(cluster_lock, token="b", owner="Bob", seconds=3600)["announced"]
-    assert told[0].startswith("Alice (benchmarks) from")
+    announced = run(cluster_lock, token="b", owner="Bob", seconds=3600)["announced"]
+    assert announced[0].startswith("Alice (benchmarks) from")
     run(cluster_lock, state="released", token="b")
     assert run(cluster_lock, token="a", owner="Alice", seconds=3600)["announced"] == []
     run(cluster_lock, state="released", token="a")
     assert run(cluster_lock, token="b", owner="Bob", seconds=60)["announced"] == []
 
 
-def test_a_file_that_cannot_be_understood_is_named_and_left_alone(run: Run, tmp_path: Path) -> None:
+def test_a_broken_file_is_named_and_left_alone(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "state" / "schedule.json"
     file.parent.mkdir()
     file.write_text("{")
@@ -103,5 +105,5 @@ def test_a_file_that_cannot_be_understood_is_named_and_left_alone(run: Run, tmp_
         ("1970-01-01 03:00+02:00", 3600.0),
     ],
 )
-def test_a_moment_is_utc_unless_it_says_otherwise(text: str, expected: float) -> None:
+def test_a_time_is_utc_unless_it_has_an_offset(text: str, expected: float) -> None:
     assert pure.moment(text) == expected

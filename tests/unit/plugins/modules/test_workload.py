@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module itself, before a played Docker client."""
+"""The module itself, with a fake Docker client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.modules import workload
 Docker = t.Callable[[dict[str, str]], str]
 RunModule = t.Callable[..., dict[str, t.Any]]
 
-A, ASIDE = "dgxspark-a-0", "dgxspark-a-0.previous"
+A, RETAINED = "dgxspark-a-0", "dgxspark-a-0.previous"
 
 
 def scripts(log: Path, owner: str = "dgxspark.suite") -> dict[str, str]:
@@ -35,8 +35,8 @@ def scripts(log: Path, owner: str = "dgxspark.suite") -> dict[str, str]:
     return {
         "ps --all --quiet --no-trunc": "echo 1a",
         "inspect --type container 1a": f"echo '{json.dumps(inspected)}'",
-        f"rename {A} {ASIDE}": f"echo rename >> {log}",
-        f"stop -t 30 {ASIDE}": f"echo stop >> {log}",
+        f"rename {A} {RETAINED}": f"echo rename >> {log}",
+        f"stop -t 30 {RETAINED}": f"echo stop >> {log}",
     }
 
 
@@ -52,22 +52,22 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
     return run
 
 
-def test_what_was_done_is_told(docker: Docker, run_module: RunModule, tmp_path: Path) -> None:
+def test_the_steps_are_reported(docker: Docker, run_module: RunModule, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    result = run_module(docker_bin=docker(scripts(log)), park=[A])
+    result = run_module(docker_bin=docker(scripts(log)), retain=[A])
     assert result["changed"] is True
-    assert result["done"] == [f"set {A} aside", f"stopped {ASIDE}"]
+    assert result["done"] == [f"retained {A}", f"stopped {RETAINED}"]
     assert log.read_text() == "rename\nstop\n"
     assert set(result) - {"changed", "diff", "invocation"} == set(yaml.safe_load(workload.RETURN))
 
 
-def test_check_mode_tells_the_same_and_does_nothing(
+def test_check_mode_reports_the_same_and_does_nothing(
     docker: Docker, run_module: RunModule, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    result = run_module(docker_bin=docker(scripts(log)), park=[A], _ansible_check_mode=True)
+    result = run_module(docker_bin=docker(scripts(log)), retain=[A], _ansible_check_mode=True)
     assert result["changed"] is True
-    assert result["done"] == [f"set {A} aside", f"stopped {ASIDE}"]
+    assert result["done"] == [f"retained {A}", f"stopped {RETAINED}"]
     assert not log.exists()
 
 
@@ -82,7 +82,7 @@ def test_what_is_not_ours_is_left_alone(
     docker: Docker, run_module: RunModule, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    result = run_module(docker_bin=docker(scripts(log, "somebody")), park=[A])
+    result = run_module(docker_bin=docker(scripts(log, "somebody")), retain=[A])
     assert result["failed"] is True
     assert result["msg"] == f"not started by this collection, so left alone: {A}"
     assert not log.exists()
@@ -90,20 +90,22 @@ def test_what_is_not_ours_is_left_alone(
 
 @pytest.fixture
 def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A node's folders, and a systemctl that notes what it is asked; `show` says all is well."""
+    """A node's folders, and a systemctl that logs its arguments; `show` reports active units."""
     log = tmp_path / "systemctl.log"
     script = tmp_path / "systemctl"
     script.write_text(
         f"""#!/bin/sh
 [ "$1" = show ] || {{ echo "$@" >>{log}; exit; }}
 shift 3
-for unit; do printf 'Id=%s\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n\n' "$unit"; done
+for unit; do
+    printf 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n\n'
+done
 """
     )
     script.chmod(0o755)
     (tmp_path / "units").mkdir()
     monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
-    monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "keeper.py"))
+    monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "supervisor.py"))
     monkeypatch.setattr(units, "SYSTEMCTL", str(script))
     monkeypatch.setattr(units.supervisor, "STATE", str(tmp_path / "state"))
     return log
@@ -120,32 +122,32 @@ SPEC = {
 UNIT = f"{A}.service"
 
 
-def test_a_unit_is_written_begun_and_left_alone_from_then_on(
+def test_a_unit_is_installed_once(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
-    wanted = {"docker_bin": docker(scripts(tmp_path / "log")), "keep": {A: SPEC}}
+    wanted = {"docker_bin": docker(scripts(tmp_path / "log")), "supervise": {A: SPEC}}
     checked = run_module(**wanted, _ansible_check_mode=True)
-    assert (checked["changed"], checked["done"]) == (True, [f"keeps {A} by a unit"])
+    assert (checked["changed"], checked["done"]) == (True, [f"supervises {A} by a unit"])
     assert not (tmp_path / "units" / UNIT).exists()
     assert not systemctl.exists()
     result = run_module(**wanted)
     assert (result["done"], result["diff"]) == (checked["done"], checked["diff"])
     assert (tmp_path / "units" / UNIT).read_text() in result["diff"]["after"]
     assert systemctl.read_text() == f"daemon-reload\nenable --now {UNIT}\n"
-    (found,) = units.found()
-    assert (found.container, found.recipe, found.plan) == (A, "100% mine", "abc")
-    assert (found.state, found.enabled, found.pid) == ("active", True, 7)
-    assert (run_module(**wanted)["changed"], run_module(**wanted)["unkept"]) == (False, "")
+    (unit,) = units.installed()
+    assert (unit.container, unit.recipe, unit.plan) == (A, "100% mine", "abc")
+    assert (unit.state, unit.enabled, unit.pid) == ("active", True, 7)
+    assert (run_module(**wanted)["changed"], run_module(**wanted)["unsupervised"]) == (False, "")
 
 
-def test_what_is_set_aside_loses_its_unit_between_its_name_and_its_end(
+def test_a_unit_is_removed_after_the_renaming_and_before_the_stop(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
     client = docker(scripts(systemctl))
-    run_module(docker_bin=client, keep={A: SPEC})
+    run_module(docker_bin=client, supervise={A: SPEC})
     systemctl.unlink()
-    result = run_module(docker_bin=client, park=[A])
-    assert result["done"] == [f"set {A} aside", f"removed the unit of {A}", f"stopped {ASIDE}"]
+    result = run_module(docker_bin=client, retain=[A])
+    assert result["done"] == [f"retained {A}", f"removed the unit of {A}", f"stopped {RETAINED}"]
     assert systemctl.read_text().split("\n")[:4] == [
         "rename",
         f"disable --now {UNIT}",
@@ -157,35 +159,37 @@ def test_what_is_set_aside_loses_its_unit_between_its_name_and_its_end(
     assert (result["diff"]["before"] != "", result["diff"]["after"]) == (True, "")
 
 
-def test_a_unit_of_somebody_else_is_left_alone_and_what_serves_serves(
+def test_a_unit_of_somebody_else_is_left_alone_with_a_warning(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
     foreign = tmp_path / "units" / UNIT
     foreign.write_text("[Service]\nExecStart=/usr/bin/true\n")
     client = docker(scripts(tmp_path / "log"))
-    result = run_module(docker_bin=client, keep={A: SPEC})
+    result = run_module(docker_bin=client, supervise={A: SPEC})
     assert "failed" not in result
-    assert "was written by somebody else" in result["unkept"]
-    assert run_module(docker_bin=client, park=[A])["done"] == [
-        f"set {A} aside",
-        f"stopped {ASIDE}",
+    assert str(foreign) in result["unsupervised"]
+    assert run_module(docker_bin=client, retain=[A])["done"] == [
+        f"retained {A}",
+        f"stopped {RETAINED}",
     ]
     assert foreign.exists()
     assert not systemctl.exists()
 
 
-def test_a_word_that_would_be_another_line_of_a_unit_is_refused(
+def test_a_value_that_would_add_a_line_to_a_unit_is_refused(
     docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
 ) -> None:
     client = docker(scripts(tmp_path / "log"))
-    result = run_module(docker_bin=client, keep={A: {**SPEC, "recipe": "x\nExecStartPre=/bin/x"}})
-    assert "is no word for a unit" in result["unkept"]
+    result = run_module(
+        docker_bin=client, supervise={A: {**SPEC, "recipe": "x\nExecStartPre=/bin/x"}}
+    )
+    assert result["unsupervised"].startswith("recipe has characters that are not allowed")
     assert not (tmp_path / "units" / UNIT).exists()
 
 
-def test_a_unit_is_told_by_the_labels_of_its_container() -> None:
+def test_the_labels_of_a_container_describe_its_unit() -> None:
     labels = {
-        "dgxspark.suite/keep": json.dumps(
+        "dgxspark.suite/supervise": json.dumps(
             {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
         ),
         "dgxspark.suite/recipe": "100% mine",
@@ -194,4 +198,4 @@ def test_a_unit_is_told_by_the_labels_of_its_container() -> None:
     }
     assert unit_spec(labels) == SPEC
     for broken in ("", "{}", "[", "[1]", '{"port": 1}'):
-        assert unit_spec({**labels, "dgxspark.suite/keep": broken}) == {}
+        assert unit_spec({**labels, "dgxspark.suite/supervise": broken}) == {}

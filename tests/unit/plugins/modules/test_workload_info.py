@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module itself, before a played Docker client and the real sockets of this machine."""
+"""The module itself, with a fake Docker client and the real sockets of this machine."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
     ("arguments", "image_id"),
     [({}, None), ({"image": "there:1"}, "sha256:4467"), ({"image": "gone:1"}, None)],
 )
-def test_containers_are_told_with_whose_they_are(
+def test_containers_are_reported_with_their_owner(
     docker: Docker, run_module: RunModule, arguments: dict[str, str], image_id: str | None
 ) -> None:
     result = run_module({"docker_bin": docker(SCRIPTS), **arguments})
@@ -82,19 +82,19 @@ def test_containers_are_told_with_whose_they_are(
     assert "log" not in result
 
 
-def test_a_port_in_use_is_told_with_its_owner(docker: Docker, run_module: RunModule) -> None:
+def test_a_listening_port_is_reported_with_its_process(
+    docker: Docker, run_module: RunModule
+) -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         result = run_module({"docker_bin": docker(SCRIPTS)})
         port = listening.getsockname()[1]
-    (found,) = [entry for entry in result["listening"] if entry["port"] == port]
-    assert found["pid"] == os.getpid()
+    (listener,) = [entry for entry in result["listening"] if entry["port"] == port]
+    assert listener["pid"] == os.getpid()
 
 
-def test_an_engine_that_is_down_fails_with_its_own_words(
-    docker: Docker, run_module: RunModule
-) -> None:
+def test_an_engine_that_is_down_fails_with_its_error(docker: Docker, run_module: RunModule) -> None:
     client = docker({PS: "echo 'Cannot connect to the Docker daemon' >&2; exit 1"})
     result = run_module({"docker_bin": client})
     assert result["failed"] is True
@@ -104,7 +104,7 @@ def test_an_engine_that_is_down_fails_with_its_own_words(
     )
 
 
-def test_lock_and_swap_of_a_head_are_told_without_the_token(
+def test_lock_and_swap_of_a_head_are_reported_without_the_token(
     docker: Docker, run_module: RunModule, tmp_path: Path
 ) -> None:
     held = {"token": "t0ken", "owner": "Alice", "reason": "", "since": 0, "expires": 60}
@@ -135,20 +135,40 @@ def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: Ru
     assert result["log"] == "Application startup complete."
 
 
-def test_a_server_whose_head_runs_here_is_asked_for_a_completion(
-    docker: Docker, run_module: RunModule
-) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+def serving(rank: int, url: str) -> dict[str, t.Any]:
+    """A running container of a workload that serves at url, as docker inspect shows it."""
     labels = {
         "dgxspark.suite/owner": "dgxspark.suite",
-        "dgxspark.suite/rank": "0",
+        "dgxspark.suite/rank": str(rank),
         "dgxspark.suite/url": url,
         "dgxspark.suite/served-model-name": "m",
     }
-    served = [{**INSPECTED[0], "Config": {"Image": "i", "Labels": labels, "Env": []}}]
-    scripts = {**SCRIPTS, f"inspect --type container {ID}": f"echo '{json.dumps(served)}'"}
-    (answer,) = run_module({"docker_bin": docker(scripts), "ask": True})["answers"].values()
+    return {
+        **INSPECTED[0],
+        "Id": f"{rank}a",
+        "Name": f"/dgxspark-m-{rank}",
+        "Config": {"Image": "i", "Labels": labels, "Env": []},
+    }
+
+
+def test_only_the_server_of_rank_0_is_asked_for_a_completion(
+    docker: Docker, run_module: RunModule
+) -> None:
+    """All ranks have the URL in a label."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    ranks = [serving(0, url), serving(1, url)]
+    client = docker(
+        {
+            PS: "echo 0a 1a",
+            "inspect --type container 0a 1a": f"echo '{json.dumps(ranks)}'",
+            "inspect --type container 0a": f"echo '{json.dumps(ranks[:1])}'",
+            "inspect --type container 1a": f"echo '{json.dumps(ranks[1:])}'",
+        }
+    )
+    answers = run_module({"docker_bin": client, "ask": True})["answers"]
+    assert list(answers) == ["dgxspark-m-0"]
+    answer = answers["dgxspark-m-0"]
     assert (answer["phase"], answer["detail"]) == ("starting", "Connection refused")
-    assert "answers" not in run_module({"docker_bin": docker(scripts)})
+    assert "answers" not in run_module({"docker_bin": client})

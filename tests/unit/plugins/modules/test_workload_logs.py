@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The logs of one node's ranks, before a played Docker client."""
+"""The logs of one node's ranks, with a fake Docker client."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> t.Callable[..., Result]:
     return run
 
 
-def test_lines_come_in_the_order_of_time_with_their_rank(
+def test_lines_are_sorted_by_time_and_have_their_rank(
     docker: Docker, run_module: t.Callable[..., Result]
 ) -> None:
     result = run_module(docker_bin=docker(SCRIPTS))
-    told = [(line["rank"], line["text"]) for line in result["lines"]]
-    assert told == [("0", "first"), ("1", "second"), ("0", "third")]
+    texts = [(line["rank"], line["text"]) for line in result["lines"]]
+    assert texts == [("0", "first"), ("1", "second"), ("0", "third")]
     assert result["running"] is True
     documented = yaml.safe_load(workload_logs.RETURN)
     assert set(result) - {"changed", "invocation", "warnings"} == set(documented)
     assert set(result["lines"][0]) == set(documented["lines"]["sample"][0])
 
 
-def test_what_was_read_already_is_left_out(
+def test_lines_read_before_are_left_out(
     docker: Docker, run_module: t.Callable[..., Result]
 ) -> None:
     since = {"dgxspark-a-0": "2026-11-22T03:20:21Z"}

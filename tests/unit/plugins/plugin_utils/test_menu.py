@@ -17,12 +17,11 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
     Menu,
-    Node,
-    Recipe,
+    MenuRecipe,
+    NodeModels,
     all_recipes,
     repository,
     serves,
-    size,
     to_html,
     to_json,
     to_text,
@@ -48,7 +47,7 @@ HOSTILE = '/ai/models/<script>document.body.dataset.pwned = 1</script> & "it\'s"
 
 
 def model(name: str, **told: Any) -> dict[str, Any]:
-    """What model_info tells of a whole model."""
+    """What model_info returns for a complete model."""
     return {
         "name": name,
         "kind": "directory" if name.startswith("/") else "hub",
@@ -71,14 +70,14 @@ def container(recipe: str, **told: Any) -> dict[str, Any]:
 
 
 RECIPES = [
-    Recipe("qwen", "qwen", "/r/qwen.yaml", "org/qwen"),
-    Recipe("qwen-fast", "qwen-fast", "/r/qwen-fast.yaml", "org/qwen"),
-    Recipe("gguf", "gguf", "/r/gguf.yaml", "org/gguf:Q4_K_M"),
-    Recipe("tune", "tune", "/r/tune.yaml", "/ai/models/tune/"),
+    MenuRecipe("qwen", "qwen", "/r/qwen.yaml", "org/qwen"),
+    MenuRecipe("qwen-fast", "qwen-fast", "/r/qwen-fast.yaml", "org/qwen"),
+    MenuRecipe("gguf", "gguf", "/r/gguf.yaml", "org/gguf:Q4_K_M"),
+    MenuRecipe("tune", "tune", "/r/tune.yaml", "/ai/models/tune/"),
 ]
 MENU = Menu(
     {
-        "spark1": Node(
+        "spark1": NodeModels(
             [
                 model("org/qwen"),
                 model("org/half", complete=False, problems=["x is missing"], size=5),
@@ -87,7 +86,7 @@ MENU = Menu(
             ],
             [container("qwen"), container("tune", status="exited")],
         ),
-        "spark2": Node(
+        "spark2": NodeModels(
             [
                 model("org/qwen", revision="b" * 40),
                 model(
@@ -134,7 +133,7 @@ def row(name: str, menu: Menu = MENU) -> dict[str, Any]:
         (
             "org/half",
             {
-                "status": "not whole",
+                "status": "incomplete",
                 "nodes": [],
                 "missing_on": ["spark1", "spark2"],
                 "needs_setup": False,
@@ -188,7 +187,7 @@ def test_what_fits_follows_from_the_config_and_the_nodes(
     fixture: str, nodes: int, fits: str
 ) -> None:
     configs = {path.name: json.loads(path.read_text()) for path in (CONFIG / fixture).iterdir()}
-    node = Node([model("org/x", configs=configs)], memory=130_000_000_000)
+    node = NodeModels([model("org/x", configs=configs)], memory=130_000_000_000)
     menu = Menu({f"spark{number}": node for number in range(nodes)}, [])
     assert row("org/x", menu)["fits"] == fits
 
@@ -204,13 +203,15 @@ def test_a_gguf_model_is_judged_by_its_smallest_quantisation() -> None:
     assert repository(own) == ("/m/a/a-Q2_K.gguf", 1 << 30)
 
 
-def test_rows_come_by_name_those_of_the_cache_first() -> None:
+def test_rows_are_sorted_by_name_those_of_the_cache_first() -> None:
     names = [one["name"] for one in MENU.rows()]
     assert names == [*sorted(names[:-1]), "/ai/models/tune"]
 
 
-def test_two_folders_of_one_name_are_the_same_by_their_size() -> None:
-    nodes = {name: Node([model("/m/a", size=bytes_)]) for name, bytes_ in (("a", 1), ("b", 2))}
+def test_local_directories_of_one_name_are_compared_by_size() -> None:
+    nodes = {
+        name: NodeModels([model("/m/a", size=bytes_)]) for name, bytes_ in (("a", 1), ("b", 2))
+    }
     assert row("/m/a", Menu(nodes, []))["same_revision"] is False
     nodes["b"] = nodes["a"]
     assert row("/m/a", Menu(nodes, []))["same_revision"] is True
@@ -232,21 +233,7 @@ def test_which_recipe_serves_what(wanted: str, name: str, expected: bool) -> Non
     assert serves(wanted, name) is expected
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1536, "1.5 KiB"),
-        (3 << 30, "3.0 GiB"),
-        (5 << 50, "5120.0 TiB"),
-    ],
-)
-def test_sizes_as_people_read_them(number: int, text: str) -> None:
-    assert size(number) == text
-
-
-def test_the_table_lists_what_is_whole_and_tells_the_rest_below() -> None:
+def test_the_table_lists_complete_models_and_the_rest_below() -> None:
     lines = to_text(MENU).splitlines()
     assert lines[0].split() == [
         "MODEL",
@@ -278,30 +265,30 @@ def test_the_table_lists_what_is_whole_and_tells_the_rest_below() -> None:
     ]
     assert lines[6:] == [
         "",
-        "Not whole:",
+        "Incomplete:",
         "  org/coming on spark1: downloading; y",
         "  org/half on spark1: x is missing",
         "",
-        "Passed over:",
+        "Ignored:",
         "  spark2: /hub/models--..--x: it has no repository's name",
         "",
-        "Not known:",
+        "Unknown:",
         "  spark3: not reached",
     ]
 
 
-def test_nodes_without_models_and_without_docker_say_so() -> None:
-    text = to_text(Menu({"spark1": Node([])}, []))
-    assert text.splitlines()[0] == "No whole model on spark1"
-    assert "what spark1 serve in containers: Docker did not answer" in text
+def test_nodes_without_models_or_without_docker_are_reported() -> None:
+    text = to_text(Menu({"spark1": NodeModels([])}, []))
+    assert text.splitlines()[0] == "No complete model on spark1"
+    assert "containers on spark1: Docker did not answer" in text
 
 
-def test_what_a_name_holds_cannot_move_the_cursor() -> None:
-    text = to_text(Menu({"spark1": Node([model("/m/a\x1b[2Jb\u202e")])}, []))
+def test_a_name_cannot_control_the_terminal() -> None:
+    text = to_text(Menu({"spark1": NodeModels([model("/m/a\x1b[2Jb\u202e")])}, []))
     assert "/m/a\\x1b[2Jb\\u202e" in text
 
 
-def test_the_document_holds_everything(tmp_path: Path) -> None:
+def test_the_document_has_everything(tmp_path: Path) -> None:
     paths = write(MENU, str(tmp_path / "a" / "b"))
     assert [Path(path).name for path in paths] == ["models.json", "models.html"]
     document = json.loads(Path(paths[0]).read_text())
@@ -333,14 +320,17 @@ def test_recipes_are_read_in_the_order_of_the_search(tmp_path: Path) -> None:
 
 
 def test_a_container_of_a_shadowed_recipe_serves_what_the_first_one_says() -> None:
-    recipes = [Recipe("a", "a", "/1/a", "org/one"), Recipe("a", "/2/a.yaml", "/2/a", "org/two")]
-    node = Node([model("org/one"), model("org/two")], [container("a")])
+    recipes = [
+        MenuRecipe("a", "a", "/1/a", "org/one"),
+        MenuRecipe("a", "/2/a.yaml", "/2/a", "org/two"),
+    ]
+    node = NodeModels([model("org/one"), model("org/two")], [container("a")])
     menu = Menu({"spark1": node}, recipes)
     assert [bool(one["serving"]) for one in menu.rows()] == [True, False]
 
 
-def test_the_page_asks_for_nothing_from_outside() -> None:
-    page = to_html(replace(MENU, nodes={"spark1": Node([model(HOSTILE)])}))
+def test_the_page_loads_nothing() -> None:
+    page = to_html(replace(MENU, nodes={"spark1": NodeModels([model(HOSTILE)])}))
     assert not re.search(r"(src|href|action)\s*=|url\(|@import|https?:", page)
     assert "<script>document" not in page
 
@@ -348,7 +338,7 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
 @pytest.fixture
 def look(tmp_path: Path) -> Callable[[str], str]:
     """Have a browser open the page and give what it then holds."""
-    node = Node([*MENU.nodes["spark2"].models, model(HOSTILE)])
+    node = NodeModels([*MENU.nodes["spark2"].models, model(HOSTILE)])
     write(replace(MENU, nodes={**MENU.nodes, "spark2": node}), str(tmp_path))
 
     def opened(fragment: str) -> str:
@@ -377,7 +367,7 @@ def look(tmp_path: Path) -> Callable[[str], str]:
         ("", 8),
         ("#status=served", 2),
         ("#node=spark2", 5),
-        ("#node=spark1&status=not%20whole", 1),
+        ("#node=spark1&status=incomplete", 1),
         ("#text=GGUF", 1),
         ("#text=nothing-like-it", 0),
     ],

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, Node, Recipe
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import (
+    Menu,
+    MenuRecipe,
+    NodeModels,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.model_setup import (
     SetupError,
     propose,
@@ -35,8 +39,8 @@ def menu(fixture: str, name: str = "org/Name", nodes: int = 1, **told: Any) -> M
         "configs": configs,
         **told,
     }
-    lying = Node([model], memory=SPARK)
-    recipes = [Recipe("mine", "mine", "/r/mine.yaml", "org/Name")]
+    lying = NodeModels([model], memory=SPARK)
+    recipes = [MenuRecipe("mine", "mine", "/r/mine.yaml", "org/Name")]
     return Menu({f"spark{number}": lying for number in range(nodes)}, recipes)
 
 
@@ -51,7 +55,7 @@ def test_every_known_model_gets_a_valid_recipe_for_two_sparks(fixture: str, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_written_once_and_brought_up_to_date(tmp_path: Path) -> None:
+def test_it_is_written_once_and_updated(tmp_path: Path) -> None:
     found, folder = menu("qwen3-1.7b"), str(tmp_path / "new" / "recipes")
     first = propose(found, "org/Name", folder)
     assert first.changed
@@ -70,9 +74,9 @@ def test_it_is_written_once_and_brought_up_to_date(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_a_persons_recipe_is_never_overwritten(tmp_path: Path, text: str) -> None:
+def test_another_recipe_is_never_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / "name.yaml").write_text(text)
-    with pytest.raises(SetupError, match="it is left alone"):
+    with pytest.raises(SetupError, match="was not inferred for"):
         propose(menu("qwen3-1.7b"), "org/Name", str(tmp_path))
     assert (tmp_path / "name.yaml").read_text() == text
 
@@ -90,14 +94,12 @@ def test_a_persons_recipe_is_never_overwritten(tmp_path: Path, text: str) -> Non
         (menu("qwen3-1.7b", configs={"config.json": []}), "org/Name", "expected a map"),
     ],
 )
-def test_what_cannot_be_set_up_says_why(
-    tmp_path: Path, found: Menu, name: str, reason: str
-) -> None:
+def test_a_refusal_has_its_reason(tmp_path: Path, found: Menu, name: str, reason: str) -> None:
     with pytest.raises(SetupError, match=reason):
         propose(found, name, str(tmp_path))
 
 
-def test_a_gguf_model_is_set_up_for_the_quantisation_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_gguf_model_is_set_up_for_the_requested_quantisation(tmp_path: Path) -> None:
     quants = [
         {"name": name, "complete": True, "size": size << 30, "files": [f"a-{name}.gguf"]}
         for name, size in (("Q4_K_M", 5), ("Q8_0", 9))
@@ -106,5 +108,5 @@ def test_a_gguf_model_is_set_up_for_the_quantisation_that_is_asked_for(tmp_path:
     for quant, model in (("", "org/N-GGUF:Q4_K_M"), ("Q8_0", "org/N-GGUF:Q8_0")):
         proposal = propose(found, "org/N-GGUF", str(tmp_path), "example/llama:1", quant=quant)
         assert proposal.inference.recipe["model"] == model
-    with pytest.raises(SetupError, match="no whole Q2_K; there is: Q4_K_M, Q8_0"):
+    with pytest.raises(SetupError, match="no complete Q2_K; it has: Q4_K_M, Q8_0"):
         propose(found, "org/N-GGUF", str(tmp_path), quant="Q2_K")

@@ -109,11 +109,11 @@ FIRST = ("cuda_profile", "cuda_environment", "nvcc_bin", "cuda_ptxas_bin", "nvid
 
 
 def having(result: dict[str, Any], status: str) -> set[str]:
-    return {found["check"] for found in result["findings"] if found["status"] == status}
+    return {entry["check"] for entry in result["findings"] if entry["status"] == status}
 
 
 def finding(result: dict[str, Any], check: str) -> dict[str, Any]:
-    return next(found for found in result["findings"] if found["check"] == check)
+    return next(entry for entry in result["findings"] if entry["check"] == check)
 
 
 @pytest.fixture
@@ -230,20 +230,20 @@ def test_a_paths_file_that_cannot_be_used_blocks_what_is_in_it_and_no_more(node:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("#!/bin/sh\necho 'No devices were found'\n", "No devices were found"),
         ("#!/bin/sh\nsleep 60\n", "did not end within 1 s"),
         ("#!/bin/sh\nkill -ABRT $$\n", "died by signal"),
-        ("#!/bin/sh\nprintf '\\377\\376garbage'\n", "it names no GPU"),
+        ("#!/bin/sh\nprintf '\\377\\376garbage'\n", "lists no GPU"),
         ("not a program", "not a program that this machine can run"),
     ],
 )
-def test_a_driver_that_does_not_answer_is_told_of(converged: Node, text: str, told: str) -> None:
+def test_a_driver_that_does_not_answer_is_told_of(converged: Node, text: str, message: str) -> None:
     converged.program("bin/nvidia-smi", text)
     result, complaint = converged.run(True, timeout=1)
     assert having(result, "blocked") == {"cuda_driver"}
-    assert told in finding(result, "cuda_driver")["actual"]
+    assert message in finding(result, "cuda_driver")["actual"]
     assert "NVRM" in complaint
 
 
@@ -295,7 +295,7 @@ def test_library_versions_are_compared_where_one_is_wanted(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"driver": "new"}, "driver: expected versions"),
         ({"arch": "121"}, "arch: expected"),
@@ -304,6 +304,8 @@ def test_library_versions_are_compared_where_one_is_wanted(
         ({"timeout": 0}, "timeout: expected more"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(node: Node, parameters: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(
+    node: Node, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         node.run(False, **parameters)

@@ -48,18 +48,20 @@ FINE = Observed(LINKS, frozenset({WAY_A, WAY_B}), frozenset({WAY_A, WAY_B}), roo
 def blocked(seen: Observed) -> dict[str, str]:
     """Check -> what was found and what to do, of what is blocked."""
     found = plan(seen, WANTED).findings
-    return {one.check: f"{one.actual}. {one.hint}" for one in found if one.status == "blocked"}
+    return {
+        entry.check: f"{entry.actual}. {entry.hint}" for entry in found if entry.status == "blocked"
+    }
 
 
 def test_links_that_carry_are_fine() -> None:
     made = plan(FINE, WANTED)
-    assert {found.status for found in made.findings} == {"ok"}
+    assert {finding.status for finding in made.findings} == {"ok"}
     assert made.facts == {"reached": [list(WAY_B), list(WAY_A)], "undone": ""}
 
 
 def test_without_a_plan_nothing_is_told() -> None:
     found = plan(Observed(), Wanted([], 9000)).findings
-    assert {one.check: one.status for one in found if one.status != "skipped"} == {
+    assert {entry.check: entry.status for entry in found if entry.status != "skipped"} == {
         "fabric_change": "ok"
     }
 
@@ -67,28 +69,28 @@ def test_without_a_plan_nothing_is_told() -> None:
 def test_an_mtu_that_is_too_small_on_the_way_is_no_peer_that_is_down() -> None:
     told = blocked(replace(FINE, full=frozenset({WAY_B})))
     assert set(told) == {"fabric_path_mtu"}
-    assert f"spark2 (198.51.100.12) on {A}, small ones do" in told["fabric_path_mtu"]
+    assert f"spark2 (198.51.100.12) on {A}, small packets do" in told["fabric_path_mtu"]
     low = {**LINKS, A: replace(LINKS[A], mtu=1500)}
     told = blocked(replace(FINE, links=low, full=frozenset({WAY_B})))
     assert f"{A} has MTU 1500" in told["fabric_path_mtu"]
 
 
 @pytest.mark.parametrize(
-    ("heard", "told"),
+    ("heard", "message"),
     [
-        ({}, f"spark2 (198.51.100.12) is silent on {A}. "),
-        ({(B, WAY_A[1]): ("02::9",)}, f"and heard on {B}: the cable is on the wrong port"),
+        ({}, f"spark2 (198.51.100.12) does not answer on {A}. "),
+        ({(B, WAY_A[1]): ("02::9",)}, f"but ARP on {B}"),
         (
             {(A, WAY_A[1]): ("02::9",), (B, WAY_A[1]): ("02::9",)},
-            f"is heard on {A}, but does not answer there: a cable or a twin is on the wrong port",
+            f"answers ARP on {A}",
         ),
     ],
 )
 def test_a_peer_that_is_down_is_told_from_a_cable_on_the_wrong_port(
-    heard: dict[tuple[str, str], tuple[str, ...]], told: str
+    heard: dict[tuple[str, str], tuple[str, ...]], message: str
 ) -> None:
     seen = replace(FINE, small=frozenset({WAY_B}), full=frozenset({WAY_B}), heard=heard)
-    assert told in blocked(seen)["fabric_peers"]
+    assert message in blocked(seen)["fabric_peers"]
 
 
 def test_a_cable_in_the_other_cage_is_named() -> None:
@@ -96,14 +98,16 @@ def test_a_cable_in_the_other_cage_is_named() -> None:
     assert "in the other port" not in blocked(replace(FINE, links=bare))["fabric_cable"]
     there = {**bare, OTHER: replace(LINKS[OTHER], carrier=True)}
     told = blocked(replace(FINE, links=there))["fabric_cable"]
-    assert told.startswith(f"no carrier on {A}; {OTHER} has one. The cable is in the other port")
+    assert told.startswith(f"no carrier on {A}; carrier on {OTHER}. The cable is in the other port")
 
 
 def test_an_address_that_somebody_else_has_is_told() -> None:
     told = blocked(replace(FINE, owners={"198.51.100.11": ("02::9",)}))
     assert "02::9 answers for 198.51.100.11" in told["fabric_duplicates"]
     found = plan(replace(FINE, root=False), WANTED).findings
-    assert [one.actual for one in found if one.status == "skipped"] == ["only root may ask"]
+    assert [entry.actual for entry in found if entry.status == "skipped"] == [
+        "not assessed: requires root"
+    ]
 
 
 def test_links_that_are_not_set_up_yet_are_not_asked() -> None:
@@ -111,7 +115,7 @@ def test_links_that_are_not_set_up_yet_are_not_asked() -> None:
         name: replace(link, addresses=(), up=False, carrier=None) for name, link in LINKS.items()
     }
     found = plan(Observed(bare, root=True), WANTED).findings
-    assert {one.check for one in found if one.status == "skipped"} == {
+    assert {entry.check for entry in found if entry.status == "skipped"} == {
         "fabric_cable",
         "fabric_duplicates",
         "fabric_peers",
@@ -128,7 +132,7 @@ def test_links_that_are_not_set_up_yet_are_not_asked() -> None:
         ({"open": Open((), 0), "full": frozenset()}, ""),
         ({"open": Open((A, B), 0), "full": frozenset({WAY_A})}, f"{B} reached a peer before"),
         ({"links": {**LINKS, B: replace(LINKS[B], addresses=())}}, f"{B} does not have 198.51"),
-        ({"owners": {"198.51.100.11": ("02::9",)}}, "used by somebody else as well"),
+        ({"owners": {"198.51.100.11": ("02::9",)}}, "02::9"),
     ],
 )
 def test_a_change_stays_unless_it_lost_something(changes: dict[str, Any], lost: str) -> None:
@@ -139,10 +143,10 @@ def test_a_change_stays_unless_it_lost_something(changes: dict[str, Any], lost: 
 
 
 def test_what_became_of_a_change_is_told() -> None:
-    assert "one does" in blocked(replace(FINE, open=Open((), 0)))["fabric_change"]
+    assert "not confirmed" in blocked(replace(FINE, open=Open((), 0)))["fabric_change"]
     assert "fabric_change" not in blocked(replace(FINE, open=Open((), 0), settled="just now"))
     told = blocked(replace(FINE, open=Open((), 0), undone="it lost a link"))["fabric_change"]
-    assert "the old network is back: it lost a link" in told
+    assert "it lost a link" in told
     assert settle(FINE, WANTED) == FINE
 
 

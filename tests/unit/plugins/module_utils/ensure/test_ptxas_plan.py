@@ -111,7 +111,10 @@ class World:
         retrials: tuple[Trial, ...] = ()
         if not any(trial.works for trial in trials):
             retrials = tuple(
-                self.trial({key: one.path}) for one in system if one.works for key in PINS
+                self.trial({key: toolkit.path})
+                for toolkit in system
+                if toolkit.works
+                for key in PINS
             )
         return Observed(
             EnvFile("/etc/paths.env", text, owner=0),
@@ -126,7 +129,7 @@ WANTED = Wanted("/venv", None, "sm_121", None, "/etc/paths.env", 60, None, "pyth
 
 
 def finding(planned: Plan, check: str) -> Finding:
-    return next(one for one in planned.findings if one.check == check)
+    return next(entry for entry in planned.findings if entry.check == check)
 
 
 def changes_of(planned: Plan) -> Env:
@@ -324,9 +327,9 @@ def test_the_plan(case: Case) -> None:
     checks = {OLD: "triton_ptxas_path", BLACKWELL: "triton_ptxas_blackwell_path", BIN: "ptxas_bin"}
     for key, check in checks.items():
         assert finding(planned, check).status == ("drift" if key in case.changes else "ok")
-    for one in planned.findings:
-        assert bool(one.fix) is (one.status == "drift"), one
-        assert one.hint or one.status != "blocked", one
+    for entry in planned.findings:
+        assert bool(entry.fix) is (entry.status == "drift"), entry
+        assert entry.hint or entry.status != "blocked", entry
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -347,19 +350,19 @@ def test_no_plan_makes_a_working_triton_fail(case: Case) -> None:
 
 
 ADVICE = [
-    (World("3.3.1", {}), "Upgrade Triton to 3.6 or later", "whatever the ptxas"),
-    (World("3.4.0", {}), "Upgrade Triton to 3.6 or later", "refuses CUDA 13"),
+    (World("3.3.1", {}), "Upgrade Triton to 3.6 or later", "does not support sm_121"),
+    (World("3.4.0", {}), "Upgrade Triton to 3.6 or later", "does not accept CUDA 13"),
     (
         World("3.4.0", {}),
-        "CUDA 12.9 by cuda_home (role: dgxspark_ptxas_cuda_home)",
+        "(role: dgxspark_ptxas_cuda_home) to a CUDA 12.9 toolkit",
         "RuntimeError: got CUDA version: 13.0",
     ),
     (
         World("3.5.1", {}, ()),
-        "install a CUDA toolkit of 12.9 or later",
+        "install a CUDA toolkit 12.9 or later",
         "No CUDA toolkit was found",
     ),
-    (World("3.5.1", {}, ()), "or name one by cuda_home", "(role: dgxspark_ptxas_cuda_home)"),
+    (World("3.5.1", {}, ()), "or set cuda_home", "(role: dgxspark_ptxas_cuda_home)"),
     (World("3.5.1", {}, (CUDA_128,)), "Tried: " + CUDA_128, "12.8.93"),
     (World("3.9.0", {}, (), own_works=False), "Reinstall Triton 3.9.0", "cuda_home"),
 ]
@@ -376,7 +379,7 @@ def test_an_older_pin_over_a_newer_binary_is_a_warning_with_both_versions() -> N
     world = World("3.9.0", {BLACKWELL: CUDA_130, BIN: CUDA_130})
     one = finding(plan(world.observed(), WANTED), "triton_ptxas_blackwell_path")
     assert (one.status, one.severity) == ("ok", "warning")
-    assert "(13.0.88) in place of" in one.actual
+    assert "(13.0.88) instead of" in one.actual
     assert "(13.4.59)" in one.actual
     assert "Remove TRITON_PTXAS_BLACKWELL_PATH" in one.hint
 
@@ -399,7 +402,7 @@ def test_a_bad_pin_is_found_by_name() -> None:
 def test_facts_tell_what_triton_chooses_and_why() -> None:
     cases = [
         (World("3.9.0", {}), "Triton's own"),
-        (World("3.9.0", {OLD: CUDA_130}), "Triton's own, in spite of TRITON_PTXAS_PATH"),
+        (World("3.9.0", {OLD: CUDA_130}), "Triton's own (ignores TRITON_PTXAS_PATH)"),
         (World("3.5.1", {OLD: CUDA_130}), "TRITON_PTXAS_PATH in /etc/paths.env"),
     ]
     for world, why in cases:
@@ -421,7 +424,7 @@ def test_a_target_that_cannot_be_asked_leaves_the_file_alone() -> None:
     observed = World("3.9.0", {OLD: "/gone", BLACKWELL: CUDA_130}).observed()
     planned = plan(replace(observed, report=Problem("no python", "Make one.")), WANTED)
     assert planned.actions == ()
-    assert [one.status for one in planned.findings] == [
+    assert [entry.status for entry in planned.findings] == [
         "blocked", "ok", "skipped", "skipped", "blocked", "skipped", "skipped",
     ]  # fmt: skip
     assert finding(planned, "ptxas_target").hint == "Make one."
@@ -432,7 +435,7 @@ def test_a_file_that_cannot_be_used_leaves_triton_unassessed() -> None:
     observed = World("3.5.1", {}).observed()
     planned = plan(replace(observed, file=Blocked("a directory", "Move it."), entries={}), WANTED)
     assert planned.actions == ()
-    assert [one.status for one in planned.findings] == ["ok", "blocked", *["skipped"] * 5]
+    assert [entry.status for entry in planned.findings] == ["ok", "blocked", *["skipped"] * 5]
     assert finding(planned, "paths_file").hint == "Move it."
 
 
@@ -480,10 +483,10 @@ def test_a_private_file_with_the_keys_of_others_is_blocked_and_triton_still_asse
         file = EnvFile("/etc/paths.env", "HF_TOKEN=hf_secret\n", mode=0o600, owner=0)
         planned = plan(replace(world.observed(), file=file), WANTED)
         assert planned.actions == ()
-        assert {one.check for one in planned.findings if one.status == "blocked"} == blocked
-        assert {one.status for one in planned.findings} == {"blocked", "ok"}
+        assert {entry.check for entry in planned.findings if entry.status == "blocked"} == blocked
+        assert {entry.status for entry in planned.findings} == {"blocked", "ok"}
         hint = finding(planned, "paths_file").hint
-        assert "holds what is not ours: HF_TOKEN" in hint
+        assert "has other entries: HF_TOKEN" in hint
         assert "chmod 0644 /etc/paths.env" in hint
         assert "hf_secret" not in str(planned)
 
@@ -524,12 +527,12 @@ def test_an_image_that_uses_its_own_binary_is_started_as_ever(world: World) -> N
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_every_finding_about_a_target_names_it(case: Case) -> None:
     for wanted, name in ((WANTED, "/venv"), (IMAGE, "serving:1")):
-        for one in plan(case.world.observed(), wanted).findings:
-            assert (name in one.expected) is (one.check != "paths_file"), one
+        for entry in plan(case.world.observed(), wanted).findings:
+            assert (name in entry.expected) is (entry.check != "paths_file"), entry
 
 
 REFUSED = [
-    ({"arch": "sm_121a"}, "arch: expected an architecture as sm_121"),
+    ({"arch": "sm_121a"}, "arch: expected an architecture such as sm_121"),
     ({"timeout": 0}, "timeout: expected more than 0"),
     ({"venv": "vllm-env"}, "venv: expected an absolute path, found 'vllm-env'"),
     ({"paths_file": "paths.env"}, "paths_file: expected an absolute path"),

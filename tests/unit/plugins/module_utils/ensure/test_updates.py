@@ -43,7 +43,7 @@ def package(name: str, state: str = "installed") -> Package:
 
 def seen(*changes: Change, **more: object) -> Observed:
     there = {name: package(name) for name in ("docker-ce", f"linux-image-{RUNNING}")}
-    dpkg = packages.Seen(there, False, None, 2 * 86400.0, "/usr/bin/apt-get")
+    dpkg = packages.Observed(there, False, None, 2 * 86400.0, "/usr/bin/apt-get")
     observed = Observed(
         *(dpkg, Upgrade(changes), Firmware(problem="there is no fwupdmgr"), RUNNING, "quiet"),
         *("", False, True, "/usr/bin/systemd-run"),
@@ -52,11 +52,11 @@ def seen(*changes: Change, **more: object) -> Observed:
 
 
 def found(made: Plan, check: str) -> Finding:
-    return next(one for one in made.findings if one.check == check)
+    return next(finding for finding in made.findings if finding.check == check)
 
 
 def statuses(made: Plan) -> dict[str, str]:
-    return {one.check: one.status for one in made.findings}
+    return {finding.check: finding.status for finding in made.findings}
 
 
 def test_a_current_node() -> None:
@@ -80,7 +80,7 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
         DRIFT,
         "2 packages: docker-ce 29.1.3 -> 29.2.1; new 1",
     )
-    assert "by lists 2 days old" in current.expected
+    assert "lists 2 days old" in current.expected
     (action,) = made.actions
     assert isinstance(action, FullUpgrade)
     assert (action.before, action.after) == ("docker-ce 29.1.3\n", "docker-ce 29.2.1\nnew 1\n")
@@ -90,12 +90,12 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "check", "told"),
+    ("more", "check", "message"),
     [
         (
             {"packages": replace(seen().packages, lock=Holder(7, "apt-get upgrade"))},
             "dpkg_lock",
-            "process 7 (apt-get upgrade) holds its lock",
+            "process 7 (apt-get upgrade)",
         ),
         (
             {"packages": replace(seen().packages, packages={"x": package("x", "unpacked")})},
@@ -105,7 +105,7 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
         (
             {"packages": replace(seen().packages, interrupted=True)},
             "dpkg_whole",
-            "dpkg was stopped in the midst of its work",
+            "interrupted",
         ),
         (
             {"upgrade": Upgrade((Change("nvidia-driver-590-open", "", "590.1"),))},
@@ -115,18 +115,18 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
         (
             {"upgrade": Upgrade((Change(f"linux-image-{HANDOVER}", "", "1"),))},
             "next_kernel",
-            "Kexec Handover keeps 9.5 GiB apart",
+            "Kexec Handover",
         ),
     ],
 )
-def test_what_stands_against_an_update(more: dict[str, object], check: str, told: str) -> None:
+def test_what_stands_against_an_update(more: dict[str, object], check: str, message: str) -> None:
     observed = seen(DOCKER, **more)
     made = plan(observed, WANTED)
     assert found(made, check).status == BLOCKED
-    assert told in found(made, check).actual
+    assert message in found(made, check).actual
     assert made.actions == ()
     current = found(made, "packages_current")
-    assert (current.status, current.hint) == (BLOCKED, f"Not while this is as it is: {check}.")
+    assert (current.status, current.hint) == (BLOCKED, f"Blocked by: {check}.")
     exempt = plan(observed, replace(WANTED, exempt=frozenset({check})))
     assert len(exempt.actions) == 1
 
@@ -171,7 +171,7 @@ def test_nothing_is_removed_unless_that_is_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("more", "hint"),
-    [({"root": False}, "Run as root"), ({"systemd_run": ""}, "There is no systemd-run")],
+    [({"root": False}, "Run as root"), ({"systemd_run": ""}, "systemd-run")],
 )
 def test_what_it_takes(more: dict[str, object], hint: str) -> None:
     current = found(plan(seen(DOCKER, **more), WANTED), "packages_current")
@@ -187,13 +187,16 @@ def test_no_answer_of_apt_is_no_current_node() -> None:
 def test_firmware_is_told_and_left_to_a_person() -> None:
     waits = Firmware((("UEFI", "1.0", "1.2"),))
     firmware = found(plan(seen(firmware=waits), WANTED), "firmware_current")
-    assert (firmware.status, firmware.actual) == (SKIPPED, "left to a person: UEFI 1.0 -> 1.2")
+    assert (firmware.status, firmware.actual) == (
+        SKIPPED,
+        "not applied automatically: UEFI 1.0 -> 1.2",
+    )
     assert "fwupdmgr upgrade" in firmware.hint
 
 
 def test_what_waits_for_a_reboot() -> None:
     made = plan(seen(reboot_file=True), WANTED)
-    assert made.facts["reboot_reasons"] == ["an earlier update waits for it"]
+    assert made.facts["reboot_reasons"] == ["an earlier update requires it"]
     made = plan(seen(Change("libc6", "1", "2")), WANTED)
     assert made.facts["reboot_reasons"] == ["libc6 would be updated"]
 

@@ -32,7 +32,7 @@ WANTED = Wanted(
     docker_bin=None,
     image_python="python3",
 )
-SERVE = {"path": "/venv/bin/vllm", "ok": True, "said": "", "seconds": 9.5}
+SERVE = {"path": "/venv/bin/vllm", "ok": True, "error": "", "seconds": 9.5}
 GB10 = {"name": "NVIDIA GB10", "capability": "12.1", "bytes": 128526000128}
 # What the probe replies on a Spark where all is well.
 WELL: dict[str, Any] = {
@@ -94,7 +94,7 @@ def test_a_gpu_that_torch_does_not_see_is_no_reason_to_skip() -> None:
     found = told("/dev/nvidiactl", devices=[], errors={"device": "RuntimeError: no driver"}, ran=0)
     assert found["device"].status == "blocked"
     assert found["device"].actual == (
-        "RuntimeError: no driver, though there is one: /dev/nvidiactl"
+        "RuntimeError: no driver, although the node has one: /dev/nvidiactl"
     )
     assert "cuda_toolchain" in found["device"].hint
 
@@ -150,7 +150,7 @@ def test_a_failed_import_leaves_nothing_else_judged() -> None:
         "errors": {"import": "ModuleNotFoundError: No module named 'torch'"},
         "seconds": {"import": 0.1},
         "step": "",
-        "serve": {**SERVE, "ok": False, "said": "/venv/bin/vllm does not exist"},
+        "serve": {**SERVE, "ok": False, "error": "/venv/bin/vllm does not exist"},
     }
     found = plan(Observed("gpu", reply), WANTED).findings
     assert [one.status for one in found] == [
@@ -273,7 +273,7 @@ BREAKS = {
         "libcudart.so.13",
     ),
     "the help hangs": ({"program": "#!/bin/sh\nsleep 60\n"}, "serve", "did not end within 6 s"),
-    "the help is none": ({"program": "#!/bin/sh\necho hello\n"}, "serve", "it tells no usage"),
+    "the help is none": ({"program": "#!/bin/sh\necho hello\n"}, "serve", "usage"),
     "the help fails in bytes that are no text": (
         {"program": "#!/bin/sh\nprintf '\\377\\376 oops\\n' >&2\nexit 3\n"},
         "serve",
@@ -282,7 +282,7 @@ BREAKS = {
     "the program names an interpreter that is gone": (
         {"program": "#!/nowhere/python\n"},
         "serve",
-        "the interpreter or loader it names is not",
+        "its interpreter or loader does not",
     ),
 }
 
@@ -317,8 +317,8 @@ def test_an_environment_that_is_not_there_is_told_with_the_way_out(tmp_path: Pat
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"arch": "121"}, "arch: expected an architecture as sm_121"),
-        ({"gpu_name": "("}, "gpu_name: no regular expression"),
+        ({"arch": "121"}, "arch: expected an architecture such as sm_121"),
+        ({"gpu_name": "("}, "gpu_name: not a regular expression"),
         ({"timeout": 0}, "timeout: expected more than 0 seconds"),
         ({"venv": "relative"}, "venv: expected an absolute path"),
         ({"venv": None, "image": "--privileged"}, "image: expected the name or id"),

@@ -103,11 +103,11 @@ class Node:
 
 
 def having(result: dict[str, Any], status: str) -> set[str]:
-    return {found["check"] for found in result["findings"] if found["status"] == status}
+    return {entry["check"] for entry in result["findings"] if entry["status"] == status}
 
 
 def finding(result: dict[str, Any], check: str) -> dict[str, Any]:
-    return next(found for found in result["findings"] if found["check"] == check)
+    return next(entry for entry in result["findings"] if entry["check"] == check)
 
 
 @pytest.fixture
@@ -222,26 +222,26 @@ def test_what_a_killed_run_has_left_is_recognised_and_removed(converged: Node) -
 def test_no_room_is_told_before_anything_is_done(node: Node) -> None:
     result, complaint = node.run(True, free_gib=1e9)
     assert having(result, "blocked") >= {"venv_python", "venv_packages"}
-    assert "Make room" in complaint
+    assert "free_gib" in complaint
     assert not node.venv.parent.exists()
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
-        ({"requirements": ""}, "no packages are named"),
+        ({"requirements": ""}, "no packages are configured"),
         ({"requirements": "alpha>=1\n"}, "line 1: expected an exact pin"),
         ({"python": "/nowhere/python3"}, "/nowhere/python3 does not exist"),
         ({"installer": "uv"}, "uv is not installed"),
     ],
 )
 def test_what_cannot_be_made_says_why(
-    node: Node, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any], told: str
+    node: Node, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setattr(vllm_venv, "find_tool", lambda _name: "")
     result, complaint = node.run(True, **parameters)
     assert "venv_python" in having(result, "blocked")
-    assert told in complaint
+    assert message in complaint
     assert result["changed"] is False
 
 
@@ -268,7 +268,7 @@ def test_a_lost_line_of_the_paths_file_is_written_again(converged: Node) -> None
 
 def test_comparing_is_pure() -> None:
     pins = [Pin(name, "1.0", f"{name}==1.0") for name in ("a", "b", "c", "d")]
-    found = [
+    entries = [
         Distribution("a", "1.0"),
         Distribution("b", "2.0"),
         Distribution("c", "1.0", "c.py"),
@@ -276,17 +276,17 @@ def test_comparing_is_pure() -> None:
         Distribution("e", "2.0"),
         Distribution("pip", "26.0"),
     ]
-    difference = compare(found, pins, exact=True)
+    difference = compare(entries, pins, exact=True)
     assert difference.describe() == (
-        "d is missing; b is 2.0; c is damaged (c.py); e 1.0 is too many; e 2.0 is too many;"
-        " e is there twice"
+        "d is missing; b is 2.0; c is damaged (c.py); e 1.0 is not pinned; e 2.0 is not pinned;"
+        " e is installed twice"
     )
     assert [pin.name for pin in difference.install] == ["b", "c", "d"]
-    assert not compare(found[:1], pins[:1], exact=True)
+    assert not compare(entries[:1], pins[:1], exact=True)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"path": "env"}, "path: expected an absolute path"),
         ({"path": "/env"}, "path: expected a folder below another one"),
@@ -295,6 +295,8 @@ def test_comparing_is_pure() -> None:
         ({"timeout": 0}, "timeout: expected more"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(node: Node, parameters: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(
+    node: Node, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         node.wanted(**parameters)

@@ -123,10 +123,10 @@ def test_each_reason_not_to_start_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     cases = [
         (str(tmp_path / "none"), NOT_FOUND, "does not exist"),
-        (str(tmp_path / "link"), NOT_FOUND, "is a link to nothing"),
+        (str(tmp_path / "link"), NOT_FOUND, "is a broken link"),
         (str(tmp_path), NOT_EXECUTABLE, "is a directory"),
         (write(tmp_path / "plain", "", 0o644), NOT_EXECUTABLE, "is not executable"),
-        (write(tmp_path / "orphan", "#!/none/sh\n", 0o755), NOT_EXECUTABLE, "the interpreter"),
+        (write(tmp_path / "orphan", "#!/none/sh\n", 0o755), NOT_EXECUTABLE, "interpreter"),
         (write(tmp_path / "junk", "\x01\x02", 0o755), NOT_EXECUTABLE, "not a program that"),
         (write(tmp_path / "loop", "#!%s\n" % (tmp_path / "loop"), 0o755), NOT_STARTED, "could not"),
     ]

@@ -14,7 +14,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     FileWrite,
     LinkWrite,
     OwnFile,
+    list_folder,
     locked,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 
@@ -38,7 +40,7 @@ def test_a_file_is_made_with_its_directories(tmp_path: Path) -> None:
 def test_a_file_of_ours_is_replaced_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write(path).apply()
-    assert "other contents" in OwnFile.read(str(path)).differs("x", 0o640)
+    assert "different contents" in OwnFile.read(str(path)).differs("x", 0o640)
     assert "mode 0640" in OwnFile.read(str(path)).differs(TEXT, 0o644)
     write(path, COMMENT + "b\n").apply()
     assert path.read_text() == COMMENT + "b\n"
@@ -60,9 +62,9 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     edit = write(path)
     path.write_text("theirs\n" * 9 + TEXT)
-    with pytest.raises(Blocked, match="somebody else"):
+    with pytest.raises(Blocked, match="does not belong"):
         OwnFile.read(str(path))
-    with pytest.raises(Blocked, match="somebody else"):
+    with pytest.raises(Blocked, match="does not belong"):
         edit.apply()
     assert path.read_text().startswith("theirs")
 
@@ -70,8 +72,8 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_directory_or_a_link_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name, told in (("folder", "a directory"), ("link", "a link")):
-        with pytest.raises(Blocked, match=told):
+    for name, entry in (("folder", "a directory"), ("link", "a link")):
+        with pytest.raises(Blocked, match=entry):
             OwnFile.read(str(tmp_path / name))
 
 
@@ -93,3 +95,22 @@ def test_a_lock_that_is_held_is_told_of(tmp_path: Path) -> None:
     directory = str(tmp_path)
     with locked(directory), pytest.raises(Blocked, match="another run"), locked(directory, 0.1):
         pass
+
+
+def test_text_is_read_up_to_a_limit_whatever_its_bytes_are(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a\xffb\n")
+    assert read_text(str(path)) == "a\ufffdb\n"
+    assert read_text(str(path), 2) == "a\ufffd"
+    assert (read_text(str(path), errors="surrogateescape") or "").encode(
+        errors="surrogateescape"
+    ) == b"a\xffb\n"
+    assert read_text(str(tmp_path)) is None
+    assert read_text(str(tmp_path / "missing")) is None
+
+
+def test_a_folder_is_listed_in_order_and_a_missing_one_is_empty(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).touch()
+    assert list_folder(str(tmp_path)) == ["a", "b"]
+    assert list_folder(str(tmp_path / "missing")) == []

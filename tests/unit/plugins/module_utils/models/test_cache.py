@@ -19,8 +19,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import l
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     MISSING,
     STAGE,
-    Found,
     Model,
+    Scan,
     held_locks,
     read_json,
     scan,
@@ -31,19 +31,19 @@ WEIGHTS = b"w" * 5000
 WHOLE = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
 
 
-def only(found: Found) -> Model:
+def only(found: Scan) -> Model:
     (model,) = found.models
     return model
 
 
-def look(hub: t.Any, name: str | None = None, directories: tuple[str, ...] = ()) -> Found:
+def look(hub: t.Any, name: str | None = None, directories: tuple[str, ...] = ()) -> Scan:
     return scan(str(hub.path), directories, name)
 
 
-def test_a_whole_model(hub: t.Any) -> None:
-    hub.add("org/whole", WHOLE)
+def test_a_complete_model(hub: t.Any) -> None:
+    hub.add("org/complete", WHOLE)
     model = only(look(hub))
-    assert (model.name, model.kind, model.downloading) == ("org/whole", "hub", False)
+    assert (model.name, model.kind, model.downloading) == ("org/complete", "hub", False)
     assert model.size == len(CONFIG) + len(WEIGHTS)
     assert model.current is not None
     assert model.current.complete
@@ -83,7 +83,7 @@ def test_files_in_folders_of_a_model(hub: t.Any) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".incomplete", ".0a1b2c3d.incomplete"])
-def test_a_download_that_goes_on(hub: t.Any, suffix: str) -> None:
+def test_a_running_download(hub: t.Any, suffix: str) -> None:
     hub.add("org/half", {"config.json": CONFIG})
     (hub.folder("org/half") / "blobs" / (hashlib.sha256(WEIGHTS).hexdigest() + suffix)).write_bytes(
         WEIGHTS[:4096]
@@ -95,11 +95,11 @@ def test_a_download_that_goes_on(hub: t.Any, suffix: str) -> None:
     assert not model.current.complete
     assert list(model.current.problems) == [
         "there are no weights",
-        "1 of its files have not been downloaded to the end",
+        "1 of its files are not completely downloaded",
     ]
 
 
-def test_a_download_that_was_given_up(hub: t.Any) -> None:
+def test_an_abandoned_download(hub: t.Any) -> None:
     hub.add("org/half", WHOLE)
     partial = hub.folder("org/half") / "blobs" / ("f" * 64 + ".incomplete")
     partial.write_bytes(b"x")
@@ -110,7 +110,7 @@ def test_a_download_that_was_given_up(hub: t.Any) -> None:
     assert not model.current.complete
 
 
-def test_a_remainder_beside_the_finished_blob_is_none(hub: t.Any) -> None:
+def test_an_incomplete_file_beside_the_finished_blob_does_not_count(hub: t.Any) -> None:
     hub.add("org/done", WHOLE)
     done = hashlib.sha256(WEIGHTS).hexdigest()
     (hub.folder("org/done") / "blobs" / (done + ".99.incomplete")).write_bytes(b"x")
@@ -120,7 +120,7 @@ def test_a_remainder_beside_the_finished_blob_is_none(hub: t.Any) -> None:
     assert model.current.complete
 
 
-def test_a_download_of_another_revision_leaves_a_whole_one_whole(hub: t.Any) -> None:
+def test_a_download_of_another_revision_leaves_a_complete_one_complete(hub: t.Any) -> None:
     hub.add("org/two", WHOLE, "a" * 40, ref="v1")
     hub.add("org/two", {"config.json": b"{}"}, "b" * 40)
     (hub.folder("org/two") / "blobs" / ("f" * 64 + ".incomplete")).write_bytes(b"x")
@@ -141,7 +141,7 @@ def test_a_locked_blob_is_being_downloaded_however_long_it_is_silent(hub: t.Any)
     assert not only(look(hub)).downloading
 
 
-def test_a_model_that_a_run_of_ours_brings_is_being_downloaded(hub: t.Any) -> None:
+def test_a_model_that_is_being_copied_counts_as_downloading(hub: t.Any) -> None:
     hub.add("org/slow", {"config.json": CONFIG})
     stage = hub.folder("org/slow") / STAGE
     stage.mkdir()
@@ -203,12 +203,12 @@ def add_a_name_that_is_no_text(folder: Path) -> None:
         (break_a_link, ["model.safetensors is missing"]),
         (lose_the_snapshots, ["it has no files"]),
         (lose_the_blobs, ["config.json is missing", "model.safetensors is missing"]),
-        (lead_out, ["config.json is a link that leads out of the cache"]),
+        (lead_out, ["config.json is a link to a target outside of the cache"]),
         (replace_the_folder_by_a_file, ["it has no files"]),
-        (add_a_name_that_is_no_text, ["\\udcff\\n has a name that no file of the hub has"]),
+        (add_a_name_that_is_no_text, ["\\udcff\\n has a name that no file on the Hub has"]),
     ],
 )
-def test_a_half_deleted_model_says_what_it_lacks(
+def test_a_partly_deleted_model_reports_what_is_missing(
     hub: t.Any, harm: t.Callable[[Path], None], problems: list[str]
 ) -> None:
     hub.add("org/hurt", WHOLE)
@@ -247,14 +247,14 @@ def test_an_index_of_the_snapshot_is_read(hub: t.Any) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("models--..--etc", "it has no repository's name"),
-        ("models--a--b c", "it has no repository's name"),
-        ("models--a--b\nc", "it has no repository's name"),
-        ("models--a--b'c", "it has no repository's name"),
-        ("models--a--b--c", "it has no repository's name"),
+        ("models--..--etc", "its name is not that of a repository"),
+        ("models--a--b c", "its name is not that of a repository"),
+        ("models--a--b\nc", "its name is not that of a repository"),
+        ("models--a--b'c", "its name is not that of a repository"),
+        ("models--a--b--c", "its name is not that of a repository"),
     ],
 )
-def test_names_that_the_hub_does_not_have_are_told_and_not_listed(
+def test_names_that_the_hub_does_not_allow_are_ignored_with_a_reason(
     hub: t.Any, name: str, reason: str
 ) -> None:
     (hub.path / name).mkdir()
@@ -264,18 +264,18 @@ def test_names_that_the_hub_does_not_have_are_told_and_not_listed(
     assert all("\n" not in path for path, _why in found.ignored)
 
 
-def test_what_else_lies_in_the_cache_is_passed_over(hub: t.Any) -> None:
+def test_other_entries_of_the_cache_are_ignored(hub: t.Any) -> None:
     for name in ("version.txt", "models--org--file"):
         (hub.path / name).write_text("")
     (hub.path / "datasets--org--name").mkdir()
-    assert [why for _path, why in look(hub).ignored] == ["it is not a folder"]
+    assert [why for _path, why in look(hub).ignored] == ["it is not a directory"]
 
 
 def test_no_cache_at_all_is_no_models(tmp_path: Path) -> None:
-    assert scan(str(tmp_path / "nowhere"), [str(tmp_path / "neither")]) == Found((), ())
+    assert scan(str(tmp_path / "nowhere"), [str(tmp_path / "neither")]) == Scan((), ())
 
 
-def test_a_folder_that_may_not_be_read_is_told(hub: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_directory_is_reported(hub: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Played, since tests that run as root may read everything."""
 
     def refuse(path: str) -> t.NoReturn:
@@ -305,7 +305,7 @@ def own_model(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def test_folders_of_ones_own(hub: t.Any, tmp_path: Path) -> None:
+def test_local_model_directories(hub: t.Any, tmp_path: Path) -> None:
     root = tmp_path / "models"
     own_model(root / "my tune", WHOLE)
     own_model(root / "family" / "it's", {**WHOLE, "checkpoint-5/config.json": b"{}"})
@@ -321,7 +321,7 @@ def test_folders_of_ones_own(hub: t.Any, tmp_path: Path) -> None:
     assert [(one.name, one.size) for one in gguf.quants] == [("Q4_K_M", 1), ("Q8_0", 2)]
 
 
-def test_a_folder_with_a_line_end_in_its_name_is_told_and_not_listed(
+def test_a_directory_with_a_newline_in_its_name_is_ignored_with_a_reason(
     hub: t.Any, tmp_path: Path
 ) -> None:
     own_model(tmp_path / "models" / "a\nb", WHOLE)
@@ -330,7 +330,7 @@ def test_a_folder_with_a_line_end_in_its_name_is_told_and_not_listed(
     assert [path for path, _why in found.ignored] == [f"{tmp_path}/models/a\\nb"]
 
 
-def test_a_name_that_is_no_text_is_told_and_not_listed(hub: t.Any, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_ignored_with_a_reason(hub: t.Any, tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/models/\xff"
     os.makedirs(folder)
     with open(folder + b"/config.json", "wb") as stream:
@@ -370,22 +370,22 @@ def test_weights_that_are_links_to_nowhere_are_missing(hub: t.Any, tmp_path: Pat
     assert list(current.problems) == ["model.safetensors is missing"]
 
 
-def test_a_download_into_a_folder_is_seen(hub: t.Any, tmp_path: Path) -> None:
+def test_a_download_into_a_local_directory_is_detected(hub: t.Any, tmp_path: Path) -> None:
     partial = ".cache/huggingface/download/abc.incomplete"
     own_model(tmp_path / "models" / "tune", {**WHOLE, partial: b"x"})
     model = only(look(hub, directories=(str(tmp_path / "models"),)))
     assert model.downloading
     assert model.current is not None
-    assert list(model.current.problems) == ["1 of its files have not been downloaded to the end"]
+    assert list(model.current.problems) == ["1 of its files are not completely downloaded"]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         (b"[" * 200_000 + b"]" * 200_000, "it is nested too deeply"),
-        (b'{"a": ', "it is no JSON"),
-        (b"\xff\xfe", "it is no JSON"),
-        (b"", "it is no JSON"),
+        (b'{"a": ', "it is not JSON"),
+        (b"\xff\xfe", "it is not JSON"),
+        (b"", "it is not JSON"),
     ],
 )
 def test_hostile_json(tmp_path: Path, text: bytes, reason: str) -> None:
@@ -394,7 +394,7 @@ def test_hostile_json(tmp_path: Path, text: bytes, reason: str) -> None:
         read_json(str(tmp_path / "x.json"))
 
 
-def test_enormous_json_and_what_is_no_file_are_not_read(tmp_path: Path) -> None:
+def test_huge_json_and_special_files_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.json").open("wb") as stream:
         stream.truncate(65 << 20)
     os.mkfifo(tmp_path / "pipe.json")

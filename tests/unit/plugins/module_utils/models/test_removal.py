@@ -38,7 +38,7 @@ def two(hub: t.Any) -> t.Any:
     return hub
 
 
-def test_a_model_goes_with_all_it_has_and_nothing_else(two: t.Any) -> None:
+def test_a_model_is_removed_completely_and_nothing_else(two: t.Any) -> None:
     others = everything(two.folder("org/other"))
     plan = removal.plan(look(two))
     assert plan.paths == [str(two.folder("org/one"))]
@@ -49,7 +49,7 @@ def test_a_model_goes_with_all_it_has_and_nothing_else(two: t.Any) -> None:
     assert removal.plan(look(two)) == Plan()
 
 
-def test_a_revision_goes_with_the_blobs_that_no_other_uses(two: t.Any) -> None:
+def test_a_revision_is_removed_with_the_blobs_that_no_other_uses(two: t.Any) -> None:
     plan = removal.plan(look(two), OLD)
     assert plan.refusals == ()
     assert plan.freed == len(b"{}") + len(b"old")
@@ -68,7 +68,7 @@ def test_the_only_revision_is_the_model(hub: t.Any) -> None:
     assert removal.plan(look(hub), OLD).paths == [str(hub.folder("org/one"))]
 
 
-def test_a_revision_that_there_is_not_is_refused(two: t.Any) -> None:
+def test_an_unknown_revision_is_refused(two: t.Any) -> None:
     (refusal,) = removal.plan(look(two), "c" * 40).refusals
     assert OLD in refusal
     assert NEW in refusal
@@ -80,24 +80,24 @@ def test_a_revision_that_there_is_not_is_refused(two: t.Any) -> None:
         ({"users": [Process(7, "vllm", [])]}, ["it is used by vllm (pid 7)"]),
         ({"opened": [Process(8, "rsync", [])]}, ["it has files open in rsync (pid 8)"]),
         ({"locked": True}, ["another run works on it"]),
-        ({"links": ["/a", "/b", "/c", "/d"]}, ["links lead into it: /a, /b, /c and 1 more"]),
+        ({"links": ["/a", "/b", "/c", "/d"]}, ["links point into it: /a, /b, /c and 1 more"]),
         (
             {"writable": False},
             ["this user may not write there, or the file system is read-only"],
         ),
     ],
 )
-def test_why_a_model_stays(two: t.Any, told: dict[str, t.Any], expected: list[str]) -> None:
+def test_refusals(two: t.Any, told: dict[str, t.Any], expected: list[str]) -> None:
     model = look(two).model
     assert list(removal.plan(Seen(model, **told)).refusals) == expected
 
 
-def test_a_download_is_not_disturbed(two: t.Any) -> None:
+def test_a_model_that_is_being_downloaded_is_refused(two: t.Any) -> None:
     (two.folder("org/one") / "blobs" / ("f" * 64 + ".incomplete")).write_bytes(b"x")
     assert removal.plan(look(two)).refusals == ("it is being downloaded",)
 
 
-def test_a_model_into_which_others_lead_stays(two: t.Any, tmp_path: Path) -> None:
+def test_a_model_into_which_links_point_is_refused(two: t.Any, tmp_path: Path) -> None:
     own = tmp_path / "models" / "tune"
     own.mkdir(parents=True)
     (own / "config.json").write_bytes(b"{}")
@@ -114,7 +114,7 @@ def test_a_model_into_which_others_lead_stays(two: t.Any, tmp_path: Path) -> Non
     assert refusal.endswith(f"is only a link to {base}")
 
 
-def test_a_model_on_which_another_run_works_stays(two: t.Any) -> None:
+def test_a_model_on_which_another_run_works_is_refused(two: t.Any) -> None:
     descriptor = os.open(two.folder("org/one"), os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -123,14 +123,14 @@ def test_a_model_on_which_another_run_works_stays(two: t.Any) -> None:
         os.close(descriptor)
 
 
-def test_a_file_that_is_open_holds_its_model(two: t.Any) -> None:
+def test_a_model_with_an_open_file_is_refused(two: t.Any) -> None:
     running = [Process(os.getpid(), "python3", [])]
     with (two.folder("org/one") / "refs" / "main").open():
         seen = removal.observe(str(two.path), [], "org/one", running, [])
         assert removal.plan(seen).refusals[0].startswith("it has files open in python3")
 
 
-def test_a_delete_that_was_interrupted_is_finished_by_the_next(
+def test_an_interrupted_delete_is_completed_by_the_next(
     two: t.Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = shutil.rmtree

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model goes from one cache to another, by a real rsync on the loopback; and what goes wrong."""
+"""A model is copied from one cache to another by a real rsync on the loopback; and failures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import socket
+import tempfile
 import typing as t
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def offer(hub: t.Any) -> t.Iterator[t.Callable[..., tuple[str, int]]]:
 
     yield start
     for scratch in scratches:
-        share.stop(scratch)
+        job.end(scratch)
 
 
 needs_rsync = pytest.mark.skipif(
@@ -74,7 +75,7 @@ def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> re
 
 
 @needs_rsync
-def test_a_model_arrives_as_it_was_and_the_second_time_nothing_is_done(
+def test_a_model_is_copied_exactly_and_a_second_copy_does_nothing(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     hub.add(NAME, FILES)
@@ -94,7 +95,7 @@ def test_a_model_arrives_as_it_was_and_the_second_time_nothing_is_done(
 
 
 @needs_rsync
-def test_an_interrupted_copy_goes_on(
+def test_an_interrupted_copy_is_resumed(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     hub.add(NAME, FILES)
@@ -103,7 +104,7 @@ def test_an_interrupted_copy_goes_on(
     staged = Path(to.stage) / hashlib.sha256(FILES["a/model.safetensors"]).hexdigest()
     staged.parent.mkdir(parents=True)
     staged.write_bytes(FILES["a/model.safetensors"][:100_000])
-    # Not on the menu before it is whole.
+    # Not on the menu before it is complete.
     assert [one.revisions for one in scan(str(tmp_path / "there" / "hub"), []).models] == [()]
     assert receive.plan(found, to).staged == 100_000
     _scratch, port = offer(hub.folder(NAME) / "blobs")
@@ -114,7 +115,7 @@ def test_an_interrupted_copy_goes_on(
 
 
 @needs_rsync
-def test_what_is_damaged_is_never_put_in_place(
+def test_a_damaged_file_is_never_moved_into_place(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     snapshot = hub.add(NAME, FILES)
@@ -128,7 +129,7 @@ def test_what_is_damaged_is_never_put_in_place(
 
 
 @needs_rsync
-def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
+def test_a_wrong_secret_and_a_lost_source_fail(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     hub.add(NAME, FILES)
@@ -136,8 +137,8 @@ def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
     scratch, port = offer(hub.folder(NAME) / "blobs")
     with pytest.raises(receive.ReceiveError, match="auth failed"):
         take(found, tmp_path, port, "wrong")
-    assert share.stop(scratch) is True
-    assert share.stop(scratch) is False
+    assert job.end(scratch) is True
+    assert job.end(scratch) is False
     assert not os.path.exists(scratch)
     with pytest.raises(receive.ReceiveError, match=r"rsync from 127\.0\.0\.1: exit status"):
         take(found, tmp_path, port)
@@ -146,7 +147,7 @@ def test_a_wrong_secret_and_a_source_that_is_gone_are_told(
 
 
 @needs_rsync
-def test_a_folder_of_ones_own_arrives(
+def test_a_local_model_directory_is_copied(
     hub: t.Any, tmp_path: Path, offer: t.Callable[..., tuple[str, int]]
 ) -> None:
     own = tmp_path / "own" / 'it\'s "mine"'
@@ -167,7 +168,7 @@ def test_a_folder_of_ones_own_arrives(
     assert "is not overwritten" in receive.plan(there, target(there, tmp_path)).refusal
 
 
-def test_only_the_quantisation_that_is_asked_for(hub: t.Any) -> None:
+def test_only_the_requested_quantisation_is_sent(hub: t.Any) -> None:
     files = {
         "README.md": b"r",
         "a-Q4_K_M.gguf": b"4",
@@ -177,11 +178,11 @@ def test_only_the_quantisation_that_is_asked_for(hub: t.Any) -> None:
     hub.add(NAME, files)
     assert {one.path for one in sent(hub, "Q8_0").entries} == {*files} - {"a-Q4_K_M.gguf"}
     assert {one.path for one in sent(hub).entries} == {*files}
-    with pytest.raises(ManifestError, match="no whole Q2_K; it has: Q4_K_M, Q8_0"):
+    with pytest.raises(ManifestError, match="no complete Q2_K; it has: Q4_K_M, Q8_0"):
         sent(hub, "Q2_K")
 
 
-def test_what_is_not_whole_is_not_sent(hub: t.Any) -> None:
+def test_an_incomplete_model_is_not_sent(hub: t.Any) -> None:
     hub.add(NAME, {"config.json": b"{}"})
     with pytest.raises(ManifestError, match="there are no weights"):
         sent(hub)
@@ -214,7 +215,7 @@ def test_a_hostile_manifest_is_refused(change: dict[str, t.Any]) -> None:
         Manifest.from_dict({**good, **change})
 
 
-def test_a_name_that_has_no_folder_has_no_target(tmp_path: Path) -> None:
+def test_an_invalid_name_has_no_target(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not the name of a repository"):
         target(Manifest("../x", "hub", "a", (), ()), tmp_path)
 
@@ -237,7 +238,7 @@ def test_content_is_verified_by_its_name(
     assert bool(manifest.differs(str(tmp_path / "x"), manifest.Entry("x", 3, name))) is not same
 
 
-def test_damage_that_is_there_is_found_when_asked_for(hub: t.Any) -> None:
+def test_verify_finds_damage_of_existing_files(hub: t.Any) -> None:
     snapshot = hub.add(NAME, FILES)
     found = sent(hub)
     to = receive.Target.of(found, str(hub.path))
@@ -247,7 +248,7 @@ def test_damage_that_is_there_is_found_when_asked_for(hub: t.Any) -> None:
     assert [one.path for one in receive.plan(found, to, verify=True).entries] == ["same.txt"]
 
 
-def test_a_full_disk_is_told_before_anything_is_copied(
+def test_a_full_disk_is_reported_before_anything_is_copied(
     hub: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(NAME, FILES)
@@ -265,32 +266,58 @@ def test_a_full_disk_is_told_before_anything_is_copied(
     assert receive.lacks_space(plan, to).startswith("300002 bytes are needed")
 
 
+def never(_what: receive.Plan, _whose: owner.Owner) -> None:
+    raise AssertionError("nothing may be fetched")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_copy_that_is_refused_fetches_nothing_and_changes_nothing(
+    hub: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, weights in ((here, b"w" * 50), (there, b"another")):
+        folder.mkdir()
+        (folder / "config.json").write_bytes(b"{}")
+        (folder / "model.safetensors").write_bytes(weights)
+    (model,) = scan(str(hub.path), [str(here)]).models
+    assert model.current is not None
+    found = replace(manifest_of(model, model.current), name=str(there))
+    if full:
+        shutil.rmtree(there)
+        monkeypatch.setattr(receive, "lacks_space", lambda _plan, _target: "50 bytes are needed")
+    before = sorted(path.name for path in there.iterdir()) if there.exists() else []
+    with pytest.raises(receive.ReceiveError, match="are needed" if full else "differs"):
+        receive.bring(found, target(found, tmp_path), False, never, job.Progress(str(tmp_path)))
+    assert (sorted(path.name for path in there.iterdir()) if there.exists() else []) == before
+    assert full or (there / "model.safetensors").read_bytes() == b"another"
+
+
 def test_a_daemon_that_cannot_start_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path for path in os.listdir("/tmp") if path.startswith(share.PREFIX)}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(share, "RSYNC", shutil.which("false") or "")
     with pytest.raises(share.ShareError, match="does not listen"):
         share.start(str(tmp_path), "127.0.0.1", [], SECRET, 5)
-    assert {path for path in os.listdir("/tmp") if path.startswith(share.PREFIX)} == before
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(share, "RSYNC", "/nowhere/rsync")
     with pytest.raises(share.ShareError, match="is missing"):
         share.start(str(tmp_path), "127.0.0.1", [], SECRET, 5)
 
 
 @pytest.mark.parametrize("folder", ["/a%HOME%", "/a\nb", "/a "])
-def test_a_folder_that_the_daemon_would_misread_is_not_offered(folder: str) -> None:
+def test_a_directory_that_the_daemon_would_misread_is_not_offered(folder: str) -> None:
     with pytest.raises(share.ShareError, match="cannot be offered"):
         share.configuration(folder, "/x", "::1", 1, [], owner.Owner(1, 1, False))
 
 
-@pytest.mark.parametrize("scratch", ["/etc", "/tmp/x", "/tmp/dgxspark-share-1/../../etc"])
-def test_no_other_folder_is_stopped(scratch: str) -> None:
-    with pytest.raises(share.ShareError, match="no folder of ours"):
-        share.stop(scratch)
+@pytest.mark.parametrize("scratch", ["/etc", "/tmp/x", "/tmp/dgxspark-job-1/../../etc"])
+def test_no_other_directory_is_ended(scratch: str) -> None:
+    with pytest.raises(job.JobError, match=scratch):
+        job.end(scratch)
 
 
-def test_whoever_owns_the_cache_runs_what_root_starts() -> None:
+def test_root_runs_commands_as_the_owner_of_the_cache() -> None:
     argv = ["/usr/bin/rsync", "x"]
     assert owner.Owner(1000, 1001, False).command(argv) == argv
     assert owner.Owner(0, 0, True).command(argv) == argv

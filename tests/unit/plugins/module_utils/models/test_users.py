@@ -33,7 +33,7 @@ PATHS = ["/ai/hub/models--org--name", "/ai/models/it's mine"]
         (["somebody", "-e", "model=org/name"], False),
     ],
 )
-def test_who_names_a_model_uses_it(argv: list[str], uses: bool) -> None:
+def test_a_process_that_names_a_model_uses_it(argv: list[str], uses: bool) -> None:
     found = Users([Process(1, "x", argv)]).of("org/name", PATHS)
     assert bool(found) == uses
 
@@ -48,11 +48,11 @@ def test_who_names_a_model_uses_it(argv: list[str], uses: bool) -> None:
         (["tail", "-f", "-n", "5", "/var/log/vllm"], False),
     ],
 )
-def test_a_server_is_told_from_other_programs(argv: list[str], serves: bool) -> None:
+def test_a_server_is_distinguished_from_other_programs(argv: list[str], serves: bool) -> None:
     assert Process(1, "x", argv).serves == serves
 
 
-def test_real_processes_are_seen_and_ones_own_are_not() -> None:
+def test_real_processes_are_listed_without_this_one() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()", "org/name"], stdin=-1) as other:
         try:
             (found,) = Users(processes()).of("org/name", [])
@@ -62,7 +62,7 @@ def test_real_processes_are_seen_and_ones_own_are_not() -> None:
             other.terminate()
 
 
-def test_what_ansible_runs_is_left_out_and_odd_entries_are_no_matter(tmp_path: Path) -> None:
+def test_processes_of_ansible_are_left_out_and_malformed_entries_ignored(tmp_path: Path) -> None:
     for pid, argv in (
         (7, b"python3\0/x/ansible-playbook\0org/name\0"),
         (8, b""),

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes a model whole, as a table of file names."""
+"""What makes a model complete, as a table of file names."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ BOTH = Index([ONE, TWO], 30)
         ),
     ],
 )  # fmt: skip
-def test_a_model_is_whole_or_says_what_it_lacks(
+def test_a_model_is_complete_or_reports_what_is_missing(
     files: dict[str, int], indexes: dict[str, Index | str], format_: str, problems: list[str]
 ) -> None:
     verdict = judge(files, indexes)
@@ -80,7 +80,7 @@ def test_a_model_is_whole_or_says_what_it_lacks(
         (
             {"Q2_K/a-Q2_K-00001-of-00002.gguf": 9},
             {"Q2_K": False},
-            ["Q2_K is not whole"],
+            ["Q2_K is incomplete"],
         ),
         (
             {f"UD-Q2_K_XL/a-UD-Q2_K_XL-0000{n}-of-00002.gguf": 9 for n in (1, 2)},
@@ -91,7 +91,7 @@ def test_a_model_is_whole_or_says_what_it_lacks(
         ({"mmproj-F16.gguf": 9, "a-IQ4_XS.gguf": 9}, {"IQ4_XS": True}, []),
     ],
 )
-def test_one_whole_quantisation_is_a_whole_model(
+def test_one_complete_quantisation_is_enough(
     files: dict[str, int], quants: dict[str, bool], problems: list[str]
 ) -> None:
     verdict = judge(files, {})
@@ -111,7 +111,7 @@ def test_one_whole_quantisation_is_a_whole_model(
         ("something.gguf", "something"),
     ],
 )
-def test_the_quantisation_is_told_from_the_name(path: str, name: str) -> None:
+def test_the_quantisation_is_read_from_the_name(path: str, name: str) -> None:
     assert quant_name(path) == name
 
 
@@ -122,12 +122,12 @@ def test_the_quantisation_is_told_from_the_name(path: str, name: str) -> None:
         *({"weight_map": {"a": name}} for name in ("../b", "/b", "b/../c")),
     ],
 )
-def test_an_index_that_is_none(document: t.Any) -> None:
+def test_an_invalid_index(document: t.Any) -> None:
     with pytest.raises(ValueError, match="weight_map"):
         parse_index(document)
 
 
 @pytest.mark.parametrize("total", [None, -1, "9", True, 1.5, []])
-def test_an_index_without_a_usable_total_is_taken_without(total: t.Any) -> None:
+def test_an_unusable_total_of_an_index_is_ignored(total: t.Any) -> None:
     index = parse_index({"metadata": {"total_size": total}, "weight_map": {"a": "x", "b": "x"}})
     assert index == Index(["x"], 0)

@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "inspect prints nonsense": (
         {PS: f"echo {HEAD}", f"inspect --type container {HEAD}": "echo Hello"},
-        "something else than containers: JSONDecodeError",
+        "no list of containers: JSONDecodeError",
     ),
 }
 
@@ -155,7 +155,7 @@ def test_a_missing_client_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_describes_no_container_is_an_error(text: str) -> None:
-    with pytest.raises(EngineError, match="something else than containers"):
+    with pytest.raises(EngineError, match="no list of containers"):
         parse_inspect(text)
 
 

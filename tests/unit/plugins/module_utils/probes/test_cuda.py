@@ -37,28 +37,28 @@ def test_a_gb10_answers_with_name_and_driver() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "message"),
     [
-        (said("No devices were found\n"), "it names no GPU: No devices were found"),
-        (said("", 0), "it names no GPU: nothing"),
-        (said("NVIDIA GB10, [N/A]\n"), "it names no GPU: NVIDIA GB10, [N/A]"),
+        (said("No devices were found\n"), "lists no GPU: No devices were found"),
+        (said("", 0), "lists no GPU: nothing"),
+        (said("NVIDIA GB10, [N/A]\n"), "lists no GPU: NVIDIA GB10, [N/A]"),
         (
             said("NVIDIA-SMI has failed because it couldn't communicate with the driver.", 9),
             "exit status 9",
         ),
         (said("", None or 0, TIMED_OUT, "did not end within 20 s"), "did not end within 20 s"),
         (said("", 11, SIGNALLED), "died by signal 11"),
-        (said("\ufffd\ufffd\x00", 0), "it names no GPU"),
+        (said("\ufffd\ufffd\x00", 0), "lists no GPU"),
     ],
 )
-def test_every_other_answer_is_a_problem_that_is_told(result: Result, told: str) -> None:
+def test_every_other_answer_is_a_problem_that_is_told(result: Result, message: str) -> None:
     smi = parse_smi("/usr/bin/nvidia-smi", result)
     assert smi.gpus == ()
-    assert told in smi.problem
+    assert message in smi.problem
 
 
 def test_where_there_is_none_that_is_the_problem() -> None:
-    assert ask_smi("", 1) == Smi("", problem="there is no nvidia-smi")
+    assert ask_smi("", 1) == Smi("", problem="nvidia-smi is not installed")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_toolkits_are_found_newest_first_and_once(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "cuda-13").symlink_to(tmp_path / "cuda-13.0")
     found = toolkits(str(tmp_path / "cuda-*"), str(link), 5)
-    assert [(Path(one.home).name, one.version) for one in found] == [
+    assert [(Path(entry.home).name, entry.version) for entry in found] == [
         ("cuda-empty", "13.2.0"),
         ("elsewhere", "13.1.80"),
         ("cuda-13.0", "13.0.88"),
@@ -108,7 +108,7 @@ def test_toolkits_are_found_newest_first_and_once(tmp_path: Path) -> None:
         ("cuda-9.2", "9.2.1"),
         ("cuda-broken", ""),
     ]
-    assert [bool(one.problem) for one in found] == [True, False, False, False, False, True]
+    assert [bool(entry.problem) for entry in found] == [True, False, False, False, False, True]
     assert found[1].nvcc == str(tmp_path / "elsewhere" / "bin" / "nvcc")
 
 

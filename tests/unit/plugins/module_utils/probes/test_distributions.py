@@ -58,8 +58,8 @@ def test_metadata_that_is_cut_off_is_damage_and_no_crash(site: Path) -> None:
     (install(site, "mod", "1") / "METADATA").write_bytes(b"\xff\xfe\x00")
     (install(site, "other", "2") / "METADATA").unlink()
     (install(site, "third", "3") / "RECORD").write_bytes(b"\xff\xfe\x00,,\n")
-    found = sorted(read_distributions(str(site)), key=lambda one: one.name)
-    assert [(one.name, one.version, one.damage) for one in found] == [
+    found = sorted(read_distributions(str(site)), key=lambda distribution: distribution.name)
+    assert [(entry.name, entry.version, entry.damage) for entry in found] == [
         ("mod", "", "METADATA"),
         ("other", "", "METADATA"),
         ("third", "3", "RECORD"),
@@ -94,7 +94,7 @@ def test_the_fingerprint_is_that_of_the_packages(tmp_path: Path, site: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("#!/bin/sh\nexit 0\n", "it is no Python"),
         ("#!/bin/sh\necho '[1]'\n", "it is no Python"),
@@ -104,10 +104,10 @@ def test_the_fingerprint_is_that_of_the_packages(tmp_path: Path, site: Path) -> 
         ("#!/nowhere/python\n", "interpreter"),
     ],
 )
-def test_a_python_that_does_not_answer_is_told_of(tmp_path: Path, text: str, told: str) -> None:
+def test_a_python_that_does_not_answer_is_told_of(tmp_path: Path, text: str, message: str) -> None:
     program = tmp_path / "python"
     program.write_text(text)
     program.chmod(0o755)
     found = ask_interpreter(str(program), 1)
-    assert told in found.problem
+    assert message in found.problem
     assert found.version == ""

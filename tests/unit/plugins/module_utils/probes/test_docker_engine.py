@@ -47,8 +47,8 @@ def engine(tmp_path: Path) -> Iterator[Callable[[bytes, float], str]]:
         return path
 
     yield start
-    for one in sockets:
-        one.close()
+    for entry in sockets:
+        entry.close()
 
 
 def test_an_engine_that_answers(engine: Callable[..., str]) -> None:

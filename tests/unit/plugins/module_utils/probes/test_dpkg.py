@@ -50,12 +50,12 @@ Status: install ok
 def test_what_is_installed_held_removed_and_torn() -> None:
     found = parse_status(STATUS)
     assert set(found) == {"libnccl2", "docker-ce", "jq", "linux-image", "libc6"}
-    assert [name for name, one in found.items() if one.installed] == [
+    assert [name for name, entry in found.items() if entry.installed] == [
         "libnccl2",
         "docker-ce",
         "libc6",
     ]
-    assert [name for name, one in found.items() if one.torn] == ["linux-image"]
+    assert [name for name, entry in found.items() if entry.torn] == ["linux-image"]
     assert found["docker-ce"].want == "hold"
     assert (found["libc6"].version, found["libc6"].architecture) == ("2.39", "arm64")
 

@@ -8,57 +8,81 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
+    boots_without_handover,
     fstab_swaps,
-    handover_holds_memory,
-    handover_is_default,
-    handover_is_off,
-    parse_meminfo,
+    handover_by_default,
+    handover_memory,
+    handover_on_command_line,
     parse_swaps,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
 
 TRAPPED = "MemTotal: 127535104 kB\nCmaTotal: 0 kB\nCmaFree: 9961472 kB\nHugePages_Total:   3\nodd\n"
 
 
-def test_meminfo_is_in_kib_and_counts_are_plain() -> None:
-    assert parse_meminfo(TRAPPED)["MemTotal"] == 127535104
-    assert parse_meminfo(TRAPPED)["HugePages_Total"] == 3
-    assert parse_meminfo("\x00garbage") == {}
-
-
 @pytest.mark.parametrize(
-    ("text", "held"),
+    ("text", "visible"),
     [
         (TRAPPED, 9961472),
         ("CmaTotal: 32768 kB\nCmaFree: 9961472 kB\n", 9928704),
-        ("CmaTotal: 32768 kB\nCmaFree: 31000 kB\n", 0),
-        ("CmaTotal: 9961472 kB\nCmaFree: 9961472 kB\n", 0),
+        # A real pair of nodes whose NCCL fails at every start.
+        ("CmaTotal: 0 kB\nCmaFree: 940604 kB\n", 940604),
+        ("CmaTotal: 32768 kB\nCmaFree: 30000 kB\n", 0),
+        ("CmaFree: many kB\n", 0),
         ("", 0),
     ],
 )
-def test_memory_that_is_free_and_was_never_counted_is_the_handovers(text: str, held: int) -> None:
-    assert handover_holds_memory(parse_meminfo(text)) == held
+def test_free_memory_that_was_never_counted_is_the_handovers(text: str, visible: int) -> None:
+    assert handover_memory(parse_meminfo(text)) == visible
 
 
 @pytest.mark.parametrize(
-    ("release", "default"),
-    [("7.0.0-1019-nvidia", True), ("7.0.01", False), ("6.17.0-1032-nvidia", False), ("", False)],
-)
-def test_kernels_that_hand_over_by_default(release: str, default: bool) -> None:
-    assert handover_is_default(release) is default
-
-
-@pytest.mark.parametrize(
-    ("line", "off"),
+    ("release", "build", "default"),
     [
-        ("ro quiet kho=off", True),
-        ("kho=off kho=on", False),
-        ("kho=on kho=off", True),
-        ("ro quiet", False),
-        ("nokho=off xkho=off", False),
+        ("7.0.0-1019-nvidia", None, True),
+        ("7.0.0-1019-nvidia", "CONFIG_KEXEC_HANDOVER=y\n", False),
+        ("7.0.0-1030-nvidia", "CONFIG_A=y\nCONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT=y\n", True),
+        ("7.0.0-1030-nvidia", "# CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT=y\nCONFIG_A=y\n", False),
+        ("7.0.0-1030-nvidia", None, None),
+        ("7.0.0-1030-nvidia", "", None),
+        ("10.1-x", None, None),
+        ("6.17.0-1032-nvidia", None, False),
+        ("\u00b2.1", None, None),
+        ("", None, None),
     ],
 )
-def test_the_last_word_on_the_command_line_counts(line: str, off: bool) -> None:
-    assert handover_is_off(line) is off
+def test_kernels_with_handover_by_default(
+    release: str, build: str | None, default: bool | None
+) -> None:
+    assert handover_by_default(release, build) is default
+
+
+@pytest.mark.parametrize(
+    ("line", "on"),
+    [
+        ("ro quiet kho=off", False),
+        ("kho=off kho=on", True),
+        ("kho=on kho=off", False),
+        ("ro quiet", None),
+        ("nokho=off xkho=off", None),
+    ],
+)
+def test_the_last_word_on_the_command_line_counts(line: str, on: bool | None) -> None:
+    assert handover_on_command_line(line) is on
+
+
+@pytest.mark.parametrize(
+    ("grub", "off"),
+    [
+        ("menuentry x {\n\tlinux\t/vmlinuz ro kho=off\n}\nlinux /vmlinuz kho=off\n", True),
+        ("linux /vmlinuz ro kho=off\nlinux /vmlinuz ro\n", False),
+        ("# kho=off\nlinux /vmlinuz ro\n", False),
+        ("kho=off\n", False),
+        ("", False),
+    ],
+)
+def test_every_entry_of_the_boot_loader_turns_it_off(grub: str, off: bool) -> None:
+    assert boots_without_handover(grub) is off
 
 
 def test_swap_areas() -> None:

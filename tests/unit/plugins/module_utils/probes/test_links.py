@@ -15,6 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import
     ask_links,
     parse_links,
     session_address,
+    stacked,
 )
 
 # Of a lab node, shortened.
@@ -80,3 +81,22 @@ def test_nobody_is_logged_in_where_nothing_says_so(tmp_path: Path) -> None:
     process(tmp_path, 30, 1, b"PATH=/bin\0")
     assert session_address({}, 30, str(tmp_path)) == ""
     assert session_address({}, 99, str(tmp_path)) == ""
+
+
+def test_what_uses_an_interface_is_found_upwards() -> None:
+    records = [
+        {"ifname": "port0", "master": "bond0"},
+        {"ifname": "port1", "master": "bond0"},
+        {"ifname": "bond0", "master": "br0"},
+        {"ifname": "br0"},
+        {"ifname": "bond0.7", "link": "bond0"},
+        {"ifname": "alone"},
+        # The two ends of one cable name each other.
+        {"ifname": "end0", "link": "end1"},
+        {"ifname": "end1", "link": "end0"},
+    ]
+    links = parse_links(json.dumps(records))
+    assert stacked(links, "port0") == ("bond0", "br0", "bond0.7")
+    assert stacked(links, "alone") == ()
+    assert stacked(links, "missing") == ()
+    assert stacked(links, "end0") == ()

@@ -15,6 +15,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
     Setting,
     generate,
     handed_over,
+    parse_connection,
+    parse_network,
     settings,
 )
 
@@ -71,9 +73,12 @@ def test_what_is_set_for_networkd_and_for_networkmanager() -> None:
             "NetworkManager/system-connections/netplan-broken.nmconnection": "garbage",
         }
     )
-    told = [(one.renderer, one.names, one.macs, one.addresses, one.mtu, one.dhcp) for one in found]
+    parts = [
+        (entry.renderer, entry.names, entry.macs, entry.addresses, entry.mtu, entry.dhcp)
+        for entry in found
+    ]
     name = ("enp1s0f0np0",)
-    assert told == [
+    assert parts == [
         (NETWORK_MANAGER, (), (), (), 0, True),
         (NETWORK_MANAGER, (), (), (), 0, False),
         (NETWORK_MANAGER, name, (), BOTH, 9000, False),
@@ -125,3 +130,13 @@ def test_what_netplan_refuses_is_told_by_the_name_of_the_file(tmp_path: Path) ->
 
 def test_a_node_without_netplan_has_handed_over_nothing(tmp_path: Path) -> None:
     assert handed_over(str(tmp_path)) == {}
+
+
+def test_what_is_stacked_on_an_interface_is_read() -> None:
+    text = "[Match]\nName=port0\n[Network]\nBond=bond0\nVLAN=a\nVLAN=b c\n"
+    assert parse_network("x.network", text).uppers == ("bond0", "a", "b", "c")
+    keyfile = "[connection]\ninterface-name=port0\nmaster=bond0\nslave-type=bond\n"
+    assert parse_connection("x.nmconnection", keyfile).uppers == ("bond0",)
+    newer = "[connection]\ninterface-name=port0\ncontroller=bond0\nport-type=bond\n"
+    assert parse_connection("x.nmconnection", newer).uppers == ("bond0",)
+    assert parse_network("x.network", "[Match]\nName=port0\n").uppers == ()

@@ -95,7 +95,7 @@ def test_architectures(arch: str, number: int, names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("arch", ["", "121", "sm121", "sm_121a", "sm_012", "sm_1210", "SM_121"])
 def test_other_forms_of_an_architecture_are_refused(arch: str) -> None:
-    with pytest.raises(ValueError, match="expected an architecture as sm_121"):
+    with pytest.raises(ValueError, match="expected an architecture such as sm_121"):
         capability(arch)
 
 
@@ -127,10 +127,10 @@ ASSEMBLING = [
     ("writes something else", answering(CUDA_13_0, ELF_FOR_X86 + " > $4"), NOT_PTXAS, "no cubin"),
     ("crashes at once", "kill -BUS $$", CRASHES, "SIGBUS"),
     ("hangs at once", "exec sleep 60", HANGS, "did not end"),
-    ("prints nonsense", "echo 'I am ptxas'", NOT_PTXAS, "says no release: I am ptxas"),
+    ("prints nonsense", "echo 'I am ptxas'", NOT_PTXAS, "prints no release: I am ptxas"),
     ("is a script", "echo 'I am ptxas'", NOT_PTXAS, "[it is a script: #!/bin/sh]"),
-    ("prints bytes", "printf '\\377\\376'", NOT_PTXAS, "says no release"),
-    ("prints nothing", "exit 0", NOT_PTXAS, "says no release: nothing"),
+    ("prints bytes", "printf '\\377\\376'", NOT_PTXAS, "prints no release"),
+    ("prints nothing", "exit 0", NOT_PTXAS, "prints no release: nothing"),
     ("prints without end", "exec yes", HANGS, "did not end"),
     ("does not know --version", "echo usage >&2; exit 2", NOT_PTXAS, "exit status 2: usage"),
 ]

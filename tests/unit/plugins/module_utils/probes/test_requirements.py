@@ -47,7 +47,7 @@ def test_a_lock_file_gives_the_pins_that_hold_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a==1\nnumpy>=2\n", "line 2: expected an exact pin"),
         ("numpy\n", "line 1: expected an exact pin"),
@@ -65,8 +65,8 @@ def test_a_lock_file_gives_the_pins_that_hold_here() -> None:
         ("\x00\ufffd\n", "line 1: expected an exact pin"),
     ],
 )
-def test_what_does_not_say_what_should_be_there_is_refused_by_line(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_does_not_say_what_should_be_there_is_refused_by_line(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse(text, SPARK)
 
 

@@ -104,18 +104,14 @@ CASES: dict[str, Case] = {
         REFUSING,
         "answered with 500: IncompleteRead",
     ),
-    "a web page": Case(
-        OK, answer(200, "<html>"), True, REFUSING, "something that is no completion: b'<html>'"
-    ),
-    "no choice": Case(
-        OK, answer(200, '{"choices": []}'), True, REFUSING, "something that is no completion"
-    ),
+    "a web page": Case(OK, answer(200, "<html>"), True, REFUSING, "an invalid answer: b'<html>'"),
+    "no choice": Case(OK, answer(200, '{"choices": []}'), True, REFUSING, "an invalid answer"),
     "cut off": Case(
         OK,
         raw(b'HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n{"choices"'),
         True,
         REFUSING,
-        "something that is no completion: b'{\"choices\"'",
+        "an invalid answer: b'{\"choices\"'",
     ),
     "a chunk cut off": Case(
         OK,
@@ -211,7 +207,7 @@ def test_an_empty_completion_is_one() -> None:
     ],
 )
 def test_what_is_no_completion_is_quoted(body: bytes) -> None:
-    with pytest.raises(ValueError, match="no completion") as caught:
+    with pytest.raises(ValueError, match="invalid answer") as caught:
         parse_completion(body)
     assert repr(body[:200]) in str(caught.value)
     assert len(str(caught.value)) < 300

@@ -192,7 +192,7 @@ def test_a_real_socket_is_found_while_it_listens(family: int, address: str) -> N
         port = listening.getsockname()[1]
         assert port not in {listener.port for listener in listeners()}
         listening.listen()
-        (found,) = [listener for listener in listeners() if listener.port == port]
-    assert found.pid == os.getpid()
-    assert found.process == Path("/proc/self/comm").read_text().strip()
+        (entries,) = [listener for listener in listeners() if listener.port == port]
+    assert entries.pid == os.getpid()
+    assert entries.process == Path("/proc/self/comm").read_text().strip()
     assert port not in {listener.port for listener in listeners()}

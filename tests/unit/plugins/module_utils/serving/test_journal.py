@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The phases of a swap, and what is left when one is cut off."""
+"""The phases of a swap, and the entry of an interrupted one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.journal imp
     advance,
     begin,
     finish,
-    tell,
+    summary,
 )
 
 
 def test_a_swap_from_its_first_phase_to_its_end() -> None:
-    entry, cut = begin({}, "1", {"recipe": "a"}, "stop", 1.5, 100.0)
-    assert cut == {}
+    entry, interrupted = begin({}, "1", {"recipe": "a"}, "stop", 1.5, 100.0)
+    assert interrupted == {}
     assert (entry["phase"], entry["started"], entry["result"]) == ("stop", 98.5, None)
     entry = advance(entry, "start", [{"phase": "stop old", "seconds": 2.0}], 103.0)
     entry = advance(entry, "wait", [], 104.25)
@@ -26,18 +26,22 @@ def test_a_swap_from_its_first_phase_to_its_end() -> None:
         {"phase": "model loaded", "seconds": 30.0},
     ]
     assert (entry["phase"], entry["result"]) == ("complete", "complete")
-    assert tell(entry) == (
+    assert summary(entry) == (
         "preflight 1.5 s, stop old 2.0 s, start 1.2 s, model loaded 30.0 s; together 34.7 s"
     )
 
 
-def test_the_next_swap_tells_the_one_that_was_cut_off() -> None:
+def test_the_next_swap_reports_an_interrupted_one() -> None:
     first, _none = begin({}, "1", {"recipe": "a"}, "stop", 0.0, 100.0)
-    _second, cut = begin(first, "2", {"recipe": "b"}, "stop", 0.0, 200.0)
-    assert (cut["recipe"], cut["phase"], cut["result"]) == ("a", "stop", "interrupted")
+    _second, interrupted = begin(first, "2", {"recipe": "b"}, "stop", 0.0, 200.0)
+    assert (interrupted["recipe"], interrupted["phase"], interrupted["result"]) == (
+        "a",
+        "stop",
+        "interrupted",
+    )
 
 
-def test_a_swap_that_ended_was_not_cut_off() -> None:
+def test_a_swap_that_ended_was_not_interrupted() -> None:
     first, _none = begin({}, "1", {"recipe": "a"}, "stop", 0.0, 100.0)
     ended = finish(first, "failed", "no memory", [], 110.0)
     assert ended["why"] == "no memory"

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who gets the lock, whose it stays, and what the others are told."""
+"""Who gets the lock, who holds it, and why others are refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_held_lock_is_refused_with_its_holder_and_its_end() -> None:
 
 
 @pytest.mark.parametrize("how", [{"force": True}, {"gone": "a"}])
-def test_force_and_a_holder_that_is_gone_take_over_and_say_whose_it_was(how: Lock) -> None:
+def test_force_and_an_ended_holder_take_over_and_report_the_owner(how: Lock) -> None:
     verdict = acquire(held(), Request("b", "Bob", "", 600, **how), NOW)
     assert verdict.lock is not None
     assert verdict.lock["token"] == "b"
@@ -85,7 +85,7 @@ def test_the_token_of_a_reservation_lets_one_launch_in() -> None:
         run={"id": "r1", "holder": {"pid": 3}, "since": NOW, "expires": NOW + 20}
     )
     second = acquire(first.lock or {}, Request("a", "Alice", seconds=20, run="r2"), NOW + 1)
-    assert "A launch works within this reservation, since 2025-11-25T02:00:00Z" in second.refusal
+    assert "A launch has been using this reservation since 2025-11-25T02:00:00Z" in second.refusal
     assert second.blocker == {**(first.lock or {})["run"], "token": "r1"}
 
 
@@ -103,7 +103,7 @@ def test_a_launch_that_expired_within_a_reservation_is_not_in_the_way() -> None:
     assert not verdict.taken_from
 
 
-def test_a_launch_that_outlasts_its_reservation_is_not_cut_in_on() -> None:
+def test_a_launch_that_outlasts_its_reservation_keeps_the_lock() -> None:
     verdict = acquire(held(), Request("a", seconds=900, run="r1"), NOW)
     assert verdict.lock is not None
     assert verdict.lock["expires"] == NOW + 60
@@ -113,7 +113,7 @@ def test_a_launch_that_outlasts_its_reservation_is_not_cut_in_on() -> None:
     assert not acquire(ended or {}, BOB, NOW + 100).refusal
 
 
-def test_a_reservation_that_is_over_lets_its_launch_lock_for_itself() -> None:
+def test_a_launch_after_its_reservation_takes_the_lock_for_itself() -> None:
     verdict = acquire({}, Request("a", "Alice", seconds=9, run="r1"), NOW)
     assert verdict.lock is not None
     assert (verdict.lock["token"], verdict.lock["run"]) == ("r1", None)
@@ -124,23 +124,25 @@ def test_a_reservation_is_prolonged_by_its_own_token() -> None:
     assert verdict.lock == held(expires=NOW + 900)
 
 
-def test_a_holder_goes_on_after_its_lock_expired_if_nobody_took_it() -> None:
+def test_an_expired_lock_is_renewed_if_nobody_took_it() -> None:
     verdict = renew(held(expires=NOW - 5), Request("a", seconds=60), NOW)
     assert not verdict.refusal
     assert verdict.lock == held(expires=NOW + 60)
 
 
 @pytest.mark.parametrize(
-    ("found", "request_", "told"),
+    ("found", "request_", "message"),
     [
-        ({}, Request("b"), "it is now nobody's"),
-        (held(), Request("b"), "it is now that of Alice (benchmarks) until 2025-11-25T02:01:00Z"),
-        (held(run=run("r2")), Request("a", run="r1"), "taken over by another launch meanwhile"),
-        (held(), Request("a", run="r1"), "taken over by another launch meanwhile"),
+        ({}, Request("b"), "it is now held by nobody"),
+        (held(), Request("b"), "it is now held by Alice (benchmarks) until 2025-11-25T02:01:00Z"),
+        (held(run=run("r2")), Request("a", run="r1"), "another launch has taken over"),
+        (held(), Request("a", run="r1"), "another launch has taken over"),
     ],
 )
-def test_a_holder_that_lost_its_lock_is_told(found: Lock, request_: Request, told: str) -> None:
-    assert told in renew(found, request_, NOW).refusal
+def test_a_lost_lock_is_refused_with_its_holder(
+    found: Lock, request_: Request, message: str
+) -> None:
+    assert message in renew(found, request_, NOW).refusal
 
 
 def test_renewing_never_shortens() -> None:
@@ -158,20 +160,20 @@ def test_renewing_never_shortens() -> None:
         (held(run=run("r2")), Request("a", run="r1"), held(run=run("r2"))),
     ],
 )
-def test_giving_back_leaves_what_is_not_ones_own(
+def test_release_leaves_somebody_elses_lock(
     found: Lock, request_: Request, left: Lock | None
 ) -> None:
     verdict = release(found, request_)
     assert (verdict.lock, verdict.refusal) == (left, "")
 
 
-def test_somebody_elses_lock_is_removed_by_force_only() -> None:
-    assert "To remove that: -e force=true" in remove(held(), Request("b")).refusal
+def test_somebody_elses_lock_is_removed_only_by_force() -> None:
+    assert "To remove the lock: -e force=true" in remove(held(), Request("b")).refusal
     verdict = remove(held(), Request("b", force=True))
     assert (verdict.lock, verdict.taken_from) == (None, describe(held()))
 
 
-def test_what_is_shown_has_no_token() -> None:
+def test_the_public_lock_has_no_token() -> None:
     shown = public(held(run=run("r1")))
     assert shown == {
         "owner": "Alice",

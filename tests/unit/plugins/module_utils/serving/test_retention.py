@@ -1,10 +1,12 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to containers that are set aside, removed or brought back."""
+"""Containers that are retained, removed or restored, and the memory that they release."""
 
 from __future__ import annotations
 
+import re
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import retention
 
-A, ASIDE = "dgxspark-a-0", "dgxspark-a-0.previous"
+A, RETAINED = "dgxspark-a-0", "dgxspark-a-0.previous"
 OWNER = {"dgxspark.suite/owner": "dgxspark.suite"}
 
 
@@ -23,7 +25,7 @@ def container(name: str, status: str = "running", **labels: str) -> Container:
 
 
 class Case(t.NamedTuple):
-    """What is there, what is wanted, the docker commands for that."""
+    """Present containers, wanted states, and the docker commands from one to the other."""
 
     found: list[Container]
     wanted: dict[str, list[str]]
@@ -31,13 +33,17 @@ class Case(t.NamedTuple):
 
 
 CASES = {
-    "set aside": Case(
-        [container(A)], {"park": [A]}, [f"rename {A} {ASIDE}", f"stop -t 30 {ASIDE}"]
+    "retained": Case(
+        [container(A)], {"retain": [A]}, [f"rename {A} {RETAINED}", f"stop -t 30 {RETAINED}"]
     ),
-    "set aside, crashed": Case([container(A, "exited")], {"park": [A]}, [f"rename {A} {ASIDE}"]),
-    "set aside by halves": Case([container(ASIDE)], {"park": [ASIDE]}, [f"stop -t 30 {ASIDE}"]),
-    "set aside already": Case([container(ASIDE, "exited")], {"park": [ASIDE]}, []),
-    "gone": Case([], {"park": [A], "remove": [A]}, []),
+    "retained after a crash": Case(
+        [container(A, "exited")], {"retain": [A]}, [f"rename {A} {RETAINED}"]
+    ),
+    "renamed and not stopped": Case(
+        [container(RETAINED)], {"retain": [RETAINED]}, [f"stop -t 30 {RETAINED}"]
+    ),
+    "retained already": Case([container(RETAINED, "exited")], {"retain": [RETAINED]}, []),
+    "missing": Case([], {"retain": [A], "remove": [A]}, []),
     "removed": Case(
         [container(A)], {"remove": [A]}, [f"stop -t 30 {A}", f"rm --force --volumes {A}"]
     ),
@@ -46,22 +52,24 @@ CASES = {
         {"remove": [A]},
         [f"stop -t 30 {A}", f"rm --force --volumes {A}"],
     ),
-    "brought back": Case(
-        [container(ASIDE, "exited")], {"restore": [ASIDE]}, [f"rename {ASIDE} {A}", f"start {A}"]
+    "restored": Case(
+        [container(RETAINED, "exited")],
+        {"restore": [RETAINED]},
+        [f"rename {RETAINED} {A}", f"start {A}"],
     ),
-    "brought back by its own name": Case(
-        [container(ASIDE, "exited")], {"restore": [A]}, [f"rename {ASIDE} {A}", f"start {A}"]
+    "restored by its own name": Case(
+        [container(RETAINED, "exited")], {"restore": [A]}, [f"rename {RETAINED} {A}", f"start {A}"]
     ),
-    "started anew with its peers": Case(
+    "restarted with its peers": Case(
         [container(A)], {"restore": [A]}, [f"stop -t 30 {A}", f"start {A}"]
     ),
-    "brought back in the place of another": Case(
-        [container(A), container(ASIDE, "exited")],
-        {"remove": [A], "restore": [ASIDE]},
+    "restored in the place of another": Case(
+        [container(A), container(RETAINED, "exited")],
+        {"remove": [A], "restore": [RETAINED]},
         [
             f"stop -t 30 {A}",
             f"rm --force --volumes {A}",
-            f"rename {ASIDE} {A}",
+            f"rename {RETAINED} {A}",
             f"start {A}",
         ],
     ),
@@ -70,20 +78,20 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_commands(case: Case) -> None:
-    found = retention.steps(case.found, case.wanted, 30)
-    assert [" ".join(step.argv) for step in found] == case.commands
+    steps = retention.steps(case.found, case.wanted, 30)
+    assert [" ".join(step.argv) for step in steps] == case.commands
 
 
-@pytest.mark.parametrize("kind", ["park", "remove", "restore"])
-def test_what_is_not_ours_stops_everything(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["retain", "remove", "restore"])
+def test_a_foreign_container_prevents_all_steps(kind: str) -> None:
     foreign = container("registry", **{"dgxspark.suite/owner": "somebody"})
     with pytest.raises(retention.NotOurs, match="registry"):
         retention.steps([container(A), foreign], {"remove": [A], kind: ["registry"]}, 30)
 
 
-def test_what_is_gone_cannot_be_brought_back() -> None:
+def test_a_missing_container_cannot_be_restored() -> None:
     with pytest.raises(EngineError, match=f"container {A} is gone"):
-        retention.steps([], {"restore": [ASIDE]}, 30)
+        retention.steps([], {"restore": [RETAINED]}, 30)
 
 
 GIB = 1 << 30
@@ -94,19 +102,22 @@ GIB = 1 << 30
     [
         ([50 * GIB] * 3, 90, (50 * GIB, 1.0, True)),
         ([50 * GIB, 60 * GIB, 90 * GIB, 90 * GIB, 90 * GIB], 90, (90 * GIB, 2.0, True)),
-        # Something else takes memory meanwhile: it comes free no more.
+        # Something else takes memory meanwhile.
         ([50 * GIB, 40 * GIB, 30 * GIB], 90, (30 * GIB, 1.0, True)),
         ([step * GIB for step in range(10)], 2, (4 * GIB, 2.0, False)),
     ],
 )
-def test_memory_is_waited_for_until_no_more_comes_free(
+def test_the_wait_ends_when_available_memory_stops_rising(
     readings: list[int], limit: float, expected: tuple[int, float, bool]
 ) -> None:
     following = iter(readings)
-    assert retention.settle(limit, lambda: next(following), lambda _seconds: None) == expected
+    assert (
+        retention.await_release(limit, lambda: next(following), lambda _seconds: None) == expected
+    )
 
 
-def test_what_is_available_is_read_in_bytes() -> None:
-    text = "MemTotal:       125513944 kB\nMemFree:  1 kB\nMemAvailable:   119000000 kB\n"
-    assert retention.parse_memory(text, "MemAvailable") == 119000000 * 1024
-    assert retention.parse_memory("", "MemAvailable") == 0
+def test_memory_is_reported_in_bytes() -> None:
+    kib = re.search(r"MemTotal: +([0-9]+) kB", Path("/proc/meminfo").read_text("ascii"))
+    assert kib
+    assert retention.total() == int(kib[1]) * 1024
+    assert 0 < retention.available() <= retention.total()

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keepers of real workloads of two ranks: processes of their own that meet on this machine.
+"""Supervisors of workloads of two ranks, as real processes that connect on this machine.
 
-Only the Docker client is played, by a file that holds the state of the node's one container.
+Only the Docker client is fake: a file has the state of the node's one container.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ sys.exit(supervisor.main([sys.argv[1]]))
 
 
 class Rank:
-    """A node with one container, and its keeper."""
+    """A node with one container, and its supervisor."""
 
     def __init__(self, folder: Path, rank: int, members: t.Sequence[str], port: int) -> None:
         folder.mkdir()
@@ -91,7 +91,7 @@ class Rank:
         return (self.folder / "asked").read_text().split()
 
     @property
-    def kept(self) -> dict[str, t.Any]:
+    def recorded(self) -> dict[str, t.Any]:
         return supervisor.read_state(str(self.folder / self.unit.name) + ".json")
 
     def begin(self) -> Rank:
@@ -118,7 +118,7 @@ class Rank:
 def eventually(condition: t.Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, "the condition was not reached"
         time.sleep(0.02)
 
 
@@ -136,7 +136,7 @@ def ranks(tmp_path: Path) -> t.Iterator[list[Rank]]:
             one.process.wait()
             if one.process.stdout:
                 one.process.stdout.close()
-            # What the keeper has left waiting ends as well.
+            # This ends the docker wait that the supervisor has left.
             one.state = "exited"
 
 
@@ -152,7 +152,9 @@ def formed(ranks: list[Rank]) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_after_a_boot_they_wait_for_each_other_and_start(ranks: list[Rank], first: int) -> None:
+def test_after_a_boot_the_ranks_wait_for_each_other_and_start(
+    ranks: list[Rank], first: int
+) -> None:
     for one in ranks:
         one.state = "exited"
     ranks[first].begin()
@@ -160,19 +162,19 @@ def test_after_a_boot_they_wait_for_each_other_and_start(ranks: list[Rank], firs
     assert ranks[first].state == "exited"
     ranks[1 - first].begin()
     formed(ranks)
-    assert len(ranks[0].kept["starts"]) == 1
+    assert len(ranks[0].recorded["starts"]) == 1
 
 
-def test_what_a_launch_has_started_is_adopted(ranks: list[Rank]) -> None:
+def test_running_containers_of_a_launch_are_adopted(ranks: list[Rank]) -> None:
     for one in ranks:
         one.state = "running"
         one.begin()
     eventually(lambda: all("wait" in one.asked for one in ranks))
     assert not {"start", "stop"} & {*ranks[0].asked, *ranks[1].asked}
-    assert "starts" not in ranks[0].kept
+    assert "starts" not in ranks[0].recorded
 
 
-def test_half_of_a_workload_is_not_adopted_but_started_anew(ranks: list[Rank]) -> None:
+def test_half_of_a_workload_is_restarted(ranks: list[Rank]) -> None:
     ranks[0].state, ranks[1].state = "exited", "running"
     for one in ranks:
         one.begin()
@@ -181,7 +183,7 @@ def test_half_of_a_workload_is_not_adopted_but_started_anew(ranks: list[Rank]) -
 
 
 @pytest.mark.parametrize("dying", [0, 1])
-def test_a_rank_that_dies_takes_the_other_down_and_both_come_up_once(
+def test_a_rank_that_ends_stops_the_other_and_both_restart_once(
     ranks: list[Rank], dying: int
 ) -> None:
     for one in ranks:
@@ -194,15 +196,15 @@ def test_a_rank_that_dies_takes_the_other_down_and_both_come_up_once(
     assert f"the container of rank {dying} has ended" in said
     assert ranks[1 - dying].state == "exited"
     assert ranks[dying].end()[0] == supervisor.LOST
-    assert f"the container of rank {dying} has ended" in ranks[1 - dying].kept["down"]["why"]
+    assert f"the container of rank {dying} has ended" in ranks[1 - dying].recorded["down"]["why"]
     for one in ranks:
         one.begin()
     both(ranks, "running")
-    assert len(ranks[0].kept["starts"]) == 2
+    assert len(ranks[0].recorded["starts"]) == 2
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_keeper_that_is_killed_takes_the_other_down(ranks: list[Rank], killed: int) -> None:
+def test_a_killed_supervisor_stops_the_other_rank(ranks: list[Rank], killed: int) -> None:
     for one in ranks:
         one.state = "exited"
         one.begin()
@@ -212,10 +214,10 @@ def test_a_keeper_that_is_killed_takes_the_other_down(ranks: list[Rank], killed:
     process.kill()
     code, said = ranks[1 - killed].end()
     assert (code, ranks[1 - killed].state) == (supervisor.LOST, "exited")
-    assert f"the keeper of rank {killed} has ended" in said
+    assert f"the supervisor of rank {killed} has ended" in said
 
 
-def test_a_node_that_falls_silent_takes_the_other_down(ranks: list[Rank]) -> None:
+def test_a_silent_node_stops_the_other_rank(ranks: list[Rank]) -> None:
     ranks[0].silence = 3.0
     for one in ranks:
         one.state = "exited"
@@ -226,10 +228,10 @@ def test_a_node_that_falls_silent_takes_the_other_down(ranks: list[Rank]) -> Non
     os.kill(process.pid, signal.SIGSTOP)
     code, said = ranks[0].end()
     assert code == supervisor.LOST
-    assert "nothing heard of rank 1" in said
+    assert "nothing received from rank 1" in said
 
 
-def test_stopped_by_systemd_the_container_stops_and_the_others_are_told(ranks: list[Rank]) -> None:
+def test_a_stop_by_systemd_stops_all_ranks(ranks: list[Rank]) -> None:
     for one in ranks:
         one.state = "exited"
         one.begin()
@@ -255,11 +257,11 @@ def test_a_crash_loop_is_given_up_on_all_nodes(ranks: list[Rank]) -> None:
         code, said = one.end()
         assert code == supervisor.GIVEN_UP
         assert "started 2 times within an hour" in said
-        assert one.kept["down"]["given_up"] is True
+        assert one.recorded["down"]["given_up"] is True
         assert "start" not in one.asked
 
 
-def test_a_container_that_cannot_be_started_takes_the_other_down(ranks: list[Rank]) -> None:
+def test_a_container_that_cannot_start_stops_the_other_rank(ranks: list[Rank]) -> None:
     (ranks[1].folder / "broken").touch()
     for one in ranks:
         one.state = "exited"
@@ -271,7 +273,7 @@ def test_a_container_that_cannot_be_started_takes_the_other_down(ranks: list[Ran
     assert ranks[0].state == "exited"
 
 
-def test_a_rank_that_runs_does_not_wait_for_ever_for_the_others(ranks: list[Rank]) -> None:
+def test_a_running_rank_waits_for_the_others_for_a_limited_time(ranks: list[Rank]) -> None:
     for one in ranks:
         one.adopt = 0.3
         one.state = "running"
@@ -281,7 +283,7 @@ def test_a_rank_that_runs_does_not_wait_for_ever_for_the_others(ranks: list[Rank
         assert "while this rank ran" in said
 
 
-def test_a_port_that_somebody_else_has_is_waited_for_but_not_by_a_rank_that_runs(
+def test_a_port_in_use_is_waited_for_unless_the_rank_runs(
     ranks: list[Rank],
 ) -> None:
     head = ranks[0]
@@ -297,13 +299,13 @@ def test_a_port_that_somebody_else_has_is_waited_for_but_not_by_a_rank_that_runs
     formed(ranks)
 
 
-def test_a_container_that_is_gone_is_not_waited_for(ranks: list[Rank]) -> None:
+def test_a_missing_container_ends_the_supervisor(ranks: list[Rank]) -> None:
     code, said = ranks[0].begin().end()
     assert code == supervisor.GIVEN_UP
     assert "is gone; launch it again" in said
 
 
-def test_strangers_and_keepers_of_other_plans_are_not_let_in(ranks: list[Rank]) -> None:
+def test_unknown_peers_and_supervisors_of_other_plans_are_rejected(ranks: list[Rank]) -> None:
     for one in ranks:
         one.state = "exited"
     ranks[1].tell(plan="another")
@@ -317,19 +319,19 @@ def test_strangers_and_keepers_of_other_plans_are_not_let_in(ranks: list[Rank]) 
     ):
         with socket.socket() as stranger:
             eventually(lambda: stranger.connect_ex(place) in (0, 106))
-            # The door may be shut in the middle of a long word.
+            # The supervisor may close the connection in the middle of a message.
             with suppress(ConnectionError):
                 stranger.sendall(words)
     code, said = ranks[1].begin().end()
     assert code == supervisor.LOST
-    assert "the keeper of rank 0 has ended" in said
+    assert "the supervisor of rank 0 has ended" in said
     assert ranks[0].state == "exited"
     ranks[1].tell(plan="p")
     ranks[1].begin()
     formed(ranks)
 
 
-def test_one_rank_alone_needs_nobody(tmp_path: Path, ranks: list[Rank]) -> None:
+def test_a_single_rank_waits_for_nobody(tmp_path: Path, ranks: list[Rank]) -> None:
     solo = ranks[0]
     solo.tell(members="127.0.0.1")
     solo.state = "exited"

@@ -18,13 +18,15 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.valid
     errors,
     validate,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.engines import engine_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     RecipeError,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    engine_of,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 CORPUS = pathlib.Path(os.environ.get("DGXSPARK_CORPUS") or ROOT.parent / "shared" / "corpus")

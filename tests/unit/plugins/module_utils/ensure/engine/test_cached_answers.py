@@ -14,10 +14,13 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import cached_answers
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.cached_answers import (
-    FRESH,
-    KEPT,
-    QUICK,
-    Keeper,
+    CACHED,
+    REFRESH,
+    SKIP,
+    CachedTarget,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import Problem
@@ -72,50 +75,50 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(
-    target: Asked, folder: Path, costly: str = KEPT, keep: bool = True, **request: Any
+    target: Asked, folder: Path, costly: str = CACHED, store: bool = True, **request: Any
 ) -> dict[str, Any] | Problem:
-    keeper = Keeper(target, str(folder / "kept"), costly)  # type: ignore[arg-type]
-    told = keeper.put(PROBE, {"arch": "sm_121", "timeout": 1, **request}, 1)
-    if keep:
-        keeper.keep()
-    return told
+    cached = CachedTarget(target, str(folder / "cache"), costly)  # type: ignore[arg-type]
+    answer = cached.put(PROBE, {"arch": "sm_121", "timeout": 1, **request}, 1)
+    if store:
+        cached.store()
+    return answer
 
 
-def test_an_answer_is_believed_and_the_target_not_asked_again(node: Path) -> None:
+def test_a_cached_answer_is_used_and_the_target_not_asked_again(node: Path) -> None:
     target = Asked()
     assert put(target, node) == put(target, node) == {"answer": 1}
-    # How patient somebody is changes no answer.
+    # The timeout is no part of the question.
     assert put(target, node, timeout=99) == {"answer": 1}
 
 
-def test_a_state_is_looked_up_anew_unless_somebody_says_that_it_need_not(
+def test_a_state_is_computed_again_unless_the_audit_knows_it(
     node: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cached_answers, "LOOKED_UP", {})
+    monkeypatch.setattr(cached_answers, "COMPUTED_STATES", {})
     target = Asked()
     put(target, node)
     assert target.looks == 2
     assert put(target, node) == {"answer": 1}
-    assert (target.looks, cached_answers.LOOKED_UP) == (3, {"toy box": "as it was"})
-    # A check that the audit has told.
-    monkeypatch.setattr(cached_answers, "BELIEVED", {"toy box": "as it was"})
+    assert (target.looks, cached_answers.COMPUTED_STATES) == (3, {"toy box": "as it was"})
+    # Known from another check of the same audit.
+    monkeypatch.setattr(cached_answers, "KNOWN_STATES", {"toy box": "as it was"})
     assert put(target, node) == {"answer": 1}
     assert target.looks == 3
-    # What is asked after all is kept for what is there then.
+    # A new answer is cached under the state at that time.
     target.now = "another package in it"
     assert put(target, node, env={"a": "b"}) == {"answer": 2}
-    monkeypatch.setattr(cached_answers, "BELIEVED", {})
+    monkeypatch.setattr(cached_answers, "KNOWN_STATES", {})
     assert put(target, node, env={"a": "b"}) == {"answer": 3}
 
 
-def test_what_nobody_kept_is_asked_again_and_a_check_keeps_nothing(node: Path) -> None:
+def test_without_a_cached_answer_the_target_is_asked_and_a_check_caches_nothing(node: Path) -> None:
     target = Asked()
-    put(target, node, keep=False)
-    assert put(target, node, keep=False) == {"answer": 2}
-    assert not (node / "kept").exists()
+    put(target, node, store=False)
+    assert put(target, node, store=False) == {"answer": 2}
+    assert not (node / "cache").exists()
 
 
-def test_whatever_it_depends_on_has_it_asked_again(node: Path, monkeypatch: Any) -> None:
+def test_any_change_of_a_dependency_invalidates_the_answer(node: Path, monkeypatch: Any) -> None:
     target = Asked()
     pinned = node / "ptxas"
     pinned.write_text("12.8")
@@ -133,76 +136,80 @@ def test_whatever_it_depends_on_has_it_asked_again(node: Path, monkeypatch: Any)
     assert put(target, node, env={}) == {"answer": 6}
 
 
-def test_a_gpu_is_asked_how_it_is_each_time(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_is_asked_for_its_state_each_time(
+    node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cached_answers, "gpu_evidence", lambda: "/dev/nvidiactl")
-    said = cached_answers.ask_smi("", 1)
-    monkeypatch.setattr(cached_answers, "ask_smi", lambda _path, _seconds: said)
+    smi = cached_answers.ask_smi("", 1)
+    monkeypatch.setattr(cached_answers, "ask_smi", lambda _path, _seconds: smi)
     target = Asked()
     put(target, node)
     assert put(target, node) == {"answer": 1}
-    said = type(said)("/usr/bin/nvidia-smi", problem="GPU is lost")
+    smi = type(smi)("/usr/bin/nvidia-smi", problem="GPU is lost")
     assert put(target, node) == {"answer": 2}
 
 
-def test_fresh_looks_in_any_case_and_quick_never(node: Path) -> None:
+def test_refresh_asks_in_any_case_and_skip_never(node: Path) -> None:
     target = Asked()
-    left_out = put(target, node, QUICK)
-    assert isinstance(left_out, Problem)
-    assert left_out.left_out
+    not_asked = put(target, node, SKIP)
+    assert isinstance(not_asked, Problem)
+    assert not_asked.left_out
     assert target.asked == []
     put(target, node)
-    assert put(target, node, QUICK) == {"answer": 1}
-    assert put(target, node, FRESH) == {"answer": 2}
+    assert put(target, node, SKIP) == {"answer": 1}
+    assert put(target, node, REFRESH) == {"answer": 2}
     assert put(target, node) == {"answer": 2}
 
 
 @pytest.mark.parametrize(
     "target", [Asked(now=""), Asked(problem=True), Asked(changes_meanwhile=True)]
 )
-def test_nothing_is_kept_of_what_cannot_be_told_did_not_answer_or_changed(
+def test_nothing_is_cached_without_a_state_or_an_answer_or_after_a_change(
     node: Path, target: Asked
 ) -> None:
     put(target, node)
     put(target, node)
     assert len(target.asked) == 2
-    assert not (node / "kept").exists()
+    assert not (node / "cache").exists()
 
 
-def test_what_others_could_have_written_is_not_believed(node: Path) -> None:
+def test_a_cache_that_others_could_have_written_is_not_used(node: Path) -> None:
     target = Asked()
     put(target, node)
-    (file,) = (node / "kept").iterdir()
+    (file,) = (node / "cache").iterdir()
     file.chmod(0o666)
     assert put(target, node) == {"answer": 2}
     file.chmod(0o644)
-    (node / "kept").chmod(0o777)
+    (node / "cache").chmod(0o777)
     assert put(target, node) == {"answer": 3}
-    (node / "kept").chmod(0o755)
+    (node / "cache").chmod(0o755)
     file.write_text("{garbage")
     assert put(target, node) == {"answer": 4}
     moved = node / "moved"
     file.rename(moved)
     file.symlink_to(moved)
-    assert put(target, node, keep=False) == {"answer": 5}
+    assert put(target, node, store=False) == {"answer": 5}
 
 
-def test_a_spec_keeps_only_what_is_well(node: Path) -> None:
+def test_a_spec_caches_only_what_passes(node: Path) -> None:
     statuses = [OK, BLOCKED]
     target = Asked()
 
-    def observe(_wanted: object) -> Keeper:
-        keeper = Keeper(target, str(node / "kept"), KEPT)  # type: ignore[arg-type]
-        keeper.put(PROBE, {}, 1)
-        return keeper
+    def observe(_wanted: object) -> CachedTarget:
+        cached = CachedTarget(target, str(node / "cache"), CACHED)  # type: ignore[arg-type]
+        cached.put(PROBE, {}, 1)
+        return cached
 
     def plan(_seen: object, _wanted: object) -> Plan:
         return Plan((Finding("c", statuses[-1], "e", "a", hint="h"),))
 
-    spec = Spec("toy", {}, dict, observe, plan, keep=Keeper.keep)
-    # Not even where the inventory has it skipped: the exemption may go, and the answer would stay.
-    look, _plan, keep = spec.functions({"skip": {"c": "reason"}, "accepted": []}, act=True)
-    keep(look())
-    assert not (node / "kept").exists()
+    spec = Spec("toy", {}, dict, observe, plan, store=CachedTarget.store)
+    # Not even if the inventory skips the check: the exemption may go, and the answer would stay.
+    exempt = Exemptions({"c": "reason"})
+    look, plan_of, store = spec.functions({}, exempt, act=True)
+    store(look())
+    assert plan_of(look()).findings[0].status == BLOCKED
+    assert not (node / "cache").exists()
     statuses.append(OK)
-    keep(look())
-    assert len(json.loads(next((node / "kept").iterdir()).read_text())) == 1
+    store(look())
+    assert len(json.loads(next((node / "cache").iterdir()).read_text())) == 1

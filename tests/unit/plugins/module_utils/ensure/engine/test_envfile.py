@@ -172,9 +172,9 @@ PRIVATE = [
 def test_what_others_keep_from_some_is_not_shown_to_all(text: str, mode: int, named: str) -> None:
     obstacle = EnvFile("/etc/paths.env", text, mode).obstacle(KEYS)
     assert obstacle is not None
-    assert str(obstacle).endswith("holds what is not ours: " + named)
+    assert str(obstacle).endswith("has other entries: " + named)
     assert "hf_secret" not in str(obstacle)
-    assert "move secrets elsewhere, then chmod 0644 /etc/paths.env" in obstacle.hint
+    assert "then chmod 0644 /etc/paths.env" in obstacle.hint
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_file_that_was_made_private_since_stays_so(tmp_path: Path) -> None:
     path.chmod(0o644)
     edit = EnvEdit(EnvFile.read(str(path)), {"A": "/a"}, KEYS, ("a",))
     path.chmod(0o600)
-    with pytest.raises(Blocked, match=r"mode 0600\), and holds what is not ours: X"):
+    with pytest.raises(Blocked, match=r"mode 0600\), and has other entries: X"):
         edit.apply()
     assert path.read_text() == "X=1\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -279,7 +279,7 @@ UNUSABLE = {
     "a link to itself": (lambda path: path.symlink_to(path), "cannot be read"),
     "not UTF-8": (lambda path: path.write_bytes(b"A=/\xff\n"), r"not UTF-8 text \(byte 3\)"),
     "zeroed by a crash": (lambda path: path.write_bytes(bytes(64)), "NUL bytes"),
-    "cut off": (lambda path: path.write_text('X=1\nY="/a\nZ=2\n'), "line 2 opens a quote"),
+    "cut off": (lambda path: path.write_text('X=1\nY="/a\nZ=2\n'), "line 2 has an unclosed quote"),
     "far too big": (lambda path: path.write_bytes(b"#" * (1 << 20) + b"\n"), "1048577 bytes"),
 }
 

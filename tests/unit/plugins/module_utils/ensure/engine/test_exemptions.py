@@ -74,7 +74,7 @@ def test_a_check_that_does_not_apply_is_skipped_whatever_it_saw() -> None:
 
 
 @pytest.mark.parametrize(
-    ("skip", "accepted", "told"),
+    ("skip", "accepted", "message"),
     [
         ({"a": ""}, [], "skip: a: expected the reason"),
         ({"a": None}, [], "skip: a: expected the reason"),
@@ -83,8 +83,8 @@ def test_a_check_that_does_not_apply_is_skipped_whatever_it_saw() -> None:
         ({}, [{"check": "a", "reason": "x", "until": "next week"}], "until: expected a day"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(skip: Any, accepted: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_meant_is_refused(skip: Any, accepted: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Exemptions.given(skip, accepted)
 
 

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.listing import (
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.validation import (
     service_issues,
     validated,
 )

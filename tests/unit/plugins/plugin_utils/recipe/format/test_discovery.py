@@ -106,7 +106,7 @@ def test_an_unknown_name_says_where_it_was_looked_for_and_what_is_near(
     with pytest.raises(RecipeNotFound) as caught:
         find("lab-tyni", [*places(library), str(library / "none")])
     text = str(caught.value)
-    for told in (str(library / "a"), "@r1", "@lost (not fetched yet)", "none (no such folder)"):
+    for told in (str(library / "a"), "@r1", "@lost (not fetched yet)", "none (no such directory)"):
         assert told in text
     assert "Did you mean lab-tiny?" in text
 

@@ -50,7 +50,7 @@ def test_an_unknown_name_says_where_it_was_looked_for_and_what_is_near(
     text = str(caught.value)
     assert "lab-tyni" in text
     assert str(library / "a") in text
-    assert f"{library / 'none'} (no such folder)" in text
+    assert f"{library / 'none'} (no such directory)" in text
     assert "Did you mean lab-tiny?" in text
 
 

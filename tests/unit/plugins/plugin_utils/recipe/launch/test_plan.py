@@ -19,14 +19,17 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
     RecipeError,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch import ray_wait
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
     Settings,
     build_plan,
     secret_values,
     slug,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    Variables,
+    resolve,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import ray_wait
 
 ROOT = pathlib.Path(__file__).parents[6]
 GOLDEN = ROOT / "tests/unit/fixtures/recipes/lab-tiny.plan.json"
@@ -42,7 +45,7 @@ def plan_of(
     overrides: dict[str, t.Any] | None = None,
     inventory_env: dict[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
-    resolved = resolve(recipe, overrides, nodes, inventory_env=inventory_env)
+    resolved = resolve(recipe, overrides, nodes, Variables(inventory_env or {}))
     return build_plan(resolved, settings or Settings())
 
 
@@ -329,7 +332,7 @@ def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, no
     recipe = recipe_of(env={"HF_TOKEN": "${MY_TOKEN}", "X_API_KEY": "hush-recipe"})
     inventory = {"DB_PASSWORD": "hush-inventory", "OTHER": "$MY_TOKEN", "KEY": "hush-inventory"}
     environ = {"MY_TOKEN": "hush-controller"}
-    resolved = resolve(recipe, {}, nodes(1), ["MY_TOKEN"], environ, inventory_env=inventory)
+    resolved = resolve(recipe, {}, nodes(1), Variables(inventory, ["MY_TOKEN"], environ))
     plan = build_plan(resolved, Settings())
     assert plan["secret_env"] == ["DB_PASSWORD", "HF_TOKEN", "KEY", "OTHER", "X_API_KEY"]
     assert "hush" not in json.dumps(plan)
@@ -345,7 +348,8 @@ def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, no
 
 def test_a_secret_replaces_what_is_detected_on_the_node(recipe_of: RecipeOf, nodes: Nodes) -> None:
     recipe = recipe_of(min_nodes=2, env={"NCCL_SOCKET_IFNAME": "${MINE}"})
-    plan = build_plan(resolve(recipe, {}, nodes(2), ["MINE"], {"MINE": "x"}), Settings())
+    resolved = resolve(recipe, {}, nodes(2), Variables({}, ["MINE"], {"MINE": "x"}))
+    plan = build_plan(resolved, Settings())
     assert plan["secret_env"] == ["NCCL_SOCKET_IFNAME"]
     assert all("NCCL_SOCKET_IFNAME" not in rank["env"] for rank in plan["ranks"])
 
@@ -528,8 +532,8 @@ def test_slugs_are_names_that_docker_takes(name: str, expected: str) -> None:
 
 
 PIN = "/usr/local/cuda-13.0/bin/ptxas"
-LENT = {"assembles": True, "pins": {"TRITON_PTXAS_PATH": PIN}, "told": "Triton fails; lent"}
-FAILS = {"assembles": False, "pins": {}, "told": "Triton fails", "way_out": "Upgrade it."}
+LENT = {"assembles": True, "pins": {"TRITON_PTXAS_PATH": PIN}, "message": "Triton fails; lent"}
+FAILS = {"assembles": False, "pins": {}, "message": "Triton fails", "way_out": "Upgrade it."}
 
 
 def with_facts(nodes: list[Node], facts: dict[str, t.Any], **settings: t.Any) -> dict[str, t.Any]:
@@ -572,11 +576,11 @@ def test_an_image_that_nothing_helps_is_refused_with_its_way_out_where_there_are
 
 
 def test_what_is_known_of_an_image_that_works_changes_nothing(nodes: Nodes) -> None:
-    works = {"assembles": True, "pins": {}, "told": ""}
+    works = {"assembles": True, "pins": {}, "message": ""}
     assert with_facts(nodes(2), {"spark1": works, "spark2": {}}) == lab_tiny(nodes(2))
 
 
-RAY = {"assembles": True, "pins": {}, "told": "", "ray": "2.60.0"}
+RAY = {"assembles": True, "pins": {}, "message": "", "ray": "2.60.0"}
 
 
 def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> None:

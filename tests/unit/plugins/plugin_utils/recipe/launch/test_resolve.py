@@ -13,7 +13,11 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     RecipeError,
     ResolvedRecipe,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import resolve
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
+    Variables,
+    resolve,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Ports
 
 Nodes = t.Callable[[int], list[Node]]
 RecipeOf = t.Callable[..., Recipe]
@@ -143,7 +147,7 @@ def test_native_workers_are_headless_and_know_their_rank(recipe_of: RecipeOf, no
         recipe_of(command=TP, min_nodes=2, runtime="vllm-distributed"),
         {},
         nodes(2),
-        master_port=25001,
+        ports=Ports(master=25001),
     )
     assert shlex.join(resolved.ranks[1].argv[3:]) == (
         "-tp 2 --nnodes 2 --node-rank 1 --master-addr 198.51.100.1 --master-port 25001 --headless"
@@ -267,7 +271,7 @@ def test_warnings_are_kept(recipe_of: RecipeOf, nodes: Nodes) -> None:
     [
         ("${X}", [], {"X": "1"}, "dgxspark_env_allow: [X]"),
         ("$X", [], {"X": "1"}, "dgxspark_env_allow: [X]"),
-        ("a ${X}", ["X"], {"X": "1"}, "Let the whole value be ${NAME}"),
+        ("a ${X}", ["X"], {"X": "1"}, "[env-partial]"),
         ("${X}", ["X"], {}, "export X="),
     ],
 )
@@ -281,14 +285,14 @@ def test_the_controllers_variables_are_not_given_away(
 ) -> None:
     for where, env in ({"env": {"A": value}}, {}), ({}, {"A": value}):
         with pytest.raises(RecipeError) as caught:
-            resolve(recipe_of(**where), {}, nodes(1), allow, environ, inventory_env=env)
+            resolve(recipe_of(**where), {}, nodes(1), Variables(env or {}, allow, environ))
         assert expected in str(caught.value)
         assert ("dgxspark_env.A" if env else "env.A (line 6)") in str(caught.value)
 
 
 def test_a_password_with_a_dollar_sign_is_refused_unseen(recipe_of: RecipeOf, nodes: Nodes) -> None:
     with pytest.raises(RecipeError) as caught:
-        resolve(recipe_of(), {}, nodes(1), inventory_env={"DB_PASSWORD": "hush$hush"})
+        resolve(recipe_of(), {}, nodes(1), Variables({"DB_PASSWORD": "hush$hush"}))
     assert "dgxspark_env.DB_PASSWORD" in str(caught.value)
     assert "hush" not in str(caught.value)
 
@@ -297,7 +301,7 @@ def test_an_allowed_variable_is_carried_by_name_not_by_value(
     recipe_of: RecipeOf, nodes: Nodes
 ) -> None:
     recipe = recipe_of(env={"HF_TOKEN": "${MY_TOKEN}", "N": 1, "B": True, "COST": "5$"})
-    resolved = resolve(recipe, {}, nodes(1), ["MY_TOKEN"], {"MY_TOKEN": "hush"})
+    resolved = resolve(recipe, {}, nodes(1), Variables({}, ["MY_TOKEN"], {"MY_TOKEN": "hush"}))
     assert resolved.secret_env == {"HF_TOKEN": "MY_TOKEN"}
     assert resolved.inventory_env == {}
     assert resolved.env == {"N": "1", "B": "true", "COST": "5$"}
@@ -309,7 +313,7 @@ def test_the_inventorys_env_may_refer_to_the_controller_and_the_recipes_wins(
 ) -> None:
     recipe = recipe_of(env={"A": "plain", "B": "${MINE}"})
     inventory = {"A": "${MINE}", "B": "x", "HF_TOKEN": "${MINE}", "N": 1}
-    resolved = resolve(recipe, {}, nodes(1), ["MINE"], {"MINE": "hush"}, inventory_env=inventory)
+    resolved = resolve(recipe, {}, nodes(1), Variables(inventory, ["MINE"], {"MINE": "hush"}))
     assert resolved.secret_env == {"B": "MINE", "HF_TOKEN": "MINE"}
     assert resolved.env == {"A": "plain"}
     assert resolved.inventory_env == {"B": "x", "N": "1"}

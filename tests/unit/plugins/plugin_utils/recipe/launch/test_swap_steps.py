@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what runs on two nodes to what the plan of lab-tiny wants there."""
+"""The steps from what runs on two nodes to the plan of lab-tiny, and the rollback."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def node(
 
 
 class Case(t.NamedTuple):
-    """spark1 and spark2 as they are, and what is to be done there.
+    """spark1 and spark2 as they are, and the steps there.
 
-    previous: recipe of what a failure brings back; park: node -> names to set aside for that.
+    previous: recipe of what a rollback restores; retain: node -> names to retain for that.
     """
 
     spark1: Thing
@@ -93,9 +93,9 @@ class Case(t.NamedTuple):
     start: list[str] = ["spark1", "spark2"]
     refusals: list[str] = []
     previous: str = ""
-    park: dict[str, list[str]] = {"spark1": [], "spark2": []}
+    retain: dict[str, list[str]] = {"spark1": [], "spark2": []}
     drop: dict[str, list[str]] = {"spark1": [], "spark2": []}
-    keep: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
+    supervise: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
 
 
 NOTHING: dict[str, list[str]] = {"spark1": [], "spark2": []}
@@ -107,14 +107,14 @@ CASES: dict[str, Case] = {
         NOTHING,
         start=[],
     ),
-    "it runs, and is kept": Case(
+    "it runs, and is supervised": Case(
         node(ours(HEAD), listening=[listens(25010, pid=70)], units=[unit(HEAD)]),
         node(ours(WORKER), units=[unit(WORKER)]),
         NOTHING,
         start=[],
-        keep=NOTHING,
+        supervise=NOTHING,
     ),
-    "it runs, and is kept by halves": Case(
+    "it runs, and one rank is supervised": Case(
         node(ours(HEAD), units=[unit(HEAD, state="failed")]),
         node(ours(WORKER), units=[unit(WORKER, plan="other")]),
         NOTHING,
@@ -142,7 +142,7 @@ CASES: dict[str, Case] = {
         node(ours(WORKER)),
         NOTHING,
         previous="lab-tiny",
-        park={"spark1": [HEAD], "spark2": [WORKER]},
+        retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "it runs beside something older of ours": Case(
@@ -159,7 +159,7 @@ CASES: dict[str, Case] = {
         node(ours(WORKER, "other")),
         NOTHING,
         previous="lab-tiny",
-        park={"spark1": [HEAD], "spark2": [WORKER]},
+        retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "another recipe": Case(
@@ -167,7 +167,7 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         previous="old",
-        park={"spark1": ["dgxspark-old-0"], "spark2": []},
+        retain={"spark1": ["dgxspark-old-0"], "spark2": []},
         drop={"spark1": ["dgxspark-old-0.previous"], "spark2": []},
     ),
     "another recipe of which half is left": Case(
@@ -183,7 +183,7 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9")),
         NOTHING,
         previous="old",
-        park={"spark1": [OLD0], "spark2": [OLD1]},
+        retain={"spark1": [OLD0], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed between renaming and stopping": Case(
@@ -191,26 +191,26 @@ CASES: dict[str, Case] = {
         node(ours(f"{OLD1}.previous", "9", "exited")),
         NOTHING,
         previous="old",
-        park={"spark1": [f"{OLD0}.previous"], "spark2": []},
+        retain={"spark1": [f"{OLD0}.previous"], "spark2": []},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
-    "killed when only the head was set aside": Case(
+    "killed when only the head was retained": Case(
         node(ours(f"{OLD0}.previous", "9", "exited")),
         node(ours(OLD1, "9")),
         NOTHING,
         previous="old",
-        park={"spark1": [], "spark2": [OLD1]},
+        retain={"spark1": [], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
-    "killed when only the head was set aside, and the worker has died since": Case(
+    "killed when only the head was retained, and the worker has died since": Case(
         node(ours(f"{OLD0}.previous", "9", "exited")),
         node(ours(OLD1, "9", "exited")),
         NOTHING,
         previous="old",
-        park={"spark1": [], "spark2": [OLD1]},
+        retain={"spark1": [], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
-    "killed when all was set aside": Case(
+    "killed when all was retained": Case(
         node(ours(f"{OLD0}.previous", "9", "exited")),
         node(ours(f"{OLD1}.previous", "9", "exited")),
         NOTHING,
@@ -239,7 +239,7 @@ CASES: dict[str, Case] = {
         previous="old",
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
-    "killed when half of what was set aside was dropped": Case(
+    "killed when half of what was retained was dropped": Case(
         node(ours(HEAD)),
         node(ours(f"{OLD1}.previous", "9", "exited"), ours(WORKER)),
         NOTHING,
@@ -253,7 +253,7 @@ CASES: dict[str, Case] = {
         {"spark1": [HEAD], "spark2": []},
         start=["spark1", "spark2"],
         previous="lab-tiny",
-        park={"spark1": [], "spark2": [WORKER]},
+        retain={"spark1": [], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "half of the ranks": Case(node(ours(HEAD)), node(), {"spark1": [HEAD], "spark2": []}),
@@ -267,7 +267,7 @@ CASES: dict[str, Case] = {
         node(ours(HEAD)),
         NOTHING,
         previous="lab-tiny",
-        park={"spark1": [WORKER], "spark2": [HEAD]},
+        retain={"spark1": [WORKER], "spark2": [HEAD]},
         drop={"spark1": [f"{WORKER}.previous"], "spark2": [f"{HEAD}.previous"]},
     ),
     "a stopped one of ours whose label is lost": Case(
@@ -343,12 +343,12 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_what_is_to_be_done(case: Case) -> None:
+def test_the_steps(case: Case) -> None:
     observed = {"spark1": case.spark1, "spark2": case.spark2}
     before = copy.deepcopy((PLAN, observed))
     steps = launch_steps(PLAN, observed)
     previous = steps.pop("previous")
-    assert {place: list(kept) for place, kept in steps.pop("keep").items()} == case.keep
+    assert {place: list(specs) for place, specs in steps.pop("supervise").items()} == case.supervise
     assert previous.get("recipe", "") == case.previous
     if case.previous:
         assert previous["served_model_name"] == f"{case.previous} as served"
@@ -357,7 +357,7 @@ def test_what_is_to_be_done(case: Case) -> None:
         "refusals": case.refusals,
         "running": not case.start,
         "serves": False,
-        "park": case.park,
+        "retain": case.retain,
         "drop": case.drop,
         "remove": case.remove,
         "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
@@ -365,14 +365,14 @@ def test_what_is_to_be_done(case: Case) -> None:
     assert (PLAN, observed) == before
 
 
-def test_a_node_that_the_plan_leaves_out_is_cleared_of_ours() -> None:
+def test_a_node_outside_of_the_plan_loses_our_containers() -> None:
     left_out = node(ours("dgxspark-old-2", "9"), foreign("registry"), image=False)
     steps = launch_steps(PLAN, {"spark1": node(), "spark2": node(), "spark3": left_out})
     assert steps["remove"] == {"spark1": [], "spark2": [], "spark3": ["dgxspark-old-2"]}
     assert list(steps["start"]) == ["spark1", "spark2"]
 
 
-def test_a_left_out_node_is_cleared_of_a_rank_that_runs_elsewhere() -> None:
+def test_a_node_outside_of_the_plan_loses_a_rank_that_runs_elsewhere() -> None:
     observed = {
         "spark1": node(ours(HEAD)),
         "spark2": node(ours(WORKER)),
@@ -384,13 +384,13 @@ def test_a_left_out_node_is_cleared_of_a_rank_that_runs_elsewhere() -> None:
 
 
 NEW0, NEW1 = ours(HEAD, "new"), ours(WORKER, "new")
-ASIDE0, ASIDE1 = (
+RETAINED0, RETAINED1 = (
     ours(f"{name}.previous", "9", "exited", id=f"id of {name}") for name in (OLD0, OLD1)
 )
 
 
 class Undo(t.NamedTuple):
-    """What is there once a launch has failed, and what is done about it."""
+    """The nodes after a failed launch, and the steps of the rollback."""
 
     spark1: Thing
     spark2: Thing
@@ -404,7 +404,7 @@ UNDOS: dict[str, Undo] = {
         node(ours(OLD0, "9")), node(ours(OLD1, "9")), NOTHING, NOTHING
     ),
     "when one node could not stop": Undo(
-        node(ASIDE0),
+        node(RETAINED0),
         node(ours(OLD1, "9")),
         NOTHING,
         {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
@@ -416,14 +416,14 @@ UNDOS: dict[str, Undo] = {
         {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
     ),
     "after the start": Undo(
-        node(ASIDE0, NEW0),
-        node(ASIDE1, NEW1),
+        node(RETAINED0, NEW0),
+        node(RETAINED1, NEW1),
         {"spark1": [HEAD], "spark2": [WORKER]},
         {"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "when something was lost": Undo(
         node(NEW0),
-        node(ASIDE1),
+        node(RETAINED1),
         {"spark1": [HEAD], "spark2": []},
         {"spark1": [], "spark2": [f"{OLD1}.previous"]},
         lost=[f"spark1: container {OLD0} is gone"],
@@ -432,53 +432,53 @@ UNDOS: dict[str, Undo] = {
 
 
 @pytest.mark.parametrize("undo", UNDOS.values(), ids=UNDOS)
-def test_the_way_back(undo: Undo) -> None:
+def test_the_rollback(undo: Undo) -> None:
     before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
     previous = launch_steps(PLAN, before)["previous"]
     assert undo_steps(previous, {"spark1": undo.spark1, "spark2": undo.spark2}) == {
         "remove": undo.remove,
         "restore": undo.restore,
-        "keep": {"spark1": {}, "spark2": {}},
+        "supervise": {"spark1": {}, "spark2": {}},
         "lost": undo.lost,
     }
 
 
-def test_what_was_kept_is_kept_again() -> None:
-    told = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
+def test_a_rollback_restores_the_units() -> None:
+    common = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
     old = ours(OLD0, "9")
-    old["labels"]["dgxspark.suite/keep"] = json.dumps(told)
+    old["labels"]["dgxspark.suite/supervise"] = json.dumps(common)
     before = {"spark1": node(old, units=[unit(OLD0, "9")])}
     steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
-    aside = {**old, "name": f"{OLD0}.previous", "status": "exited"}
-    spec = {"recipe": "old", "plan": "9", "rank": 0, **told}
-    assert undo_steps(steps["previous"], {"spark1": node(aside)})["keep"] == {
+    retained = {**old, "name": f"{OLD0}.previous", "status": "exited"}
+    spec = {"recipe": "old", "plan": "9", "rank": 0, **common}
+    assert undo_steps(steps["previous"], {"spark1": node(retained)})["supervise"] == {
         "spark1": {OLD0: spec}
     }
 
 
-def test_the_way_back_to_nothing_removes_what_was_started() -> None:
+def test_a_rollback_to_nothing_removes_what_was_started() -> None:
     steps = undo_steps({}, {"spark1": node(NEW0, foreign("registry")), "spark2": node()})
     assert steps == {
         "remove": {"spark1": [HEAD], "spark2": []},
         "restore": NOTHING,
-        "keep": {"spark1": {}, "spark2": {}},
+        "supervise": {"spark1": {}, "spark2": {}},
         "lost": [],
     }
 
 
-def test_a_node_that_does_not_answer_is_not_said_to_have_lost_anything() -> None:
+def test_an_unreachable_node_is_not_reported_as_lost() -> None:
     before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
     previous = launch_steps(PLAN, before)["previous"]
-    assert undo_steps(previous, {"spark1": node(ASIDE0)}) == {
+    assert undo_steps(previous, {"spark1": node(RETAINED0)}) == {
         "remove": {"spark1": []},
         "restore": {"spark1": [f"{OLD0}.previous"]},
-        "keep": {"spark1": {}},
+        "supervise": {"spark1": {}},
         "lost": [],
     }
 
 
 def served() -> dict[str, Thing]:
-    """Both ranks and their units, and a completion."""
+    """Both ranks, their units, and an answered completion."""
     head = node(ours(HEAD), units=[unit(HEAD)])
     return {
         "spark1": {**head, "answers": {HEAD: {"phase": "serving"}}},
@@ -486,7 +486,7 @@ def served() -> dict[str, Thing]:
     }
 
 
-def test_what_runs_and_has_answered_serves() -> None:
+def test_a_running_workload_that_answers_serves() -> None:
     assert launch_steps(PLAN, served())["serves"] is True
 
 
@@ -502,7 +502,7 @@ def test_what_runs_and_has_answered_serves() -> None:
         ("spark1", {"listening": [listens(8000)]}),
     ],
 )
-def test_with_anything_left_to_do_it_does_not_serve_yet(where: str, change: Thing) -> None:
+def test_with_a_step_left_it_does_not_serve(where: str, change: Thing) -> None:
     observed = served()
     observed[where] |= change
     assert launch_steps(PLAN, observed)["serves"] is False

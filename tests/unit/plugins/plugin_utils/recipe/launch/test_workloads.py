@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers of several nodes, told as the workloads that they are the ranks of."""
+"""Containers of several nodes, grouped by workload."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Thing = dict[str, t.Any]
 
 
 def rank(number: int, recipe: str = "a", status: str = "running", **labels: str) -> Thing:
-    told = {
+    values = {
         "workload": recipe,
         "recipe": recipe,
         "rank": str(number),
@@ -33,7 +33,7 @@ def rank(number: int, recipe: str = "a", status: str = "running", **labels: str)
         "ours": True,
         "status": status,
         "started": "2026-11-22T03:18:32Z",
-        "labels": {f"dgxspark.suite/{key}": value for key, value in told.items()},
+        "labels": {f"dgxspark.suite/{key}": value for key, value in values.items()},
     }
 
 
@@ -44,12 +44,12 @@ def seen(*nodes: list[Thing]) -> dict[str, Thing]:
 def test_the_ranks_of_two_nodes_are_one_workload() -> None:
     foreign = {**rank(0), "ours": False}
     # The head need not be the node that is named first.
-    told = {"image-facts": '{"pins": {"TRITON_PTXAS_PATH": "/p"}}'}
-    pinned = rank(0, **told)
-    (found,) = workloads(seen([rank(1), foreign], [pinned]))
-    ranks = found.pop("ranks")
-    assert [(one["rank"], one["node"]) for one in ranks] == [(0, "spark2"), (1, "spark1")]
-    assert found == {
+    facts = {"image-facts": '{"pins": {"TRITON_PTXAS_PATH": "/p"}}'}
+    pinned = rank(0, **facts)
+    (workload,) = workloads(seen([rank(1), foreign], [pinned]))
+    ranks = workload.pop("ranks")
+    assert [(placed["rank"], placed["node"]) for placed in ranks] == [(0, "spark2"), (1, "spark1")]
+    assert workload == {
         "recipe": "a",
         "recipe_path": "/r/a.yaml",
         "overrides": {"port": 9000},
@@ -65,20 +65,20 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
     }
 
 
-def test_what_keeps_a_rank_and_who_is_in_ray_is_told_with_it() -> None:
+def test_a_rank_has_its_unit_and_a_workload_its_ray_nodes() -> None:
     unit = {"container": "dgxspark-a-0", "recipe": "a", "plan": "7d3d", "pid": 7}
-    told = {
+    state = {
         "state": "active",
         "enabled": True,
         "restarts": 1,
-        "told": "waits for the keepers of 192.0.2.2",
-        "down": {"at": 1764000000, "why": "the keeper of rank 1 has ended", "given_up": False},
+        "status_text": "waits for the supervisors of 192.0.2.2",
+        "down": {"at": 1764000000, "why": "the supervisor of rank 1 has ended", "given_up": False},
     }
     nodes = seen([rank(0)], [rank(1)])
-    nodes["spark1"].update(units=[{**unit, **told}], ray={"dgxspark-a-0": ["192.0.2.1"]})
-    (found,) = workloads(nodes)
-    assert [one["unit"] for one in found["ranks"]] == [told, {}]
-    assert found["ray"] == ["192.0.2.1"]
+    nodes["spark1"].update(units=[{**unit, **state}], ray={"dgxspark-a-0": ["192.0.2.1"]})
+    (workload,) = workloads(nodes)
+    assert [placed["unit"] for placed in workload["ranks"]] == [state, {}]
+    assert workload["ray"] == ["192.0.2.1"]
 
 
 @pytest.mark.parametrize(
@@ -88,27 +88,29 @@ def test_what_keeps_a_rank_and_who_is_in_ray_is_told_with_it() -> None:
         (rank(0, status="exited"), rank(1, status="exited"), "ended"),
     ],
 )
-def test_a_workload_that_is_not_whole_says_so(first: Thing, second: Thing, state: str) -> None:
-    (found,) = workloads(seen([first], [second]))
-    assert found["state"] == state
+def test_an_incomplete_workload_has_the_count_of_its_ranks(
+    first: Thing, second: Thing, state: str
+) -> None:
+    (workload,) = workloads(seen([first], [second]))
+    assert workload["state"] == state
 
 
-def test_a_rank_that_is_gone_is_missed() -> None:
-    (found,) = workloads(seen([rank(0)], []))
-    assert found["state"] == "1 of 2 ranks run"
+def test_a_missing_rank_is_counted() -> None:
+    (workload,) = workloads(seen([rank(0)], []))
+    assert workload["state"] == "1 of 2 ranks run"
 
 
-def test_what_is_set_aside_is_a_workload_of_its_own_and_the_last() -> None:
-    aside = {**rank(0, "b", "exited"), "name": "dgxspark-b-0.previous"}
-    current, previous = workloads(seen([aside, rank(0, "c", ranks="1")]))
+def test_retained_containers_are_a_workload_of_their_own() -> None:
+    retained = {**rank(0, "b", "exited"), "name": "dgxspark-b-0.previous"}
+    current, previous = workloads(seen([retained, rank(0, "c", ranks="1")]))
     assert (current["recipe"], current["state"]) == ("c", "running")
-    assert (previous["recipe"], previous["state"]) == ("b", "set aside")
+    assert (previous["recipe"], previous["state"]) == ("b", "retained")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
-def test_overrides_that_are_none_do_no_harm(text: str) -> None:
-    (found,) = workloads(seen([rank(0, overrides=text)]))
-    assert found["overrides"] == {}
+def test_invalid_overrides_are_ignored(text: str) -> None:
+    (workload,) = workloads(seen([rank(0, overrides=text)]))
+    assert workload["overrides"] == {}
 
 
 def test_nothing_runs() -> None:

@@ -20,7 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.archi
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.known_models import (
     SHAPES,
-    known,
+    known_config,
     shape_name,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.parameters import (
@@ -349,7 +349,7 @@ def test_whatever_a_config_says_it_is_read_or_refused(seed: int) -> None:
 
 def test_every_shape_of_the_table_can_be_read() -> None:
     for name in SHAPES:
-        config = known(name)
+        config = known_config(name)
         assert config is not None, name
         assert total(config) > 0
 
@@ -369,7 +369,7 @@ def test_every_shape_of_the_table_can_be_read() -> None:
 )
 def test_repositories_are_known_by_their_shape(repository: str, name: str) -> None:
     assert shape_name(repository) == name
-    assert known(repository) is not None
+    assert known_config(repository) is not None
 
 
 def test_the_table_agrees_with_the_configs() -> None:
@@ -389,7 +389,7 @@ def test_the_table_agrees_with_the_configs() -> None:
         "cyankiwi/GLM-4.7-Flash-AWQ-4bit": "glm-4.7-flash-awq-4bit",
     }
     for repository, name in pairs.items():
-        table, config = known(repository), model(name)
+        table, config = known_config(repository), model(name)
         assert table is not None
         assert weight_bytes(table) == pytest.approx(weight_bytes(config), rel=0.01), repository
         assert [layer.mixer for layer in table.layers] == [layer.mixer for layer in config.layers]
@@ -397,9 +397,9 @@ def test_the_table_agrees_with_the_configs() -> None:
 
 def test_users_shapes_win_over_the_table() -> None:
     mine = {"qwen3-8b": {**BASE}, "my-model": {**BASE}}
-    assert known("org/My-Model-FP8", mine) is not None
-    shape = known("Qwen/Qwen3-8B", mine)
+    assert known_config("org/My-Model-FP8", mine) is not None
+    shape = known_config("Qwen/Qwen3-8B", mine)
     assert shape is not None
     assert shape.hidden == 64
     with pytest.raises(ArchitectureError, match="table of known models: bad"):
-        known("org/bad", {"bad": {"model_type": "x"}})
+        known_config("org/bad", {"bad": {"model_type": "x"}})

@@ -46,23 +46,23 @@ def test_an_unknown_scheme_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "engine", "bits"),
+    ("name", "gguf", "bits"),
     [
-        ("auto", "vllm", None),
-        ("fp8", "vllm", 8),
-        ("fp8_e5m2", "sglang", 8),
-        ("nvfp4", "vllm", 4.5),
-        ("turboquant_4bit_nc", "vllm", 4.5),
-        ("q8_0", "llama-cpp", 8.5),
-        ("q4_0", "llama-cpp", 4.5),
+        ("auto", False, None),
+        ("fp8", False, 8),
+        ("fp8_e5m2", False, 8),
+        ("nvfp4", False, 4.5),
+        ("turboquant_4bit_nc", False, 4.5),
+        ("q8_0", True, 8.5),
+        ("q4_0", True, 4.5),
     ],
 )
-def test_bits_of_caches(name: str, engine: str, bits: float | None) -> None:
+def test_bits_of_caches(name: str, gguf: bool, bits: float | None) -> None:
     if bits is None:
         with pytest.raises(KeyError):
-            cache_bits(name, engine)
+            cache_bits(name, gguf)
     else:
-        assert cache_bits(name, engine) == bits
+        assert cache_bits(name, gguf) == bits
 
 
 @pytest.mark.parametrize(

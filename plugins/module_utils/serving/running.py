@@ -1,0 +1,40 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
+"""What runs on this node: containers, their units, memory and ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import sockets
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import Container
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import retention, units
+
+
+def running(containers: Sequence[Container]) -> dict[str, Any]:
+    """The results `containers`, `units`, `ray`, `listening` and those about memory."""
+    return {
+        "containers": [
+            {**asdict(container), "ours": container.ours, "recipe": container.recipe}
+            for container in containers
+        ],
+        "units": [asdict(unit) for unit in units.installed()],
+        "ray": _ray(containers),
+        "listening": [asdict(listener) for listener in sockets.listeners()],
+        "memory_available_bytes": retention.available(),
+        "memory_total_bytes": retention.total(),
+    }
+
+
+def _ray(containers: Sequence[Container]) -> dict[str, list[str]]:
+    """Name of a container with a Ray head -> addresses that are connected to it."""
+    return {
+        container.name: sockets.peers(int(port))
+        for container in containers
+        for port in [container.labels.get(LABEL + "ray-port", "")]
+        if container.ours and container.status == "running" and port.isdigit()
+    }
