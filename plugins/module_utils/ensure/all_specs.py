@@ -16,9 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import (
     vllm_runtime,
     vllm_venv,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import (
-    prereqs as prereqs,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import prereqs
 
 SPECS = {
     module.SPEC.name: module.SPEC
