@@ -130,7 +130,7 @@ diff:
     before_header: /usr/local/cuda
     after_header: /usr/local/cuda
 driver_version:
-  description: Version of the driver, empty if it tells none.
+  description: Version of the driver, empty if it is not known.
   returned: always
   type: str
   sample: 580.159.03
@@ -154,7 +154,7 @@ toolkits:
       description: Its folder.
       type: str
     version:
-      description: Its version, empty if it tells none.
+      description: Its version, empty if it is not known.
       type: str
     nvcc:
       description: Its compiler, empty if it does not answer.

@@ -176,7 +176,7 @@ diff:
 links:
   description:
     - The wanted links on their interfaces, for M(dgxspark.suite.fabric_confirm). Empty where they
-      could not be told.
+      are not known.
   returned: always
   type: list
   elements: dict

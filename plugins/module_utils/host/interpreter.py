@@ -65,7 +65,7 @@ def ask(
     """Have the last of sources answer the request in the interpreter that argv starts.
 
     That module's answer(request, sources) is called, and is expected to reply(). The first part
-    is None when no whole reply came back; the Result then tells why.
+    is None without a complete reply; the Result then has the reason.
     """
     result = run([*argv, "-B", "-"], timeout, stdin=_program(sources, request), env=env)
     return _parse(result.stdout), result

@@ -45,7 +45,7 @@ _HINT = "Check that nvidia-smi answers, then run `nvidia-ctk cdi generate` manua
 class Observed:
     """driver is the version of the loaded driver, empty if there is none.
 
-    spec is the CDI specification in use, path its file or where it belongs; kind tells what is at
+    spec is the CDI specification in use, path its file or where it belongs; kind is what is at
     path: file, other or nothing.
     """
 
