@@ -105,7 +105,8 @@ def resolve_checked(
             )
         )
     _refuse(recipe, issues)
-    assert rendering is not None  # without one there is an error
+    if rendering is None:
+        raise AssertionError("a recipe without an error has a rendering")
 
     spread = spread_over(rendering, len(nodes))
     _refuse(recipe, _spread_problems(recipe, rendering.engine, spread, nodes))
@@ -162,7 +163,8 @@ def _spread_problems(
 
 def _server(rendering: Rendering, spread: Degrees) -> tuple[Runtime, Server, list[Issue]]:
     """How the ranks run, the server with the flags that the launch needs, and what is wrong."""
-    assert rendering.server is not None  # without one there is an error
+    if rendering.server is None:
+        raise AssertionError("a recipe without an error has a server")
     engine = rendering.engine
     runtime, server, issues = engine.runtime_of(
         rendering.recipe, rendering.values, rendering.server, spread.size
