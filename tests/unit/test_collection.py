@@ -165,7 +165,7 @@ def test_a_roles_options_begin_with_our_prefix(role: Path) -> None:
 
 
 def test_a_rollback_asks_all_nodes_of_the_play() -> None:
-    """With any_errors_fatal, a node that was well when another failed is not in ansible_play_hosts."""
+    """With any_errors_fatal, a node that was well is missing in ansible_play_hosts afterwards."""
     text = (ROOT / "roles" / "launch" / "tasks" / "failed.yml").read_text(encoding="utf-8")
     code = re.sub(r"(?m)^ *#.*$", "", text)
     assert "ansible_play_hosts_all" in code
