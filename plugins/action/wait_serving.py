@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             return state
 
         signals = Signals(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
-        wait = (Server if arguments.get("url") else Rank)(look, signals)
+        wait = (ServerFollower if arguments.get("url") else RankFollower)(look, signals)
         wait.timeout = int(arguments.get("timeout", 1800))
         # A server that is known to run is asked for a completion at once.
         wait.ask = boolean(arguments.get("ask", False))
@@ -136,7 +136,7 @@ class Wait(Follower):
         return ""
 
 
-class Server(Wait):
+class ServerFollower(Wait):
     """Waits for the server of rank 0."""
 
     interval = 2.0
@@ -155,7 +155,7 @@ class Server(Wait):
         return f"{state['phase']}: {state['last_log'][:100] or state['detail']}"
 
 
-class Rank(Wait):
+class RankFollower(Wait):
     """Watches a rank that has no server, until it ends or the head has ended the wait."""
 
     # A look costs as much as one at the head.

@@ -52,8 +52,8 @@ from ansible.template import Templar
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import (
     ORDER,
-    Entry,
     Report,
+    ReportEntry,
     natural,
     write,
 )
@@ -224,7 +224,7 @@ class CallbackModule(CallbackBase):
             nodes,
             specs,
             {(node, spec): self._cell(node, spec) for node in nodes for spec in specs},
-            [Entry(node, spec, **finding) for node, spec, finding in self.findings],
+            [ReportEntry(node, spec, **finding) for node, spec, finding in self.findings],
             self.unreachable,
             self.messages,
             self.playbook,

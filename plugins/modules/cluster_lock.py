@@ -223,7 +223,7 @@ def announced(given: dict[str, Any], now: float) -> list[str]:
     return schedule.between(listed, given["owner"], now, now + given["seconds"])
 
 
-def decide(given: dict[str, Any]) -> tuple[lock.Lock, lock.Verdict]:
+def decide(given: dict[str, Any]) -> tuple[lock.Lock, lock.LockVerdict]:
     """The lock as it is, and what becomes of it."""
     request = lock.Request(**{field: given[field] for field in REQUEST})
     current = state_files.read(given["state_dir"], state_files.LOCK)

@@ -128,7 +128,7 @@ def main() -> None:
         module.fail_json(msg="%s is a model directory root; refusing to delete it" % name)
     hub = os.path.join(given["hf_home"], "hub")
 
-    def look() -> removal.Plan:
+    def look() -> removal.RemovalPlan:
         running = users.processes()
         paths = [name] if name.startswith("/") else [removal.place(hub, name)]
         used = users.Users(running).of(name, paths)

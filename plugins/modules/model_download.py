@@ -244,7 +244,7 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     whose = Owner.of(os.path.join(hub, "x"))
     answer = download.listing(wanted, given["token"], whose, download.environment())
     manifest = download.chosen(wanted, answer)
-    target = receive.Target.of(manifest, hub)
+    target = receive.Destination.of(manifest, hub)
     plan = receive.plan(manifest, target, given["verify"])
     result.update(
         revision=manifest.revision,

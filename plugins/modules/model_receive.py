@@ -155,7 +155,7 @@ def _begin(module: AnsibleModule) -> None:
     result: dict[str, Any] = {"files": 0, "bytes": 0, "resumed": 0, "id": ""}
     try:
         manifest = Manifest.from_dict(given["manifest"])
-        target = receive.Target.of(manifest, os.path.join(given["hf_home"], "hub"))
+        target = receive.Destination.of(manifest, os.path.join(given["hf_home"], "hub"))
     except (ManifestError, ValueError) as error:
         module.fail_json(msg="The offer is not valid: %s" % error, **result)
     roots = [os.path.normpath(path) + os.sep for path in given["directories"]]

@@ -153,7 +153,7 @@ def main() -> None:
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)
 
 
-def _hashed(folder: str, offered: manifest.Manifest) -> tuple[manifest.Entry, ...]:
+def _hashed(folder: str, offered: manifest.Manifest) -> tuple[manifest.ManifestEntry, ...]:
     """The files of a local model directory have no checksums, so they are read."""
     return tuple(
         replace(entry, sha256=manifest.sha256_of(os.path.join(folder, entry.path)))

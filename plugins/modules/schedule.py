@@ -122,7 +122,7 @@ def main() -> None:
                 before, after = decide(given, state_files.read(folder, state_files.SCHEDULE))
                 if after != before:
                     state_files.write(folder, state_files.SCHEDULE, {"schema": 1, "entries": after})
-    except schedule.Refused as error:
+    except schedule.ScheduleRefused as error:
         module.fail_json(msg=str(error))
     except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The schedule of the cluster cannot be used: %s" % error)

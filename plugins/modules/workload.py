@@ -175,7 +175,7 @@ def main() -> None:
 
 def _move(
     given: Mapping[str, Any], act: bool
-) -> tuple[list[retention.Step], Sequence[units.Change]]:
+) -> tuple[list[retention.Step], Sequence[units.UnitChange]]:
     """Retain, remove and restore; the steps and the units they remove.
 
     Raises EngineError, NotOurs, Blocked and OSError.
@@ -194,7 +194,7 @@ def _move(
 
 def _supervise(
     wanted: Mapping[str, Mapping[str, Any]], docker: str, act: bool
-) -> tuple[Sequence[units.Change], list[str]]:
+) -> tuple[Sequence[units.UnitChange], list[str]]:
     """Install units; the changes of files and a description of each unit.
 
     Raises Blocked, OSError and ValueError.
@@ -215,7 +215,7 @@ def _supervise(
     return changes, ["supervises %s by a unit" % name for name in wanted]
 
 
-def _write(changes: Sequence[units.Change]) -> None:
+def _write(changes: Sequence[units.UnitChange]) -> None:
     for change in changes:
         units.apply(change)
     if changes:

@@ -26,7 +26,7 @@ TIMEOUT = 10  # seconds for one attempt
 _ASK_AGAIN = (408, 429)
 
 
-class Refused(Exception):
+class WebhookRefused(Exception):
     """The receiver has refused the message for good."""
 
 
@@ -62,7 +62,7 @@ def post(url: str, body: bytes, sent: Mapping[str, str]) -> None:
             return
     except urllib.error.HTTPError as error:
         if error.code < 500 and error.code not in _ASK_AGAIN:
-            raise Refused(f"the receiver answers {error.code}") from error
+            raise WebhookRefused(f"the receiver answers {error.code}") from error
         raise
 
 
@@ -87,7 +87,7 @@ def deliver(
         outcome, final = "delivered", True
         try:
             attempt(message["url"], body, sent)
-        except Refused as error:
+        except WebhookRefused as error:
             outcome = f"not delivered: {error}"
         except (OSError, http.client.HTTPException, ValueError) as error:
             outcome, final = f"not delivered yet, retried: {error}", False

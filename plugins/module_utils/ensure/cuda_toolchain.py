@@ -142,7 +142,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Link:
+class ToolkitLink:
     """The link to the toolkit in use. kind is absent, link or other; target its real path."""
 
     kind: str
@@ -163,7 +163,7 @@ class Observed:
     driver: tuple[str, bool]
     toolkits: tuple[Toolkit, ...]
     assemblers: Mapping[str, Binary]
-    link: Link
+    link: ToolkitLink
     cudnn: str
     nccl: str
     file: EnvFile | Blocked
@@ -223,13 +223,13 @@ def _executable(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-def _link(path: str) -> Link:
+def _link(path: str) -> ToolkitLink:
     writable = can_replace(path)
     if not os.path.lexists(path):
-        return Link("absent", writable=writable)
+        return ToolkitLink("absent", writable=writable)
     if not os.path.islink(path):
-        return Link("other", target=path, writable=writable)
-    return Link("link", os.readlink(path), os.path.realpath(path), writable)
+        return ToolkitLink("other", target=path, writable=writable)
+    return ToolkitLink("link", os.readlink(path), os.path.realpath(path), writable)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:

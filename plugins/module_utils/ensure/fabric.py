@@ -56,7 +56,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
     NETWORKD,
     Generated,
-    Setting,
+    NetplanSetting,
     generate,
     handed_over,
     settings,
@@ -468,7 +468,7 @@ def _drifts(observed: Observed, wanted: Wanted, joined: Sequence[Joined]) -> dic
 
 def _conflict(
     observed: Observed, wanted: Wanted, joined: Sequence[Joined]
-) -> tuple[Setting | None, Blocked | None]:
+) -> tuple[NetplanSetting | None, Blocked | None]:
     """(what netplan would set on the first link, why that differs from the plan)."""
     used = next(filter(None, (_used(observed, entry) for entry in joined)), None)
     if used:
@@ -514,7 +514,7 @@ def _used(observed: Observed, entry: Joined) -> Blocked | None:
     )
 
 
-def _wrong(some: Sequence[Setting], entry: Joined, mtu: int) -> str:
+def _wrong(some: Sequence[NetplanSetting], entry: Joined, mtu: int) -> str:
     """What netplan would set that differs from the plan."""
     if not some:
         return "nothing"
@@ -538,7 +538,7 @@ def _blame(foreign: Mapping[str, str], link: Link) -> str:
 
 
 def _obstacle(
-    observed: Observed, joined: Sequence[Joined], setting: Setting | None, drifts: bool
+    observed: Observed, joined: Sequence[Joined], setting: NetplanSetting | None, drifts: bool
 ) -> Blocked | None:
     """Why nothing can be applied, apart from conflicts between netplan files."""
     if not joined or not drifts:

@@ -41,7 +41,7 @@ Way = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Peer:
+class LinkPeer:
     """A node that a link should reach."""
 
     interface: str
@@ -62,9 +62,9 @@ class Wanted:
     mtu: int
 
     @property
-    def peers(self) -> tuple[Peer, ...]:
+    def peers(self) -> tuple[LinkPeer, ...]:
         return tuple(
-            Peer(link["interface"], link["address"], peer["name"], peer["address"])
+            LinkPeer(link["interface"], link["address"], peer["name"], peer["address"])
             for link in self.links
             for peer in link["peers"]
         )
@@ -152,7 +152,7 @@ def _up(links: Mapping[str, Link], name: str) -> bool:
     return name in links and bool(links[name].carrier)
 
 
-def _has(links: Mapping[str, Link], peer: Peer) -> bool:
+def _has(links: Mapping[str, Link], peer: LinkPeer) -> bool:
     """Whether the link has its own address, which a ping needs."""
     link = links.get(peer.interface)
     return link is not None and peer.own in [entry.partition("/")[0] for entry in link.addresses]
@@ -298,7 +298,7 @@ def _peers(observed: Observed, wanted: Wanted) -> Finding:
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(silent), hint=hint)
 
 
-def _silence(observed: Observed, peer: Peer) -> str:
+def _silence(observed: Observed, peer: LinkPeer) -> str:
     who = "%s (%s)" % (peer.name, peer.address)
     elsewhere = sorted(
         interface

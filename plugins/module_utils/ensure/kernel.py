@@ -116,7 +116,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SysctlSetting:
     """A kernel setting; value is None if the kernel does not know it."""
 
     value: str | None
@@ -140,7 +140,7 @@ class Observed:
     grub_file: OwnFile | Blocked
     generated_grub: str | None
     sysctl_file: OwnFile | Blocked
-    settings: Mapping[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, SysctlSetting] = field(default_factory=dict)
     reboot_packages: tuple[str, ...] = ()
     fstab_writable: bool = True
     handover: Mapping[str, bool | None] = field(default_factory=dict)
@@ -187,10 +187,12 @@ def _newest(boot: str) -> list[str]:
     return sorted(releases, key=key)[-1:]
 
 
-def _setting(proc: str, key: str) -> Setting:
+def _setting(proc: str, key: str) -> SysctlSetting:
     path = os.path.join(proc, "sys", *key.split("."))
     value = read_text(path)
-    return Setting(None if value is None else " ".join(value.split()), os.access(path, os.W_OK))
+    return SysctlSetting(
+        None if value is None else " ".join(value.split()), os.access(path, os.W_OK)
+    )
 
 
 @dataclass(frozen=True)

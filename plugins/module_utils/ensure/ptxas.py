@@ -31,12 +31,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
-    Change,
+    EnvironmentChange,
     Image,
-    Problem,
-    Report,
+    TargetProblem,
     Trial,
-    Venv,
+    TritonReport,
+    VenvTarget,
     ask,
     find_docker,
 )
@@ -140,7 +140,7 @@ class Observed:
     file: EnvFile | Blocked
     entries: Mapping[str, Binary]
     system: tuple[Binary, ...]
-    report: Report | Problem
+    report: TritonReport | TargetProblem
     retrials: tuple[Trial, ...] = ()
     target: CachedTarget | None = None
 
@@ -165,7 +165,7 @@ def observe(wanted: Wanted) -> Observed:
 
     system = tuple(look(path, "system") for path in cuda_ptxas(wanted.cuda_home))
     entries = {key: look(values[key], "pinned") for key in KEYS if key in values}
-    reached: Venv | Image = Venv(wanted.target)
+    reached: VenvTarget | Image = VenvTarget(wanted.target)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         reached = Image(wanted.image, docker, wanted.image_python)
@@ -173,11 +173,11 @@ def observe(wanted: Wanted) -> Observed:
     env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
     pins = [key for key in PINS if key in values]
     mounted = [values[key] for key in pins]
-    changes = [Change(), *(Change({key: None}) for key in pins)]
+    changes = [EnvironmentChange(), *(EnvironmentChange({key: None}) for key in pins)]
     if len(pins) > 1:
-        changes.append(Change(dict.fromkeys(pins)))
+        changes.append(EnvironmentChange(dict.fromkeys(pins)))
     report = ask(target, wanted.arch, env, changes, wanted.timeout, mounted=mounted)
-    if isinstance(report, Problem) or any(trial.works for trial in report.trials):
+    if isinstance(report, TargetProblem) or any(trial.works for trial in report.trials):
         return Observed(file, entries, system, report, target=target)
     named = () if wanted.cuda_home or PTXAS_BIN not in entries else (entries[PTXAS_BIN],)
     changes = pinning((*named, *system))
@@ -185,15 +185,15 @@ def observe(wanted: Wanted) -> Observed:
         return Observed(file, entries, system, report, target=target)
     mounted += [change.expect for change in changes]
     again = ask(target, wanted.arch, env, changes, wanted.timeout, True, mounted)
-    if isinstance(again, Problem):
+    if isinstance(again, TargetProblem):
         return Observed(file, entries, system, again)
     return Observed(file, entries, system, report, again.trials, target)
 
 
-def pinning(binaries: Sequence[Binary]) -> list[Change]:
+def pinning(binaries: Sequence[Binary]) -> list[EnvironmentChange]:
     """The environments to try, in this order: each working binary, pinned by each variable."""
     working = dict.fromkeys(os.path.realpath(binary.path) for binary in binaries if binary.works)
-    return [Change({key: path}, path) for path in working for key in PINS]
+    return [EnvironmentChange({key: path}, path) for path in working for key in PINS]
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -202,7 +202,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     facts = _facts(observed, wanted)
     parity = _parity(observed, wanted)
     changes: Mapping[str, str | None] = {}
-    if isinstance(file, Blocked) or isinstance(report, Problem):
+    if isinstance(file, Blocked) or isinstance(report, TargetProblem):
         findings = _unassessed(observed, wanted)
     else:
         case = _Case(wanted, file, report, observed.entries, observed.system, observed.retrials)
@@ -226,7 +226,7 @@ def _paths(observed: Observed, changes: Mapping[str, str | None]) -> dict[str, s
 
 
 def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
-    report = observed.report if isinstance(observed.report, Report) else None
+    report = observed.report if isinstance(observed.report, TritonReport) else None
     binaries = [*observed.system, *observed.entries.values()]
     target = {"image" if wanted.image else "venv": wanted.target}
     chosen = None
@@ -254,13 +254,13 @@ def _facts(observed: Observed, wanted: Wanted) -> dict[str, Any]:
 
 def _parity(observed: Observed, wanted: Wanted) -> dict[str, str]:
     report = observed.report
-    if isinstance(report, Problem):
+    if isinstance(report, TargetProblem):
         return {}
     parity = {"triton in %s" % wanted.target: report.version}
     return {**parity, "image %s" % wanted.image: report.image} if wanted.image else parity
 
 
-def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
+def _pin_in_use(report: TritonReport, values: Mapping[str, str]) -> str:
     """The variable that determines Triton's choice; empty if none does."""
     chosen = report.trials[0].path
     for key in PINS:
@@ -270,12 +270,12 @@ def _pin_in_use(report: Report, values: Mapping[str, str]) -> str:
     return ""
 
 
-def _without(report: Report, key: str) -> Trial | None:
+def _without(report: TritonReport, key: str) -> Trial | None:
     """The trial without this pin."""
     return next((trial for trial in report.trials if trial.changes == {key: None}), None)
 
 
-def _why(report: Report, values: Mapping[str, str], wanted: Wanted) -> str:
+def _why(report: TritonReport, values: Mapping[str, str], wanted: Wanted) -> str:
     pin = _pin_in_use(report, values)
     if pin:
         return "%s in %s" % (pin, wanted.paths_file)
@@ -287,7 +287,7 @@ def _why(report: Report, values: Mapping[str, str], wanted: Wanted) -> str:
 
 def _unassessed(observed: Observed, wanted: Wanted) -> list[Finding]:
     """The findings if paths.env cannot be read or Triton does not answer."""
-    problem = isinstance(observed.report, Problem)
+    problem = isinstance(observed.report, TargetProblem)
     reason = "not assessed: %s" % ("see ptxas_target" if problem else "see paths_file")
     findings = [_target(observed.report, wanted), _paths_file(observed.file)]
     for check in (_ASSEMBLES, _COMPILES):
@@ -316,9 +316,9 @@ def _out_of_reach(finding: Finding, obstacle: Blocked) -> Finding:
     return replace(finding, status=BLOCKED, hint="%s. %s" % (obstacle, obstacle.hint))
 
 
-def _target(report: Report | Problem, wanted: Wanted) -> Finding:
+def _target(report: TritonReport | TargetProblem, wanted: Wanted) -> Finding:
     expected = "Triton with its NVIDIA backend in %s" % wanted.target
-    if isinstance(report, Problem):
+    if isinstance(report, TargetProblem):
         if report.left_out:
             return Finding("ptxas_target", SKIPPED, expected, "not assessed: " + report.actual)
         hint = report.hint
@@ -347,7 +347,7 @@ class _Case:
 
     wanted: Wanted
     file: EnvFile
-    report: Report
+    report: TritonReport
     entries: Mapping[str, Binary]
     system: tuple[Binary, ...]
     retrials: tuple[Trial, ...]

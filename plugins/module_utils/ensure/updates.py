@@ -32,7 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
-    Change,
+    PackageChange,
     Upgrade,
     simulate_upgrade,
 )
@@ -127,7 +127,7 @@ class FullUpgrade:
 
     systemd_run: str
     apt_get: str
-    changes: tuple[Change, ...]
+    changes: tuple[PackageChange, ...]
     remove: bool
     seconds: int
     repairs: tuple[str, ...] = ("packages_current",)

@@ -29,8 +29,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     TRITON_PROBE,
     Image,
-    Problem,
-    Venv,
+    TargetProblem,
+    VenvTarget,
     find_docker,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -121,7 +121,7 @@ class Observed:
     """
 
     gpu: str
-    answer: Mapping[str, Any] | Problem
+    answer: Mapping[str, Any] | TargetProblem
     target: CachedTarget | None = None
 
 
@@ -132,7 +132,7 @@ def observe(wanted: Wanted) -> Observed:
     except Blocked:
         values = {}  # ensure_ptxas reports what is wrong with the file
     gpu = gpu_evidence()
-    reached: Venv | Image = Venv(wanted.target, _NAME)
+    reached: VenvTarget | Image = VenvTarget(wanted.target, _NAME)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
@@ -149,14 +149,14 @@ def observe(wanted: Wanted) -> Observed:
         # Twice: the child process may take all of the time, and its parent has to end as well.
         answer = target.put(_PROBE, request, 2 * wanted.timeout)
     except OSError as error:
-        answer = Problem("no temporary folder: %s" % error, "Check that /tmp is writable.")
+        answer = TargetProblem("no temporary folder: %s" % error, "Check that /tmp is writable.")
     return Observed(gpu, answer, target)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """The findings for an observation. Pure, without actions."""
     answer = observed.answer
-    if isinstance(answer, Problem):
+    if isinstance(answer, TargetProblem):
         expected = _expected(wanted)
         why = Finding(
             _TARGET, BLOCKED, expected[_TARGET], answer.actual, CRITICAL, hint=answer.hint

@@ -45,8 +45,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
+    InstalledVenv,
     Interpreter,
-    Venv,
     ask_interpreter,
     read_distributions,
     read_venv,
@@ -116,7 +116,7 @@ class Observed:
     executable ones of the environment.
     """
 
-    venv: Venv
+    venv: InstalledVenv
     base: Interpreter
     pins: tuple[Pin, ...] | Blocked
     uv: str
@@ -501,7 +501,7 @@ class Build:
 
     wanted: Wanted
     pins: tuple[Pin, ...]
-    venv: Venv
+    venv: InstalledVenv
     uv: str
     repairs: tuple[str, ...]
 

@@ -22,7 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names imp
     folder_of,
     repo_of,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.weights import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.completeness import (
     INDEX_SUFFIXES,
     MISSING,
     NONE,

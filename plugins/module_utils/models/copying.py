@@ -19,19 +19,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
+    completeness,
     manifest,
     receive,
     share,
-    weights,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import ReceivePlan
 
 TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
 _HOST = (command, interpreter, findings, files, repo_names, owner, job)
 MODULES = (
-    *(module.__name__ for module in (*_HOST, weights, cache, manifest, share, receive)),
+    *(module.__name__ for module in (*_HOST, completeness, cache, manifest, share, receive)),
     __name__,
 )
 
@@ -61,9 +61,9 @@ def start(
 def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
     """What the process does that `start` has started."""
     offered = manifest.Manifest.from_dict(request["manifest"])
-    target = receive.Target.of(offered, request["hub"])
+    target = receive.Destination.of(offered, request["hub"])
 
-    def get(plan: Plan, whose: Owner) -> None:
+    def get(plan: ReceivePlan, whose: Owner) -> None:
         address, port, secret = request["source"]
         receive.fetch(plan, target, whose, (address, port, secret), request["seconds"])
 

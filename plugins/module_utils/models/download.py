@@ -21,14 +21,17 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
+    completeness,
     copying,
     hub,
     manifest,
     receive,
-    weights,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import Manifest
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import Plan, Target
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import (
+    Destination,
+    ReceivePlan,
+)
 
 TITLE = "dgxspark-download:"
 HUB = "https://huggingface.co"
@@ -167,7 +170,7 @@ def chosen(wanted: Wanted, listed: Mapping[str, Any]) -> Manifest:
     chosen_files = [file for file in listed["files"] if _is_wanted(file["path"], wanted)]
     if wanted.quant:
         ggufs = [file["path"] for file in listed["files"] if file["path"].endswith(".gguf")]
-        quants = sorted(set(map(weights.quant_name, ggufs)))
+        quants = sorted(set(map(completeness.quant_name, ggufs)))
         if wanted.quant not in quants:
             raise DownloadError(
                 "%s has no quantisation %s; it has: %s"
@@ -233,10 +236,10 @@ def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
     """What the process does that `start` has started."""
     wanted = Wanted(**request["wanted"])
     manifest = Manifest.from_dict(request["manifest"])
-    target = Target.of(manifest, request["hub"])
+    target = Destination.of(manifest, request["hub"])
 
     def do(progress: job.Progress) -> str:
-        def fetch(plan: Plan, whose: Owner) -> None:
+        def fetch(plan: ReceivePlan, whose: Owner) -> None:
             commit = replace(wanted, revision=manifest.revision)
             _fetch(request, commit, plan, target, whose, sources)
 
@@ -254,8 +257,8 @@ def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
 def _fetch(
     request: Mapping[str, Any],
     wanted: Wanted,
-    plan: Plan,
-    target: Target,
+    plan: ReceivePlan,
+    target: Destination,
     whose: Owner,
     sources: interpreter.Sources,
 ) -> None:

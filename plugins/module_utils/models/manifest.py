@@ -19,7 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import
     Model,
     Revision,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.weights import quant_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.completeness import quant_name
 
 # The Hugging Face Hub names a large file by its sha256, a small one by the SHA-1 of git.
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -33,7 +33,7 @@ class ManifestError(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """A file: its path below the model, and its blob in a cache.
 
     sha256: of its content, in a local model directory.
@@ -57,7 +57,7 @@ class Manifest:
     kind: str
     revision: str
     refs: Sequence[str]
-    entries: Sequence[Entry]
+    entries: Sequence[ManifestEntry]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,7 +72,7 @@ class Manifest:
                 str(given["revision"]),
                 tuple(map(str, given["refs"])),
                 tuple(
-                    Entry(
+                    ManifestEntry(
                         str(file["path"]), int(file["size"]), str(file["blob"]), str(file["sha256"])
                     )
                     for file in given["entries"]
@@ -118,7 +118,9 @@ def manifest_of(model: Model, revision: Revision, quant: str = "") -> Manifest:
         plain = [file.path for file in files if not file.blob]
         if plain:
             raise ManifestError("%s is not a link to a blob" % plain[0])
-    entries = [Entry(file.path, file.size, file.blob) for file in files if file.size != MISSING]
+    entries = [
+        ManifestEntry(file.path, file.size, file.blob) for file in files if file.size != MISSING
+    ]
     return Manifest(model.name, model.kind, revision.revision, tuple(revision.refs), tuple(entries))
 
 
@@ -138,7 +140,7 @@ def sha256_of(path: str) -> str:
     return _digest(path, hashlib.sha256())
 
 
-def differs(path: str, entry: Entry) -> str:
+def differs(path: str, entry: ManifestEntry) -> str:
     """How a file differs from what it should be; empty if it does not. Raises OSError."""
     size = os.path.getsize(path)
     if size != entry.size:

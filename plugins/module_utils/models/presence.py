@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.weights import Quant
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.completeness import Quant
 
 OTHER = "other"
 

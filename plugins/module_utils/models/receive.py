@@ -17,8 +17,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import O
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
-    Entry,
     Manifest,
+    ManifestEntry,
     differs,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import MODULE, RSYNC, USER
@@ -32,7 +32,7 @@ class ReceiveError(Exception):
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """Where a model goes. root: its directory; stage: where files are until they are verified."""
 
     root: str
@@ -40,7 +40,7 @@ class Target:
     in_hub: bool
 
     @classmethod
-    def of(cls, manifest: Manifest, hub: str) -> Target:
+    def of(cls, manifest: Manifest, hub: str) -> Destination:
         """Raises ValueError for a name that has no directory."""
         if manifest.kind == HUB:
             root = os.path.join(hub, folder_of(manifest.name))
@@ -48,16 +48,16 @@ class Target:
         parent, name = os.path.split(manifest.name)
         return cls(manifest.name, os.path.join(parent, STAGE, name), False)
 
-    def staged(self, entry: Entry) -> str:
+    def staged(self, entry: ManifestEntry) -> str:
         return os.path.join(self.stage, entry.blob if self.in_hub else entry.path)
 
-    def place(self, entry: Entry) -> str:
+    def place(self, entry: ManifestEntry) -> str:
         """Where the content goes after it is verified."""
         if self.in_hub:
             return os.path.join(self.root, "blobs", entry.blob)
         return os.path.join(self.root, entry.path)
 
-    def link(self, manifest: Manifest, entry: Entry) -> tuple[str, str]:
+    def link(self, manifest: Manifest, entry: ManifestEntry) -> tuple[str, str]:
         """The link of a snapshot, and its target."""
         link = os.path.join(self.root, "snapshots", manifest.revision, entry.path)
         up = [".."] * (2 + entry.path.count("/"))
@@ -65,7 +65,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReceivePlan:
     """What has to be done.
 
     entries: what has to be copied, each content once. size: its bytes. staged: the bytes of it that
@@ -73,7 +73,7 @@ class Plan:
     refusal: why nothing is done.
     """
 
-    entries: Sequence[Entry] = ()
+    entries: Sequence[ManifestEntry] = ()
     size: int = 0
     staged: int = 0
     links: Sequence[tuple[str, str]] = ()
@@ -85,7 +85,7 @@ class Plan:
         return bool(self.entries or self.links or self.refs)
 
 
-def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
+def plan(manifest: Manifest, target: Destination, verify: bool = False) -> ReceivePlan:
     """Compare what exists with the manifest. verify: compare the content as well as the size."""
     unique = {target.place(entry): entry for entry in manifest.entries}
     missing = [entry for path, entry in sorted(unique.items()) if not _has(path, entry, verify)]
@@ -99,10 +99,10 @@ def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
                 target.root,
                 names,
             )
-        return Plan(missing, size, staged, refusal=refusal)
+        return ReceivePlan(missing, size, staged, refusal=refusal)
     links = [target.link(manifest, entry) for entry in manifest.entries]
     refs = [(os.path.join(target.root, "refs", ref), manifest.revision) for ref in manifest.refs]
-    return Plan(
+    return ReceivePlan(
         missing,
         size,
         staged,
@@ -115,7 +115,7 @@ def plan(manifest: Manifest, target: Target, verify: bool = False) -> Plan:
     )
 
 
-def _has(path: str, entry: Entry, verify: bool) -> bool:
+def _has(path: str, entry: ManifestEntry, verify: bool) -> bool:
     if _size(path) != entry.size:
         return False
     return not verify or not differs(path, entry)
@@ -139,7 +139,7 @@ def _text(path: str) -> str:
     return (read_text(path, 200) or "").strip()
 
 
-def lacks_space(what: Plan, target: Target) -> str:
+def lacks_space(what: ReceivePlan, target: Destination) -> str:
     """Why there is not room for the rest; empty if there is."""
     where = target.root
     while not os.path.isdir(where):
@@ -150,7 +150,7 @@ def lacks_space(what: Plan, target: Target) -> str:
     return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
 
 
-def unwritable(target: Target) -> str:
+def unwritable(target: Destination) -> str:
     """Why nothing can be put there; empty if it can."""
     where = target.root
     while not os.path.lexists(where):
@@ -162,9 +162,9 @@ def unwritable(target: Target) -> str:
 
 def bring(
     manifest: Manifest,
-    target: Target,
+    target: Destination,
     verify: bool,
-    get: Callable[[Plan, Owner], None],
+    get: Callable[[ReceivePlan, Owner], None],
     progress: job.Progress,
 ) -> None:
     """Fetch, verify, move into place. Raises ReceiveError, Blocked, OSError and what `get` raises.
@@ -191,7 +191,11 @@ def bring(
 
 
 def fetch(
-    what: Plan, target: Target, owner: Owner, source: tuple[str, int, str], seconds: float
+    what: ReceivePlan,
+    target: Destination,
+    owner: Owner,
+    source: tuple[str, int, str],
+    seconds: float,
 ) -> None:
     """Copy into the stage; the next run resumes an interrupted copy. ReceiveError, OSError.
 
@@ -218,7 +222,7 @@ def fetch(
         raise ReceiveError("rsync from %s: %s (%s)" % (address, result.describe(), first))
 
 
-def check(entry: Entry, target: Target) -> None:
+def check(entry: ManifestEntry, target: Destination) -> None:
     """Verify a staged file by its content; a damaged one is removed. ReceiveError, OSError."""
     path = target.staged(entry)
     difference = differs(path, entry)
@@ -229,7 +233,7 @@ def check(entry: Entry, target: Target) -> None:
         )
 
 
-def place(what: Plan, target: Target, owner: Owner) -> None:
+def place(what: ReceivePlan, target: Destination, owner: Owner) -> None:
     """Move into place what is verified; the links of a snapshot come last. Raises OSError."""
     if not target.in_hub:
         if what.entries:

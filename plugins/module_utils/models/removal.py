@@ -44,7 +44,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RemovalPlan:
     """folders, files: absolute paths to remove. freed: bytes. refusals: why nothing is removed."""
 
     folders: Sequence[str] = ()
@@ -63,11 +63,13 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def plan(seen: Seen, revision: str = "") -> Plan:
+def plan(seen: Seen, revision: str = "") -> RemovalPlan:
     """Decide. revision: only this one is removed, with the blobs that no other uses."""
     model = seen.model
     if model is None:
-        return Plan(tuple(seen.leftovers), refusals=() if seen.writable else (_NOT_WRITABLE,))
+        return RemovalPlan(
+            tuple(seen.leftovers), refusals=() if seen.writable else (_NOT_WRITABLE,)
+        )
     refusals = list(_refusals(seen, model))
     chosen = [known for known in model.revisions if revision and known.revision == revision]
     if revision and model.kind != HUB:
@@ -79,7 +81,7 @@ def plan(seen: Seen, revision: str = "") -> Plan:
         folders, files, freed = _of_revision(model, chosen[0])
     else:
         folders, files, freed = [model.path], [], model.size
-    return Plan((*folders, *seen.leftovers), tuple(files), freed, tuple(refusals))
+    return RemovalPlan((*folders, *seen.leftovers), tuple(files), freed, tuple(refusals))
 
 
 _NOT_WRITABLE = "this user may not write there, or the file system is read-only"
@@ -192,7 +194,7 @@ def _has_open(pid: int, path: str) -> bool:
     return False
 
 
-def apply(what: Plan) -> None:
+def apply(what: RemovalPlan) -> None:
     """Remove exactly what is planned. Raises OSError; another run resumes it.
 
     A directory is first moved away in one step, so that the model is complete or gone.

@@ -46,7 +46,7 @@ def simulate(apt_get: str, names: Sequence[str], timeout: float) -> Simulation:
 
 
 @dataclass(frozen=True)
-class Change:
+class PackageChange:
     """The change of a package; old is empty if it is new, new if it is removed."""
 
     name: str
@@ -61,7 +61,7 @@ class Upgrade:
     kept are packages that are held back. problem is why there is no answer.
     """
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PackageChange, ...] = ()
     kept: tuple[str, ...] = ()
     problem: str = ""
 
@@ -89,7 +89,7 @@ def parse_upgrade(result: Result) -> Upgrade:
         return Upgrade(problem=result.describe())
     return Upgrade(
         tuple(
-            Change(name, old, new if step == "Inst" else "")
+            PackageChange(name, old, new if step == "Inst" else "")
             for step, name, old, new in _CHANGE.findall(result.stdout)
         ),
         tuple(" ".join(_KEPT.findall(result.stdout)).split()),

@@ -25,7 +25,7 @@ _LIMIT = 4 << 20
 
 
 @dataclass(frozen=True)
-class Spec:
+class CdiSpecification:
     """A CDI specification of GPUs; versions are those of the libcuda that it names."""
 
     path: str
@@ -39,14 +39,14 @@ def parse_driver_version(text: str) -> str:
     return match[1] if match else ""
 
 
-def parse_spec(path: str, text: str) -> Spec | None:
+def parse_spec(path: str, text: str) -> CdiSpecification | None:
     """None for a specification of other devices. text is YAML or JSON."""
     if not _KIND.search(text):
         return None
-    return Spec(path, tuple(sorted(set(_LIBRARY.findall(text)))))
+    return CdiSpecification(path, tuple(sorted(set(_LIBRARY.findall(text)))))
 
 
-def gpu_specs(folders: Sequence[str] = FOLDERS) -> tuple[Spec, ...]:
+def gpu_specs(folders: Sequence[str] = FOLDERS) -> tuple[CdiSpecification, ...]:
     """The specifications of GPUs in those folders; the last one has precedence."""
     specs = []
     for folder in folders:

@@ -57,7 +57,7 @@ class Distribution:
 
 
 @dataclass(frozen=True)
-class Venv:
+class InstalledVenv:
     """A virtual environment as it is. kind is absent, venv or other.
 
     real is the folder behind any link; leftovers are what an interrupted pip has put aside.
@@ -95,16 +95,16 @@ def ask_interpreter(path: str, timeout: float) -> Interpreter:
     return Interpreter(path, environment)
 
 
-def read_venv(path: str, timeout: float) -> Venv:
+def read_venv(path: str, timeout: float) -> InstalledVenv:
     """Look at a virtual environment; its Python is started once, for at most timeout seconds."""
     if not os.path.lexists(path):
-        return Venv(path, "absent")
+        return InstalledVenv(path, "absent")
     real = os.path.realpath(path)
     if not os.path.exists(real):
         # A link to what is gone is ours to set anew: nothing is behind it.
-        return Venv(path, "absent", real)
+        return InstalledVenv(path, "absent", real)
     if not os.path.isfile(os.path.join(real, "pyvenv.cfg")):
-        return Venv(path, "other", real)
+        return InstalledVenv(path, "other", real)
     interpreter = ask_interpreter(os.path.join(real, "bin", "python"), timeout)
     distributions: list[Distribution] = []
     leftovers: list[str] = []
@@ -114,7 +114,7 @@ def read_venv(path: str, timeout: float) -> Venv:
     ordered = tuple(
         sorted(distributions, key=lambda distribution: (distribution.name, distribution.version))
     )
-    return Venv(path, "venv", real, interpreter, ordered, tuple(sorted(leftovers)))
+    return InstalledVenv(path, "venv", real, interpreter, ordered, tuple(sorted(leftovers)))
 
 
 def site_packages(venv: str) -> list[str]:

@@ -17,7 +17,7 @@ _LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Engine:
+class DockerEngine:
     """The version of the engine, or the problem. forbidden: this user may not ask."""
 
     version: str = ""
@@ -25,18 +25,18 @@ class Engine:
     forbidden: bool = False
 
 
-def ask_engine(path: str, timeout: float) -> Engine:
+def ask_engine(path: str, timeout: float) -> DockerEngine:
     """Ask for at most timeout seconds."""
     try:
         data = _answer(path, timeout)
     except PermissionError:
-        return Engine(problem="this user may not ask %s" % path, forbidden=True)
+        return DockerEngine(problem="this user may not ask %s" % path, forbidden=True)
     except FileNotFoundError:
-        return Engine(problem="%s does not exist" % path)
+        return DockerEngine(problem="%s does not exist" % path)
     except TimeoutError:
-        return Engine(problem="no answer within %g s" % timeout)
+        return DockerEngine(problem="no answer within %g s" % timeout)
     except OSError as error:
-        return Engine(problem="%s: %s" % (path, error.strerror or error))
+        return DockerEngine(problem="%s: %s" % (path, error.strerror or error))
     return parse_answer(data)
 
 
@@ -59,7 +59,7 @@ def _answer(path: str, timeout: float) -> bytes:
     return data
 
 
-def parse_answer(data: bytes) -> Engine:
+def parse_answer(data: bytes) -> DockerEngine:
     """From the whole HTTP response, which may be anything."""
     head, _empty, body = data.partition(b"\r\n\r\n")
     words = head.split(None, 2)
@@ -68,6 +68,6 @@ def parse_answer(data: bytes) -> Engine:
     except (ValueError, TypeError, KeyError):
         version = ""
     if words[1:2] == [b"200"] and isinstance(version, str) and version:
-        return Engine(version)
+        return DockerEngine(version)
     said = " ".join((head.split(b"\r\n")[0] + b" " + body).decode("utf-8", "replace").split())
-    return Engine(problem="it answers something else: %s" % (said[:200] or "nothing"))
+    return DockerEngine(problem="it answers something else: %s" % (said[:200] or "nothing"))

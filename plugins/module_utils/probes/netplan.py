@@ -42,7 +42,7 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Setting:
+class NetplanSetting:
     """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing.
 
     uppers: the bonds, bridges and VLANs that these interfaces are used by.
@@ -92,7 +92,7 @@ def handed_over(run_folder: str = "/run") -> dict[str, str]:
     return files
 
 
-def settings(files: Mapping[str, str]) -> tuple[Setting, ...]:
+def settings(files: Mapping[str, str]) -> tuple[NetplanSetting, ...]:
     """What those files set; .link files set nothing that lasts."""
     collected = []
     for path, text in sorted(files.items()):
@@ -103,7 +103,7 @@ def settings(files: Mapping[str, str]) -> tuple[Setting, ...]:
     return tuple(collected)
 
 
-def parse_network(path: str, text: str) -> Setting:
+def parse_network(path: str, text: str) -> NetplanSetting:
     """A .network file of systemd-networkd; keys may come more than once."""
     said: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -112,7 +112,7 @@ def parse_network(path: str, text: str) -> Setting:
             said.setdefault(key.strip(), []).append(value.strip())
     macs = " ".join(said.get("MACAddress", []) + said.get("PermanentMACAddress", [])).lower()
     mtu = said.get("MTUBytes", ["0"])[-1]
-    return Setting(
+    return NetplanSetting(
         path,
         NETWORKD,
         tuple(" ".join(said.get("Name", [])).split()),
@@ -124,13 +124,13 @@ def parse_network(path: str, text: str) -> Setting:
     )
 
 
-def parse_connection(path: str, text: str) -> Setting:
+def parse_connection(path: str, text: str) -> NetplanSetting:
     """A keyfile of NetworkManager."""
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(text)
     except configparser.Error:
-        return Setting(path, NETWORK_MANAGER)
+        return NetplanSetting(path, NETWORK_MANAGER)
 
     def said(section: str, key: str) -> str:
         return parser.get(section, key, fallback="")
@@ -145,7 +145,7 @@ def parse_connection(path: str, text: str) -> Setting:
         said("ethernet", "mac-address"),
         said("ethernet", "mtu"),
     )
-    return Setting(
+    return NetplanSetting(
         path,
         NETWORK_MANAGER,
         (name,) if name else (),

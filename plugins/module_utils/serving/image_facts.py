@@ -32,7 +32,7 @@ _SCHEMA = 2
 
 
 @dataclass(frozen=True)
-class Toolkit:
+class MountableToolkit:
     """A ptxas of the node that a container may mount, and what changes when it is replaced."""
 
     path: str
@@ -47,7 +47,7 @@ def image(docker: str, reference: str, paths_file: str, state_dir: str) -> dict[
     return {"image_id": present, "image_facts": facts}
 
 
-def toolkits(paths_file: str) -> list[Toolkit]:
+def toolkits(paths_file: str) -> list[MountableToolkit]:
     """The ptxas that paths.env names, then those of the CUDA toolkits. None of them is run."""
     try:
         values = EnvFile.read(paths_file).values()
@@ -60,11 +60,11 @@ def toolkits(paths_file: str) -> list[Toolkit]:
             about = os.stat(path)
         except OSError:
             continue
-        tools.append(Toolkit(path, about.st_size, about.st_mtime_ns))
+        tools.append(MountableToolkit(path, about.st_size, about.st_mtime_ns))
     return tools
 
 
-def known(state_dir: str, image: str, mountable: Sequence[Toolkit]) -> dict[str, Any]:
+def known(state_dir: str, image: str, mountable: Sequence[MountableToolkit]) -> dict[str, Any]:
     """The recorded facts of an image, by its id; empty if it has to be asked."""
     try:
         record = state_files.read(os.path.join(state_dir, FOLDER), _name(image))
@@ -74,7 +74,9 @@ def known(state_dir: str, image: str, mountable: Sequence[Toolkit]) -> dict[str,
     return facts if record.get("key") == _key(mountable) and isinstance(facts, dict) else {}
 
 
-def record(state_dir: str, image: str, mountable: Sequence[Toolkit], facts: dict[str, Any]) -> None:
+def record(
+    state_dir: str, image: str, mountable: Sequence[MountableToolkit], facts: dict[str, Any]
+) -> None:
     """Record the facts of an image, by its id. Raises Blocked and OSError."""
     folder = os.path.join(state_dir, FOLDER)
     with state_files.exclusive(folder):
@@ -85,5 +87,5 @@ def _name(image: str) -> str:
     return "%s.json" % image.rpartition(":")[2]
 
 
-def _key(mountable: Sequence[Toolkit]) -> list[Any]:
+def _key(mountable: Sequence[MountableToolkit]) -> list[Any]:
     return [_SCHEMA, ARCH, [[tool.path, tool.size, tool.changed] for tool in mountable]]

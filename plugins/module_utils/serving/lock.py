@@ -40,7 +40,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LockVerdict:
     """lock: to be written, None to remove it. refusal: why nothing is written.
 
     blocker: the lock, or its run, that blocks the request. taken_from: whose lock was taken over.
@@ -52,7 +52,7 @@ class Verdict:
     taken_from: str = ""
 
 
-def acquire(current: Lock, request: Request, now: float) -> Verdict:
+def acquire(current: Lock, request: Request, now: float) -> LockVerdict:
     """Take the lock, or work within a reservation.
 
     A launch whose reservation has ended takes the lock for itself, under its own id.
@@ -70,22 +70,22 @@ def acquire(current: Lock, request: Request, now: float) -> Verdict:
         "run": None,
     }
     if not current or until(current) <= now:
-        return Verdict(new)
+        return LockVerdict(new)
     if request.force or request.gone == current["token"]:
-        return Verdict(new, taken_from=describe(current))
+        return LockVerdict(new, taken_from=describe(current))
     refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(current)
-    return Verdict(dict(current), refusal, current)
+    return LockVerdict(dict(current), refusal, current)
 
 
-def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
+def _within(lock: dict[str, Any], request: Request, now: float) -> LockVerdict:
     if not request.run:
         lock["expires"] = now + request.seconds
-        return Verdict(lock)
+        return LockVerdict(lock)
     run = lock.get("run") or {}
     busy = run and run["id"] != request.run and run["expires"] > now
     if busy and not request.force and request.gone != run["id"]:
         refusal = "A launch has been using this reservation since %s. To take over: -e force=true"
-        return Verdict(lock, refusal % clock(run["since"]), {**run, "token": run["id"]})
+        return LockVerdict(lock, refusal % clock(run["since"]), {**run, "token": run["id"]})
     taken = "a launch within this reservation, since %s" % clock(run["since"]) if busy else ""
     lock["run"] = {
         "id": request.run,
@@ -93,53 +93,53 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> Verdict:
         "since": now,
         "expires": now + request.seconds,
     }
-    return Verdict(lock, taken_from=taken)
+    return LockVerdict(lock, taken_from=taken)
 
 
-def renew(current: Lock, request: Request, now: float) -> Verdict:
+def renew(current: Lock, request: Request, now: float) -> LockVerdict:
     """Check that the request still holds the lock, and extend it.
 
     An expired lock is still held as long as nobody else has taken it.
     """
     if not current or current["token"] != request.token:
         holder = describe(current) if current else "nobody"
-        return Verdict(
+        return LockVerdict(
             dict(current) or None, "The lock was lost: it is now held by %s" % holder, current
         )
     lock = dict(current)
     run = lock.get("run")
     if request.run:
         if not run or run["id"] != request.run:
-            return Verdict(
+            return LockVerdict(
                 lock, "The lock was lost: another launch has taken over the reservation", current
             )
         lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
-        return Verdict(lock)
+        return LockVerdict(lock)
     lock["expires"] = max(lock["expires"], now + request.seconds)
-    return Verdict(lock)
+    return LockVerdict(lock)
 
 
-def release(current: Lock, request: Request) -> Verdict:
+def release(current: Lock, request: Request) -> LockVerdict:
     """Release the lock or, with a run, only end that run within a reservation."""
     if not current:
-        return Verdict(None)
+        return LockVerdict(None)
     if current["token"] == request.token:
         lock = dict(current)
         if not request.run:
-            return Verdict(None)
+            return LockVerdict(None)
         if (lock.get("run") or {}).get("id") == request.run:
             lock["run"] = None
-        return Verdict(lock)
+        return LockVerdict(lock)
     # Somebody else has taken it over; it stays.
-    return Verdict(dict(current))
+    return LockVerdict(dict(current))
 
 
-def remove(current: Lock, request: Request) -> Verdict:
+def remove(current: Lock, request: Request) -> LockVerdict:
     """Remove somebody else's lock."""
     if request.force:
-        return Verdict(None, taken_from=describe(current))
+        return LockVerdict(None, taken_from=describe(current))
     refusal = "The cluster is locked by %s. To remove the lock: -e force=true" % describe(current)
-    return Verdict(dict(current), refusal, current)
+    return LockVerdict(dict(current), refusal, current)
 
 
 def until(lock: Lock) -> float:

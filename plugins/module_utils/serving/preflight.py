@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
-    Change,
+    EnvironmentChange,
     Image,
-    Problem,
+    TargetProblem,
     ask_raw,
     read,
 )
@@ -23,7 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import examine
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.image_facts import (
     ARCH,
-    Toolkit,
+    MountableToolkit,
 )
 
 PACKAGES = ("torch", "vllm", "ray", "triton")
@@ -33,7 +33,7 @@ class PreflightError(Exception):
     """The image cannot be asked; the text says why and what to do."""
 
 
-def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str, Any]:
+def ask(image: Image, mountable: Sequence[MountableToolkit], timeout: float) -> dict[str, Any]:
     """Ask the image in a temporary container. timeout: seconds. Raises PreflightError.
 
     Returns a dict: `image_id`; `python` and the versions of PACKAGES, empty for what is missing;
@@ -42,12 +42,12 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
     `way_out` (what to do if Triton does not compile at all).
     """
     binaries = [examine(tool.path, "system", ARCH) for tool in mountable]
-    changes = [Change(), *pinning(binaries)]
+    changes = [EnvironmentChange(), *pinning(binaries)]
     mounts = [change.expect for change in changes if change.expect]
     answer = ask_raw(image, ARCH, {}, changes, timeout, True, mounts, PACKAGES)
     facts: dict[str, Any] = {"image_id": "", "python": "", **dict.fromkeys(PACKAGES, "")}
     facts.update(assembles=None, pins={}, message="", way_out="")
-    if isinstance(answer, Problem):
+    if isinstance(answer, TargetProblem):
         if answer.no_python:
             # An engine that is no Python program has no Triton either.
             return facts
@@ -56,7 +56,7 @@ def ask(image: Image, mountable: Sequence[Toolkit], timeout: float) -> dict[str,
     if not answer["root"]:
         return facts
     report = read(answer, changes)
-    if isinstance(report, Problem):
+    if isinstance(report, TargetProblem):
         return {**facts, "assembles": False, "message": report.actual, "way_out": report.hint}
     facts["triton"] = report.version
     worked = next((trial for trial in report.trials if trial.works), None)

@@ -18,7 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files
 Entry = Mapping[str, Any]
 
 
-class Refused(Exception):
+class ScheduleRefused(Exception):
     """The request is refused; the text says why."""
 
 
@@ -31,9 +31,9 @@ def entries(stored: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
 def announce(listed: Sequence[Entry], entry: Entry, now: float) -> list[dict[str, Any]]:
     """The entries and a new one; an equal one changes nothing. Raises Refused."""
     if entry["end"] <= now:
-        raise Refused("the end %s is in the past" % clock(entry["end"]))
+        raise ScheduleRefused("the end %s is in the past" % clock(entry["end"]))
     if not entry["owner"]:
-        raise Refused("an owner is required")
+        raise ScheduleRefused("an owner is required")
     others = []
     for other in listed:
         if all(other[key] == entry[key] for key in ("owner", "reason", "begin", "end")):
@@ -41,7 +41,7 @@ def announce(listed: Sequence[Entry], entry: Entry, now: float) -> list[dict[str
         if other["begin"] < entry["end"] and entry["begin"] < other["end"]:
             others.append(describe(other))
     if others:
-        raise Refused("announced already: %s. Choose another time" % "; ".join(others))
+        raise ScheduleRefused("announced already: %s. Choose another time" % "; ".join(others))
     return sorted([*map(dict, listed), dict(entry)], key=_order)
 
 
@@ -49,7 +49,7 @@ def cancel(listed: Sequence[Entry], wanted: str, owner: str, force: bool) -> lis
     """The entries without the wanted id, if there is one. Raises Refused."""
     for entry in listed:
         if entry["id"] == wanted and entry["owner"] != owner and not force:
-            raise Refused(
+            raise ScheduleRefused(
                 "%s was announced by %s, not by %s. To cancel it anyway: -e force=true"
                 % (wanted, entry["owner"], owner or "nobody")
             )
@@ -90,5 +90,7 @@ def moment(text: str) -> float:
         # Python 3.9 and 3.10 reject Z.
         parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError as error:
-        raise Refused("%r is not a time, expected one like 2026-12-01T14:00" % text) from error
+        raise ScheduleRefused(
+            "%r is not a time, expected one like 2026-12-01T14:00" % text
+        ) from error
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()

@@ -78,7 +78,7 @@ Docker=%(docker)s
 
 
 @dataclass(frozen=True)
-class Unit:
+class SupervisedUnit:
     """A unit of this collection. down: when and why its workload went down last."""
 
     container: str
@@ -124,7 +124,7 @@ def path_of(name: str) -> str:
     return os.path.join(FOLDER, _service(name))
 
 
-def installed() -> list[Unit]:
+def installed() -> list[SupervisedUnit]:
     """The units of this collection on this node. Other units are ignored, whatever their names."""
     ours: dict[str, supervisor.Workload] = {}
     for path in sorted(glob.glob(os.path.join(FOLDER, "dgxspark-*.service"))):
@@ -144,10 +144,10 @@ def _read(path: str) -> supervisor.Workload | None:
         return None
 
 
-def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) -> Unit:
+def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) -> SupervisedUnit:
     down = supervisor.read_state(supervisor.state_path(path_of(name))).get("down")
     known = state or systemd.Unit(active="unknown")
-    return Unit(
+    return SupervisedUnit(
         name,
         workload.recipe,
         workload.plan,
@@ -165,7 +165,7 @@ def _service(container: str) -> str:
 
 
 @dataclass(frozen=True)
-class Change:
+class UnitChange:
     """A file to write or to remove. before, after: for a diff."""
 
     write: FileWrite
@@ -189,7 +189,7 @@ def changes(
     remove: Sequence[str],
     docker: str,
     python: str = sys.executable,
-) -> Iterator[Change]:
+) -> Iterator[UnitChange]:
     """The files that differ from what is wanted. Raises Blocked for a file of somebody else.
 
     supervise: container -> its unit_spec. remove: containers whose units are removed.
@@ -206,10 +206,10 @@ def changes(
     for path, text in wanted.items():
         file = OwnFile.read(path)
         if file.differs(text, _MODE):
-            yield Change(FileWrite(file, text, _MODE, ()))
+            yield UnitChange(FileWrite(file, text, _MODE, ()))
 
 
-def apply(change: Change) -> None:
+def apply(change: UnitChange) -> None:
     """Raises OSError and Blocked."""
     change.write.apply()
     if change.write.text is None and change.write.subject == PROGRAM:

@@ -37,7 +37,7 @@ def natural(name: str) -> list[tuple[str, int]]:
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
+class ReportEntry:
     """A finding of one node."""
 
     node: str
@@ -63,14 +63,14 @@ class Report:
     nodes: Sequence[str]
     specs: Sequence[str]
     cells: Mapping[tuple[str, str], str]
-    entries: Sequence[Entry]
+    entries: Sequence[ReportEntry]
     unreachable: Mapping[str, str] = field(default_factory=dict)
     messages: Mapping[tuple[str, str], str] = field(default_factory=dict)
     playbook: str = ""
     check_mode: bool = False
     generated: str = ""
 
-    def ordered(self) -> list[Entry]:
+    def ordered(self) -> list[ReportEntry]:
         """By node and spec, the worst first, each check once."""
         unique = dict.fromkeys(self.entries)
         return sorted(
@@ -153,7 +153,7 @@ def to_junit(report: Report) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _class(entry: Entry) -> str:
+def _class(entry: ReportEntry) -> str:
     return f"{entry.node}.{entry.spec}"
 
 
@@ -166,7 +166,7 @@ def _xml(text: str) -> str:
     )
 
 
-def _details(entry: Entry) -> str:
+def _details(entry: ReportEntry) -> str:
     details = (("expected", entry.expected), ("fix", entry.fix), ("hint", entry.hint))
     return "\n".join(f"{name}: {text}" for name, text in details if text)
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     Image,
-    Problem,
-    Venv,
+    TargetProblem,
+    VenvTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     make_directories,
@@ -55,7 +55,7 @@ KNOWN_STATES: dict[str, str] = {}
 
 _LIMIT = 1 << 22  # bytes of a cache file
 _SMI_SECONDS = 20.0
-_NOT_ASKED = Problem(
+_NOT_ASKED = TargetProblem(
     "takes long, and no valid answer is cached (costly: skip)",
     "Run without --tags fast.",
     left_out=True,
@@ -70,7 +70,7 @@ class CachedTarget:
     question; asked: whether any of them is new.
     """
 
-    target: Venv | Image
+    target: VenvTarget | Image
     folder: str
     costly: str
     used: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class CachedTarget:
 
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
-    ) -> dict[str, Any] | Problem:
+    ) -> dict[str, Any] | TargetProblem:
         """As the put() of the target."""
         key = self._key(probe, request, KNOWN_STATES)
         if key and self.costly != REFRESH:
@@ -99,7 +99,7 @@ class CachedTarget:
             return _NOT_ASKED
         answer = self.target.put(probe, request, timeout)
         # An answer is not cached if what it depends on has changed meanwhile.
-        if key and not isinstance(answer, Problem) and key == self._key(probe, request, {}):
+        if key and not isinstance(answer, TargetProblem) and key == self._key(probe, request, {}):
             self.used[key] = answer
             self.asked = True
         return answer

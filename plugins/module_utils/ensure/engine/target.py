@@ -35,7 +35,7 @@ _CONTAINER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Problem:
+class TargetProblem:
     """Why a target cannot be asked, and a hint.
 
     left_out: it was not tried. no_python: the image has no such interpreter.
@@ -48,7 +48,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Change:
+class EnvironmentChange:
     """An environment to try: changes of the launchers' one; None removes a variable.
 
     A kernel is compiled only if Triton chooses the path expect; empty for any.
@@ -78,7 +78,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Report:
+class TritonReport:
     """A target's answer: the version and folder of Triton, its binaries, and the trials.
 
     image is the id of the image, empty for a virtual environment.
@@ -93,7 +93,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Venv:
+class VenvTarget:
     """The interpreter of a virtual environment on this node.
 
     spec is the name of the asking spec; its role variable lists the targets.
@@ -115,7 +115,7 @@ class Venv:
 
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
-    ) -> dict[str, Any] | Problem:
+    ) -> dict[str, Any] | TargetProblem:
         """Send the request to the last module of probe: its answer, within timeout seconds."""
         python = os.path.join(self.path, "bin", "python")
         # Created here, so that it is removed even if the interpreter has to be killed.
@@ -126,12 +126,12 @@ class Venv:
         if answer:
             return answer
         if not os.path.isdir(self.path):
-            return Problem(
+            return TargetProblem(
                 "%s is not a directory" % self.path,
                 "Create the virtual environment, or correct venv (role: dgxspark_%s_targets)."
                 % self.spec,
             )
-        return Problem(
+        return TargetProblem(
             "%s does not answer: %s" % (python, result.describe()),
             "Repair or rebuild the virtual environment until `%s -V` works." % python,
         )
@@ -170,8 +170,8 @@ class Image:
 
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
-    ) -> dict[str, Any] | Problem:
-        """The answer as Venv.put gives it, within timeout seconds and the start-up.
+    ) -> dict[str, Any] | TargetProblem:
+        """The answer as VenvTarget.put gives it, within timeout seconds and the start-up.
 
         request["mounted"] are the files of the node that are mounted in the container.
         """
@@ -205,7 +205,7 @@ class Image:
         # Errors of the engine begin with this prefix; its last line only refers to the help.
         errors = [line for line in result.stderr.splitlines() if line.startswith("docker: ")]
         why = errors[0] if errors else result.describe()
-        return Problem(
+        return TargetProblem(
             "%s in %s does not answer: %s" % (self.python, self.name, why),
             "Check that `%s` works, or set image_python to another interpreter (role: in"
             " dgxspark_%s_targets)." % (trial, self.spec),
@@ -213,22 +213,22 @@ class Image:
             no_python=(result.outcome, result.code) == (command.EXITED, 127),
         )
 
-    def _why_absent(self, inspected: command.Result) -> Problem:
+    def _why_absent(self, inspected: command.Result) -> TargetProblem:
         if "no such image" in inspected.stderr.lower():
-            return Problem(
+            return TargetProblem(
                 "%s is not on this node" % self.name,
                 "Transfer the image first (docker pull, docker load): a check pulls nothing.",
             )
-        return Problem(
+        return TargetProblem(
             "%s: %s" % (self.docker, inspected.describe()),
             "Check that the Docker engine is installed and runs, and that this user may use it."
             " Another client can be set by docker_bin, or DOCKER_BIN in paths.env.",
         )
 
 
-def _why_unmountable(path: str, source: str) -> Problem:
+def _why_unmountable(path: str, source: str) -> TargetProblem:
     shown = path if path == source else "%s -> %s" % (path, source)
-    return Problem(
+    return TargetProblem(
         "%r cannot be mounted: the path has a comma, a quote or a line end" % shown,
         "Use a ptxas with another path: in paths.env if it is pinned there, or by cuda_home (role:"
         " dgxspark_ptxas_cuda_home).",
@@ -236,14 +236,14 @@ def _why_unmountable(path: str, source: str) -> Problem:
 
 
 class Target(Protocol):
-    """A Venv, an Image, or a CachedTarget."""
+    """A VenvTarget, an Image, or a CachedTarget."""
 
     @property
     def isolated(self) -> bool: ...
 
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
-    ) -> dict[str, Any] | Problem: ...
+    ) -> dict[str, Any] | TargetProblem: ...
 
 
 def find_docker(named: str = "") -> str:
@@ -256,30 +256,30 @@ def ask(
     target: Target,
     arch: str,
     env: Mapping[str, str],
-    changes: Sequence[Change],
+    changes: Sequence[EnvironmentChange],
     timeout: float,
     until: bool = False,
     mounted: Sequence[str] = (),
-) -> Report | Problem:
+) -> TritonReport | TargetProblem:
     """Ask Triton in the target, in env with each of the changes.
 
     With until, the first trial that works is the last. mounted are files of this node that an image
     gets at the same path. timeout is in seconds, for each trial.
     """
     answer = ask_raw(target, arch, env, changes, timeout, until, mounted)
-    return answer if isinstance(answer, Problem) else read(answer, changes)
+    return answer if isinstance(answer, TargetProblem) else read(answer, changes)
 
 
 def ask_raw(
     target: Target,
     arch: str,
     env: Mapping[str, str],
-    changes: Sequence[Change],
+    changes: Sequence[EnvironmentChange],
     timeout: float,
     until: bool = False,
     mounted: Sequence[str] = (),
     packages: Sequence[str] = (),
-) -> dict[str, Any] | Problem:
+) -> dict[str, Any] | TargetProblem:
     """The raw answer of the probe for read(), with the versions of these packages; see ask."""
     request = {
         "arch": arch,
@@ -296,13 +296,15 @@ def ask_raw(
     try:
         return target.put(TRITON_PROBE, request, timeout * (len(changes) + 1))
     except OSError as error:
-        return Problem("no temporary folder: %s" % error, "Check that /tmp is writable.")
+        return TargetProblem("no temporary folder: %s" % error, "Check that /tmp is writable.")
 
 
-def read(answer: Mapping[str, Any], changes: Sequence[Change]) -> Report | Problem:
+def read(
+    answer: Mapping[str, Any], changes: Sequence[EnvironmentChange]
+) -> TritonReport | TargetProblem:
     """The report in a raw answer of the probe."""
     if not answer["root"]:
-        return Problem(
+        return TargetProblem(
             "Python %s has no Triton" % answer["python"],
             "Install Triton (part of vLLM and PyTorch), or use another venv or image (role:"
             " dgxspark_ptxas_targets).",
@@ -313,12 +315,12 @@ def read(answer: Mapping[str, Any], changes: Sequence[Change]) -> Report | Probl
     versions = [trial["version"] for trial in answer["trials"] if trial.get("version")]
     if not any(trial.get("imported") for trial in answer["trials"]):
         why = trials[0].error if trials else "no trial was made"
-        return Problem(
+        return TargetProblem(
             "Triton %s in %s does not work: %s"
             % (versions[0] if versions else "", answer["root"], why),
             "Repair or reinstall Triton; it needs its NVIDIA backend.",
         )
-    return Report(
+    return TritonReport(
         answer["python"],
         versions[0],
         answer["root"],

@@ -32,7 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
-    Engine,
+    DockerEngine,
     ask_engine,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package
@@ -57,7 +57,7 @@ class Observed:
     engines: tuple[str, ...]
     unit: Unit
     problem: str
-    engine: Engine
+    engine: DockerEngine
     has_group: bool
     members: Mapping[str, bool | None]
     systemctl: str
@@ -95,7 +95,7 @@ def look(
         tuple(engines),
         unit,
         units[1],
-        Engine(problem="%s is not running" % UNIT)
+        DockerEngine(problem="%s is not running" % UNIT)
         if stopped_now
         else ask_engine(at.docker_socket, _SECONDS),
         group is not None,

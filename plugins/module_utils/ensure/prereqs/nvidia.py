@@ -30,7 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
-    Spec,
+    CdiSpecification,
     gpu_specs,
     parse_driver_version,
 )
@@ -51,7 +51,7 @@ class Observed:
 
     driver: str
     toolkit: str
-    spec: Spec | None
+    spec: CdiSpecification | None
     path: str
     kind: str
     writable: bool

@@ -13,9 +13,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.serv
     Server,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.template import (
-    Problem,
     Renderer,
     TemplateError,
+    TemplateProblem,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import (
     Degrees,
@@ -77,7 +77,7 @@ class Rendering:
     degrees: Degrees | None = None
     bad_degree: str = ""
     hooks: t.Mapping[str, tuple[Hook, ...]] = dataclasses.field(default_factory=dict)
-    hook_problems: tuple[tuple[str, Problem], ...] = ()
+    hook_problems: tuple[tuple[str, TemplateProblem], ...] = ()
 
     def for_degrees(self, spread: Degrees) -> Rendering:
         """For a launch that is spread like this; without effect where the number is given."""
@@ -223,7 +223,7 @@ def _topology_value(number: int | str) -> Value:
 
 def _hooks(
     recipe: Recipe, renderer: Renderer
-) -> tuple[dict[str, tuple[Hook, ...]], tuple[tuple[str, Problem], ...]]:
+) -> tuple[dict[str, tuple[Hook, ...]], tuple[tuple[str, TemplateProblem], ...]]:
     """Hooks, which have no other values than the command, and what is wrong with them."""
     hooks: dict[str, tuple[Hook, ...]] = {}
     problems = []

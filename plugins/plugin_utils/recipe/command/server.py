@@ -43,7 +43,9 @@ class Server(t.NamedTuple):
             )
 
     def with_flags(self, flags: t.Sequence[str]) -> Server:
-        text = " ".join([self.text, *(shell.quote(flag, shell.Context.PLAIN) for flag in flags)])
+        text = " ".join(
+            [self.text, *(shell.quote(flag, shell.ShellContext.PLAIN) for flag in flags)]
+        )
         return self._replace(text=text, words=(*self.words, *flags))
 
     def substituted(self, text: str, replacement: str) -> Server:
@@ -108,7 +110,7 @@ def split_server(
     if words[:1] == ["exec"]:
         words = words[1:]
     plain = [
-        char for char, where in zip(text, shell.contexts(text)) if where is shell.Context.PLAIN
+        char for char, where in zip(text, shell.contexts(text)) if where is shell.ShellContext.PLAIN
     ]
     if not starts(words) or plain.count("(") != plain.count(")"):
         raise CommandError(

@@ -15,7 +15,7 @@ import shlex
 import typing as t
 
 
-class Context(enum.Enum):
+class ShellContext(enum.Enum):
     """How the shell would read a character."""
 
     PLAIN = "plain"
@@ -32,10 +32,10 @@ _EVALUATED_AGAIN = re.compile(
 _DOUBLE_QUOTE_SPECIAL = re.compile(r'([\\"$`])')
 # What may change the context, by context.
 _MEANINGFUL = {
-    Context.PLAIN: re.compile(r"""[\\'"#]"""),
-    Context.SINGLE: re.compile(r"'"),
-    Context.DOUBLE: re.compile(r'[\\"]'),
-    Context.COMMENT: re.compile(r"\n"),
+    ShellContext.PLAIN: re.compile(r"""[\\'"#]"""),
+    ShellContext.SINGLE: re.compile(r"'"),
+    ShellContext.DOUBLE: re.compile(r'[\\"]'),
+    ShellContext.COMMENT: re.compile(r"\n"),
 }
 _WORD_START = frozenset(" \t\n;&|(")
 _OPERATOR = re.compile(r"[\n;&|]")
@@ -53,10 +53,10 @@ class Statement(t.NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def contexts(text: str) -> tuple[Context, ...]:
+def contexts(text: str) -> tuple[ShellContext, ...]:
     """The context of each character; quotes and backslashes belong to what they quote."""
-    result: list[Context] = []
-    state = Context.PLAIN
+    result: list[ShellContext] = []
+    state = ShellContext.PLAIN
     index = 0
     while index < len(text):
         # Up to the next character that may mean something here, all are alike.
@@ -66,28 +66,28 @@ def contexts(text: str) -> tuple[Context, ...]:
         if stop == len(text):
             break
         char, index = text[stop], stop + 1
-        if state is Context.COMMENT:
-            state = Context.PLAIN
+        if state is ShellContext.COMMENT:
+            state = ShellContext.PLAIN
             result.append(state)
-        elif state is Context.SINGLE:
+        elif state is ShellContext.SINGLE:
             result.append(state)
-            state = Context.PLAIN
+            state = ShellContext.PLAIN
         elif char == "\\":
             if index == len(text):
                 result.append(state)
             else:
-                result += [Context.ESCAPED, Context.ESCAPED]
+                result += [ShellContext.ESCAPED, ShellContext.ESCAPED]
                 index += 1
-        elif state is Context.DOUBLE:
+        elif state is ShellContext.DOUBLE:
             result.append(state)
-            state = Context.PLAIN
+            state = ShellContext.PLAIN
         else:
             if char == "'":
-                state = Context.SINGLE
+                state = ShellContext.SINGLE
             elif char == '"':
-                state = Context.DOUBLE
+                state = ShellContext.DOUBLE
             elif stop == 0 or text[stop - 1] in _WORD_START:
-                state = Context.COMMENT
+                state = ShellContext.COMMENT
             result.append(state)
     return tuple(result)
 
@@ -97,11 +97,11 @@ def evaluates_again(text: str) -> bool:
     return _EVALUATED_AGAIN.search(text) is not None
 
 
-def quote(value: str, context: Context) -> str:
+def quote(value: str, context: ShellContext) -> str:
     """`value` as text that, put at a place of that context, stays exactly itself."""
-    if context is Context.SINGLE:
+    if context is ShellContext.SINGLE:
         return value.replace("'", "'\\''")
-    if context is Context.DOUBLE:
+    if context is ShellContext.DOUBLE:
         return _DOUBLE_QUOTE_SPECIAL.sub(r"\\\1", value)
     return shlex.quote(value)
 
@@ -114,16 +114,16 @@ def tidy(text: str) -> str:
     """
     text = re.sub(r"\\[ \t]+\n", "\\\\\n", text.strip())
     code = "".join(
-        char for char, context in zip(text, contexts(text)) if context is not Context.COMMENT
+        char for char, context in zip(text, contexts(text)) if context is not ShellContext.COMMENT
     )
     return code.strip().rstrip(" \t\n\\")
 
 
-def unterminated(text: str) -> Context | None:
+def unterminated(text: str) -> ShellContext | None:
     """The kind of quote that is opened and never closed, if any."""
     # A neutral character at the end is plain unless a quote is open there.
     last = contexts(text + "\n.")[-1]
-    return last if last in (Context.SINGLE, Context.DOUBLE) else None
+    return last if last in (ShellContext.SINGLE, ShellContext.DOUBLE) else None
 
 
 def statements(text: str) -> list[Statement]:
@@ -136,12 +136,16 @@ def statements(text: str) -> list[Statement]:
         if not match:
             break
         index = match.start()
-        if where[index] is Context.PLAIN:
+        if where[index] is ShellContext.PLAIN:
             if text[index] == "&" and _is_redirection(text, index):
                 index += 1
                 continue
             end = index
-            while index < len(text) and where[index] is Context.PLAIN and text[index] in "\n;&| \t":
+            while (
+                index < len(text)
+                and where[index] is ShellContext.PLAIN
+                and text[index] in "\n;&| \t"
+            ):
                 index += 1
             if text[start:end].strip():
                 result.append(_trimmed(text, start, end, operator))
@@ -169,18 +173,18 @@ def words(statement: str) -> list[str]:
     for context, run in itertools.groupby(contexts(statement)):
         start, index = index, index + len(list(run))
         text = statement[start:index]
-        if context is Context.PLAIN:
+        if context is ShellContext.PLAIN:
             first, *others = _BLANKS.split(text)
             word = word if first == "" else (word or "") + first
             for part in others:
                 result += [] if word is None else [word]
                 word = part or None
-        elif context is Context.SINGLE:
+        elif context is ShellContext.SINGLE:
             word = (word or "") + text.replace("'", "")
-        elif context is Context.DOUBLE:
+        elif context is ShellContext.DOUBLE:
             word = (word or "") + text.replace('"', "")
             in_double ^= text.count('"') % 2 == 1
-        elif context is Context.ESCAPED:
+        elif context is ShellContext.ESCAPED:
             for char in text[1::2]:
                 if char != "\n":
                     backslash = "\\" if in_double and char not in '$`"\\' else ""
@@ -207,7 +211,7 @@ def with_exec(statement: str) -> str:
             (
                 i
                 for i in range(match.end(), len(rest))
-                if where[i] is Context.PLAIN and rest[i].isspace()
+                if where[i] is ShellContext.PLAIN and rest[i].isspace()
             ),
             len(rest),
         )

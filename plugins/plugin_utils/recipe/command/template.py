@@ -32,11 +32,11 @@ class Piece(t.NamedTuple):
 
     text: str
     name: str | None
-    context: shell.Context
+    context: shell.ShellContext
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
+class TemplateProblem:
     """Why a placeholder cannot be filled; fields as those of an Issue."""
 
     code: str
@@ -48,7 +48,7 @@ class Problem:
 class TemplateError(Exception):
     """At least one placeholder cannot be filled."""
 
-    def __init__(self, problems: t.Sequence[Problem]) -> None:
+    def __init__(self, problems: t.Sequence[TemplateProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(problem.message for problem in problems))
 
@@ -73,13 +73,13 @@ def parse(text: str) -> tuple[Piece, ...]:
                 Piece(pair[0], None, where[index]),
             ]
             start = index = index + 2
-        elif match and where[index] is not shell.Context.ESCAPED:
+        elif match and where[index] is not shell.ShellContext.ESCAPED:
             pieces.append(Piece(text[start:index], None, where[index]))
             pieces.append(Piece(match.group(0), match.group(1), where[index]))
             start = index = match.end()
         else:
             index += 1
-    pieces.append(Piece(text[start:], None, shell.Context.PLAIN))
+    pieces.append(Piece(text[start:], None, shell.ShellContext.PLAIN))
     return tuple(piece for piece in pieces if piece.text)
 
 
@@ -90,7 +90,7 @@ class Renderer:
         """declared: the recipe's defaults; they decide whether an override may be several words."""
         self._values = values
         self._declared = declared
-        self._problems: dict[tuple[str, str], Problem] = {}
+        self._problems: dict[tuple[str, str], TemplateProblem] = {}
         self._reached: set[str] = set()
         self.used: set[str] = set()
 
@@ -104,7 +104,7 @@ class Renderer:
                 out.append(piece.text)
                 continue
             self._reached.clear()
-            if piece.context is shell.Context.PLAIN:
+            if piece.context is shell.ShellContext.PLAIN:
                 words = self._words(piece.name, ())
             else:
                 words = [self._text(piece.name, ())]
@@ -209,7 +209,7 @@ class Renderer:
             )
 
     def _problem(self, code: str, name: str, message: str, fix: str) -> None:
-        self._problems.setdefault((code, name), Problem(code, name, message, fix))
+        self._problems.setdefault((code, name), TemplateProblem(code, name, message, fix))
 
 
 def _parse_value(text: str) -> t.Iterator[Piece]:
@@ -217,8 +217,8 @@ def _parse_value(text: str) -> t.Iterator[Piece]:
     pattern = re.compile(r"\{\{|\}\}|" + _PLACEHOLDER.pattern) if "{{" in text else _PLACEHOLDER
     start = 0
     for match in pattern.finditer(text):
-        yield Piece(text[start : match.start()], None, shell.Context.PLAIN)
+        yield Piece(text[start : match.start()], None, shell.ShellContext.PLAIN)
         name = match.group(1)
-        yield Piece(match.group(0) if name else match.group(0)[0], name, shell.Context.PLAIN)
+        yield Piece(match.group(0) if name else match.group(0)[0], name, shell.ShellContext.PLAIN)
         start = match.end()
-    yield Piece(text[start:], None, shell.Context.PLAIN)
+    yield Piece(text[start:], None, shell.ShellContext.PLAIN)

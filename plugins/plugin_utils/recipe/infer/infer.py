@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.infer.rules import (
-    Setting,
+    RuleSetting,
     Tables,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory import parameters
@@ -62,7 +62,7 @@ class Inference:
 
     name: str
     recipe: dict[str, t.Any]
-    settings: dict[str, Setting]
+    settings: dict[str, RuleSetting]
     estimate: MemoryEstimate
     fit: Fit
     nodes: int
@@ -169,9 +169,9 @@ class _Draft:
     def __init__(self, start: str) -> None:
         self.words: list[str] = [start]
         self.defaults: dict[str, t.Any] = {}
-        self.settings: dict[str, Setting] = {}
+        self.settings: dict[str, RuleSetting] = {}
 
-    def value(self, key: str, flag: str, setting: Setting | None) -> None:
+    def value(self, key: str, flag: str, setting: RuleSetting | None) -> None:
         """A value that can be overridden, and the flag that takes it; nothing for no value."""
         if setting is None or setting.value is None:
             return
@@ -188,8 +188,8 @@ class _Draft:
         return " \\\n  ".join(self.words) + "\n"
 
 
-def _said(value: t.Any, source: str, confidence: t.Any = "high") -> Setting:
-    return Setting(value, source, confidence)
+def _said(value: t.Any, source: str, confidence: t.Any = "high") -> RuleSetting:
+    return RuleSetting(value, source, confidence)
 
 
 # --- vLLM --------------------------------------------------------------------------------------
@@ -257,10 +257,10 @@ def _vllm(
     )  # fmt: skip
 
 
-def _settings_of(facts: dict[str, t.Any], rules: Tables) -> dict[str, Setting]:
+def _settings_of(facts: dict[str, t.Any], rules: Tables) -> dict[str, RuleSetting]:
     """Settings that depend on the model alone: key of `defaults` -> setting, none without value."""
     text = facts["kind"] == "text"
-    settings: dict[str, Setting | None] = {
+    settings: dict[str, RuleSetting | None] = {
         "kv_cache_dtype": rules.first("kv_cache_dtypes", facts),
         "quantization": rules.first("quantization", facts),
         "moe_backend": rules.first("moe_backends", facts),
@@ -283,7 +283,7 @@ def _flag(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def _words(key: str, setting: Setting) -> list[str]:
+def _words(key: str, setting: RuleSetting) -> list[str]:
     value = setting.value
     if value is True:
         return [_flag(key)]
@@ -295,8 +295,8 @@ class _Size(t.NamedTuple):
 
     tensor: int
     pipeline: int
-    context: Setting
-    share: Setting
+    context: RuleSetting
+    share: RuleSetting
     why: str
     confidence: str
 
@@ -308,7 +308,7 @@ def _size(
     config: ModelConfig,
     nodes: t.Sequence[NodeMemory],
     serving: _Serving,
-    limits: t.Mapping[str, Setting],
+    limits: t.Mapping[str, RuleSetting],
 ) -> _Size:
     """The fewest nodes that hold the model with a useful context; else the most there are."""
     most = _limit(limits, "most_utilisation", 0.85)
@@ -363,7 +363,7 @@ def _shapes(config: ModelConfig, count: int) -> list[tuple[int, int]]:
     return found
 
 
-def _limit(limits: t.Mapping[str, Setting], key: str, default: float) -> float:
+def _limit(limits: t.Mapping[str, RuleSetting], key: str, default: float) -> float:
     setting = limits.get(key)
     value = setting.value if setting else default
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
@@ -372,7 +372,7 @@ def _limit(limits: t.Mapping[str, Setting], key: str, default: float) -> float:
 
 
 def _share_to_be_had(
-    nodes: t.Sequence[NodeMemory], most: float, limits: t.Mapping[str, Setting]
+    nodes: t.Sequence[NodeMemory], most: float, limits: t.Mapping[str, RuleSetting]
 ) -> float:
     """The largest share that is free on each node, downwards to hundredths."""
     reserve = _limit(limits, "host_reserve_gib", 4.0) * GIB
@@ -387,8 +387,8 @@ def _share(
     estimate: MemoryEstimate,
     nodes: t.Sequence[NodeMemory],
     most: float,
-    limits: t.Mapping[str, Setting],
-) -> Setting:
+    limits: t.Mapping[str, RuleSetting],
+) -> RuleSetting:
     """The share that holds a few sequences of full length, upwards to twentieths."""
     total = min(node.total_bytes for node in nodes) / GIB
     sequences = _limit(limits, "sequences", 2)
@@ -403,7 +403,7 @@ def _share(
 
 
 def _judge(
-    estimate: MemoryEstimate, nodes: t.Sequence[NodeMemory], limits: t.Mapping[str, Setting]
+    estimate: MemoryEstimate, nodes: t.Sequence[NodeMemory], limits: t.Mapping[str, RuleSetting]
 ) -> Fit:
     """On the node where it is tightest."""
     reserve = _limit(limits, "host_reserve_gib", 4.0)
@@ -471,11 +471,11 @@ def _finish(
     config: ModelConfig | None,
     repository: str,
     runtime: str,
-    image: Setting | None,
+    image: RuleSetting | None,
     nodes: int,
     estimate: MemoryEstimate,
     verdict: Fit,
-    env: t.Mapping[str, Setting],
+    env: t.Mapping[str, RuleSetting],
     facts: t.Mapping[str, t.Any],
     revision: str,
 ) -> Inference:
@@ -531,7 +531,7 @@ def _count(number: int) -> str:
 
 
 def _warnings(
-    settings: t.Mapping[str, Setting], verdict: Fit, facts: t.Mapping[str, t.Any]
+    settings: t.Mapping[str, RuleSetting], verdict: Fit, facts: t.Mapping[str, t.Any]
 ) -> t.Iterator[str]:
     if verdict.verdict == "exceeds":
         yield "; ".join(["does not fit", *verdict.reasons])
@@ -584,7 +584,7 @@ def _yaml(inference: Inference) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commented(text: str, setting: Setting | None, indent: str) -> list[str]:
+def _commented(text: str, setting: RuleSetting | None, indent: str) -> list[str]:
     lines = [indent + line for line in text.rstrip("\n").split("\n")]
     if setting is not None and len(lines) == 1:
         lines[0] += f"  # {setting.confidence}: {_comment(setting.source)}"

@@ -46,7 +46,7 @@ class TableError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class RuleSetting:
     """A value, where it comes from, and how far it can be trusted."""
 
     value: t.Any
@@ -75,16 +75,16 @@ class Tables:
             mine = [_checked(name, index, rule) for index, rule in enumerate(rules)]
             self._tables[name] = [*mine, *self._tables[name]]
 
-    def first(self, table: str, facts: t.Mapping[str, t.Any]) -> Setting | None:
+    def first(self, table: str, facts: t.Mapping[str, t.Any]) -> RuleSetting | None:
         """What the first rule that fits says; None where none does."""
         for rule in self._tables[table]:
             if _fits(rule, facts):
                 return _setting(rule, rule["value"])
         return None
 
-    def merged(self, table: str, facts: t.Mapping[str, t.Any]) -> dict[str, Setting]:
+    def merged(self, table: str, facts: t.Mapping[str, t.Any]) -> dict[str, RuleSetting]:
         """What all rules that fit say, by key; the first that names a key decides it."""
-        settings: dict[str, Setting] = {}
+        settings: dict[str, RuleSetting] = {}
         for rule in self._tables[table]:
             if _fits(rule, facts):
                 for key, value in (rule["value"] or {}).items():
@@ -92,8 +92,8 @@ class Tables:
         return settings
 
 
-def _setting(rule: Rule, value: t.Any) -> Setting:
-    return Setting(value, rule.get("source", "the inventory"), rule.get("confidence", "high"))
+def _setting(rule: Rule, value: t.Any) -> RuleSetting:
+    return RuleSetting(value, rule.get("source", "the inventory"), rule.get("confidence", "high"))
 
 
 def _fits(rule: Rule, facts: t.Mapping[str, t.Any]) -> bool:

@@ -348,7 +348,7 @@ def slug(text: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Environment:
+class _RankEnvironment:
     """shared: same on all nodes. per_node: node name -> the rest. secret: names only.
 
     detected: names that have a value of their own on each node, or had but for the recipe.
@@ -368,7 +368,7 @@ def _environment(
     settings: Settings,
     pins: t.Mapping[str, t.Mapping[str, str]],
     ray_auth: str,
-) -> tuple[_Environment, list[str]]:
+) -> tuple[_RankEnvironment, list[str]]:
     """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
     ours = {
         "HF_HOME": settings.hf_home,
@@ -416,7 +416,7 @@ def _environment(
         node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
         for node, variables in per_node.items()
     }
-    return _Environment(dict(sorted(shared.items())), left, secret, detected_names), warnings
+    return _RankEnvironment(dict(sorted(shared.items())), left, secret, detected_names), warnings
 
 
 def _rank(
@@ -424,7 +424,7 @@ def _rank(
     resolved: ResolvedRecipe,
     settings: Settings,
     workload: str,
-    environment: _Environment,
+    environment: _RankEnvironment,
     mounts: t.Sequence[dict[str, t.Any]],
     mods: t.Sequence[PlacedMod],
 ) -> dict[str, t.Any]:
@@ -465,7 +465,7 @@ def _argv(
     resolved: ResolvedRecipe,
     settings: Settings,
     name: str,
-    environment: _Environment,
+    environment: _RankEnvironment,
     mods: t.Sequence[PlacedMod],
 ) -> list[str]:
     """What bash gets. Arguments after the script are the script's $0, $1, ..."""

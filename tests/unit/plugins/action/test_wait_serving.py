@@ -220,7 +220,7 @@ def test_the_watch_of_a_rank_prints_nothing(clock: Clock, screen: list[str]) -> 
     watched = Wait(clock, [(0.0, RUNNING)] * 5 + [(0.0, ENDED)], url="")
     watched.run(task_vars={})
     assert (len(watched.looks), screen) == (6, [])
-    assert clock.now == 1000 + 5 * wait_serving.Rank.interval
+    assert clock.now == 1000 + 5 * wait_serving.RankFollower.interval
 
 
 def test_a_node_that_is_lost_for_long_ends_the_watch(clock: Clock, screen: list[str]) -> None:
@@ -228,7 +228,7 @@ def test_a_node_that_is_lost_for_long_ends_the_watch(clock: Clock, screen: list[
     result = Wait(clock, [(0.0, RUNNING), (45.0, lost)], url="").run(task_vars={})
     assert result["failed"] is True
     assert "s: no route to host" in result["msg"]
-    assert clock.now > 1000 + wait_serving.Rank.lost
+    assert clock.now > 1000 + wait_serving.RankFollower.lost
 
 
 def test_a_node_that_is_busy_for_a_while_is_not_lost(clock: Clock, screen: list[str]) -> None:

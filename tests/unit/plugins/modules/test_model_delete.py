@@ -114,7 +114,7 @@ def test_a_model_directory_root_is_refused(run_module: RunModule, tmp_path: Path
 def test_an_error_of_the_disk_is_reported(
     run_module: RunModule, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(plan: removal.Plan) -> t.NoReturn:
+    def refuse(plan: removal.RemovalPlan) -> t.NoReturn:
         raise OSError(30, "Read-only file system", plan.paths[0])
 
     monkeypatch.setattr(removal, "apply", refuse)

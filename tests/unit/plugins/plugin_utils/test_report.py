@@ -19,8 +19,8 @@ import jsonschema
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import (
-    Entry,
     Report,
+    ReportEntry,
     natural,
     to_html,
     to_json,
@@ -32,12 +32,14 @@ ROOT = Path(__file__).resolve().parents[4]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = '<script>document.body.dataset.pwned = 1</script> & "quotes" \' \x00 \ud83d'
 ENTRIES = [
-    Entry("spark2", "cuda", "cuda_link", "drift", "warning", "a", "b", "set it"),
-    Entry("spark1", "cuda", "cuda_link", "ok", "info", "a", "a"),
-    Entry("spark1", "ptxas", "pin", "blocked", "critical", "x", HOSTILE, "", "Look."),
-    Entry("spark1", "cuda", "driver", "accepted", "warning", "x", "y", "", "Accepted until then"),
-    Entry("spark1", "cuda", "gpu", "skipped", "info", "x", "no GPU"),
-    Entry("spark2", "ptxas", "pin", "fixed", "critical", "x", "y", "wrote it"),
+    ReportEntry("spark2", "cuda", "cuda_link", "drift", "warning", "a", "b", "set it"),
+    ReportEntry("spark1", "cuda", "cuda_link", "ok", "info", "a", "a"),
+    ReportEntry("spark1", "ptxas", "pin", "blocked", "critical", "x", HOSTILE, "", "Look."),
+    ReportEntry(
+        "spark1", "cuda", "driver", "accepted", "warning", "x", "y", "", "Accepted until then"
+    ),
+    ReportEntry("spark1", "cuda", "gpu", "skipped", "info", "x", "no GPU"),
+    ReportEntry("spark2", "ptxas", "pin", "fixed", "critical", "x", "y", "wrote it"),
 ]
 CELLS = {
     ("spark1", "cuda"): "accepted",

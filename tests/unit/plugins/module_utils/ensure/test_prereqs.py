@@ -33,7 +33,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.pack
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import files
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import Clock
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import Engine
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
+    DockerEngine,
+)
 
 # Knows the packages in `known`, and those in `new` once it has looked for them.
 APT = """#!/bin/sh
@@ -254,12 +256,12 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
         assert name == "docker"
         return SimpleNamespace(gr_gid=999, gr_mem=(tmp_path / "docker.group").read_text().split())
 
-    def engine(_path: str, _timeout: float) -> Engine:
+    def engine(_path: str, _timeout: float) -> DockerEngine:
         problem, unit = tmp_path / "problem", tmp_path / "units" / "docker.service"
         if problem.exists():
-            return Engine(problem=problem.read_text())
+            return DockerEngine(problem=problem.read_text())
         runs = unit.exists() and "active" in unit.read_text()
-        return Engine("29.2.1") if runs else Engine(problem="it is not there")
+        return DockerEngine("29.2.1") if runs else DockerEngine(problem="it is not there")
 
     monkeypatch.setattr(pwd, "getpwnam", user)
     monkeypatch.setattr(grp, "getgrnam", group)

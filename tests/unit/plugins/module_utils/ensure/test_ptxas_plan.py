@@ -19,9 +19,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvFile,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
-    Problem,
-    Report,
+    TargetProblem,
     Trial,
+    TritonReport,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import (
     KEYS,
@@ -120,7 +120,7 @@ class World:
             EnvFile("/etc/paths.env", text, owner=0),
             {key: self.binary(self.env[key]) for key in KEYS if key in self.env},
             system,
-            Report("3.12.3", self.triton, ROOT, (), trials, ""),
+            TritonReport("3.12.3", self.triton, ROOT, (), trials, ""),
             retrials,
         )
 
@@ -422,7 +422,7 @@ def test_paths_are_those_that_hold_afterwards() -> None:
 
 def test_a_target_that_cannot_be_asked_leaves_the_file_alone() -> None:
     observed = World("3.9.0", {OLD: "/gone", BLACKWELL: CUDA_130}).observed()
-    planned = plan(replace(observed, report=Problem("no python", "Make one.")), WANTED)
+    planned = plan(replace(observed, report=TargetProblem("no python", "Make one.")), WANTED)
     assert planned.actions == ()
     assert [entry.status for entry in planned.findings] == [
         "blocked", "ok", "skipped", "skipped", "blocked", "skipped", "skipped",
@@ -458,7 +458,9 @@ def test_a_wrong_mode_alone_is_drift() -> None:
 
 
 def test_a_wrong_mode_is_repaired_even_if_the_target_cannot_be_asked() -> None:
-    observed = replace(World("3.9.0", {}).observed(), report=Problem("no python", "Make one."))
+    observed = replace(
+        World("3.9.0", {}).observed(), report=TargetProblem("no python", "Make one.")
+    )
     file = EnvFile("/etc/paths.env", "X=1\n", mode=0o664, owner=0)
     planned = plan(replace(observed, file=file), WANTED)
     assert finding(planned, "paths_file").status == "drift"

@@ -26,12 +26,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Change, Upgrade
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
+    PackageChange,
+    Upgrade,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import Firmware
 
 WANTED = Wanted(False, 7200)
-DOCKER = Change("docker-ce", "29.1.3", "29.2.1")
+DOCKER = PackageChange("docker-ce", "29.1.3", "29.2.1")
 RUNNING = "6.17.0-1014-nvidia"
 # Kernels 7.0.0 have Kexec Handover on by default.
 HANDOVER = "7.0.0-1019-nvidia"
@@ -41,7 +44,7 @@ def package(name: str, state: str = "installed") -> Package:
     return Package(name, "1", "install", "ok", state)
 
 
-def seen(*changes: Change, **more: object) -> Observed:
+def seen(*changes: PackageChange, **more: object) -> Observed:
     there = {name: package(name) for name in ("docker-ce", f"linux-image-{RUNNING}")}
     dpkg = packages.Observed(there, False, None, 2 * 86400.0, "/usr/bin/apt-get")
     observed = Observed(
@@ -74,7 +77,7 @@ def test_a_current_node() -> None:
 
 
 def test_what_comes_is_told_with_versions_and_done_whole() -> None:
-    made = plan(seen(DOCKER, Change("new", "", "1")), WANTED)
+    made = plan(seen(DOCKER, PackageChange("new", "", "1")), WANTED)
     current = found(made, "packages_current")
     assert (current.status, current.actual) == (
         DRIFT,
@@ -108,12 +111,12 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
             "interrupted",
         ),
         (
-            {"upgrade": Upgrade((Change("nvidia-driver-590-open", "", "590.1"),))},
+            {"upgrade": Upgrade((PackageChange("nvidia-driver-590-open", "", "590.1"),))},
             "coming_packages",
             "an unsupported driver series",
         ),
         (
-            {"upgrade": Upgrade((Change(f"linux-image-{HANDOVER}", "", "1"),))},
+            {"upgrade": Upgrade((PackageChange(f"linux-image-{HANDOVER}", "", "1"),))},
             "next_kernel",
             "Kexec Handover",
         ),
@@ -132,7 +135,7 @@ def test_what_stands_against_an_update(more: dict[str, object], check: str, mess
 
 
 def test_a_kernel_that_panics_is_held_back() -> None:
-    comes = Change("linux-image-6.17.0-1008-nvidia", "", "1")
+    comes = PackageChange("linux-image-6.17.0-1008-nvidia", "", "1")
     # Older than the one that runs, it does not boot.
     assert found(plan(seen(comes), WANTED), "next_kernel").status == OK
     old = seen(comes, release="6.14.0-1", packages=replace(seen().packages, packages={}))
@@ -149,7 +152,7 @@ def test_a_kernel_that_panics_is_held_back() -> None:
     ],
 )
 def test_a_kernel_with_handover_may_come_where_it_is_turned_off(more: dict[str, str]) -> None:
-    comes = Change(f"linux-image-{HANDOVER}", "", "1")
+    comes = PackageChange(f"linux-image-{HANDOVER}", "", "1")
     made = plan(seen(comes, **more), WANTED)
     assert (found(made, "next_kernel").status, made.facts["next_kernel"]) == (OK, HANDOVER)
     assert made.facts["reboot_reasons"] == [
@@ -159,7 +162,7 @@ def test_a_kernel_with_handover_may_come_where_it_is_turned_off(more: dict[str, 
 
 
 def test_nothing_is_removed_unless_that_is_allowed() -> None:
-    observed = seen(DOCKER, Change("docker-compose", "1", ""))
+    observed = seen(DOCKER, PackageChange("docker-compose", "1", ""))
     current = found(plan(observed, WANTED), "packages_current")
     assert current.status == BLOCKED
     assert "It would remove docker-compose." in current.hint
@@ -197,7 +200,7 @@ def test_firmware_is_told_and_left_to_a_person() -> None:
 def test_what_waits_for_a_reboot() -> None:
     made = plan(seen(reboot_file=True), WANTED)
     assert made.facts["reboot_reasons"] == ["an earlier update requires it"]
-    made = plan(seen(Change("libc6", "1", "2")), WANTED)
+    made = plan(seen(PackageChange("libc6", "1", "2")), WANTED)
     assert made.facts["reboot_reasons"] == ["libc6 would be updated"]
 
 

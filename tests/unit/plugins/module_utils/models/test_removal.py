@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import removal
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import scan
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.removal import Plan, Seen
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.removal import RemovalPlan, Seen
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.users import Process
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -46,7 +46,7 @@ def test_a_model_is_removed_completely_and_nothing_else(two: t.Any) -> None:
     removal.apply(plan)
     assert {path.name for path in two.path.iterdir()} == {"models--org--other"}
     assert everything(two.folder("org/other")) == others
-    assert removal.plan(look(two)) == Plan()
+    assert removal.plan(look(two)) == RemovalPlan()
 
 
 def test_a_revision_is_removed_with_the_blobs_that_no_other_uses(two: t.Any) -> None:

@@ -35,8 +35,8 @@ def sent(hub: t.Any, quant: str = "") -> Manifest:
     return manifest_of(model, model.current, quant)
 
 
-def target(found: Manifest, tmp_path: Path) -> receive.Target:
-    return receive.Target.of(found, str(tmp_path / "there" / "hub"))
+def target(found: Manifest, tmp_path: Path) -> receive.Destination:
+    return receive.Destination.of(found, str(tmp_path / "there" / "hub"))
 
 
 def me(tmp_path: Path) -> owner.Owner:
@@ -63,11 +63,11 @@ needs_rsync = pytest.mark.skipif(
 )
 
 
-def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> receive.Plan:
+def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> receive.ReceivePlan:
     to = target(found, tmp_path)
     plan = receive.plan(found, to)
 
-    def get(what: receive.Plan, _whose: owner.Owner) -> None:
+    def get(what: receive.ReceivePlan, _whose: owner.Owner) -> None:
         receive.fetch(what, to, me(tmp_path), ("127.0.0.1", port, secret), 60)
 
     receive.bring(found, to, False, get, job.Progress(str(tmp_path)))
@@ -235,13 +235,16 @@ def test_content_is_verified_by_its_name(
     tmp_path: Path, name: str, data: bytes, same: bool
 ) -> None:
     (tmp_path / "x").write_bytes(data)
-    assert bool(manifest.differs(str(tmp_path / "x"), manifest.Entry("x", 3, name))) is not same
+    assert (
+        bool(manifest.differs(str(tmp_path / "x"), manifest.ManifestEntry("x", 3, name)))
+        is not same
+    )
 
 
 def test_verify_finds_damage_of_existing_files(hub: t.Any) -> None:
     snapshot = hub.add(NAME, FILES)
     found = sent(hub)
-    to = receive.Target.of(found, str(hub.path))
+    to = receive.Destination.of(found, str(hub.path))
     assert not receive.plan(found, to, verify=True).changed
     (snapshot / "config.json").resolve().write_bytes(b"[]")
     assert not receive.plan(found, to).changed
@@ -266,7 +269,7 @@ def test_a_full_disk_is_reported_before_anything_is_copied(
     assert receive.lacks_space(plan, to).startswith("300002 bytes are needed")
 
 
-def never(_what: receive.Plan, _whose: owner.Owner) -> None:
+def never(_what: receive.ReceivePlan, _whose: owner.Owner) -> None:
     raise AssertionError("nothing may be fetched")
 
 

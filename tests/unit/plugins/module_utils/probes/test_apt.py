@@ -10,7 +10,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
     Result,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
-    Change,
+    PackageChange,
     Simulation,
     Upgrade,
     parse_simulation,
@@ -58,10 +58,10 @@ def test_what_a_full_upgrade_would_come_to() -> None:
     phased = "The following upgrades have been deferred due to phasing:\n  phased\n1 upgraded\n"
     assert parse_upgrade(answer(0, INSTALLS + kept + phased)) == Upgrade(
         (
-            Change("libc6", "2.36-9", "2.36-10"),
-            Change("systemd-timesyncd", "252.39", ""),
-            Change("libjq1", "", "1.6-2.1"),
-            Change("jq", "", "1.6-2.1"),
+            PackageChange("libc6", "2.36-9", "2.36-10"),
+            PackageChange("systemd-timesyncd", "252.39", ""),
+            PackageChange("libjq1", "", "1.6-2.1"),
+            PackageChange("jq", "", "1.6-2.1"),
         ),
         ("held", "other", "phased"),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
-    Spec,
+    CdiSpecification,
     gpu_specs,
     parse_driver_version,
     parse_spec,
@@ -42,8 +42,8 @@ def test_the_version_of_the_loaded_driver(text: str, version: str) -> None:
 
 
 def test_which_driver_a_description_is_for() -> None:
-    assert parse_spec("x", YAML) == Spec("x", ("580.159.03",))
-    assert parse_spec("x", "kind: nvidia.com/gpu\n") == Spec("x", ())
+    assert parse_spec("x", YAML) == CdiSpecification("x", ("580.159.03",))
+    assert parse_spec("x", "kind: nvidia.com/gpu\n") == CdiSpecification("x", ())
     assert parse_spec("x", YAML.replace("nvidia.com/gpu", "vendor.com/nic")) is None
 
 

@@ -15,7 +15,7 @@ from typing import Callable
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
-    Engine,
+    DockerEngine,
     ask_engine,
     parse_answer,
 )
@@ -52,7 +52,7 @@ def engine(tmp_path: Path) -> Iterator[Callable[[bytes, float], str]]:
 
 
 def test_an_engine_that_answers(engine: Callable[..., str]) -> None:
-    assert ask_engine(engine(GOOD), 5) == Engine("29.2.1")
+    assert ask_engine(engine(GOOD), 5) == DockerEngine("29.2.1")
 
 
 def test_an_engine_that_hangs(engine: Callable[..., str]) -> None:

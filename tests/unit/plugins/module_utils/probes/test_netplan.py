@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
     NETWORK_MANAGER,
     NETWORKD,
-    Setting,
+    NetplanSetting,
     generate,
     handed_over,
     parse_connection,
@@ -90,13 +90,13 @@ def test_what_is_set_for_networkd_and_for_networkmanager() -> None:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        (Setting("", NETWORKD, names=("enp1s0f*",)), True),
-        (Setting("", NETWORKD, macs=("02:42:ac:12:00:0b",)), True),
-        (Setting("", NETWORKD, names=("*",)), False),
-        (Setting("", NETWORK_MANAGER), False),
+        (NetplanSetting("", NETWORKD, names=("enp1s0f*",)), True),
+        (NetplanSetting("", NETWORKD, macs=("02:42:ac:12:00:0b",)), True),
+        (NetplanSetting("", NETWORKD, names=("*",)), False),
+        (NetplanSetting("", NETWORK_MANAGER), False),
     ],
 )
-def test_a_setting_concerns_what_it_names(setting: Setting, expected: bool) -> None:
+def test_a_setting_concerns_what_it_names(setting: NetplanSetting, expected: bool) -> None:
     assert setting.concerns("enp1s0f0np0", "02:42:AC:12:00:0b") is expected
 
 

@@ -212,8 +212,8 @@ def test_the_shell_reader_has_a_context_for_each_character_and_quotes_what_it_is
     text: str,
 ) -> None:
     assert len(shell.contexts(text)) == len(text)
-    assert shlex.split(shell.quote(text, shell.Context.PLAIN)) == [text]
-    assert shlex.split(f"'{shell.quote(text, shell.Context.SINGLE)}'") == [text]
+    assert shlex.split(shell.quote(text, shell.ShellContext.PLAIN)) == [text]
+    assert shlex.split(f"'{shell.quote(text, shell.ShellContext.SINGLE)}'") == [text]
 
 
 @QUICK

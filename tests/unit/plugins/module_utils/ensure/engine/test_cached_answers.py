@@ -23,7 +23,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemp
     Exemptions,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import Problem
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
+    TargetProblem,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -57,11 +59,11 @@ class Asked:
 
     def put(
         self, probe: Sequence[str], request: Mapping[str, Any], timeout: float
-    ) -> dict[str, Any] | Problem:
+    ) -> dict[str, Any] | TargetProblem:
         self.asked.append(request)
         if self.changes_meanwhile:
             self.now += "!"
-        return Problem("no", "do") if self.problem else {"answer": len(self.asked)}
+        return TargetProblem("no", "do") if self.problem else {"answer": len(self.asked)}
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put(
     target: Asked, folder: Path, costly: str = CACHED, store: bool = True, **request: Any
-) -> dict[str, Any] | Problem:
+) -> dict[str, Any] | TargetProblem:
     cached = CachedTarget(target, str(folder / "cache"), costly)  # type: ignore[arg-type]
     answer = cached.put(PROBE, {"arch": "sm_121", "timeout": 1, **request}, 1)
     if store:
@@ -152,7 +154,7 @@ def test_the_gpu_is_asked_for_its_state_each_time(
 def test_refresh_asks_in_any_case_and_skip_never(node: Path) -> None:
     target = Asked()
     not_asked = put(target, node, SKIP)
-    assert isinstance(not_asked, Problem)
+    assert isinstance(not_asked, TargetProblem)
     assert not_asked.left_out
     assert target.asked == []
     put(target, node)

@@ -58,7 +58,7 @@ class Quant:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Completeness:
     """format: of the weights that would be served. problems: why it is incomplete, if it is."""
 
     format: str
@@ -80,7 +80,7 @@ def parse_index(document: object) -> Index:
     return Index(shards, int(total) if is_size and isinstance(total, int) else 0)
 
 
-def judge(files: Mapping[str, int], indexes: Mapping[str, Index | str]) -> Verdict:
+def judge(files: Mapping[str, int], indexes: Mapping[str, Index | str]) -> Completeness:
     """Judge one revision.
 
     files: path below the model -> size in bytes, MISSING where the link is broken.
@@ -102,14 +102,14 @@ def judge(files: Mapping[str, int], indexes: Mapping[str, Index | str]) -> Verdi
     problems.extend(_missing_parts(others))
     formats = {_format(path) for path in weights} | {_format(path) for path in indexed}
     if not formats:
-        return Verdict(NONE, [*problems, "there are no weights"], quants)
+        return Completeness(NONE, [*problems, "there are no weights"], quants)
     chosen = next(name for name in (SAFETENSORS, GGUF, PYTORCH) if name in formats)
     if chosen == GGUF:
         complete = any(quant.complete for quant in quants)
         problems = [text for text in problems if not (complete and ".gguf" in text)]
         if not complete and not problems:
             problems = ["%s is incomplete" % quant.name for quant in quants] or ["no quantisation"]
-    return Verdict(chosen, problems, quants)
+    return Completeness(chosen, problems, quants)
 
 
 def _format(path: str) -> str:

@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.weights import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.completeness import (
     MISSING,
     Index,
     judge,
