@@ -55,8 +55,10 @@ for version in "${controllers[@]}"; do
         continue
     fi
     environment "$version" "$interpreter" -c constraints.txt ansible-core jsonschema "${pytest[@]}"
-    # Tests read results by the callback ansible.posix.json.
-    ln -sfn "$(collections "$PWD/.venv")/ansible" "$(collections "$cache/$version")/ansible"
+    # Tests read results by the callback ansible.posix.json, and playbooks name modules of community.general.
+    for namespace in ansible community; do
+        ln -sfn "$(collections "$PWD/.venv")/$namespace" "$(collections "$cache/$version")/$namespace"
+    done
     echo "matrix: controller with Python $version," \
         "$("$cache/$version/bin/python" -c 'import ansible.release as r; print("ansible-core", r.__version__)')"
     unit "$version" "${controller_tests[@]}"
