@@ -24,7 +24,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     OwnFile,
     can_replace,
     locked,
-    read_text,
     replace_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -38,6 +37,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,

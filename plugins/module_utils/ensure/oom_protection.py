@@ -33,11 +33,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_
     judge_loaded,
     quoted,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    COMMENT,
-    OwnFile,
-    read_text,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -49,6 +45,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo

@@ -18,7 +18,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs import packages
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import Places
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -30,6 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
     PackageChange,

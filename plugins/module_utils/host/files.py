@@ -183,26 +183,6 @@ def rightful_owner(owner: int) -> int:
     return 0 if os.geteuid() == 0 else owner
 
 
-def read_text(path: str, limit: int = 1 << 20, errors: str = "replace") -> str | None:
-    """At most limit characters of a file; None if it does not exist or cannot be read.
-
-    errors is that of bytes.decode; "surrogateescape" for text that is written back.
-    """
-    try:
-        with open(path, encoding="utf-8", errors=errors) as stream:
-            return stream.read(limit)
-    except (OSError, ValueError):  # a path with a NUL
-        return None
-
-
-def list_folder(path: str) -> list[str]:
-    """The sorted names in a folder; none if it cannot be read."""
-    try:
-        return sorted(os.listdir(path))
-    except OSError:
-        return []
-
-
 def can_replace(path: str) -> bool:
     """Whether this user could replace the file, or create it together with its directory."""
     directory = os.path.dirname(path)

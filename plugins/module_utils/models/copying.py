@@ -14,6 +14,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     interpreter,
     job,
     owner,
+    reading,
     repo_names,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
@@ -29,7 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive impo
 TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
-_HOST = (command, interpreter, findings, files, repo_names, owner, job)
+_HOST = (command, interpreter, findings, files, reading, repo_names, owner, job)
 MODULES = (
     *(module.__name__ for module in (*_HOST, completeness, cache, manifest, share, receive)),
     __name__,

@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked, read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
 
 def ask_addresses(

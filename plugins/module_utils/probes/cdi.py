@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
     list_folder,
     read_text,
 )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
 STATUS_FILE = "/var/lib/dpkg/status"
 # Journal of dpkg, not merged into the status file yet; one number per step.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
 _SECONDS = 10.0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
 _LINE = re.compile(r"(\S+):\s+(\d+)(?: kB)?")
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
     list_folder,
     read_text,
 )

@@ -19,7 +19,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
     Wanted,
     blocked_result,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import list_folder
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -31,6 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import list_folder
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
     DockerEngine,
     ask_engine,

@@ -24,8 +24,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
-    list_folder,
-    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     DRIFT,
@@ -33,6 +31,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     WARNING,
     Blocked,
     Finding,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
+    list_folder,
+    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.limits import (
     Limit,

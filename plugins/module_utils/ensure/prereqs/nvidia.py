@@ -18,7 +18,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     can_replace,
     make_directories,
-    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     CRITICAL,
@@ -28,6 +27,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
     CdiSpecification,

@@ -17,9 +17,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
     Wanted,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.file_lock import Holder, holder
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    list_folder,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -29,6 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     WARNING,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import list_folder
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
     Package,
     available,

@@ -13,7 +13,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
     Places,
     Wanted,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     OK,
@@ -21,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     WARNING,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release import (
     DgxRelease,
     assignments,

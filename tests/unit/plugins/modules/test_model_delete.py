@@ -73,14 +73,19 @@ def test_nothing_is_removed_that_was_not_shown(run_module: RunModule, folder: Pa
 def test_a_used_model_is_refused_and_check_mode_reports_it(
     run_module: RunModule, folder: Path
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()", "--model=org/one"], stdin=-1) as user:
+    program = "print(flush=True); input()"
+    argv = [sys.executable, "-c", program, "--model=org/one"]
+    with subprocess.Popen(argv, stdin=-1, stdout=-1) as user:
         try:
-            told = run_module(_ansible_check_mode=True)
+            # Its command line is there once it runs.
+            assert user.stdout
+            user.stdout.readline()
+            checked = run_module(_ansible_check_mode=True)
             refused = run_module(confirm=NAME)
         finally:
             user.terminate()
-    assert told["changed"] is False
-    assert f"(pid {user.pid})" in told["refusals"][0]
+    assert checked["changed"] is False
+    assert f"(pid {user.pid})" in checked["refusals"][0]
     assert refused["failed"] is True
     assert refused["msg"].startswith("org/one is not removed: it is used by")
     assert folder.exists()

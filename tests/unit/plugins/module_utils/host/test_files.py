@@ -14,11 +14,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     FileWrite,
     LinkWrite,
     OwnFile,
-    list_folder,
     locked,
-    read_text,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
+    list_folder,
+    read_text,
+)
 
 TEXT = COMMENT + "a = 1\n"
 
