@@ -79,7 +79,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """The input of the plan. grub: our file that sets kho=off for the next kernel."""
+    """The input of the plan. grub: our file that sets kho=off for the next kernel.
+
+    build: the configuration of the kernel that boots next, None if it is not installed yet.
+    """
 
     packages: packages.Observed
     upgrade: Upgrade
@@ -90,6 +93,7 @@ class Observed:
     reboot_file: bool
     root: bool
     systemd_run: str
+    build: str | None = None
 
 
 def observe(
@@ -98,7 +102,7 @@ def observe(
     """Read the node. Changes nothing, does not wait, downloads nothing."""
     at = places or Places()
     apt_get = find_tool("apt-get", at.tools)
-    return Observed(
+    observed = Observed(
         packages.look(at, apt_get, 0.0),
         simulate_upgrade(apt_get, _SIMULATE_SECONDS) if apt_get else Upgrade(problem=_NO_APT),
         ask_fwupd(find_tool("fwupdmgr", at.tools), _FWUPD_SECONDS),
@@ -109,6 +113,7 @@ def observe(
         at.root,
         find_tool("systemd-run", at.tools),
     )
+    return replace(observed, build=read_text("/boot/config-%s" % _next(observed)))
 
 
 _NO_APT = "apt-get is not installed"
@@ -276,8 +281,7 @@ def _judge_kernel(observed: Observed) -> Finding:
                 hint=hint % release,
             )
     off = handover_on_command_line(observed.command_line) is False or "kho=off" in observed.grub
-    # Of a kernel that is not installed yet, there is no /boot/config.
-    if handover_by_default(release, None) is not False and not off:
+    if handover_by_default(release, observed.build) is not False and not off:
         return replace(
             finding,
             status=BLOCKED,

@@ -187,6 +187,16 @@ def test_no_answer_of_apt_is_no_current_node() -> None:
     assert found(made, "coming_packages").status == SKIPPED
 
 
+def test_an_installed_kernel_is_judged_by_its_build() -> None:
+    off = "CONFIG_KEXEC_HANDOVER=y\n"
+    on = off + "CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT=y\n"
+    for build, status in ((off, OK), (on, BLOCKED), (None, BLOCKED)):
+        nothing = replace(seen().packages, packages={})
+        observed = seen(release="7.0.0-1030-nvidia", packages=nothing, build=build)
+        made = plan(observed, WANTED)
+        assert found(made, "next_kernel").status == status
+
+
 def test_firmware_is_told_and_left_to_a_person() -> None:
     waits = Firmware((("UEFI", "1.0", "1.2"),))
     firmware = found(plan(seen(firmware=waits), WANTED), "firmware_current")
