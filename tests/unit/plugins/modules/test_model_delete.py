@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import typing as t
@@ -18,12 +19,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models import remov
 from ansible_collections.dgxspark.suite.plugins.modules import model_delete
 
 RunModule = t.Callable[..., dict[str, t.Any]]
-NAME = "org/one"
+# Unique to this process: the module looks at all processes of the machine,
+# and tests run in parallel.
+NAME = f"org/one-{os.getpid()}"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "hub" / "models--org--one"
+    folder = tmp_path / "hub" / f"models--{NAME.replace('/', '--')}"
     (folder / "snapshots" / "a").mkdir(parents=True)
     (folder / "snapshots" / "a" / "config.json").write_text("{}")
     return folder
@@ -58,7 +61,7 @@ def test_nothing_is_removed_without_confirmation(
 ) -> None:
     result = run_module(confirm=confirm)
     assert result["failed"] is True
-    assert "Confirm it: confirm=org/one" in result["msg"]
+    assert f"Confirm it: confirm={NAME}" in result["msg"]
     assert folder.exists()
 
 
@@ -74,7 +77,7 @@ def test_a_used_model_is_refused_and_check_mode_reports_it(
     run_module: RunModule, folder: Path
 ) -> None:
     program = "print(flush=True); input()"
-    argv = [sys.executable, "-c", program, "--model=org/one"]
+    argv = [sys.executable, "-c", program, f"--model={NAME}"]
     with subprocess.Popen(argv, stdin=-1, stdout=-1) as user:
         try:
             # Its command line is there once it runs.
@@ -87,7 +90,7 @@ def test_a_used_model_is_refused_and_check_mode_reports_it(
     assert checked["changed"] is False
     assert f"(pid {user.pid})" in checked["refusals"][0]
     assert refused["failed"] is True
-    assert refused["msg"].startswith("org/one is not removed: it is used by")
+    assert refused["msg"].startswith(f"{NAME} is not removed: it is used by")
     assert folder.exists()
 
 
