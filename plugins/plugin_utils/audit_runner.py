@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 WEBHOOK = Path(__file__).resolve().with_name("webhook.py")
 
 APPEARED, GONE = "drift_appeared", "drift_gone"
@@ -127,7 +129,7 @@ class State:
         """Raises ValueError if the file is invalid: starting afresh would repeat all messages."""
         if not path.exists():
             return cls(path)
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = foreign.json_of(path.read_text(encoding="utf-8"))
         return cls(path, dict(state["wrong"]), list(state["pending"]))
 
     def save(self) -> None:
@@ -231,7 +233,7 @@ def ask(config: Mapping[str, Any], work: Path) -> Audit:
     except OSError as error:
         ended = f"it could not be started: {error}"
     with suppress(OSError, ValueError, KeyError):
-        return read(json.loads((work / "drift.json").read_text(encoding="utf-8")))
+        return read(foreign.json_of((work / "drift.json").read_text(encoding="utf-8")))
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     return without_report(f"{config['program']} left no report: {ended}: {''.join(last)[:300]}")
 
@@ -283,7 +285,7 @@ def _stamp() -> str:
 def main() -> int:
     if len(sys.argv) != 2:
         sys.exit("usage: audit_runner.py CONFIG")
-    return run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    return run(foreign.json_of(Path(sys.argv[1]).read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

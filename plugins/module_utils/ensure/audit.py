@@ -24,6 +24,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     CRITICAL,
@@ -97,7 +98,7 @@ class _Running:
             hint = "Run it alone to see where it hangs: site.yml --check --tags %s."
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
-            result, error, states = json.loads(bytes(self.reply).decode())
+            result, error, states = foreign.json_of(bytes(self.reply).decode())
             cached_answers.KNOWN_STATES.update(states)
         except ValueError:
             result, error = None, _exit_reason(status)

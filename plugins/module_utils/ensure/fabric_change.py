@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     make_directories,
@@ -104,7 +105,7 @@ def open_change(folder: str = FOLDER) -> Open | None:
     """The pending change of this node, if any."""
     try:
         with open(os.path.join(folder, _NOTES), encoding="utf-8") as stream:
-            notes = json.load(stream)
+            notes = foreign.json_of(stream.read())
         return Open(tuple(notes["carried"]), float(notes["until"]))
     except FileNotFoundError:
         return None

@@ -33,6 +33,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_
     judge_loaded,
     quoted,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -322,7 +323,7 @@ def _memory_min(at: Places, unit: Unit) -> int | None:
     text = read_text("%s%s/memory.min" % (at.cgroups, unit.cgroup)) if unit.cgroup else None
     if text is None:
         return None
-    return int(text) if text.strip().isdigit() else 1 << 62  # "max"
+    return int(text) if foreign.is_whole(text.strip()) else 1 << 62  # "max"
 
 
 def _may_lower(status: str) -> bool:

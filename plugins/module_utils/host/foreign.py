@@ -22,8 +22,8 @@ _DIGITS = 18  # fits into 64 bits
 _CONTROLS = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\t"), ord("\n")}
 # These change the direction of the text around them, or are line ends to some terminals.
 _INVISIBLE = {0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-_ESCAPES = {code: "\\x%02x" % code for code in _CONTROLS} | {
-    code: "\\u%04x" % code for code in _INVISIBLE
+_ESCAPES = {
+    code: ("\\x%02x" if code < 0x100 else "\\u%04x") % code for code in _CONTROLS | _INVISIBLE
 }
 
 
@@ -38,13 +38,15 @@ def json_of(text: str | bytes, limit: int = LIMIT, depth: int = DEPTH) -> t.Any:
     that is not finite.
     """
     if len(text) > limit:
-        raise Foreign("JSON of more than %d bytes" % limit)
+        raise Foreign("it is JSON of more than %d bytes" % limit)
     try:
         value = json.loads(text, parse_constant=_constant, parse_float=real)
     except Foreign:
         raise
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Foreign("no JSON: %s" % shown(str(error) or type(error).__name__)) from None
+        raise Foreign(
+            "it is not JSON: %s" % shown(str(error) or type(error).__name__)[:100]
+        ) from None
     opening = ("[", "{") if isinstance(text, str) else (b"[", b"{")
     if sum(map(text.count, opening)) > depth:  # type: ignore[arg-type]
         _measure(value, depth)
@@ -52,7 +54,7 @@ def json_of(text: str | bytes, limit: int = LIMIT, depth: int = DEPTH) -> t.Any:
 
 
 def _constant(name: str) -> t.NoReturn:
-    raise Foreign("no JSON: %s is not a number" % name)
+    raise Foreign("it is not JSON: %s is not a number" % name)
 
 
 def _measure(value: object, depth: int) -> None:
@@ -67,7 +69,7 @@ def _measure(value: object, depth: int) -> None:
         if not inner:
             return
         level = inner
-    raise Foreign("JSON of more than %d levels" % depth)
+    raise Foreign("it is JSON of more than %d levels" % depth)
 
 
 def is_whole(text: str) -> bool:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
     BASE_ENVIRONMENT,
     Result,
@@ -48,7 +49,7 @@ sys.modules[%r].answer(json.loads(%r), sources)
 def sources_of(names: Sequence[str]) -> dict[str, str]:
     """The text of loaded modules by name; in an order in which each finds what it imports."""
     texts = {}
-    for name in names:
+    for name in (foreign.__name__, *names):  # it is imported here, which all of them import
         spec = importlib.util.find_spec(name)
         loader: Any = spec.loader if spec else None
         texts[name] = loader.get_source(name)
@@ -112,7 +113,7 @@ def reply(answer: Mapping[str, Any]) -> None:
 def _parse(stdout: str) -> dict[str, Any] | None:
     framed = _FRAMED.findall(stdout)
     try:
-        answer = json.loads(framed[-1]) if framed else None
+        answer = foreign.json_of(framed[-1]) if framed else None
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

@@ -22,7 +22,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    command,
+    foreign,
+    interpreter,
+)
 
 PREFIX = "dgxspark-job-"
 
@@ -171,7 +175,7 @@ def _text(path: str) -> str:
 
 def _read(folder: str, name: str) -> dict[str, Any]:
     text = _text(os.path.join(folder, name))
-    return dict(json.loads(text)) if text else {}
+    return dict(foreign.json_of(text)) if text else {}
 
 
 def _write(folder: str, name: str, content: Mapping[str, Any]) -> None:

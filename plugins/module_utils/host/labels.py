@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 LABEL = "dgxspark.suite/"
 OWNER = "dgxspark.suite"
@@ -23,7 +24,7 @@ def own_name(name: str) -> str:
 def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
     """What the unit of a container needs, from the container's labels; empty for no unit."""
     try:
-        common = json.loads(labels.get(LABEL + "supervise") or "{}")
+        common = foreign.json_of(labels.get(LABEL + "supervise") or "{}")
         if not common:
             return {}
         return {

@@ -9,7 +9,6 @@ understood is reported (problems, ignored) instead of raised.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
@@ -17,6 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import (
     PREFIX,
     folder_of,
@@ -337,12 +337,7 @@ def read_json(path: str) -> object:
     text = read_bytes(path, _JSON_BYTES)
     if text is None:
         raise ValueError("it cannot be read, or is larger than %d MiB" % (_JSON_BYTES >> 20))
-    try:
-        return json.loads(text.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError("it is not JSON: %s" % str(error)[:100]) from None
+    return foreign.json_of(text)
 
 
 def read_bytes(path: str, limit: int) -> bytes | None:

@@ -16,7 +16,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter, job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    command,
+    foreign,
+    interpreter,
+    job,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
@@ -40,7 +45,7 @@ HUB = "https://huggingface.co"
 PASSED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 # What runs with huggingface_hub, and what runs in the job; each finds its imports before.
-_IN_HUB = tuple(module.__name__ for module in (command, interpreter, hub))
+_IN_HUB = tuple(module.__name__ for module in (foreign, command, interpreter, hub))
 _IN_PROCESS = (*copying.MODULES, hub.__name__, __name__)
 _ASK_SECONDS = 120.0
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
@@ -33,7 +33,7 @@ def parse_addresses(text: str, scopes: Sequence[str] = ("global",)) -> list[dict
                 "address": entry["local"],
                 "prefix": int(entry["prefixlen"]),
             }
-            for link in json.loads(text)
+            for link in foreign.json_of(text)
             for entry in link.get("addr_info", [])
             if entry.get("scope") in scopes
         ]
@@ -56,7 +56,7 @@ def ask_facts(ip: str, timeout: float, fabric_fact: str = FABRIC_FACT) -> dict[s
     routes = run([ip, "-json", "route", "show", "default"], timeout) if ip else None
     facts = facts_of(addresses, routes.stdout if routes and routes.ok else "")
     with suppress(ValueError):  # without this fact a launch uses the inventory
-        facts["ansible_local"] = {"dgxspark_fabric": json.loads(read_text(fabric_fact) or "")}
+        facts["ansible_local"] = {"dgxspark_fabric": foreign.json_of(read_text(fabric_fact) or "")}
     return facts
 
 
@@ -72,7 +72,7 @@ def facts_of(addresses: list[dict[str, Any]], routes: str) -> dict[str, Any]:
             {"address": address["address"]}
         )
     try:
-        device = json.loads(routes or "[]")[0]["dev"]
+        device = foreign.json_of(routes or "[]")[0]["dev"]
     except (ValueError, LookupError, TypeError):
         device = ""
     for link in list(facts.values()):

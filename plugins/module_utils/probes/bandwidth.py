@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import re
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 _RTT = re.compile(r"^(?:rtt|round-trip) min/avg/max/\w+ = [\d.]+/([\d.]+)/", re.MULTILINE)
 # bytes, iterations, BW peak, BW average, message rate; of several sizes the last counts.
@@ -17,7 +18,7 @@ _BUS = re.compile(r"^#\s*Avg bus bandwidth\s*:\s*([\d.]+)", re.MULTILINE)
 def parse_iperf(text: str) -> tuple[float, str]:
     """(received Gbit/s, why there is no value) of `iperf3 --json`."""
     try:
-        said = json.loads(text)
+        said = foreign.json_of(text)
         if said.get("error"):
             return 0.0, str(said["error"])
         return float(said["end"]["sum_received"]["bits_per_second"]) / 1e9, ""

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, OWNER
 
 # docker inspect says some 14 KiB about each container.
@@ -64,7 +63,7 @@ def parse_inspect(text: str) -> list[Container]:
                 labels=dict(entry["Config"]["Labels"] or {}),
                 started=_moment(entry["State"].get("StartedAt", "")),
             )
-            for entry in json.loads(text)
+            for entry in foreign.json_of(text)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no list of containers: %r" % error) from error
@@ -78,7 +77,7 @@ def _moment(text: str) -> str:
 def parse_environment(text: str) -> dict[str, str]:
     """The variables that the first container of a `docker inspect` was started with."""
     try:
-        inspected = json.loads(text)[0]
+        inspected = foreign.json_of(text)[0]
         pairs = [entry.partition("=") for entry in inspected["Config"].get("Env") or ()]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no environment: %r" % error) from error

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
@@ -119,7 +119,7 @@ def _toolkit(home: str, timeout: float) -> Toolkit:
 def _version_json(home: str) -> str:
     try:
         text = read_text(os.path.join(home, "version.json")) or ""
-        version = json.loads(text)["cuda"]["version"]
+        version = foreign.json_of(text)["cuda"]["version"]
     except (ValueError, TypeError, KeyError):
         return ""
     return version if isinstance(version, str) else ""

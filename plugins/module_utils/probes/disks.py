@@ -8,11 +8,12 @@ Pure functions of the output of lsblk, blkid and zpool.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 # Without NAME lsblk lists a disk's partitions beside it, not below it.
 LSBLK = "NAME,PATH,TYPE,SIZE,RO,MOUNTPOINTS,FSTYPE,PTTYPE,MODEL,SERIAL"
@@ -53,7 +54,7 @@ class Disk:
 def parse_lsblk(text: str) -> tuple[Disk, ...]:
     """`lsblk --json --bytes --paths --output LSBLK`; empty for any other text."""
     try:
-        document = json.loads(text)
+        document = foreign.json_of(text)
         return tuple(_disk(entry) for entry in document["blockdevices"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return ()

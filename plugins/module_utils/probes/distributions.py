@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.requirements import normalized
 
@@ -87,7 +87,7 @@ def ask_interpreter(path: str, timeout: float) -> Interpreter:
     if not result.ok:
         return Interpreter(path, problem=result.describe())
     try:
-        environment = json.loads(result.stdout.strip().splitlines()[-1])
+        environment = foreign.json_of(result.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
         environment = None
     if not isinstance(environment, dict) or "python_version" not in environment:
@@ -168,6 +168,6 @@ def _first_damaged(site: str, rows: Iterable[list[str]]) -> str:
             size = os.stat(os.path.join(site, row[0])).st_size
         except OSError:
             return row[0]
-        if len(row) > 2 and row[2].isdigit() and int(row[2]) != size:
+        if len(row) > 2 and foreign.is_whole(row[2]) and int(row[2]) != size:
             return row[0]
     return ""

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from dataclasses import dataclass
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 SOCKET = "/run/docker.sock"
 
@@ -64,7 +65,7 @@ def parse_answer(data: bytes) -> DockerEngine:
     head, _empty, body = data.partition(b"\r\n\r\n")
     words = head.split(None, 2)
     try:
-        version = json.loads(body)["Version"]
+        version = foreign.json_of(body)["Version"]
     except (ValueError, TypeError, KeyError):
         version = ""
     if words[1:2] == [b"200"] and isinstance(version, str) and version:

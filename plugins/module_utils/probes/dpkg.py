@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
 STATUS_FILE = "/var/lib/dpkg/status"
@@ -75,7 +76,7 @@ def available(packages: Mapping[str, Package]) -> set[str]:
 
 def interrupted(names: Iterable[str]) -> bool:
     """Whether dpkg was stopped in the midst of its work, by the names of the files in UPDATES."""
-    return any(name.isdigit() for name in names)
+    return any(foreign.is_whole(name) for name in names)
 
 
 def upstream(version: str) -> str:

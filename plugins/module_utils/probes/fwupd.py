@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import EXITED, Result, run
 
 # `fwupdmgr get-updates` ends so where there is nothing to do.
@@ -35,7 +35,7 @@ def parse_updates(result: Result) -> Firmware:
     if not result.ok:
         return Firmware(problem="fwupdmgr: %s" % result.describe())
     try:
-        devices = json.loads(result.stdout)["Devices"]
+        devices = foreign.json_of(result.stdout)["Devices"]
         waiting = [
             (
                 str(device["Name"]),

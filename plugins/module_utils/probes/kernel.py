@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 # Kernels 7 and newer have Kexec Handover; whether it is on by default is a choice of their build.
 # These builds reserve 9.3 GiB for it (NVIDIA/NV-Kernels PR 590).
 _HANDOVER_KERNELS = ("7.0.0-1019-",)
@@ -30,7 +32,7 @@ def parse_swaps(text: str) -> tuple[Swap, ...]:
     swaps = []
     for line in text.splitlines()[1:]:
         words = line.split()
-        if len(words) >= 3 and words[2].isdigit():
+        if len(words) >= 3 and foreign.is_whole(words[2]):
             path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[0])
             swaps.append(Swap(path, words[1], int(words[2])))
     return tuple(swaps)
@@ -46,7 +48,7 @@ def handover_by_default(release: str, build: str | None) -> bool | None:
     if release.startswith(_HANDOVER_KERNELS):
         return True
     major = release.partition(".")[0]
-    known = major.isascii() and major.isdecimal()
+    known = foreign.is_whole(major)
     return None if not known or int(major) >= _FIRST_MAJOR else False
 
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
@@ -89,7 +89,7 @@ def ask_default_routes(ip: str) -> tuple[str, ...]:
 
 def _objects(text: str) -> list[dict[str, Any]]:
     try:
-        values = json.loads(text or "[]")
+        values = foreign.json_of(text or "[]")
     except ValueError:
         return []
     return (

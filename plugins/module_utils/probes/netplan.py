@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
     list_folder,
@@ -118,7 +119,7 @@ def parse_network(path: str, text: str) -> NetplanSetting:
         tuple(" ".join(said.get("Name", [])).split()),
         tuple(macs.split()),
         tuple(said.get("Address", [])),
-        int(mtu) if mtu.isdigit() else 0,
+        int(mtu) if foreign.is_whole(mtu) else 0,
         said.get("DHCP", ["no"])[-1] not in ("no", "false"),
         tuple(upper for key in _UPPERS for value in said.get(key, []) for upper in value.split()),
     )
@@ -151,7 +152,7 @@ def parse_connection(path: str, text: str) -> NetplanSetting:
         (name,) if name else (),
         (mac.lower(),) if mac else (),
         tuple(addresses),
-        int(mtu) if mtu.isdigit() else 0,
+        int(mtu) if foreign.is_whole(mtu) else 0,
         said("ipv4", "method") == "auto",
         tuple(filter(None, (said("connection", "controller") or said("connection", "master"),))),
     )

@@ -17,6 +17,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 STARTING = "starting"  # nothing answers on the port yet
 LOADING = "loading"  # the port answers, /health does not say yes
 HEALTHY = "healthy"  # /health says yes; no completion was asked for, or none came in time
@@ -75,7 +77,7 @@ def look(url: str, model: str, ask: bool, timeout: float, api_key: str = "") -> 
 def parse_completion(body: bytes) -> str:
     """The text of an OpenAI completion. Raises ValueError, with a quote, for any other answer."""
     try:
-        text = json.loads(body)["choices"][0]["text"]
+        text = foreign.json_of(body)["choices"][0]["text"]
     except (ValueError, KeyError, IndexError, TypeError):
         text = None
     if not isinstance(text, str):

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 # TCP_ESTABLISHED and TCP_LISTEN in include/net/tcp_states.h
 _ESTABLISHED, _LISTEN = "01", "0A"
 # docker-ID.scope, docker/ID and libpod-ID.scope, and what lies below (…/init.scope).
@@ -100,7 +102,7 @@ def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:
     """Socket inode -> id of the lowest process that holds it open."""
     wanted = {"socket:[%s]" % inode: inode for inode in inodes}
     owners: dict[str, int] = {}
-    for pid in sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()):
+    for pid in sorted(int(entry.name) for entry in proc.iterdir() if foreign.is_whole(entry.name)):
         for link in _descriptors(proc / str(pid) / "fd"):
             if link in wanted:
                 owners.setdefault(wanted[link], pid)

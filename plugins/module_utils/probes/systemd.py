@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
     list_folder,
@@ -93,7 +94,7 @@ def parse_units(text: str, names: Sequence[str]) -> dict[str, Unit]:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if foreign.is_whole(text) else 0
 
 
 def list_units(systemctl: str, patterns: Sequence[str], timeout: float = 30.0) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 _CLAUSE = re.compile(r"\s*(?P<sign>>=|<=|==|!=|>|<|)\s*(?P<version>[0-9][0-9A-Za-z.+~_-]*)\s*")
 
 
@@ -45,7 +47,7 @@ class VersionSpec:
 def key(version: str) -> tuple[tuple[int, str], ...]:
     """For comparing: the numbers of a version in order, text between them after any number."""
     parts = re.findall(r"\d+|[A-Za-z]+", version)
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+    return tuple((int(part), "") if foreign.is_whole(part) else (-1, part) for part in parts)
 
 
 def _holds(sign: str, version: str, wanted: str) -> bool:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 # Can only be set when a dataset is created.
 FIXED_PROPERTIES = (
     "casesensitivity",
@@ -48,7 +50,7 @@ def parse_pools(text: str) -> dict[str, Pool]:
     pools = {}
     for line in text.splitlines():
         words = line.split("\t")
-        if len(words) == 4 and words[2].isdigit() and words[3].isdigit():
+        if len(words) == 4 and foreign.is_whole(words[2]) and foreign.is_whole(words[3]):
             pools[words[0]] = Pool(words[0], words[1], int(words[2]), int(words[3]))
     return pools
 

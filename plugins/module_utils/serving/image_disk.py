@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, foreign
 
 
 def size_of(docker: str, image: str) -> int:
     """Bytes of an image; 0 where Docker does not say."""
     asked = command.run([docker, "image", "inspect", "--format", "{{.Size}}", "--", image], 30)
     text = asked.stdout.strip()
-    return int(text) if asked.ok and text.isdigit() else 0
+    return int(text) if asked.ok and foreign.is_whole(text) else 0
 
 
 def lacks_space(docker: str, need: int) -> str:

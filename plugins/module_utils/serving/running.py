@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import sockets
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import Container
@@ -36,5 +37,5 @@ def _ray(containers: Sequence[Container]) -> dict[str, list[str]]:
         container.name: sockets.peers(int(port))
         for container in containers
         for port in [container.labels.get(LABEL + "ray-port", "")]
-        if container.ours and container.status == "running" and port.isdigit()
+        if container.ours and container.status == "running" and foreign.is_whole(port)
     }

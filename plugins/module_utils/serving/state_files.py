@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     locked,
     make_directories,
@@ -50,7 +51,7 @@ def read(folder: str, name: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-        content = json.loads(text) if text.strip("\0 \n") else {}
+        content = foreign.json_of(text) if text.strip("\0 \n") else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -25,6 +25,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     TargetProblem,
     VenvTarget,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     make_directories,
     replace_file,
@@ -163,7 +164,7 @@ def _read(path: str) -> dict[str, Any]:
             if not trusted or stat.S_ISLNK(status.st_mode):
                 return {}
         with open(path, encoding="utf-8") as stream:
-            cached = json.loads(stream.read(_LIMIT))
+            cached = foreign.json_of(stream.read(_LIMIT))
     except (OSError, ValueError):
         return {}
     return cached if isinstance(cached, dict) else {}

@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
     Wanted,
     blocked_result,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
@@ -92,7 +93,7 @@ def _ceilings(proc: str) -> dict[str, tuple[float, str]]:
         most = math.inf if unlimited or hard == resource.RLIM_INFINITY else float(hard // factor)
         ceilings[item] = most, "this container may not raise it"
     highest = (read_text(proc + "/sys/fs/nr_open") or "").strip()
-    if highest.isdigit() and int(highest) < ceilings["nofile"][0]:
+    if foreign.is_whole(highest) and int(highest) < ceilings["nofile"][0]:
         ceilings["nofile"] = float(highest), "limited by fs.nr_open"
     return ceilings
 
@@ -140,7 +141,7 @@ def _limit(observed: Observed, item: str, value: str, ours: str | None) -> Check
     check = "%s_limit" % item
     if not value:
         return CheckResult(Finding(check, OK, "not managed", "not managed"))
-    unit = " KiB" if item == "memlock" and value.isdigit() else ""
+    unit = " KiB" if item == "memlock" and foreign.is_whole(value) else ""
     now = observed.effective(item, "" if isinstance(observed.file, Blocked) else observed.file.text)
     values = ["%s %s" % (kind, now[kind]) for kind in ("soft", "hard") if kind in now]
     expected = "%s of at least %s%s for every login" % (item, value, unit)

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import Place
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 
@@ -127,7 +128,7 @@ def pinned_commit(registry: Registry, cache: str = DEFAULT_CACHE) -> str:
     if registry.commit:
         return registry.commit
     try:
-        pin = json.loads((_home(registry, cache) / _PIN).read_text(encoding="utf-8"))
+        pin = foreign.json_of((_home(registry, cache) / _PIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     if not isinstance(pin, dict) or (pin.get("url"), pin.get("ref")) != (

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.command_checks import (
     spread_issues,
 )
@@ -184,7 +184,7 @@ def _models(recipe: Recipe, values: t.Mapping[str, Value], server: Server) -> tu
     models = [values["model"].text, recipe.draft_model]
     speculative = server.flag(("--speculative-config",))
     try:
-        config = json.loads(speculative or "{}")
+        config = foreign.json_of(speculative or "{}")
     except ValueError:
         config = None
     if isinstance(config, dict) and isinstance(config.get("model"), str):

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, RETAINED
 
 
@@ -86,7 +86,7 @@ def _state(retained: bool, running: int, expected: int) -> str:
 
 def _map(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
+        value = foreign.json_of(text or "{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

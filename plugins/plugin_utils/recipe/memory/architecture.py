@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import re
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory import quantisation
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.quantisation import (
     Quantisation,
@@ -728,7 +728,7 @@ def _read_json(path: pathlib.Path) -> t.Any:
             f"{path}: larger than {MAX_CONFIG_BYTES >> 20} MiB, no model's config"
         )
     try:
-        return json.loads(data.decode("utf-8"))
+        return foreign.json_of(data.decode("utf-8"))
     except (ValueError, RecursionError) as exc:
         raise ArchitectureError(f"{path}: not JSON: {str(exc)[:200]}") from exc
 

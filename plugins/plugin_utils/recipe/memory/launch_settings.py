@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     ResolvedRecipe,
@@ -86,7 +86,7 @@ def draft_of(serving: Serving) -> dict[str, t.Any]:
     text = serving.flag("--speculative-config", "-sc")
     if text:
         try:
-            data = json.loads(text)
+            data = foreign.json_of(text)
         except (ValueError, RecursionError):
             data = None
         draft_settings = dict(data) if isinstance(data, dict) else {}
