@@ -106,5 +106,5 @@ def shown(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """The same in one line: line ends and tabs become escapes, too."""
-    return shown(text).replace("\n", "\\n").replace("\t", "\\t")
+    """The same in one line: line ends become escapes, too."""
+    return shown(text).replace("\n", "\\n")
