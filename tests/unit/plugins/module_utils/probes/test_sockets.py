@@ -143,6 +143,12 @@ def test_listeners_come_by_port_with_process_and_container(proc: Proc) -> None:
     assert listeners(root) == [Listener(22, 20, "sshd"), Listener(8000, 345, "vllm", INNER)]
 
 
+def test_a_name_cannot_control_a_terminal(proc: Proc) -> None:
+    name = b"\x1b[2J\x1b]0;x\x07\xc2\x9b"
+    root = proc(listening_line(8000, 71), {5: (name, "0::/\n", ["socket:[71]"])})
+    assert [one.process for one in listeners(root)] == ["\\x1b[2J\\x1b]0;x\\x07\\x9b"]
+
+
 def test_an_inherited_socket_belongs_to_the_oldest_process(proc: Proc) -> None:
     workers = {pid: (b"worker", "0::/\n", ["socket:[71]"]) for pid in range(1000, 1020)}
     master = (b"master", "0::/\n", ["socket:[71]"])
