@@ -97,7 +97,7 @@ def _offer(request: Mapping[str, Any], progress: job.Progress) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
 
     def give(taker: channel.Channel) -> None:
-        _send(taker, request["docker"], _saved_as(request))
+        _send(taker, request["docker"], request["id"])
 
     with socket.create_server((address, 0), family=family) as listening:
         progress.begin(job.OFFERING)
@@ -111,13 +111,9 @@ def _about(request: Mapping[str, Any]) -> str:
     return "image %s %s" % (request["id"], request["image"])
 
 
-def _saved_as(request: Mapping[str, Any]) -> str:
-    """By its ID an image is saved without its names; one with a digest cannot be named later."""
-    return str(request["image"] if "@" in request["image"] else request["id"])
-
-
-def _send(taker: channel.Channel, docker: str, saved: str) -> None:
-    with subprocess.Popen([docker, "save", saved], stdout=subprocess.PIPE) as saving:
+def _send(taker: channel.Channel, docker: str, image_id: str) -> None:
+    # By its ID an image is saved without its names.
+    with subprocess.Popen([docker, "save", image_id], stdout=subprocess.PIPE) as saving:
         try:
             while saving.stdout:
                 data = saving.stdout.read(channel.FRAME)
@@ -143,8 +139,7 @@ def _take(request: Mapping[str, Any], progress: job.Progress) -> None:
             problems: list[str] = []
             try:
                 _load(docker, giver, progress, log)
-                if _saved_as(request) == request["id"]:
-                    _ask(docker, "tag", "--", request["id"], request["image"])
+                _ask(docker, "tag", "--", request["id"], request["image"])
             finally:
                 log.seek(0)
                 problems += before.remove_others(log.read(), request["image"], request["id"])
@@ -213,8 +208,7 @@ class _Images:
 
     def _check_name(self, name: str, image: str, image_id: str) -> None:
         """Restore a name, unless it is the wanted one of the wanted image."""
-        # An image with a digest is saved by that name, which Docker may print in another way.
-        if name == image or "@" in image:
+        if name == image:
             form = ("--format", "{{.Id}}", "--", name)
             if _ask(self._docker, "image", "inspect", *form).strip() == image_id:
                 return
