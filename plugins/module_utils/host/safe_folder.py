@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -43,6 +45,8 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
 _MOST_LINKS = 40
+# No write of a file of ours takes longer.
+_DRAFT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -120,25 +124,37 @@ class SafeFolder:
         """Whether only trusted users can change what is in it, and could put it there."""
         return not self.doubt and _closed(self.descriptor, self.status)
 
-    def require(self, private: bool = False) -> None:
-        """Raises Blocked if another user could have put it there; private: or may write in it."""
+    def objection(self, private: bool = False) -> Blocked | None:
+        """Why it must not be changed: another user could have put it there.
+
+        private: or because another user may write in it.
+        """
         if self.doubt:
-            raise Blocked(self.doubt, _DOUBT_HINT)
+            return Blocked(self.doubt, _DOUBT_HINT)
         if private and not self.private:
-            raise Blocked(
+            return Blocked(
                 "%s may be written by other users (%s)" % (shown(self.path), _rights(self.status)),
                 "Inspect what is in it, then `chown root:root` and `chmod go-w`.",
             )
+        return None
 
-    def refuse_system(self) -> None:
-        """Raises Blocked if it is a folder of the system or a home, by whatever path."""
-        name = system_folder(self.path, self.status)
-        if name:
-            via = ", by the link %s" % shown("; ".join(self.links)) if self.links else ""
-            raise Blocked(
-                "%s is a folder of the system%s" % (shown(name), via),
-                "Choose a folder of its own, and remove the link if there is one.",
-            )
+    def require(self, private: bool = False) -> None:
+        """Raises the objection, a Blocked."""
+        objection = self.objection(private)
+        if objection:
+            raise objection
+
+    def system_objection(self, missing: Sequence[str] = ()) -> Blocked | None:
+        """Why it, or a missing folder below it, is no storage: the system's, or a home."""
+        path = os.path.join(self.path, *missing)
+        name = system_folder(path, None if missing else self.status)
+        if not name:
+            return None
+        via = ", by the link %s" % shown("; ".join(self.links)) if self.links else ""
+        return Blocked(
+            "%s is a folder of the system or a home%s" % (shown(name), via),
+            "Choose another folder, and remove the link if there is one.",
+        )
 
     def child(self, name: str) -> SafeFolder:
         """Open a folder in it. A link is never followed. Raises Blocked and OSError."""
@@ -146,10 +162,7 @@ class SafeFolder:
         step = _enter(above, name)
         if not stat.S_ISDIR(step.status.st_mode):
             os.close(step.descriptor)
-            raise Blocked(
-                "%s is %s" % (shown(step.path), kind_of(step.status.st_mode)),
-                "Check what it is, and move it away.",
-            )
+            raise _not_a_folder(step)
         return SafeFolder(step, self.links)
 
     def make(self, name: str, mode: int = FOLDER_MODE) -> SafeFolder:
@@ -212,6 +225,7 @@ class SafeFolder:
 
     def replace(self, name: str, data: bytes, mode: int, owner: int) -> None:
         """Replace a file atomically; raises OSError, and then the old file is unchanged."""
+        self._clear(name)
         with self._draft(name) as draft:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(draft, flags, 0o600, dir_fd=self.descriptor)
@@ -224,6 +238,15 @@ class SafeFolder:
                 os.fsync(stream.fileno())
             self.rename(draft, self, name)
         os.fsync(self.descriptor)
+
+    def _clear(self, name: str) -> None:
+        """Remove the drafts of a file that killed writers have left: they may have secrets."""
+        pattern = re.compile(r"\.%s\.[a-z0-9_]{8}" % re.escape(name))
+        for draft in filter(pattern.fullmatch, os.listdir(self.descriptor)):
+            status = self.stat(draft)
+            if status and stat.S_ISREG(status.st_mode) and _age(status) > _DRAFT_SECONDS:
+                with suppress(FileNotFoundError):
+                    self.unlink(draft)
 
     def link(self, name: str, target: str) -> None:
         """Replace a symbolic link, or create it. Raises OSError."""
@@ -311,10 +334,7 @@ class _Walk:
                 continue
             self.steps.append(step)
             if not stat.S_ISDIR(step.status.st_mode):
-                raise Blocked(
-                    "%s is %s" % (shown(step.path), kind_of(step.status.st_mode)),
-                    "Check what it is, and move it away.",
-                )
+                raise _not_a_folder(step)
         return ()
 
     def _target(self, link: _Step) -> list[str]:
@@ -339,6 +359,12 @@ class _Walk:
                 os.close(step.descriptor)
             del self.steps[1:]
         return _names(target)
+
+
+def _not_a_folder(step: _Step) -> Blocked:
+    link = stat.S_ISLNK(step.status.st_mode)
+    text = "%s is a link, not a folder" if link else "%s is not a folder"
+    return Blocked(text % shown(step.path), "Check what it is, and move it away.")
 
 
 def _names(path: str) -> list[str]:
@@ -406,6 +432,10 @@ def _rights(status: os.stat_result) -> str:
     return "%s %04o" % (owner, stat.S_IMODE(status.st_mode))
 
 
+def _age(status: os.stat_result) -> float:
+    return time.time() - status.st_mtime
+
+
 def kind_of(mode: int) -> str:
     """In words, what a file is that should be something else."""
     if stat.S_ISDIR(mode):
@@ -420,16 +450,21 @@ def _remove_folder(name: str, above: int) -> None:
         os.unlink(name, dir_fd=above)
 
 
-def system_folder(path: str, status: os.stat_result) -> str:
+def system_folder(path: str, status: os.stat_result | None) -> str:
     """The folder of the system or the home that a real path or its inode is; empty if none."""
-    for tree in _SYSTEM_TREES:
-        if path == tree or path.startswith(tree + "/"):
-            return path
+    if any((path + "/").startswith(tree + "/") for tree in _SYSTEM_TREES):
+        return path
     if os.path.dirname(path) == "/home":
         return path
     homes = [user.pw_dir for user in pwd.getpwall() if user.pw_uid == 0 or user.pw_uid >= 1000]
     for folder in (*_SYSTEM, *_SYSTEM_TREES, *homes):
-        with suppress(OSError):
-            if path == folder or os.path.samestat(os.lstat(folder), status):
-                return folder
+        if path == folder or (status and _is_folder(folder, status)):
+            return folder
     return ""
+
+
+def _is_folder(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), status)
+    except OSError:
+        return False

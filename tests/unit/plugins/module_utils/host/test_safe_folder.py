@@ -173,10 +173,13 @@ def test_folders_of_the_system_are_refused_by_whatever_name(tmp_path: Path) -> N
         way = tmp_path / str(number)
         way.symlink_to(path)
         for name in (path, str(way)):
-            with SafeFolder.open(name) as opened, pytest.raises(Blocked, match="of the system"):
-                opened.refuse_system()
+            with SafeFolder.open(name) as opened:
+                assert opened.system_objection()
     with SafeFolder.open(str(tmp_path)) as opened:
-        opened.refuse_system()
+        assert not opened.system_objection()
+    nearest, missing = SafeFolder.nearest("/etc/missing/folder")
+    with nearest:
+        assert nearest.system_objection(missing)
 
 
 def test_a_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
