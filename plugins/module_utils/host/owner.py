@@ -9,10 +9,12 @@ in a process that has the rights of the folder's owner, and no others.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pwd
 import signal
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -22,6 +24,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder im
 
 _SETPRIV = "/usr/bin/setpriv"
 _NO_GROUP = 65534
+_PR_SET_NO_NEW_PRIVS = 38
 
 Say = Callable[[Any], None]
 
@@ -38,13 +41,16 @@ class Owner:
     def of(cls, path: str) -> Owner:
         """The owner of path, or of the nearest existing directory above it.
 
-        Raises Blocked where a link or a folder of another user could lead there, and OSError.
+        Raises Blocked where a link or a folder of another user could lead there, and for a folder
+        of root's in which others may write; and OSError.
         """
-        folder, _missing = SafeFolder.nearest(path)
+        folder, missing = SafeFolder.nearest(path)
         with folder:
-            folder.require()
-            uid = folder.status.st_uid
-            return cls(uid, _group(uid, folder.status.st_gid), os.geteuid() == 0)
+            uid, root_acts = folder.status.st_uid, os.geteuid() == 0
+            # Nobody else can move away what root creates in a sticky folder.
+            kept = bool(missing) and bool(folder.status.st_mode & stat.S_ISVTX)
+            folder.require(private=root_acts and uid == 0 and not kept)
+            return cls(uid, _group(uid, folder.status.st_gid), root_acts)
 
     @property
     def is_another(self) -> bool:
@@ -133,8 +139,16 @@ def _be(whose: Owner, act: Callable[[Say], Any], writing: int) -> NoReturn:
                 os.setgroups([])
                 os.setresgid(whose.gid, whose.gid, whose.gid)
                 os.setresuid(whose.uid, whose.uid, whose.uid)
+                _forbid_new_privileges()
                 say(result=act(lambda value: say(said=value)))
             except Exception as error:  # a traceback might show the request
                 say(failed="unexpected: %s: %s" % (type(error).__name__, error))
     finally:
         os._exit(0)
+
+
+def _forbid_new_privileges() -> None:
+    """Of this process and all that it starts, as setpriv does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl: no new privileges")
