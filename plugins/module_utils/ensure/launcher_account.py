@@ -23,8 +23,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launcher_texts import STATE
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    can_replace,
     make_directories,
+    obstacle_to,
     replace_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -134,7 +134,7 @@ class Token:
     @classmethod
     def read(cls, path: str) -> Token:
         """The file as it is. Changes nothing."""
-        writable = can_replace(path)
+        writable = obstacle_to(path) is None
         try:
             status = os.lstat(path)
         except OSError:

@@ -24,6 +24,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvEdit,
     EnvFile,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    blocked_by,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
     code_owner,
@@ -32,8 +35,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner imp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    can_replace,
     make_directories,
+    obstacle_to,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -128,7 +131,7 @@ class Observed:
     uv: str
     abandoned: tuple[str, ...]
     free: int
-    writable: bool
+    obstacle: Blocked | None
     programs: frozenset[str]
     file: EnvFile | Blocked
     outsider: Blocked | None = None
@@ -159,7 +162,7 @@ def observe(wanted: Wanted) -> Observed:
         find_tool("uv") if wanted.installer != "pip" else "",
         tuple(_abandoned(wanted.venv)),
         _free(wanted.venv),
-        can_replace(wanted.venv),
+        obstacle_to(wanted.venv),
         programs,
         file,
         _outsider(wanted),
@@ -321,9 +324,8 @@ class _Case:
         if not observed.pins:
             hint = "Set the pinned packages (role: dgxspark_vllm_venv_requirements)."
             return Blocked("no packages are configured", hint)
-        if not observed.writable:
-            hint = "Run as root (become), on a file system that is not read-only."
-            return Blocked("%s cannot be written by this user" % wanted.venv, hint)
+        if observed.obstacle:
+            return observed.obstacle
         if observed.venv.interpreter.refused:
             return observed.venv.interpreter.refused
         if self.unusable and observed.outsider:
@@ -399,8 +401,8 @@ class _Case:
         finding = Finding("venv_leftovers", OK, "no remains of an interrupted run", actual)
         if not folders:
             return finding
-        if not self.observed.writable:
-            return replace(finding, status=BLOCKED, severity=WARNING, hint="Run as root (become).")
+        if self.observed.obstacle:
+            return blocked_by(finding, self.observed.obstacle, severity=WARNING)
         return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
 
     @property

@@ -200,7 +200,7 @@ def _descriptors(folder: Path) -> Iterator[str]:
 def _describe(proc: Path, pid: int) -> tuple[int, str | None, str | None]:
     try:
         # A program chooses its own name, of any bytes.
-        name = (proc / str(pid) / "comm").read_text("utf-8", "replace").strip()
+        name = foreign.line((proc / str(pid) / "comm").read_text("utf-8", "replace").strip())
         return pid, name, parse_container((proc / str(pid) / "cgroup").read_text("utf-8"))
     except OSError:
         return pid, None, None

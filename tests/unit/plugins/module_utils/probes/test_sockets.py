@@ -147,6 +147,12 @@ def test_listeners_come_by_port_with_process_and_container(proc: Proc) -> None:
     assert listeners(root) == [Listener(22, 20, "sshd"), Listener(8000, 345, "vllm", INNER)]
 
 
+def test_a_name_cannot_control_a_terminal(proc: Proc) -> None:
+    name = b"\x1b[2J\x1b]0;x\x07\xc2\x9b"
+    root = proc(listening_line(8000, 71), {5: (name, "0::/\n", ["socket:[71]"])})
+    assert [one.process for one in listeners(root)] == ["\\x1b[2J\\x1b]0;x\\x07\\x9b"]
+
+
 @pytest.mark.skipif(sys.byteorder != "little", reason="recorded on a little-endian machine")
 @pytest.mark.parametrize(
     ("table", "expected"),
