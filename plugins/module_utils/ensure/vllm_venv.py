@@ -24,14 +24,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
-    blocked_by,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    make_directories,
+    can_replace,
     obstacle_to,
+    make_directories,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -116,7 +114,7 @@ class Observed:
     """The input of the plan. pins are those of requirements, or why they cannot be parsed.
 
     abandoned are our folders that a killed run has left. free is in bytes. programs are the
-    executable ones of the environment.
+    executable ones of the environment. stuck: why remains must not be removed.
     """
 
     venv: InstalledVenv
@@ -125,9 +123,10 @@ class Observed:
     uv: str
     abandoned: tuple[str, ...]
     free: int
-    obstacle: Blocked | None
+    writable: bool
     programs: frozenset[str]
     file: EnvFile | Blocked
+    stuck: Blocked | None = None
 
 
 def observe(wanted: Wanted) -> Observed:
@@ -148,16 +147,19 @@ def observe(wanted: Wanted) -> Observed:
         for name, _check in PROGRAMS.values()
         if os.access(os.path.join(wanted.venv, "bin", name), os.X_OK)
     )
+    abandoned = tuple(_abandoned(wanted.venv))
+    obstacles = map(obstacle_to, (*abandoned, *venv.leftovers))
     return Observed(
         venv,
         base,
         pins,
         find_tool("uv") if wanted.installer != "pip" else "",
-        tuple(_abandoned(wanted.venv)),
+        abandoned,
         _free(wanted.venv),
-        obstacle_to(wanted.venv),
+        can_replace(wanted.venv),
         programs,
         file,
+        stuck=next(filter(None, obstacles), None),
     )
 
 
@@ -302,8 +304,9 @@ class _Case:
         if not observed.pins:
             hint = "Set the pinned packages (role: dgxspark_vllm_venv_requirements)."
             return Blocked("no packages are configured", hint)
-        if observed.obstacle:
-            return observed.obstacle
+        if not observed.writable:
+            hint = "Run as root (become), on a file system that is not read-only."
+            return Blocked("%s cannot be written by this user" % wanted.venv, hint)
         if self.unusable and observed.base.problem:
             hint = "Install it, or set another python (role: dgxspark_vllm_venv_python)."
             return Blocked("%s: %s" % (wanted.python, observed.base.problem), hint)
@@ -375,8 +378,8 @@ class _Case:
         finding = Finding("venv_leftovers", OK, "no remains of an interrupted run", actual)
         if not folders:
             return finding
-        if self.observed.obstacle:
-            return blocked_by(finding, self.observed.obstacle, severity=WARNING)
+        if self.observed.stuck:
+            return replace(self._to_block(finding, self.observed.stuck), severity=WARNING)
         return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
 
     @property
