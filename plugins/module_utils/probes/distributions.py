@@ -13,7 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    code_owner,
+    python_parts,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.requirements import normalized
 
 # What markers may ask of an interpreter, and where its packages are.
@@ -35,11 +40,15 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python: what markers may ask of it, or why it cannot be used."""
+    """A Python: what markers may ask of it, or why it cannot be used.
+
+    refused: why it was not started, as a Blocked.
+    """
 
     path: str
     environment: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    refused: Blocked | None = None
 
     @property
     def version(self) -> str:
@@ -82,8 +91,13 @@ class InstalledVenv:
 
 
 def ask_interpreter(path: str, timeout: float) -> Interpreter:
-    """Start a Python, bare, for what it is."""
-    result = run([path, "-I", "-S", "-B", "-c", _ASK], timeout, limit=65536)
+    """Start a Python, bare, for what it is; as the user who may write it."""
+    try:
+        owner = code_owner(python_parts(path))
+    except Blocked as blocked:
+        return Interpreter(path, problem=str(blocked), refused=blocked)
+    argv = owner.command([path, "-I", "-S", "-B", "-c", _ASK])
+    result = run(argv, timeout, limit=65536)
     if not result.ok:
         return Interpreter(path, problem=result.describe())
     try:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import tempfile
 import threading
 import typing as t
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -90,6 +92,44 @@ def docker(tmp_path: Path) -> t.Callable[[dict[str, str]], str]:
         return str(client)
 
     return make
+
+
+@pytest.fixture
+def drip() -> t.Iterator[t.Callable[..., str]]:
+    """Start a server that answers with a text, then with a byte every now and then, for ever.
+
+    start(text, healthy): the URL. healthy: answer /health at once.
+    """
+    over = threading.Event()
+    listening: list[socket.socket] = []
+
+    def answer(connection: socket.socket, text: bytes, healthy: bool) -> None:
+        with connection, suppress(OSError):
+            if b"/health" in connection.recv(1 << 16) and healthy:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                return
+            connection.sendall(text)
+            while not over.wait(0.05):
+                connection.sendall(b"X")
+
+    def accept(server: socket.socket, text: bytes, healthy: bool) -> None:
+        with suppress(OSError):
+            while True:
+                arguments = (server.accept()[0], text, healthy)
+                threading.Thread(target=answer, args=arguments, daemon=True).start()
+
+    def start(text: bytes, healthy: bool = True) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        listening.append(server)
+        threading.Thread(target=accept, args=(server, text, healthy), daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+    yield start
+    over.set()
+    for server in listening:
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
 
 
 @pytest.fixture
