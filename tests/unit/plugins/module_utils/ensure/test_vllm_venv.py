@@ -311,7 +311,7 @@ def test_remains_in_a_users_folder_are_removed_as_that_user(tree: Any) -> None:
     tree.link("elsewhere", tree.top / "outside", tree.user)
     Clear("remains", (str(site / "~theirs"),), ("venv_leftovers",)).apply()
     assert os.listdir(site) == []
-    tree.folder("site-packages/~roots")
+    (tree.folder("site-packages/~roots") / "file").touch()
     before = tree.state()
     with pytest.raises(OSError, match="denied"):
         Clear("remains", (str(site / "~roots"),), ("venv_leftovers",)).apply()
