@@ -29,8 +29,16 @@ FOLDER_MODE = 0o755
 # Folders that are never storage: changing their owner or mode breaks the system, or gives it away.
 _SYSTEM = (
     *("/", "/dev", "/dev/shm", "/home", "/opt", "/root", "/run", "/snap", "/tmp", "/usr"),
-    *("/usr/local", "/var", "/var/backups", "/var/cache", "/var/lib", "/var/log", "/var/mail"),
-    *("/var/spool", "/var/tmp"),
+    *(
+        "/usr/local",
+        "/var",
+        "/var/backups",
+        "/var/cache",
+        "/var/lib",
+        "/var/lib/dgxspark",
+        "/var/log",
+    ),
+    *("/var/mail", "/var/spool", "/var/tmp"),
 )
 # The same, with everything below them.
 _SYSTEM_TREES = (
