@@ -151,7 +151,7 @@ def main() -> None:
             folder, given["address"], given["clients"], given["secret"], given["seconds"]
         )
     except (manifest.ManifestError, share.ShareError, Blocked, OSError) as error:
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s cannot be offered: %s%s" % (given["name"], error, hint))
     # What the daemon does is no change of the node.
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)
