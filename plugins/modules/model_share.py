@@ -142,7 +142,7 @@ def main() -> None:
         model = models[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
         folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
-        whose = Owner.of(folder)
+        whose = Owner.reader_of(folder)
         if model.kind != cache.HUB:
             offered = replace(offered, entries=_hashed(model.path, offered, whose))
         if module.check_mode:

@@ -367,7 +367,8 @@ def test_a_copy_of_a_directory_does_not_follow_a_link_of_the_user(
 @pytest.mark.skipif(not os.access(share.RSYNC, os.X_OK), reason="no rsync here: install rsync")
 @pytest.mark.parametrize("kind", ["hub", "directory"])
 def test_a_copy_as_root_is_the_users(place: Path, hub: Path, kind: str) -> None:
-    source, models = place / "source", place / "models"
+    # As containers that run as root leave it in a cache of the user's.
+    source, models = hub.parent / "source", place / "models"
     for path, data in FILES.items():
         file = source / (hashlib.sha256(data).hexdigest() if kind == "hub" else path)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -84,6 +84,19 @@ def test_a_way_through_a_third_user_or_a_link_of_the_owner_is_refused(place: Pat
 
 
 @as_root
+def test_root_reads_as_the_user_who_could_lead_the_way_elsewhere(place: Path) -> None:
+    assert Owner.reader_of(str(place)).uid == 0
+    made(place / "own", USER)
+    # As containers leave it, which run as root.
+    (place / "own" / "model" / "blobs").mkdir(parents=True)
+    assert Owner.reader_of(str(place / "own" / "model" / "blobs")) == NOBODY
+    (place / "own" / "link").symlink_to("/root")
+    os.lchown(place / "own" / "link", USER.pw_uid, USER.pw_gid)
+    with pytest.raises(Blocked, match="is a link to /root"):
+        Owner.reader_of(str(place / "own" / "link"))
+
+
+@as_root
 def test_what_is_done_as_the_owner_has_the_rights_of_the_owner_alone(place: Path) -> None:
     (place / "secret").touch(0o600)
 
