@@ -48,10 +48,14 @@ COMMIT = "c" * 40
 USER = pwd.getpwnam("nobody")
 STRANGER = pwd.getpwnam("daemon")
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not os.access("/usr/bin/setpriv", os.X_OK),
-    reason="acts as root for another user: run it as root, with setpriv",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not os.access("/usr/bin/setpriv", os.X_OK),
+        reason="acts as root for another user: run it as root, with setpriv",
+    ),
+    # Of pytest-xdist; a module has no thread.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
+]
 
 
 @pytest.fixture(autouse=True)

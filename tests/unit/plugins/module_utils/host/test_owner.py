@@ -23,6 +23,9 @@ USER = pwd.getpwnam("nobody")
 STRANGER = pwd.getpwnam("daemon")
 NOBODY = Owner(USER.pw_uid, USER.pw_gid, True)
 
+# Of pytest-xdist; a module has no thread.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acts for another user: run it as root")
 
 
