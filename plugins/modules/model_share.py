@@ -142,7 +142,7 @@ def main() -> None:
         model = models[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
         folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
-        whose = Owner.of(folder)
+        whose = Owner.reader_of(folder)
         if model.kind != cache.HUB:
             offered = replace(offered, entries=_hashed(model.path, offered, whose))
         if module.check_mode:
@@ -151,7 +151,7 @@ def main() -> None:
             folder, given["address"], given["clients"], given["secret"], given["seconds"]
         )
     except (manifest.ManifestError, share.ShareError, Blocked, OSError) as error:
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s cannot be offered: %s%s" % (given["name"], error, hint))
     # What the daemon does is no change of the node.
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)

@@ -117,7 +117,7 @@ def _serve(request: Mapping[str, Any], progress: job.Progress) -> str:
     with socket.create_server((address, 0)) as listening:
         port = int(listening.getsockname()[1])
     _write(scratch, "secret", "%s:%s\n" % (USER, request["secret"]))
-    whose = Owner.of(request["folder"])
+    whose = Owner.reader_of(request["folder"])
     text = configuration(request["folder"], scratch, address, port, request["clients"], whose)
     _write(scratch, "rsyncd.conf", text)
     # The limit of the job ends it; this one, where the job itself was killed.
