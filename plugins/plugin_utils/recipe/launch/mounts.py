@@ -105,9 +105,9 @@ def mounts_of(
 
 
 def extra_mounts(resolved: ResolvedRecipe, mods: t.Iterable[PlacedMod]) -> list[Mount]:
-    """The mods and volumes of a recipe."""
+    """The mods and volumes of a recipe; mods of the same content are one."""
     return [
-        *(Mount("mod", mod.source, mod.target) for mod in mods),
+        *dict.fromkeys(Mount("mod", mod.source, mod.target) for mod in mods),
         *(
             Mount("volume", volume.source, volume.target, volume.read_only)
             for volume in resolved.volumes

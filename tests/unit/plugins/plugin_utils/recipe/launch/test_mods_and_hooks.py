@@ -179,6 +179,16 @@ def test_a_mod_is_mounted_by_what_is_in_it_and_changes_the_hash(
     assert other["mods"][0]["source"] != entry["source"]
 
 
+def test_mods_of_the_same_content_are_mounted_once(
+    resolved_of: t.Any, tmp_path: pathlib.Path
+) -> None:
+    mods = (mod(tmp_path / "one"), mod(tmp_path / "two"))
+    plan = build_plan(resolved_of(mods=mods), Settings())
+    targets = [mount["target"] for mount in plan["ranks"][0]["mounts"]]
+    assert len(targets) == len(set(targets)) == 3
+    assert plan["ranks"][0]["argv"][1].count("./run.sh") == 2
+
+
 def test_where_a_mod_lies_on_the_controller_is_not_part_of_the_hash(
     resolved_of: t.Any, tmp_path: pathlib.Path
 ) -> None:
