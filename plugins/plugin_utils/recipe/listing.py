@@ -8,7 +8,7 @@ import os
 import pathlib
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
     checked as checked_on,
 )
@@ -224,8 +224,7 @@ def table(listed: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     cells = [_HEADS, *(tuple(_cell(row, column) for column in COLUMNS) for row in listed)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
     return [
-        shown("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-        for line in cells
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
     ]
 
 
@@ -237,7 +236,7 @@ def _cell(row: t.Mapping[str, t.Any], column: str) -> str:
         return "yes" if value else "no"
     if column == "errors":
         return str(value) if value else ""
-    return str(value)
+    return foreign.line(str(value))
 
 
 def memory_lines(memory: t.Mapping[str, t.Any] | None) -> list[str]:
@@ -265,21 +264,21 @@ def memory_lines(memory: t.Mapping[str, t.Any] | None) -> list[str]:
     ]
 
 
-def details_lines(about: t.Mapping[str, t.Any]) -> list[str]:
+def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
     """One recipe in full, for people."""
-    resolved = about["resolved"] or {}
+    resolved = shown["resolved"] or {}
     lines = [
-        f"{about['title']}: {about['description']}" if about["description"] else about["title"],
-        f"  file      {about['path']}",
-        f"  model     {about['data'].get('model', '')}",
-        f"  image     {resolved.get('image') or about['data'].get('container', '')}",
-        f"  runtime   {resolved.get('runtime') or about['runtime']}",
-        f"  nodes     {_nodes_text(about['min_nodes'], about['max_nodes'])} ({about['mode']})",
+        f"{shown['title']}: {shown['description']}" if shown["description"] else shown["title"],
+        f"  file      {shown['path']}",
+        f"  model     {shown['data'].get('model', '')}",
+        f"  image     {resolved.get('image') or shown['data'].get('container', '')}",
+        f"  runtime   {resolved.get('runtime') or shown['runtime']}",
+        f"  nodes     {_nodes_text(shown['min_nodes'], shown['max_nodes'])} ({shown['mode']})",
     ]
     if resolved:
         lines.append(f"  serves    {resolved['served_model_name']} on port {resolved['port']}")
     for index, command in enumerate(resolved.get("commands", ())):
         lines.append(f"command of rank {index}:")
         lines += [f"  {line}" for line in (command or "a Ray worker, no server").splitlines()]
-    lines += [*memory_lines(about["memory"]), *issue_lines(about["issues"])]
-    return list(map(shown, lines))
+    lines += [*memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
+    return [foreign.shown(line) for line in lines]

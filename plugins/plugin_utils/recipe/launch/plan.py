@@ -44,6 +44,13 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mount
     on_node,
     on_nodes,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.ray_auth import (
+    OWN_VARIABLES,
+    RAY_TOKEN,
+    RAY_TOKEN_SEEN_AT,
+    RayAuth,
+    ray_auth,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
     DEFAULT_PORTS,
 )
@@ -52,12 +59,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.reg
 )
 
 SCHEMA = 1
-
-# The secret by which the nodes of a Ray cluster know each other, and where containers see it.
-RAY_TOKEN = "/var/lib/dgxspark/ray/token"
-_RAY_TOKEN_SEEN_AT = "/run/dgxspark/ray-token"
-# The first that asks for one.
-_RAY_WITH_TOKEN = (2, 52)
 
 # Where containers keep what they compile, and by which variables: vLLM its graphs, Triton, inductor
 # and FlashInfer their kernels. A server that finds them starts minutes earlier.
@@ -89,8 +90,10 @@ class Settings:
     over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
     often an hour they start it. env_secret: variables whose values are secrets, besides those that
     are by their names or values. model_dirs: local model directories, which recipes may mount.
-    volumes_allow: further sources that may be mounted, and what is below them.
-    ray_auth: have Ray ask for a token where it can.
+    volumes_allow: further sources that may be mounted, and what is below them. ray_auth: have Ray
+    ask for a token. security_opts: as of `docker run --security-opt`. pids_limit: of processes and
+    threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
+    than the version of its Ray.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -110,7 +113,10 @@ class Settings:
     env_secret: t.Sequence[str] = ()
     model_dirs: t.Sequence[str] = ("/ai/models",)
     volumes_allow: t.Sequence[str] = ()
-    ray_auth: bool = False
+    ray_auth: bool = True
+    security_opts: t.Sequence[str] = ("no-new-privileges",)
+    pids_limit: int = 16384
+    image_preflight: bool = True
 
     @property
     def allowed(self) -> Allowed:
@@ -130,9 +136,9 @@ def build_plan(
     mounts = _mounts(resolved, settings, mods)
     _check(resolved, settings, wrong, mounts)
     workload = slug(resolved.recipe.name)
-    ray_auth, ray_warnings = _ray_auth(resolved, settings, image_facts or {})
-    environment, warnings = _environment(resolved, settings, pins, ray_auth)
-    warnings += [*image_warnings, *ray_warnings]
+    auth = ray_auth(resolved, settings.ray_auth, settings.ray_port, image_facts or {})
+    environment, warnings = _environment(resolved, settings, pins, auth)
+    warnings += [*image_warnings, *filter(None, [auth.warning])]
     head = resolved.ranks[0].node
     ranks = [
         _rank(
@@ -144,7 +150,7 @@ def build_plan(
             [
                 *(mount.entry() for mount in mounts),
                 *map(_read_only, sorted({*pins[rank.node.name].values()})),
-                *([_read_only(RAY_TOKEN, _RAY_TOKEN_SEEN_AT)] if ray_auth else []),
+                *([_read_only(RAY_TOKEN, RAY_TOKEN_SEEN_AT)] if auth.state == "token" else []),
             ],
             mods,
         )
@@ -175,14 +181,16 @@ def build_plan(
     plan["hash"] = plan_hash(plan)
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
-        used = {"pins": pins[rank["node"]], "ray": ray_auth}
+        used = {"pins": pins[rank["node"]], "ray": auth.version}
         if any(used.values()):
             rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
     plan["models"] = _models(resolved)
     plan["mounts"] = on_nodes(mounts, settings.allowed)
-    plan["ray_token"] = RAY_TOKEN if ray_auth else ""
+    plan["ray_auth"] = auth.state
+    plan["ray_token"] = RAY_TOKEN if auth.state == "token" else ""
+    plan["refusals"] = [*filter(None, [auth.refusal])]
     plan["mods"] = [
         {"name": mod.mod.name, "folder": mod.mod.folder, "source": mod.source} for mod in mods
     ]
@@ -206,7 +214,7 @@ def _image(
     messages: dict[str, list[str]] = {}
     refused: list[str] = []
     for rank in resolved.ranks:
-        facts = image_facts.get(rank.node.name) or {}
+        facts = (settings.image_preflight and image_facts.get(rank.node.name)) or {}
         pins[rank.node.name] = dict(facts.get("pins") or {})
         if facts.get("assembles") is False and settings.gpus:
             refused.append(
@@ -254,24 +262,6 @@ def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
         elif is_repo(name) and "/" not in quant:
             models.append({"name": name, "quant": quant, "revision": revision})
     return models
-
-
-def _ray_auth(
-    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
-) -> tuple[str, list[str]]:
-    """The version of Ray that asks for a token, empty where none does; and warnings."""
-    if not runtime_named(resolved.runtime).ray or not settings.ray_auth:
-        return "", []
-    texts = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
-    versions = [tuple(map(int, re.findall(r"\d+", version)[:2])) for version in texts]
-    if all(version >= _RAY_WITH_TOKEN for version in versions):
-        return texts[0], []
-    if not all(texts):
-        return "", []
-    return "", [
-        f"Ray {min(texts)} of the image asks for no token: anyone who reaches port "
-        f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
-    ]
 
 
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
@@ -346,6 +336,9 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
     if rank["gpus"]:
         options.append(["--gpus", rank["gpus"]])
     options += [["--device", device] for device in rank["devices"]]
+    options += [["--security-opt", option] for option in rank["security_opts"]]
+    if rank["pids_limit"]:
+        options.append(["--pids-limit", str(rank["pids_limit"])])
     for ulimit in rank["ulimits"]:
         name, _colon, limits = ulimit.partition(":")
         options.append(["--ulimit", f"{name}={limits}"])
@@ -405,7 +398,7 @@ def _environment(
     resolved: ResolvedRecipe,
     settings: Settings,
     pins: t.Mapping[str, t.Mapping[str, str]],
-    ray_auth: str,
+    auth: RayAuth,
 ) -> tuple[_RankEnvironment, list[str]]:
     """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
     ours = {
@@ -419,8 +412,7 @@ def _environment(
     ours.update(runtime_named(resolved.runtime).environment(settings))
     if _keeps_cache(resolved, settings):
         ours.update(_RUNTIME_CACHE_ENV)
-    if ray_auth:
-        ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
+    ours.update(auth.environment)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
     if resolved.mode == "cluster":
         for rank in resolved.ranks:
@@ -496,6 +488,8 @@ def _rank(
         "gpus": settings.gpus,
         "device_requests": _device_requests(settings.gpus),
         "devices": list(settings.devices),
+        "security_opts": list(settings.security_opts),
+        "pids_limit": settings.pids_limit,
         "restart_policy": "no",
     }
 
@@ -577,8 +571,17 @@ def _check(
     if len(set(names)) < len(names) or len(set(links)) < len(links):
         problems.append(f"each rank needs its own node, found {names} at {links}")
     problems += _settings_problems(resolved, settings)
+    problems += _ray_variables(resolved)
     if problems:
         _refuse(resolved, problems)
+
+
+def _ray_variables(resolved: ResolvedRecipe) -> t.Iterator[str]:
+    """Variables by which a recipe would decide whether its Ray asks for a token."""
+    if runtime_named(resolved.runtime).ray:
+        for name in sorted({*resolved.inventory_env, *resolved.env, *resolved.secret_env}):
+            if name.startswith(OWN_VARIABLES):
+                yield f"env sets {name}, which dgxspark_ray_auth decides. Remove it"
 
 
 def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
@@ -592,6 +595,11 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
             f"dgxspark_runtime_cache is {settings.runtime_cache!r}, expected the name of a Docker "
             "volume, an absolute path, or empty for none"
         )
+    if settings.pids_limit < 0:
+        yield f"dgxspark_pids_limit is {settings.pids_limit}, expected 0 for none, or more"
+    for option in settings.security_opts:
+        if not re.fullmatch(r"[!-~]+", option):
+            yield f"dgxspark_security_opts has {option!r}, expected text without blanks"
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
     if settings.ray_object_store_bytes < 75 * _MIB:
