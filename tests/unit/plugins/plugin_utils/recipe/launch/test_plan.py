@@ -340,7 +340,7 @@ def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, no
     assert plan["secret_env"] == ["DB_PASSWORD", "HF_TOKEN", "KEY", "OTHER", "X_API_KEY"]
     assert "hush" not in json.dumps(plan)
     assert "--env HF_TOKEN \\\n" in plan["docker_commands"][0]["command"]
-    assert secret_values(resolved, environ) == {
+    assert secret_values(resolved, environ, Settings()) == {
         "DB_PASSWORD": "hush-inventory",
         "HF_TOKEN": "hush-controller",
         "KEY": "hush-inventory",
@@ -371,7 +371,7 @@ def test_a_path_that_docker_would_read_as_two_is_refused(
 ) -> None:
     with pytest.raises(RecipeError) as caught:
         plan_of(recipe_of(model=model), nodes(1), Settings(hf_home=hf_home))
-    assert f"the path {path!r} has a comma, a double quote or a line end" in str(caught.value)
+    assert repr(path) in str(caught.value)
 
 
 def test_llama_cpp_waits_for_its_workers_and_reads_no_file_by_mapping(
@@ -428,14 +428,14 @@ def test_models_are_named_as_the_nodes_have_them(recipe_of: RecipeOf, nodes: Nod
     assert (gguf["name"], gguf["quant"]) == ("org/one-GGUF", "Q4_K_M")
     assert models("/ai/models/tune")[0]["name"] == "/ai/models/tune"
     # Where a volume has it, and not where the container sees it.
-    volumes = {"volumes": ["/data/models:/models"]}
-    assert models("/models/tune", **volumes)[0]["name"] == "/data/models/tune"
+    volumes = {"volumes": ["/ai/models/mine:/models"]}
+    assert models("/models/tune", **volumes)[0]["name"] == "/ai/models/mine/tune"
     # Nobody here can tell whether such a place has it.
     assert models("s3://bucket/model") == []
 
 
 def test_a_model_within_a_volume_is_mounted_once(recipe_of: RecipeOf, nodes: Nodes) -> None:
-    recipe = recipe_of(model="/models/tune", volumes=["/data/models:/models"])
+    recipe = recipe_of(model="/models/tune", volumes=["/ai/models:/models"])
     (rank,) = plan_of(recipe, nodes(1))["ranks"]
     assert "/models/tune" not in [mount["target"] for mount in rank["mounts"]]
 
