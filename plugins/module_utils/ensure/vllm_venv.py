@@ -24,11 +24,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvEdit,
     EnvFile,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    blocked_by,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    can_replace,
     make_directories,
+    obstacle_to,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -122,7 +125,7 @@ class Observed:
     uv: str
     abandoned: tuple[str, ...]
     free: int
-    writable: bool
+    obstacle: Blocked | None
     programs: frozenset[str]
     file: EnvFile | Blocked
 
@@ -152,7 +155,7 @@ def observe(wanted: Wanted) -> Observed:
         find_tool("uv") if wanted.installer != "pip" else "",
         tuple(_abandoned(wanted.venv)),
         _free(wanted.venv),
-        can_replace(wanted.venv),
+        obstacle_to(wanted.venv),
         programs,
         file,
     )
@@ -299,9 +302,8 @@ class _Case:
         if not observed.pins:
             hint = "Set the pinned packages (role: dgxspark_vllm_venv_requirements)."
             return Blocked("no packages are configured", hint)
-        if not observed.writable:
-            hint = "Run as root (become), on a file system that is not read-only."
-            return Blocked("%s cannot be written by this user" % wanted.venv, hint)
+        if observed.obstacle:
+            return observed.obstacle
         if self.unusable and observed.base.problem:
             hint = "Install it, or set another python (role: dgxspark_vllm_venv_python)."
             return Blocked("%s: %s" % (wanted.python, observed.base.problem), hint)
@@ -373,8 +375,8 @@ class _Case:
         finding = Finding("venv_leftovers", OK, "no remains of an interrupted run", actual)
         if not folders:
             return finding
-        if not self.observed.writable:
-            return replace(finding, status=BLOCKED, severity=WARNING, hint="Run as root (become).")
+        if self.observed.obstacle:
+            return blocked_by(finding, self.observed.obstacle, severity=WARNING)
         return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
 
     @property
