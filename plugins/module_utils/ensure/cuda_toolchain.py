@@ -50,6 +50,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import 
     Smi,
     Toolkit,
     ask_smi,
+    examine_as_owner,
     library_version,
     parse_driver,
     toolkits,
@@ -61,7 +62,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
-    examine,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
@@ -187,7 +187,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     packages = read_packages(at.dpkg_status)
     kits = toolkits(at.toolkits, wanted.link, wanted.timeout)
     assemblers = {
-        kit.home: examine(
+        kit.home: examine_as_owner(
             os.path.realpath(os.path.join(kit.home, "bin", "ptxas")),
             "system",
             wanted.arch,
@@ -202,7 +202,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         if key == PTXAS_BIN and path:
             path = os.path.realpath(path) if os.path.isabs(path) else path
             if path not in tried:
-                tried[path] = examine(path, "pinned", wanted.arch, wanted.timeout).works
+                tried[path] = examine_as_owner(path, "pinned", wanted.arch, wanted.timeout).works
             entries[key] = tried[path]
         elif path:
             entries[key] = os.path.isabs(path) and _executable(path)

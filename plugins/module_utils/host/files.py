@@ -216,13 +216,10 @@ def own_folder(path: str) -> SafeFolder:
     Only this user and root can change what is in it or exchange it, so its path is safe as well.
     Raises Blocked if another user can, and OSError.
     """
-    folder = SafeFolder.make_all(path)
-    try:
-        folder.require(private=True)
-    except Blocked:
-        folder.close()
-        raise
-    return folder
+    nearest, _missing = SafeFolder.nearest(path)
+    with nearest:
+        nearest.require(private=True)
+    return SafeFolder.make_all(path)
 
 
 def make_directories(path: str) -> None:
@@ -235,7 +232,7 @@ def lock_file(path: str) -> str:
     real = os.path.realpath(path)
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", real)[-60:].strip("-")
-    return os.path.join(_lock_folder(), "%s-%s" % (readable, digest))
+    return os.path.join(_lock_folder(), "%s-%s" % (readable or "node", digest))
 
 
 def _lock_folder() -> str:

@@ -19,8 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_texts import (
+    SANDBOX,
     quoted,
+    value,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     command,
@@ -69,7 +71,14 @@ TimeoutStopSec=120
 KillMode=mixed
 # The OOM killer must not choose the supervisor.
 OOMScoreAdjust=-500
-
+# It needs the socket of the Docker engine, its state, and the addresses of the peers.
+ReadWritePaths=-%(state)s
+PrivateDevices=yes
+ProtectClock=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallFilter=@system-service
+%(sandbox)s
 [Install]
 WantedBy=multi-user.target
 
@@ -130,16 +139,17 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
         "docker": docker,
         "name": name,
     }
-    for key, value in words.items():
-        if not str(value).isprintable():
+    for key, word in words.items():
+        if not str(word).isprintable():
             raise ValueError(
-                "%s has characters that are not allowed in a systemd unit: %r" % (key, value)
+                "%s has characters that are not allowed in a systemd unit: %r" % (key, word)
             )
     return _TEXT % {
         **words,
         "comment": COMMENT.strip(),
-        # systemd replaces what follows a percent sign.
-        "title": str(words["recipe"]).replace("%", "%%"),
+        "title": value(str(words["recipe"])),
+        "state": supervisor.STATE,
+        "sandbox": SANDBOX,
         "command": quoted([python, PROGRAM, path_of(name)]),
         "given_up": supervisor.GIVEN_UP,
         "section": supervisor.SECTION,

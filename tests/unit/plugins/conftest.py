@@ -1,11 +1,13 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Docker client and a model server that reply as a test defines."""
+"""A Docker client and a model server that reply as a test defines, and folders of other users."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
+import tempfile
 import threading
 import typing as t
 from contextlib import suppress
@@ -14,7 +16,62 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import files
+
 Reply = t.Callable[[BaseHTTPRequestHandler], None]
+
+
+class HostileTree:
+    """Folders and links of several users below one folder of root's. Only root can make them.
+
+    user and other are two users without rights; they need no account.
+    """
+
+    user, other = 65534, 65533
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+
+    def folder(self, name: str, owner: int = 0, mode: int = 0o755) -> Path:
+        path = self.top / name
+        path.mkdir()
+        path.chmod(mode)
+        os.chown(path, owner, owner)
+        return path
+
+    def link(self, name: str, target: Path | str, owner: int = 0) -> Path:
+        path = self.top / name
+        path.symlink_to(target)
+        os.lchown(path, owner, owner)
+        return path
+
+    def state(self, below: str = "") -> dict[str, tuple[int, ...]]:
+        """The inode, mode, owner, group, links and size of everything."""
+        top = self.top / below
+        found = {str(entry): entry.lstat() for entry in (top, *sorted(top.rglob("*")))}
+        return {
+            path: (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_nlink, s.st_size)
+            for path, s in found.items()
+        }
+
+
+@pytest.fixture
+def tree() -> t.Iterator[HostileTree]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give folders to other users")
+    # The folders of pytest are closed to other users.
+    with tempfile.TemporaryDirectory(prefix="dgxspark-tree-") as top:
+        os.chmod(top, 0o755)
+        yield HostileTree(Path(top))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def locks(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
+    """The locks of the tests are no files of this machine."""
+    folder = str(tmp_path_factory.mktemp("run") / "locks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_lock_folder", lambda: folder)
+        yield folder
 
 
 @pytest.fixture

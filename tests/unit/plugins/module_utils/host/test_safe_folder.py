@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import struct
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -15,31 +16,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 
 USER, OTHER = 65534, 65533
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders to others")
-
-
-def folder(path: Path, owner: int = 0, mode: int = 0o755) -> Path:
-    path.mkdir()
-    path.chmod(mode)
-    os.chown(path, owner, owner)
-    return path
-
-
-def link(path: Path, target: Path | str, owner: int = 0) -> Path:
-    path.symlink_to(target)
-    os.lchown(path, owner, owner)
-    return path
-
-
-def state(top: Path) -> dict[str, tuple[int, ...]]:
-    """The inode, mode, owner, group and size of everything below a folder."""
-    entries = [top, *sorted(top.rglob("*"))]
-    statuses = {str(entry): entry.lstat() for entry in entries}
-    return {
-        path: (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_nlink, s.st_size)
-        for path, s in statuses.items()
-    }
 
 
 def test_missing_folders_are_made_whatever_the_umask(tmp_path: Path) -> None:
@@ -84,34 +60,31 @@ def test_a_link_of_ones_own_is_followed_and_named(tmp_path: Path, target: str) -
         assert made.links == ("%s -> %s" % (tmp_path / "models", text),)
 
 
-@as_root
 @pytest.mark.parametrize(
     ("above", "mode", "owner"),
     [(USER, 0o755, USER), (USER, 0o755, 0), (0, 0o777, 0), (0, 0o1777, 0), (0, 0o755, USER)],
     ids=["a user's", "root's in a user's folder", "writable", "sticky", "a user's in root's"],
 )
-def test_no_other_link_is_followed(tmp_path: Path, above: int, mode: int, owner: int) -> None:
-    target = folder(tmp_path / "target")
-    link(folder(tmp_path / "above", above, mode) / "models", target, owner)
-    before = state(tmp_path)
+def test_no_other_link_is_followed(tree: t.Any, above: int, mode: int, owner: int) -> None:
+    target = tree.folder("target")
+    tree.folder("above", above, mode)
+    link = tree.link("above/models", target, owner)
+    before = tree.state()
     for rest in ("", "/hub"):
         with pytest.raises(Blocked, match="is a link to"):
-            SafeFolder.make_all("%s/above/models%s" % (tmp_path, rest))
-    assert state(tmp_path) == before
+            SafeFolder.make_all("%s%s" % (link, rest))
+    assert tree.state() == before
 
 
-@as_root
-def test_a_group_that_may_write_is_somebody_else(tmp_path: Path) -> None:
-    above = folder(tmp_path / "above")
-    link(above / "models", folder(tmp_path / "target"))
-    above.chmod(0o775)
-    SafeFolder.open(str(above / "models")).close()  # the group is root's
+def test_a_group_that_may_write_is_somebody_else(tree: t.Any) -> None:
+    above = tree.folder("above", mode=0o775)
+    link = tree.link("above/models", tree.folder("target"))
+    SafeFolder.open(str(link)).close()  # the group is root's
     os.chown(above, 0, USER)
     with pytest.raises(Blocked):
-        SafeFolder.open(str(above / "models"))
+        SafeFolder.open(str(link))
 
 
-@as_root
 @pytest.mark.parametrize(
     ("above", "mode", "owner", "safe"),
     [
@@ -128,11 +101,12 @@ def test_a_group_that_may_write_is_somebody_else(tmp_path: Path) -> None:
     ],
 )
 def test_what_another_user_may_have_exchanged_is_not_changed(
-    tmp_path: Path, above: int, mode: int, owner: int, safe: bool
+    tree: t.Any, above: int, mode: int, owner: int, safe: bool
 ) -> None:
-    folder(folder(tmp_path / "above", above, mode) / "x", owner)
-    before = state(tmp_path)
-    with SafeFolder.open(str(tmp_path / "above" / "x")) as opened:
+    tree.folder("above", above, mode)
+    path = tree.folder("above/x", owner)
+    before = tree.state()
+    with SafeFolder.open(str(path)) as opened:
         for change in (
             lambda: opened.give(OTHER, OTHER),
             lambda: opened.set_mode(0o700),
@@ -143,18 +117,17 @@ def test_what_another_user_may_have_exchanged_is_not_changed(
                 continue
             with pytest.raises(Blocked, match="another user"):
                 change()
-    assert (state(tmp_path) == before) is not safe
+    assert (tree.state() == before) is not safe
 
 
-@as_root
 def test_a_new_folder_in_a_users_folder_is_taken_only_if_it_is_empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: t.Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    above = folder(tmp_path / "above", USER)
+    above = tree.folder("above", USER)
     with SafeFolder.make_all(str(above / "new")) as made:
         made.give(USER, USER)
-    (folder(above / "roots") / "secret").touch()
-    mkdir: Callable[..., None] = os.mkdir
+    (tree.folder("above/roots") / "secret").touch()
+    mkdir: t.Callable[..., None] = os.mkdir
 
     def exchanged(path: str, *args: int, **keys: int) -> None:
         mkdir(path, *args, **keys)
@@ -208,7 +181,7 @@ def test_a_tree_is_removed_and_no_link_is_followed(tmp_path: Path) -> None:
 
 def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    link(tmp_path / "link", tmp_path / "file")
+    (tmp_path / "link").symlink_to("file")
     os.mkfifo(tmp_path / "pipe")
     with SafeFolder.open(str(tmp_path)) as opened:
         with os.fdopen(opened.open_file("file")) as stream:
@@ -217,3 +190,17 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
             opened.open_file("link")
         with pytest.raises(Blocked):
             opened.open_file("pipe")
+
+
+def test_an_access_list_that_lets_others_write_counts(tree: t.Any) -> None:
+    above = tree.folder("above")
+    link = tree.link("above/models", tree.folder("target"))
+    # Version 2; owner, this user, group, mask and others, each with tag, rights and id.
+    entries = [(1, 7, -1), (2, 7, USER), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(above, "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    with pytest.raises(Blocked):
+        SafeFolder.open(str(link))
