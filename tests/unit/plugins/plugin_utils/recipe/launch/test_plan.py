@@ -239,6 +239,20 @@ def test_the_head_ends_where_ray_fails(
     assert "vllm" not in done.stdout
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_user_who_cannot_read_the_token_starts_no_ray(
+    nodes: Nodes,
+    fake_ray: t.Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: pathlib.Path,
+    rank: int,
+) -> None:
+    """Without its file Ray 2.52 ends with a message about its own settings."""
+    plan = with_facts(nodes(2), {"spark1": RAY})
+    done = fake_ray(plan["ranks"][rank], RAY_AUTH_TOKEN_PATH=str(tmp_path / "nothing"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot read Ray's token" in done.stderr
+
+
 def test_a_worker_says_when_the_head_does_not_answer(
     nodes: Nodes, fake_ray: t.Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
