@@ -684,6 +684,14 @@ def test_no_env_decides_about_the_token(
     assert plan_of(recipe_of(env={name: "x"}), nodes(1))["ray_auth"] == ""
 
 
+@pytest.mark.parametrize("target", ["/run/dgxspark/ray-token", "/run/dgxspark/", "//run"])
+def test_no_volume_hides_the_token(recipe_of: RecipeOf, nodes: Nodes, target: str) -> None:
+    settings = Settings(volumes_allow=("/srv/x",))
+    recipe = recipe_of(min_nodes=2, volumes=[f"/srv/x:{target}"])
+    with pytest.raises(RecipeError, match="would hide Ray's token"):
+        plan_of(recipe, nodes(2), settings)
+
+
 def test_without_a_preflight_only_the_version_of_ray_counts(nodes: Nodes) -> None:
     facts = {"spark1": {**FAILS, "ray": "2.60.0"}, "spark2": {**LENT, "ray": "2.60.0"}}
     plan = with_facts(nodes(2), facts, image_preflight=False)
