@@ -51,7 +51,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     version_spec,
     zfs,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import state_files, supervisor
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    lock,
+    state_files,
+    supervisor,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils import parity
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import validate
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
@@ -199,6 +203,7 @@ _LOCK = {
     "holder": {"pid": 1, "host": "a"},
     "run": None,
 }
+_RUN = {"id": "y", "holder": {}, "since": 1.0, "expires": 2.0e9}
 _INDEX = {
     "metadata": {"total_size": 100},
     "weight_map": {
@@ -257,8 +262,13 @@ def _environment_file(text: str) -> object:
     return _in_file("paths.env", text, read)
 
 
-def _state(text: str) -> object:
-    return _in_file("lock.json", text, lambda folder: state_files.read(folder, "lock.json"))
+def _lock(text: str) -> object:
+    def read(folder: str) -> object:
+        current = lock.stored(folder)
+        request = lock.Request("x", "bob", "launch", 60, run="y")
+        return [lock.acquire(current, request, now) for now in (0.0, 1.0e9, 3.0e9)]
+
+    return _in_file(state_files.LOCK, text, read)
 
 
 def _complete(document: object) -> object:
@@ -451,9 +461,15 @@ TARGETS = (
         allowed=(ValueError,),
     ),
     _text("sockets.parse_container", sockets.parse_container, f"0::/docker-{'a' * 64}.scope\n"),
-    _text("sockets.parse_listening", lambda text: list(sockets.parse_listening(text)), _TCP),
+    _text("sockets.parse_bound", lambda text: list(sockets.parse_bound(text)), _TCP),
     _text("sockets.parse_peers", lambda text: list(sockets.parse_peers(text)), _TCP),
-    _json("state_files.read", _state, _LOCK, allowed=(state_files.Broken,)),
+    _json("lock", _lock, _LOCK, {**_LOCK, "run": _RUN}, allowed=(state_files.Broken,)),
+    _json(
+        "supervisor, a line",
+        lambda text: supervisor._message(_bytes(text)),
+        {"say": "hello", "rank": 1, "plan": "ab12", "nonce": "00" * 32},
+        allowed=(ValueError,),
+    ),
     _text("supervisor.read_unit", supervisor.read_unit, _UNIT, allowed=(ValueError,)),
     _text(
         "systemd.parse_units",

@@ -40,7 +40,7 @@ FAULTS: list[tuple[str, Any]] = [
     ("manifest", {**targets._MANIFEST, "entries": [{"path": "a", "size": float("inf")}]}),
     ("meminfo.parse_meminfo", "MemTotal: %s kB\n" % ("1" * 5000)),
     ("requirements.parse", "ray==1 ; " + "(" * 5000),
-    ("sockets.parse_listening", "head\n 0: 0100007F:1F-1 00000000:0000 0A 0 0 0 0 0 7071 1\n"),
+    ("sockets.parse_bound", "head\n 0: 0100007F:1F-1 00000000:0000 0A 0 0 0 0 0 7071 1\n"),
     ("sockets.parse_peers", "head\n 0: 0100007F:1F40 020007F:D431 01 0\n"),
     ("versions", "2.9" + "1" * 5000),
     ("workloads", {"dgxspark.suite/rank": "²", "dgxspark.suite/ranks": "x"}),
