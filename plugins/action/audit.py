@@ -9,6 +9,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import complete
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.role_checks import RoleChecks
 
 # Ansible imports this file before it forks a process for each node. The collection's filters, which
@@ -36,6 +37,9 @@ class ActionModule(ActionBase):
         # It repeats all options of all specs, which nobody reads and every fork hands on.
         result.pop("invocation", None)
         result["skipped_specs"] = skipped
+        if not result.get("failed") and not result.get("unreachable"):
+            asked = [entry["spec"] for entry in arguments.get("specs", [])]
+            result["results"] = complete(asked, result.get("results"))
         return result
 
     def _specs(self, role: str, node: str) -> tuple[list[dict[str, Any]], list[str]]:

@@ -3,13 +3,14 @@
 """Adds to a request for the cluster lock who asks.
 
 The lock of a launch names the ansible-playbook that took it. If that was a process of this
-controller and it has ended, by a kill or by Ctrl-C, the next run takes the lock over without
-waiting for the expiry. A reservation outlives its ansible-playbook.
+controller and it has certainly ended, by a kill or by Ctrl-C, the next run takes the lock over
+without waiting for the expiry. A reservation outlives its ansible-playbook.
 """
 
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import secrets
 import socket
@@ -20,6 +21,8 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
 
 display = Display()
 
@@ -43,8 +46,9 @@ class ActionModule(ActionBase):
                 given["holder"] = process(os.getppid())
         answer = self._ask(given, task_vars)
         blocker = answer.get("blocker")
-        if blocker and has_ended(blocker.get("holder") or {}):
-            return self._ask({**given, "gone": blocker["token"]}, task_vars)
+        holder = blocker.get("holder") if isinstance(blocker, Mapping) else None
+        if has_ended(holder):
+            return self._ask({**given, "gone": holder}, task_vars)
         return answer
 
     def _ask(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
@@ -54,9 +58,9 @@ class ActionModule(ActionBase):
             task_vars=task_vars,
         )
         if answer.get("taken_from"):
-            display.warning(f"Took over the cluster lock from {answer['taken_from']}")
+            display.warning(f"Took over the cluster lock from {shown(str(answer['taken_from']))}")
         for other in answer.get("announced", ()):
-            display.warning(f"The cluster is announced for {other}")
+            display.warning(f"The cluster is announced for {shown(str(other))}")
         return answer
 
 
@@ -66,37 +70,58 @@ def process(pid: int, proc: Path = Path("/proc")) -> dict[str, Any]:
     A process id is reused; together with the start time of its process it is unique.
     """
     try:
-        return {
-            "machine": _machine(proc),
-            "pid": pid,
-            "start": _start(proc, pid),
-        }
+        return {"machine": _machine(proc), "pid": pid, "start": _start(proc, pid)}
     except (OSError, IndexError):
         return {}
 
 
-def has_ended(holder: Mapping[str, Any], proc: Path = Path("/proc")) -> bool:
-    """Whether a holder was a process of this machine and has ended; False if that is unknown."""
+def has_ended(holder: object, proc: Path = Path("/proc")) -> bool:
+    """Whether a holder was a process of this machine and has certainly ended."""
+    if not isinstance(holder, Mapping):
+        return False
+    pid, start = holder.get("pid"), holder.get("start")
+    if not isinstance(pid, int) or pid < 1 or not isinstance(start, str):
+        return False
     try:
-        if not holder or holder["machine"] != _machine(proc):
+        if holder.get("machine") != _machine(proc):
             return False
-        return bool(_start(proc, int(holder["pid"])) != holder["start"])
+    except OSError:  # as where there is no /proc
+        return False
+    try:
+        return _start(proc, pid) != start
     except FileNotFoundError:
-        return True
-    except (OSError, LookupError, ValueError):
+        return not _exists(pid)
+    except (OSError, IndexError):
         return False
 
 
+def _exists(pid: int) -> bool:
+    """Whether there is such a process; /proc may hide those of other users (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 def _machine(proc: Path) -> str:
-    """This boot of this machine, and its namespace of process ids."""
-    boot = (proc / "sys/kernel/random/boot_id").read_text("ascii").strip()
-    return f"{boot} {os.readlink(proc / 'self/ns/pid')}"
+    """This machine, its boot, and the namespace of process ids, as a hash. Raises OSError."""
+    try:
+        machine = Path("/etc/machine-id").read_text("ascii", "replace").strip()
+    except FileNotFoundError:  # as in containers
+        machine = ""
+    boot = (proc / "sys/kernel/random/boot_id").read_text("ascii", "replace").strip()
+    # The id of a machine is confidential.
+    known = f"{machine} {boot} {os.readlink(proc / 'self/ns/pid')}"
+    return hashlib.sha256(known.encode()).hexdigest()[:32]
 
 
 def _start(proc: Path, pid: int) -> str:
     """When a process started, in clock ticks since the boot. Raises OSError, IndexError."""
     # Its name, in parentheses, may have blanks and parentheses.
-    return (proc / str(pid) / "stat").read_text("utf-8").rpartition(")")[2].split()[19]
+    return (proc / str(pid) / "stat").read_text("ascii", "replace").rpartition(")")[2].split()[19]
 
 
 def _user() -> str:

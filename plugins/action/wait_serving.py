@@ -99,7 +99,8 @@ class Wait(Follower):
         phase = self.state.get("phase", "")
         # The first look at a healthy server comes back at once, to announce what follows.
         asks = self.ask or phase in ("healthy", "refusing")
-        return {"ask": asks, "known": phase, "patience": PATIENCE}
+        left = self.timeout - (time.monotonic() - self._started)
+        return {"ask": asks, "known": phase, "patience": PATIENCE, "remaining": max(left, 1.0)}
 
     def ended(self, state: State) -> bool:
         final = state.get("phase") in ("serving", "rejected")

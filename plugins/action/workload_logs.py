@@ -11,10 +11,12 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import Follower, State
 
 # The most lines of one container between two looks; of more, the oldest are left out.
 BURST = 2000
+FIELDS = ("at", "container", "rank", "text")
 
 display = Display()
 
@@ -34,7 +36,7 @@ class ActionModule(ActionBase):
                 module_args={**arguments, **more},
                 task_vars=task_vars,
             )
-            return state
+            return displayable(state)
 
         if not boolean(arguments.get("follow", False)):
             return look({})
@@ -42,6 +44,17 @@ class ActionModule(ActionBase):
         logs.follow()
         # Its lines have been printed.
         return {**logs.state, "lines": []}
+
+
+def displayable(state: State) -> State:
+    """The answer of a node, whose lines end up on a terminal. What is no line is left out."""
+    given = state.get("lines")
+    lines = [
+        {field: foreign.line(line[field]) for field in FIELDS}
+        for line in (given if isinstance(given, list) else ())
+        if isinstance(line, dict) and all(isinstance(line.get(field), str) for field in FIELDS)
+    ]
+    return {**state, "lines": lines} if "lines" in state else state
 
 
 class Logs(Follower):

@@ -27,7 +27,9 @@ options:
     type: dict
     required: true
   ask:
-    description: Whether the facts of the image matter.
+    description:
+      - Whether the facts of the image matter. Those about its Ray always do where that is to ask
+        for a token.
     type: bool
     default: true
 """

@@ -45,7 +45,8 @@ _value:
         run.
       type: dict
     supervise:
-      description: For each node, the containers that get a unit once they answer.
+      description: For each node, the containers that get a unit once they answer. None if all
+        have theirs.
       type: dict
     lost:
       description: What cannot be restored, and why.

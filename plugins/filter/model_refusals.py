@@ -46,12 +46,14 @@ _value:
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 
 def model_refusals(
     plans: Mapping[str, Mapping[str, Any]], menu: Mapping[str, Any], nodes: Sequence[str]
 ) -> list[str]:
     """The reasons; see DOCUMENTATION."""
-    return list(dict.fromkeys(_refusals(plans, menu, nodes)))
+    return list(dict.fromkeys(map(foreign.line, _refusals(plans, menu, nodes))))
 
 
 def _refusals(

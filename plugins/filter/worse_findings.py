@@ -12,8 +12,8 @@ author:
 version_added: 0.1.0
 short_description: List the checks that have become worse
 description:
-  - The checks that drift or are blocked now and were not before, as texts. Checks that failed
-    before as well are left out.
+  - The checks that drift, are blocked or malformed now and were not before, as texts. Checks that
+    failed before as well are left out.
 options:
   _input:
     description: The present findings.
@@ -43,20 +43,29 @@ _value:
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BAD = ("blocked", "drift")
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Finding
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import (
+    IN_ORDER,
+    findings_of,
+)
 
 
 def worse_findings(
     now: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """The texts; see DOCUMENTATION."""
-    bad_before = {finding["check"] for finding in before if finding["status"] in BAD}
+    wrong_before = {finding.check for finding in _wrong(before)}
     return [
-        f"{finding['check']}: expected {finding['expected']}, found {finding['actual']}. "
-        f"{finding['hint']}".rstrip()
-        for finding in now
-        if finding["status"] in BAD and finding["check"] not in bad_before
+        f"{finding.check}: expected {finding.expected}, found {finding.actual}. "
+        f"{finding.hint}".rstrip()
+        for finding in _wrong(now)
+        if finding.check not in wrong_before
     ]
+
+
+def _wrong(findings: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    checked = findings_of({"findings": findings}, "health")
+    return [finding for finding in checked if finding.status not in IN_ORDER]
 
 
 class FilterModule:

@@ -152,12 +152,36 @@ options:
       - name: dgxspark_survive_starts
   ray_auth:
     description:
-      - Have Ray ask for a token, which is in a file of the nodes, where all images bring a Ray that
-        can, as far as O(image_facts) knows.
+      - Have Ray, over several nodes, ask for a token, which is in a file of the nodes.
+      - An image whose Ray cannot, as those before 2.52, is refused. V(false) launches it without a
+        token; then whoever reaches a node on any of its interfaces can run code there.
     type: bool
-    default: false
+    default: true
     vars:
       - name: dgxspark_ray_auth
+  security_opts:
+    description:
+      - Options of C(docker run --security-opt) for all containers. By default no process in them
+        gains privileges from a file, as from one that is set-user-ID.
+    type: list
+    elements: str
+    default: [no-new-privileges]
+    vars:
+      - name: dgxspark_security_opts
+  pids_limit:
+    description: How many processes and threads each container has at most; V(0) for no limit.
+    type: int
+    default: 16384
+    vars:
+      - name: dgxspark_pids_limit
+  image_preflight:
+    description:
+      - Whether the plan follows O(image_facts). With V(false) the image is launched as it is; only
+        the version of its Ray counts.
+    type: bool
+    default: true
+    vars:
+      - name: dgxspark_image_preflight
   volumes_allow:
     description:
       - Sources of volumes, each exactly as a recipe has it, that are mounted although they give the
@@ -172,6 +196,7 @@ options:
       - For nodes by name, what M(dgxspark.suite.image_preflight) found in the image there.
       - Where its Triton fails, the pin with which it works becomes part of the plan; where nothing
         works and containers get a GPU there is no plan.
+      - The version of its Ray decides about O(ray_auth).
     type: dict
     default: {}
   needs:

@@ -18,7 +18,8 @@ description:
   - It warns if somebody else has announced a use of the cluster for the time of the lock, see
     M(dgxspark.suite.schedule).
   - A lock that is O(bound) to an C(ansible-playbook) of this controller is taken over without
-    O(force) once that has ended.
+    O(force) once that has certainly ended. Where that is unknown, as for one of another controller,
+    only the expiry or O(force) takes it over.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -82,9 +83,9 @@ options:
     type: dict
     default: {}
   gone:
-    description: The token of a holder that has ended. The action plugin sets it.
-    type: str
-    default: ""
+    description: A holder that has ended. The action plugin sets it.
+    type: dict
+    default: {}
   state_dir:
     description: Folder of the file on the head.
     type: path
@@ -125,7 +126,7 @@ lock:
   sample: {owner: Alice, reason: benchmarks, since: '2026-11-25T12:00:00Z',
     expires: '2026-11-25T16:00:00Z', run_since: null}
 taken_from:
-  description: Whose lock was taken over or removed, empty if nobody's was.
+  description: Whose lock was taken over or removed, also if it had expired; empty if nobody's was.
   returned: success
   type: str
 announced:
@@ -134,9 +135,10 @@ announced:
   type: list
   elements: str
 blocker:
-  description: The holder that blocks the request.
+  description: The process that blocks the request, as C(holder), empty where it is unknown.
   returned: on refusal
   type: dict
+  sample: {holder: {machine: 2c0d6a4e, pid: 4711, start: '123456'}}
 """
 
 import time
@@ -172,12 +174,14 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "bound": {"type": "bool", "default": False},
             "holder": {"type": "dict", "default": {}},
-            "gone": {"type": "str", "default": ""},
+            "gone": {"type": "dict", "default": {}},
             "state_dir": {"type": "path", "default": state_files.FOLDER},
         },
         supports_check_mode=True,
     )
     given = module.params
+    if given["state"] == "held" and not given["token"]:
+        module.fail_json(msg="A lock needs a token; the action plugin of this module generates one")
     try:
         if module.check_mode:
             current, verdict = decide(given)
@@ -191,7 +195,7 @@ def main() -> None:
     if verdict.refusal:
         module.fail_json(
             msg=verdict.refusal,
-            blocker={key: verdict.blocker.get(key) for key in ("token", "holder")},
+            blocker={"holder": dict(verdict.blocker)},
             lock=lock.public(current),
         )
     module.exit_json(
@@ -226,7 +230,7 @@ def announced(given: dict[str, Any], now: float) -> list[str]:
 def decide(given: dict[str, Any]) -> tuple[lock.Lock, lock.LockVerdict]:
     """The lock as it is, and what becomes of it."""
     request = lock.Request(**{field: given[field] for field in REQUEST})
-    current = state_files.read(given["state_dir"], state_files.LOCK)
+    current = lock.stored(given["state_dir"])
     if given["state"] == "held":
         return current, lock.acquire(current, request, time.time())
     if given["state"] == "absent" and current and request.token != current["token"]:

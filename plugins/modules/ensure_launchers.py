@@ -17,6 +17,9 @@ description:
   - A unit that fails is restarted a few times only, since a crash loop leaks unified memory until
     the node has to be reset.
   - The command C(dgxspark) serves, stops, restarts and shows them, and follows their logs.
+  - The servers run as a system user without a login, in a sandbox. If Ray is used, it requires a
+    token, which is in a file that only this user can read. The head creates it; the role
+    P(dgxspark.suite.launchers#role) copies it to the workers.
   - Nothing is started, stopped or restarted. Other files at the same paths are not changed.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -49,10 +52,20 @@ options:
     description: The file with the paths of the binaries. It is only read.
     type: path
     default: /etc/dgxspark/paths.env
+  ray_auth:
+    description:
+      - Whether Ray requires a token of its nodes and of its clients, for which it has to be 2.52 or
+        later. Without it, whoever reaches a port of Ray controls the node.
+    type: bool
+    default: true
+  ray_token_file:
+    description: The file with Ray's token.
+    type: path
+    default: /etc/dgxspark/ray-token
   user:
-    description: The user that runs the servers.
+    description: The user that runs the servers. V(dgxspark) is created, any other has to exist.
     type: str
-    default: root
+    default: dgxspark
   starts:
     description: How often a unit is started within O(interval), including the first time.
     type: int
@@ -83,6 +96,13 @@ options:
         many files.
     type: dict
     default: {MEMLOCK: infinity, NOFILE: 1048576}
+  writable:
+    description:
+      - Directories in which the servers may write, if O(user) may. All others are read-only for
+        them, except their home C(/var/lib/dgxspark-launchers) and a C(/tmp) of their own.
+    type: list
+    elements: path
+    default: [/ai/cache]
   enabled:
     description:
       - The units to enable at boot, such as V(dgxspark-ray-head), V(dgxspark-ray-worker) and

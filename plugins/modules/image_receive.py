@@ -16,7 +16,9 @@ description:
   - The transfer runs in the background. The action plugin follows it and prints its progress.
   - A pull whose C(ansible-playbook) was killed goes on; the next run waits for it. A copy is
     started again by the next run.
-  - A copy is verified by the image ID.
+  - Both nodes of a copy prove that they know O(secret), and Docker gets nothing that is not
+    verified to come from the other. The image gets its name when its ID has been verified; other
+    images and names that came with it are removed.
   - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -202,7 +204,7 @@ def _start(module: AnsibleModule) -> str:
     lacks = image_disk.lacks_space(given["docker_bin"], 2 * given["bytes"])
     if lacks:
         module.fail_json(msg="%s is not copied: %s" % (given["image"], lacks))
-    request = {name: given[name] for name in ("image", "address", "port", "secret")}
+    request = {name: given[name] for name in ("image", "id", "address", "port", "secret")}
     request["docker"] = given["docker_bin"]
     try:
         make_directories(given["run_dir"])

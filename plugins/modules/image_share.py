@@ -139,7 +139,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, image_id=image_id, bytes=size, port=0, id="")
     request = {name: given[name] for name in ("image", "address", "clients", "secret")}
-    request["docker"] = docker
+    request.update(docker=docker, id=image_id)
     try:
         make_directories(run_dir)
         image_transfer.start(run_dir, image_transfer.OFFER, request, given["seconds"])

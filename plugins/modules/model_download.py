@@ -241,9 +241,7 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
         *(given["name"], given["revision"], given["files"], given["exclude"], given["quant"]),
         *(endpoint, python, max(1, given["connections"])),
     )
-    whose = Owner.of(os.path.join(hub, "x"))
-    answer = download.listing(wanted, given["token"], whose, download.environment())
-    manifest = download.chosen(wanted, answer)
+    manifest = download.chosen(wanted, _listed(wanted, given["token"], hub))
     target = receive.Destination.of(manifest, hub)
     plan = receive.plan(manifest, target, given["verify"])
     result.update(
@@ -258,7 +256,9 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     refusal = receive.lacks_space(plan, target) or receive.unwritable(target)
     if plan.changed and refusal:
         raise DownloadError(refusal)
-    holder = _locked_by(target.root)
+    if plan.changed:
+        receive.owner_of(manifest, target)
+    holder = receive.working(target)
     if holder:
         raise DownloadError(
             "another run of this collection works on it (process %d). If its controller is gone, it"
@@ -274,12 +274,22 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     module.exit_json(changed=True, **result)
 
 
-def _locked_by(path: str) -> int:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return 0
-    return cache.held_locks().get((status.st_dev, status.st_ino), 0)
+def _listed(wanted: Wanted, token: str, hub: str) -> dict[str, Any]:
+    """What the Hub lists, asked by the owner of the cache.
+
+    Raises DownloadError, Blocked and OSError.
+    """
+
+    def ask() -> dict[str, Any]:
+        try:
+            return {"listed": download.listing(wanted, token, download.environment())}
+        except DownloadError as error:
+            return {"refusal": str(error)}
+
+    answer = Owner.of(hub).do(ask)
+    if "refusal" in answer:
+        raise DownloadError(answer["refusal"])
+    return dict(answer["listed"])
 
 
 def _look(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -298,7 +308,7 @@ def _look(module: AnsibleModule, result: dict[str, Any]) -> None:
 
 
 def _problems(hub: str, repo: str, revision: str) -> list[str]:
-    model = cache.hub_model(hub, repo, time.time(), ())
+    model = cache.hub_model(hub, repo, time.time(), {})
     for known in model.revisions:
         if known.revision == revision:
             return list(known.problems)

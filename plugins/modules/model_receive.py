@@ -119,6 +119,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import copying, receive
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
@@ -170,12 +171,15 @@ def _begin(module: AnsibleModule) -> None:
         refusal = refusal or (receive.unwritable(target) if plan.changed else "")
         if refusal:
             module.fail_json(msg="%s is not copied: %s" % (manifest.name, refusal), **result)
+        if plan.changed:
+            receive.owner_of(manifest, target)
         if not module.check_mode and plan.changed:
             source = given["address"], given["port"], given["secret"]
             hub = os.path.join(given["hf_home"], "hub")
             result["id"] = copying.start(manifest, hub, given["verify"], source, given["seconds"])
-    except OSError as error:
-        module.fail_json(msg="%s is not copied: %s" % (manifest.name, error), **result)
+    except (Blocked, OSError) as error:
+        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        module.fail_json(msg="%s is not copied: %s%s" % (manifest.name, error, hint), **result)
     module.exit_json(changed=plan.changed, **result)
 
 

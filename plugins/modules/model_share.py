@@ -111,6 +111,8 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, manifest, share
 
 
@@ -139,26 +141,29 @@ def main() -> None:
             raise manifest.ManifestError("%s is not on this node" % what)
         model = models[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
+        folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
+        whose = Owner.of(folder)
         if model.kind != cache.HUB:
-            offered = replace(offered, entries=_hashed(model.path, offered))
+            offered = replace(offered, entries=_hashed(model.path, offered, whose))
         if module.check_mode:
             module.exit_json(changed=False, manifest=offered.to_dict(), port=0, id="")
-        folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
         scratch, port = share.start(
             folder, given["address"], given["clients"], given["secret"], given["seconds"]
         )
-    except (manifest.ManifestError, share.ShareError, OSError) as error:
-        module.fail_json(msg="%s cannot be offered: %s" % (given["name"], error))
+    except (manifest.ManifestError, share.ShareError, Blocked, OSError) as error:
+        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        module.fail_json(msg="%s cannot be offered: %s%s" % (given["name"], error, hint))
     # What the daemon does is no change of the node.
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)
 
 
-def _hashed(folder: str, offered: manifest.Manifest) -> tuple[manifest.ManifestEntry, ...]:
-    """The files of a local model directory have no checksums, so they are read."""
-    return tuple(
-        replace(entry, sha256=manifest.sha256_of(os.path.join(folder, entry.path)))
-        for entry in offered.entries
-    )
+def _hashed(
+    folder: str, offered: manifest.Manifest, whose: Owner
+) -> tuple[manifest.ManifestEntry, ...]:
+    """The files of a local model directory have no checksums, so their owner reads them."""
+    paths = [os.path.join(folder, entry.path) for entry in offered.entries]
+    sums = whose.do(lambda: list(map(manifest.sha256_of, paths)))
+    return tuple(replace(entry, sha256=one) for entry, one in zip(offered.entries, sums))
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def main() -> None:
     )
     try:
         if module.check_mode:
-            last = state_files.read(module.params["state_dir"], state_files.SWAP)
+            last = journal.stored(module.params["state_dir"])
             entry, interrupted = change(last, module.params, time.time())
         else:
             with state_files.exclusive(module.params["state_dir"]):
@@ -184,12 +184,12 @@ def record(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str,
     """Write the entry and renew or release the lock; see change. Raises LostLock and Broken."""
     folder = given["state_dir"]
     request = lock.Request(given["token"], run=given["run"], seconds=given["lock_seconds"])
-    held = state_files.read(folder, state_files.LOCK)
+    held = lock.stored(folder)
     verdict = lock.renew(held, request, now)
     if verdict.refusal:
         raise LostLock(verdict.refusal)
     renewed = lock.release(held, request).lock if given["release"] else verdict.lock
-    entry, interrupted = change(state_files.read(folder, state_files.SWAP), given, now)
+    entry, interrupted = change(journal.stored(folder), given, now)
     for ended in (interrupted, entry):
         if ended and ended["result"]:
             state_files.append(folder, state_files.HISTORY, ended, HISTORY)

@@ -69,6 +69,11 @@ options:
     description: How long a node may repeat its look, in seconds. The action plugin sets it.
     type: float
     default: 0
+  remaining:
+    description: How long this look may take at most, in seconds; V(0) for no limit of its own. The
+      action plugin sets it to what is left of O(timeout).
+    type: float
+    default: 0
   docker_bin:
     description: Absolute path of the Docker client.
     type: path
@@ -123,6 +128,7 @@ last_log:
   type: str
 """
 
+import math
 import time
 from functools import partial
 from typing import Any
@@ -152,6 +158,7 @@ def main() -> None:
             "ask": {"type": "bool", "default": True},
             "known": {"type": "str", "default": ""},
             "patience": {"type": "float", "default": 0},
+            "remaining": {"type": "float", "default": 0},
             "api_key": {"type": "str", "default": "", "no_log": True},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
@@ -194,12 +201,12 @@ def result(phase: str, detail: str, log: str) -> dict[str, Any]:
 
 
 def look(given: dict[str, Any], api_key: str) -> serving.Look:
-    """Look until the phase differs from the known one, or patience ends."""
-    until = time.monotonic() + given["patience"]
+    """Look until the phase differs from the known one, or patience or the remaining time ends."""
+    limit = given["remaining"] or math.inf
+    until = time.monotonic() + min(given["patience"], limit)
+    seconds = min(given["completion_timeout"], limit)
     while True:
-        seen = serving.look(
-            given["url"], given["model"], given["ask"], given["completion_timeout"], api_key
-        )
+        seen = serving.look(given["url"], given["model"], given["ask"], seconds, api_key)
         if given["ask"] or seen.phase != given["known"] or time.monotonic() >= until:
             return seen
         time.sleep(INTERVAL)

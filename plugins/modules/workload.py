@@ -59,6 +59,13 @@ options:
       - If that fails, the module only warns, because the containers run all the same.
     type: dict
     default: {}
+  secret:
+    description:
+      - The secret by which the units of O(supervise) know each other, the same on all nodes, of 32
+        characters or more.
+      - The module stores it in a file beside the state of each unit, and removes it with the unit.
+    type: str
+    default: ""
   stop_timeout:
     description: How long a container may take to stop before it is killed, in seconds.
     type: int
@@ -86,6 +93,7 @@ EXAMPLES = r"""
 - name: Install its unit
   dgxspark.suite.workload:
     supervise: "{{ launch_steps.supervise[inventory_hostname] }}"
+    secret: "{{ launch_secret }}"
 """
 
 RETURN = r"""
@@ -138,6 +146,7 @@ def main() -> None:
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
             "supervise": {"type": "dict", "default": {}},
+            "secret": {"type": "str", "default": "", "no_log": True},
             "stop_timeout": {"type": "int", "default": 30},
             "memory_timeout": {"type": "int", "default": 90},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
@@ -152,7 +161,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     done, unsupervised = [step.description for step in steps], ""
     try:
-        written, begun = _supervise(given["supervise"], given["docker_bin"], act)
+        written, begun = _supervise(given["supervise"], given["secret"], given["docker_bin"], act)
         diff, done = [*diff, *written], [*done, *begun]
     except (Blocked, OSError, ValueError) as error:
         unsupervised = str(error)
@@ -193,7 +202,7 @@ def _move(
 
 
 def _supervise(
-    wanted: Mapping[str, Mapping[str, Any]], docker: str, act: bool
+    wanted: Mapping[str, Mapping[str, Any]], secret: str, docker: str, act: bool
 ) -> tuple[Sequence[units.UnitChange], list[str]]:
     """Install units; the changes of files and a description of each unit.
 
@@ -201,16 +210,21 @@ def _supervise(
     """
     if not wanted:
         return [], []
+    if len(secret) < units.supervisor.SECRET:
+        raise ValueError("'secret' is required with 'supervise', of 32 characters or more")
+    without = units.without_secret(list(wanted), secret)
     changes = list(units.changes(wanted, [], docker))
     active = {
         unit.container for unit in units.installed() if unit.enabled and unit.state == "active"
     }
     begin = [name for name in wanted if name not in active]
     if act:
+        for name in without:
+            units.write_secret(name, secret)
         _write(changes)
         if begin:
             units.begin(begin)
-    if not changes and not begin:
+    if not (without or changes or begin):
         return [], []
     return changes, ["supervises %s by a unit" % name for name in wanted]
 

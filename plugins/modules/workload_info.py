@@ -295,7 +295,7 @@ def _head(module: AnsibleModule) -> dict[str, Any]:
     folder = module.params["state_dir"]
     try:
         return {
-            "lock": lock.public(state_files.read(folder, state_files.LOCK)),
+            "lock": lock.public(lock.stored(folder)),
             "swap": state_files.read(folder, state_files.SWAP),
         }
     except state_files.Broken as error:

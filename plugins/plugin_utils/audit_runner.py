@@ -26,12 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-
 WEBHOOK = Path(__file__).resolve().with_name("webhook.py")
 
 APPEARED, GONE = "drift_appeared", "drift_gone"
-_WRONG = ("blocked", "drift")
+_IN_ORDER = ("ok", "fixed", "accepted", "skipped")
 # The fields of a finding in a message.
 _FIELDS = ("node", "spec", "check", "status", "severity", "expected", "actual", "fix", "hint")
 _STAMP = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
@@ -57,10 +55,13 @@ def read(report: Mapping[str, Any]) -> Audit:
     """The result of a report; see docs/contracts/drift_report.md."""
     wrong: Wrong = {}
     doubt: set[str] = set()
+    malformed: set[str] = set()  # specs whose failure is a finding
     for finding in report["findings"]:
         place = f"{finding['node']}/{finding['spec']}"
+        if finding["status"] == "failed":
+            malformed.add(place)
         key = f"{place}/{finding['check']}"
-        if finding["status"] in _WRONG:
+        if finding["status"] not in _IN_ORDER:
             wrong.setdefault(key, {name: finding[name] for name in _FIELDS})
             if finding["check"] == f"{finding['spec']}_assessed":
                 doubt.add(f"{place}/")
@@ -68,7 +69,7 @@ def read(report: Mapping[str, Any]) -> Audit:
             doubt.add(key)
     for cell in report["table"]:
         place = f"{cell['node']}/{cell['spec']}"
-        if cell["status"] == "failed":
+        if cell["status"] == "failed" and place not in malformed:
             actual = cell.get("message", "")
             wrong[f"{place}/failed"] = _entry(cell["node"], cell["spec"], "failed", actual)
         if cell["status"] in ("failed", "not assessed"):
@@ -129,7 +130,7 @@ class State:
         """Raises ValueError if the file is invalid: starting afresh would repeat all messages."""
         if not path.exists():
             return cls(path)
-        state = foreign.json_of(path.read_text(encoding="utf-8"))
+        state = json.loads(path.read_text(encoding="utf-8"))
         return cls(path, dict(state["wrong"]), list(state["pending"]))
 
     def save(self) -> None:
@@ -233,7 +234,7 @@ def ask(config: Mapping[str, Any], work: Path) -> Audit:
     except OSError as error:
         ended = f"it could not be started: {error}"
     with suppress(OSError, ValueError, KeyError):
-        return read(foreign.json_of((work / "drift.json").read_text(encoding="utf-8")))
+        return read(json.loads((work / "drift.json").read_text(encoding="utf-8")))
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     return without_report(f"{config['program']} left no report: {ended}: {''.join(last)[:300]}")
 
@@ -285,7 +286,7 @@ def _stamp() -> str:
 def main() -> int:
     if len(sys.argv) != 2:
         sys.exit("usage: audit_runner.py CONFIG")
-    return run(foreign.json_of(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    return run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

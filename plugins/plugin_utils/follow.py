@@ -18,6 +18,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration, size
 
 State = dict[str, Any]
@@ -122,7 +123,7 @@ class Follower:
     @staticmethod
     def _print(line: str) -> None:
         if line:
-            display.display(f"    {line}")
+            display.display(f"    {foreign.line(line)}")
 
 
 class FollowAction(ActionBase):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import size
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     places_of,
@@ -229,11 +230,6 @@ def all_recipes(search_paths: Sequence[str]) -> tuple[list[MenuRecipe], list[str
     return recipes, unusable
 
 
-def shown(text: str) -> str:
-    """Text that cannot control a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 HEADS = ("model", "size", "format", "context", "on", "revision", "fits", "recipe", "served")
 
 
@@ -244,7 +240,7 @@ def cells(row: Row, nodes: Sequence[str]) -> tuple[str, ...]:
     known = row["shape"] or {}
     return tuple(
         map(
-            shown,
+            foreign.line,
             (
                 row["name"],
                 size(row["size"]),
@@ -293,18 +289,18 @@ def to_text(menu: Menu) -> str:
 
 def _below(menu: Menu, rows: Sequence[Row]) -> Iterator[str]:
     incomplete = [
-        f"  {shown(row['name'])} on {node}: {shown(_why(copy))}"
+        f"  {foreign.line(row['name'])} on {node}: {foreign.line(_why(copy))}"
         for row in rows
         for node, copy in row["on"].items()
         if not copy["complete"]
     ]
     ignored = [
-        f"  {node}: {shown(entry['path'])}: {shown(entry['reason'])}"
+        f"  {node}: {foreign.line(entry['path'])}: {foreign.line(entry['reason'])}"
         for node, known in menu.nodes.items()
         for entry in known.ignored
     ]
     blind = [node for node, known in menu.nodes.items() if known.containers is None]
-    lost = [f"  {node}: {shown(why)}" for node, why in sorted(menu.unknown.items())]
+    lost = [f"  {node}: {foreign.line(why)}" for node, why in sorted(menu.unknown.items())]
     if blind:
         lost.append(f"  containers on {', '.join(blind)}: Docker did not answer")
     for title, entries in (
@@ -363,7 +359,7 @@ def _article(row: Row, menu: Menu) -> dict[str, Any]:
     data = {"node": "|".join(row["on"]), "status": row["status"]}
     return {
         "data": data,
-        "title": shown(row["name"]),
+        "title": foreign.line(row["name"]),
         "where": size(row["size"]),
         "facts": facts,
     }

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, serves, shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, serves
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
     errors,
     validate,
@@ -64,13 +65,13 @@ def propose(
     complete = [model for model in having if model["complete"]]
     if not complete:
         why = "; ".join(having[0]["problems"]) if having else "it is on none of the nodes"
-        raise SetupError(f"{shown(name)} cannot be set up: {shown(why)}")
+        raise SetupError(f"{foreign.line(name)} cannot be set up: {foreign.line(why)}")
     try:
         chosen = _with_quant(complete[0], quant)
         inference = menu.inference(chosen, image=image, port=port)
         text = inference.text()
     except (InferenceError, ArchitectureError, TableError) as error:
-        raise SetupError(f"no recipe can be inferred for {shown(name)}: {error}") from error
+        raise SetupError(f"no recipe can be inferred for {foreign.line(name)}: {error}") from error
     path = os.path.join(folder, f"{inference.name}.yaml")
     _must_be_valid(inference, text)
     others = [
@@ -113,7 +114,7 @@ def _differs(path: str, text: str, inference: Inference) -> bool:
         owner = None
     if owner != model:
         raise SetupError(
-            f"{path} exists and was not inferred for {shown(model)}; it is not overwritten. "
+            f"{path} exists and was not inferred for {foreign.line(model)}; it is not overwritten. "
             "Rename it, or set dgxspark_recipe_dir to another directory"
         )
     return Path(path).read_text(encoding="utf-8") != text

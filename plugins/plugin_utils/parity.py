@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,26 +16,38 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     WARNING,
     Finding,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import outcomes
 
 # What roles register: dgxspark_result_<spec>.
 PREFIX = "dgxspark_result_"
 
 
+# Characters of a name, and of a value.
+_NAME, _VALUE = 150, 1000
+# Instead of what is no text, or too long; compared with nothing.
+MALFORMED = "malformed"
+
+
 def values_of(variables: Mapping[str, Any]) -> dict[str, str]:
-    """What one node's results say must be the same on all nodes, name -> value."""
-    values: dict[str, str] = {}
-    for name in sorted(name for name in variables if name.startswith(PREFIX)):
-        result = variables[name]
-        for outcome in result.get("results", [result]) if isinstance(result, Mapping) else ():
-            if isinstance(outcome, Mapping):
-                values.update(outcome.get("parity") or {})
-    return values
+    """What one node's results say must be the same on all nodes, name -> value.
+
+    Of several names with the same check_id it is the first.
+    """
+    values: dict[str, tuple[str, str]] = {}  # id -> (name, value)
+    for key in sorted(key for key in variables if key.startswith(PREFIX)):
+        result = variables[key]
+        for outcome in outcomes(result) if isinstance(result, Mapping) else ():
+            given = outcome.get("parity") if isinstance(outcome, Mapping) else None
+            for name, value in given.items() if isinstance(given, Mapping) else ():
+                if isinstance(name, str) and len(name) <= _NAME:
+                    usable = isinstance(value, str) and len(value) <= _VALUE
+                    values.setdefault(check_id(name), (name, value if usable else MALFORMED))
+    return dict(values.values())
 
 
 def check_id(name: str) -> str:
     """same_cuda, same_image_vllm_25_11: a finding's id for the name of what is compared."""
-    words = "".join(char if char.isalnum() else " " for char in name.lower()).split()
-    return "_".join(["same", *words])
+    return "_".join(["same", *re.findall("[a-z0-9]+", name.lower())])
 
 
 def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
@@ -47,8 +60,15 @@ def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
     if sum(1 for values in nodes.values() if values) < 2:
         return findings
     for name, value in sorted(nodes[node].items()):
-        having = {other: values[name] for other, values in nodes.items() if name in values}
         check = check_id(name)
+        if value == MALFORMED:
+            findings.append(Finding(check, BLOCKED, "%s as a text" % name, value, WARNING))
+            continue
+        having = {
+            other: values[name]
+            for other, values in nodes.items()
+            if values.get(name, MALFORMED) != MALFORMED
+        }
         if len(having) < 2:
             reason = "no other node reports its %s" % name
             findings.append(Finding(check, SKIPPED, "%s the same on all nodes" % name, reason))

@@ -12,9 +12,12 @@ import hashlib
 import hmac
 import http.client
 import json
+import queue
 import sys
+import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,7 +58,32 @@ def headers(event: str, delivery: str, secret: str, timestamp: int, body: bytes)
 
 
 def post(url: str, body: bytes, sent: Mapping[str, str]) -> None:
-    """One attempt. Raises Refused, and OSError or HTTPException for what may be retried."""
+    """One attempt, of TIMEOUT seconds at most.
+
+    Raises WebhookRefused, and OSError, HTTPException or ValueError for what may be retried.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise WebhookRefused("its URL is neither http nor https")
+    outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            _post(url, body, sent)
+            outcomes.put(None)
+        except Exception as error:  # raised where it is waited for
+            outcomes.put(error)
+
+    # The time limit of a socket is for one read; this one is for the name, TLS and all reads.
+    threading.Thread(target=attempt, daemon=True).start()
+    try:
+        problem = outcomes.get(timeout=TIMEOUT)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {TIMEOUT} s") from None
+    if problem:
+        raise problem
+
+
+def _post(url: str, body: bytes, sent: Mapping[str, str]) -> None:
     request = urllib.request.Request(url, body, dict(sent))
     try:
         with urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT):

@@ -26,7 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     LinkWrite,
     OwnFile,
-    can_replace,
+    obstacle_to,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -50,6 +50,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import 
     Smi,
     Toolkit,
     ask_smi,
+    examine_as_owner,
     library_version,
     parse_driver,
     toolkits,
@@ -61,7 +62,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
-    examine,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
@@ -143,12 +143,15 @@ class Places:
 
 @dataclass(frozen=True)
 class ToolkitLink:
-    """The link to the toolkit in use. kind is absent, link or other; target its real path."""
+    """The link to the toolkit in use. kind is absent, link or other; target its real path.
+
+    obstacle: why it cannot be replaced; None if it can.
+    """
 
     kind: str
     names: str = ""
     target: str = ""
-    writable: bool = True
+    obstacle: Blocked | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
     packages = read_packages(at.dpkg_status)
     kits = toolkits(at.toolkits, wanted.link, wanted.timeout)
     assemblers = {
-        kit.home: examine(
+        kit.home: examine_as_owner(
             os.path.realpath(os.path.join(kit.home, "bin", "ptxas")),
             "system",
             wanted.arch,
@@ -199,7 +202,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         if key == PTXAS_BIN and path:
             path = os.path.realpath(path) if os.path.isabs(path) else path
             if path not in tried:
-                tried[path] = examine(path, "pinned", wanted.arch, wanted.timeout).works
+                tried[path] = examine_as_owner(path, "pinned", wanted.arch, wanted.timeout).works
             entries[key] = tried[path]
         elif path:
             entries[key] = os.path.isabs(path) and _executable(path)
@@ -224,12 +227,12 @@ def _executable(path: str) -> bool:
 
 
 def _link(path: str) -> ToolkitLink:
-    writable = can_replace(path)
+    obstacle = obstacle_to(path)
     if not os.path.lexists(path):
-        return ToolkitLink("absent", writable=writable)
+        return ToolkitLink("absent", obstacle=obstacle)
     if not os.path.islink(path):
-        return ToolkitLink("other", target=path, writable=writable)
-    return ToolkitLink("link", os.readlink(path), os.path.realpath(path), writable)
+        return ToolkitLink("other", target=path, obstacle=obstacle)
+    return ToolkitLink("link", os.readlink(path), os.path.realpath(path), obstacle)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -362,12 +365,10 @@ class _Case:
             finding, status=DRIFT, severity=WARNING, fix="point %s to %s" % (path, home)
         )
         repairs = ("cuda_link",)
-        obstacle = None
+        obstacle = link.obstacle
         if link.kind == "other":
             hint = "Move it away: a link to the toolkit in use belongs there."
             obstacle = Blocked("%s is not a link" % path, hint)
-        elif not link.writable:
-            obstacle = Blocked("%s cannot be written by this user" % path, "Run as root (become).")
         if obstacle:
             hint = "%s. %s" % (obstacle, obstacle.hint)
             return replace(finding, status=BLOCKED, fix="", hint=hint), ()

@@ -22,8 +22,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
-    can_replace,
     locked,
+    obstacle_to,
+    real_file,
     replace_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -142,7 +143,7 @@ class Observed:
     sysctl_file: OwnFile | Blocked
     settings: Mapping[str, SysctlSetting] = field(default_factory=dict)
     reboot_packages: tuple[str, ...] = ()
-    fstab_writable: bool = True
+    fstab_obstacle: Blocked | None = None
     handover: Mapping[str, bool | None] = field(default_factory=dict)
 
 
@@ -168,7 +169,7 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         own_file(at.sysctl_file),
         {key: _setting(at.proc, key) for key in wanted.sysctls},
         tuple(sorted(set((read_text(at.reboot_file) or "").split()))),
-        can_replace(at.fstab),
+        obstacle_to(at.fstab),
         {name: _handover(at.boot, name) for name in (release, *_newest(at.boot))},
     )
 
@@ -222,9 +223,10 @@ class FstabEdit:
             lines = text.splitlines(True)
             for number, _line in fstab_swaps(text):
                 lines[number - 1] = _FSTAB_MARK + lines[number - 1]
-            status = os.stat(self.path)
+            path = real_file(self.path)
+            status = os.stat(path)
             data = "".join(lines).encode("utf-8", "surrogateescape")
-            replace_file(os.path.realpath(self.path), data, status.st_mode & 0o7777, status.st_uid)
+            replace_file(path, data, status.st_mode & 0o7777, status.st_uid)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -402,9 +404,8 @@ def _swap_at_boot(observed: Observed, wanted: Wanted) -> Judged:
         return finding, ()
     fix = "comment out these lines of %s" % path
     finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
-    if not observed.fstab_writable:
-        obstacle = Blocked("%s cannot be written" % path, "Run as root (become).")
-        return blocked_by(finding, obstacle), ()
+    if observed.fstab_obstacle:
+        return blocked_by(finding, observed.fstab_obstacle), ()
     return finding, (FstabEdit(path, observed.fstab or ""),)
 
 

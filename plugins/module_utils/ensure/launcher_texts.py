@@ -9,9 +9,16 @@ shellcheck and systemd-analyze.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_texts import (
+    SANDBOX,
+    value,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT
+
+# The home of the servers' user: caches of models, kernels and Ray.
+STATE = "dgxspark-launchers"
 
 # Common to all scripts: every binary is an absolute path of paths.env, and is checked.
 _HEAD = (
@@ -87,10 +94,27 @@ node=$(value RAY_NODE_ADDRESS "$config")
 port=$(value RAY_PORT "$config")
 store=$(value RAY_OBJECT_STORE_BYTES "$config")
 [ -n "$head" ] || fail "RAY_HEAD_ADDRESS is not set in $config"
-[ -n "$node" ] || fail "RAY_NODE_ADDRESS is not set in $config"
-pins
+[ -n "$node" ] || fail "RAY_NODE_ADDRESS is not set in $config"%(ray_auth)spins
 set -- start --block --disable-usage-stats --node-ip-address "$node"
 [ -z "$store" ] || set -- "$@" --object-store-memory "$store"
+"""
+
+# An older Ray would start without asking for the token, on all interfaces.
+_RAY_AUTH = r"""
+if [ "$(value RAY_AUTH_MODE "$config")" = token ]; then
+    token=$(value RAY_AUTH_TOKEN_PATH "$config")
+    if [ ! -s "$token" ] || [ ! -r "$token" ]; then
+        fail "Ray's token $token cannot be read; run site.yml --tags launchers for all its nodes"
+    fi
+    export RAY_AUTH_MODE=token "RAY_AUTH_TOKEN_PATH=$token"
+    version=$("$ray" --version 2>/dev/null | sed -n 's/^ray, version //p')
+    major=$(printf '%s\n' "$version" | sed -n 's/^\([0-9]\{1,\}\)\..*/\1/p')
+    minor=$(printf '%s\n' "$version" | sed -n 's/^[0-9]\{1,\}\.\([0-9]\{1,\}\).*/\1/p')
+    if [ "${major:-0}" -lt 2 ] || { [ "$major" -eq 2 ] && [ "${minor:-0}" -lt 52 ]; }; then
+        fail "Ray ${version:-of an unknown version} requires no token: whoever reaches this node" \
+            "could control it; install Ray 2.52 or later, or set dgxspark_launchers_ray_auth: false"
+    fi
+fi
 """
 
 _RAY_HEAD = """
@@ -220,6 +244,8 @@ _UNIT = """\
 Description=%(description)s
 Wants=network-online.target
 After=%(after)s
+# vLLM and Ray meet in /tmp.
+JoinsNamespaceOf=%(joins)s
 # A crash loop leaks unified memory until the node has to be reset: only a few starts.
 StartLimitIntervalSec=%(interval)d
 StartLimitBurst=%(burst)d
@@ -227,7 +253,10 @@ StartLimitBurst=%(burst)d
 [Service]
 Type=exec
 User=%(user)s
-EnvironmentFile=-%(environment)s
+StateDirectory=%(state)s
+Environment=HOME=%%S/%(state)s
+%(environment)s# A user without rights cannot create the device files of the GPU.
+ExecStartPre=-+/usr/bin/nvidia-modprobe -c 0 -u
 ExecStart=%(program)s
 Restart=on-failure
 RestartSec=%(pause)d
@@ -237,7 +266,10 @@ KillMode=mixed
 TimeoutStopSec=120
 %(limits)s# The OOM killer ends the server before sshd.
 OOMScoreAdjust=500
-
+# Without DevicePolicy, ProtectClock and MemoryDenyWriteExecute: the GPU, and kernels compiled here.
+%(writable)sRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallFilter=@system-service pidfd_getfd
+%(sandbox)s
 [Install]
 WantedBy=multi-user.target
 """
@@ -251,6 +283,7 @@ def scripts(folder: str, paths_file: str, workloads: str, ray_file: str) -> dict
         "paths_file": paths_file,
         "workloads": workloads,
         "ray_file": ray_file,
+        "ray_auth": _RAY_AUTH,
     }
     return {
         name: (_HEAD + text) % names
@@ -271,20 +304,23 @@ def units(
     burst: int,
     interval: int,
     limits: Mapping[str, str],
+    writable: Sequence[str] = (),
 ) -> dict[str, str]:
     """Name -> text of each unit.
 
     At most burst starts within interval seconds; limits is for example MEMLOCK -> infinity.
+    writable are the directories outside their own in which the servers may write.
     """
-    ray = ("network-online.target", ray_file)
-    vllm_after = "network-online.target dgxspark-ray-head.service dgxspark-ray-worker.service"
+    units_of_ray = "dgxspark-ray-head.service dgxspark-ray-worker.service"
+    ray = ("network-online.target", [ray_file])
+    vllm_after = "network-online.target %s" % units_of_ray
     texts = {}
-    for name, program, description, (after, environment) in (
+    for name, program, description, (after, files) in (
         (
             "dgxspark-vllm@.service",
             "dgxspark-vllm %i",
             "vLLM serving %i",
-            (vllm_after, "%s/%%i.env" % workloads),
+            (vllm_after, [ray_file, "%s/%%i.env" % workloads]),
         ),
         ("dgxspark-ray-head.service", "dgxspark-ray-head", "Ray, head", ray),
         ("dgxspark-ray-worker.service", "dgxspark-ray-worker", "Ray, worker", ray),
@@ -296,7 +332,11 @@ def units(
             "interval": interval,
             "burst": burst,
             "user": user,
-            "environment": environment,
+            "state": STATE,
+            "environment": "".join("EnvironmentFile=-%s\n" % file for file in files),
+            "joins": " ".join(unit for unit in units_of_ray.split() if unit != name),
+            "writable": "".join("ReadWritePaths=-%s\n" % value(path) for path in writable),
+            "sandbox": SANDBOX,
             "program": "%s/%s" % (folder, program),
             "pause": 15,
             "limits": "".join("Limit%s=%s\n" % limit for limit in sorted(limits.items())),

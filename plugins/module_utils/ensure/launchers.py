@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
     judge_file,
@@ -23,12 +24,23 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_
     ask,
     judge_loaded,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launcher_account import (
+    USER,
+    Account,
+    Token,
+    judge_token,
+    judge_user,
+    ray_version,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launcher_texts import (
     scripts,
     units,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    BLOCKED,
+    CRITICAL,
     DRIFT,
     OK,
     SKIPPED,
@@ -39,6 +51,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.sockets import (
+    RayPort,
+    ray_ports,
+    unprotected,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit
 
 _SCRIPT_MODE, _FILE_MODE = 0o755, 0o644
@@ -52,6 +69,8 @@ class Wanted:
     unit_folder: str
     workloads: str
     ray_file: str
+    ray_auth: bool
+    ray_token_file: str
     paths_file: str
     user: str
     starts: int
@@ -61,12 +80,14 @@ class Wanted:
     ray_port: int
     ray_object_store_bytes: int
     limits: Mapping[str, Any]
+    writable: Sequence[str]
     enabled: Sequence[str]
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the parameter, for an invalid value."""
-        for name in ("folder", "unit_folder", "workloads", "ray_file", "paths_file"):
-            path = getattr(self, name)
+        names = ("folder", "unit_folder", "workloads", "ray_file", "ray_token_file", "paths_file")
+        paths = [(name, getattr(self, name)) for name in names]
+        for name, path in (*paths, *(("writable", path) for path in self.writable)):
             if not re.fullmatch(r"(/[A-Za-z0-9._+@-]+)+", path) or ".." in path.split("/"):
                 message = "expected an absolute path of letters, digits and ._+@-, found %r"
                 raise ValueError("%s: %s" % (name, message % path))
@@ -103,6 +124,9 @@ class Wanted:
         ]
         if self.ray_object_store_bytes:
             lines.append("RAY_OBJECT_STORE_BYTES=%d" % self.ray_object_store_bytes)
+        if self.ray_auth:
+            lines.append("RAY_AUTH_MODE=token")
+            lines.append("RAY_AUTH_TOKEN_PATH=%s" % self.ray_token_file)
         return COMMENT + "".join(line + "\n" for line in lines)
 
     def files(self) -> dict[str, tuple[str, str | None, int]]:
@@ -120,6 +144,7 @@ class Wanted:
             self.starts,
             self.interval,
             {name: str(value) for name, value in self.limits.items()},
+            self.writable,
         )
         for name, text in services.items():
             check = "unit_%s" % re.sub(r"[^a-z]+", "_", name.partition(".")[0]).strip("_")
@@ -130,10 +155,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """The input of the plan. units are their states, or why systemd does not answer."""
+    """The input of the plan. units are their states, or why systemd does not answer.
+
+    ray is the version of the environment's Ray, empty if unknown; ports are those of any Ray.
+    """
 
     files: Mapping[str, OwnFile | Blocked]
     systemctl: str
+    account: Account
+    token: Token
+    ray: str
+    ports: Sequence[RayPort]
     units: Mapping[str, Unit] | Blocked = field(default_factory=dict)
 
 
@@ -141,7 +173,22 @@ def observe(wanted: Wanted) -> Observed:
     """Read the files, and ask systemd. Changes nothing."""
     files = {check: own_file(path) for check, (path, _text, _mode) in wanted.files().items()}
     systemctl = find_tool("systemctl")
-    return Observed(files, systemctl, ask(systemctl, _asked(wanted)))
+    return Observed(
+        files,
+        systemctl,
+        Account.read(wanted.user),
+        Token.read(wanted.ray_token_file),
+        _ray_version(wanted.paths_file),
+        ray_ports(),
+        ask(systemctl, _asked(wanted)),
+    )
+
+
+def _ray_version(paths_file: str) -> str:
+    try:
+        return ray_version(EnvFile.read(paths_file).values().get("RAY_BIN", ""))
+    except Blocked:
+        return ""  # ensure_vllm_venv reports what is wrong with the file
 
 
 def _asked(wanted: Wanted) -> list[str]:
@@ -152,8 +199,9 @@ def _asked(wanted: Wanted) -> list[str]:
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """The findings and actions for an observation. Pure."""
-    findings: list[Finding] = []
-    actions: list[Action] = []
+    user, create = judge_user(observed.account)
+    findings: list[Finding] = [user]
+    actions: list[Action] = [*create]
     for check, (path, text, mode) in wanted.files().items():
         finding, action = judge_file(check, observed.files[check], path, text, mode)
         findings.append(finding)
@@ -165,10 +213,42 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     ]
     loaded, reload = judge_loaded("units_loaded", observed.units, observed.systemctl, written)
     enabled, enable = _enabled(observed, wanted)
+    token, give = _token(observed, wanted)
     return Plan(
-        (*findings, loaded, enabled),
-        (*actions, *reload, *enable),
+        (*findings, token, loaded, enabled, _reachable(observed, wanted)),
+        (*actions, *give, *reload, *enable),
         facts={"folder": wanted.folder, "workloads": wanted.workloads},
+    )
+
+
+def _token(observed: Observed, wanted: Wanted) -> Judged:
+    if wanted.ray_head_address and wanted.ray_auth:
+        is_head = wanted.ray_head_address == wanted.ray_node_address
+        return judge_token(observed.token, observed.account, observed.ray, is_head)
+    why = "Ray is not used" if wanted.ray_auth else "ray_auth is false"
+    return Finding("ray_token", OK, "no token", why), ()
+
+
+def _reachable(observed: Observed, wanted: Wanted) -> Finding:
+    """Whether a Ray of this node, by a launcher or a launch, takes orders from anybody."""
+    expected = "no Ray without a token listens outside of the link"
+    links = {wanted.ray_head_address, wanted.ray_node_address}
+    ports = unprotected(observed.ports, links)
+    if not ports:
+        return Finding("ray_reachable", OK, expected, "as expected")
+    named = [
+        "%s (pid %d) on %s port %d" % (foreign.shown(ray.process), ray.pid, ray.address, ray.port)
+        for ray in ports
+    ]
+    more = " and %d more" % (len(named) - 4) if len(named) > 4 else ""
+    return Finding(
+        "ray_reachable",
+        BLOCKED,
+        expected,
+        "%s%s: whoever reaches it controls the node" % (", ".join(named[:4]), more),
+        CRITICAL,
+        hint="Start Ray 2.52 or later with a token (dgxspark_launchers_ray_auth,"
+        " dgxspark_ray_auth), or close its ports to other networks and accept this.",
     )
 
 
@@ -198,8 +278,10 @@ SPEC = Spec(
         "unit_folder": {"type": "path", "default": "/etc/systemd/system"},
         "workloads": {"type": "path", "default": "/etc/dgxspark/workloads"},
         "ray_file": {"type": "path", "default": "/etc/dgxspark/ray.env"},
+        "ray_auth": {"type": "bool", "default": True},
+        "ray_token_file": {"type": "path", "default": "/etc/dgxspark/ray-token"},
         "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
-        "user": {"type": "str", "default": "root"},
+        "user": {"type": "str", "default": USER},
         "starts": {"type": "int", "default": 3},
         "interval": {"type": "int", "default": 3600},
         "ray_head_address": {"type": "str", "default": ""},
@@ -207,6 +289,7 @@ SPEC = Spec(
         "ray_port": {"type": "int", "default": 6379},
         "ray_object_store_bytes": {"type": "int", "default": 0},
         "limits": {"type": "dict", "default": {"MEMLOCK": "infinity", "NOFILE": 1048576}},
+        "writable": {"type": "list", "elements": "path", "default": ["/ai/cache"]},
         "enabled": {"type": "list", "elements": "str", "default": []},
     },
     wanted=Wanted,

@@ -31,8 +31,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
     ask,
     judge_loaded,
-    quoted,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_texts import quoted
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (

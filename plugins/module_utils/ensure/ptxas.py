@@ -52,11 +52,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import examine_as_owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
     cuda_ptxas,
-    examine,
     gpu_names,
     version_key,
 )
@@ -160,7 +160,7 @@ def observe(wanted: Wanted) -> Observed:
 
     def look(path: str, where: str) -> Binary:
         if path not in binaries:
-            binaries[path] = examine(path, where, wanted.arch, wanted.timeout)
+            binaries[path] = examine_as_owner(path, where, wanted.arch, wanted.timeout)
         return binaries[path]
 
     system = tuple(look(path, "system") for path in cuda_ptxas(wanted.cuda_home))

@@ -22,12 +22,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_
     own_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     OwnFile,
-    can_replace,
-    make_directories,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -41,6 +40,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
     FIXED_PROPERTIES,
@@ -188,16 +188,22 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class FolderState:
-    """What exists at a folder's path. free is in bytes, of the file system that has the path."""
+    """What exists at a folder's path. free is in bytes, of the file system that has the path.
 
-    kind: str  # folder, nothing, or a text for anything else
+    refusal: why it is no place for storage, whatever its owner and mode are. obstacle: why it must
+    not be changed or created. links: those that lead to it, each as "link -> target".
+    """
+
+    kind: str  # folder, nothing or other
     owner: str = ""
     group: str = ""
     mode: int = 0
     free: int = 0
     empty: bool = True
-    writable: bool = True
+    refusal: Blocked | None = None
+    obstacle: Blocked | None = None
     read_only: bool = False
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,38 +264,50 @@ def _ids(ask: Any, names: Sequence[str]) -> dict[str, int]:
 
 
 def _look(path: str) -> FolderState:
-    above = path
-    while not os.path.exists(above):
-        above = os.path.dirname(above)
+    """Through no link of another user, and never below one."""
     try:
-        room = os.statvfs(above)
-        free = room.f_bavail * room.f_frsize
-        read_only = bool(room.f_flag & os.ST_RDONLY)
-    except OSError:
-        free, read_only = 0, False
-    if above != path:
-        kind = "a broken link" if os.path.lexists(path) else "nothing"
-        if kind == "nothing" and not os.path.isdir(above):
-            kind = "below %s, which is not a folder" % above
-        writable = can_replace(path) and not read_only
-        return FolderState(kind, free=free, writable=writable, read_only=read_only)
-    status = os.stat(path)
-    if not stat.S_ISDIR(status.st_mode):
-        return FolderState("not a folder", free=free)
+        folder, missing = SafeFolder.nearest(path)
+    except Blocked as blocked:
+        return FolderState("other", refusal=blocked)
+    except OSError as error:
+        reason = "%s: %s" % (error.filename or path, error.strerror)
+        return FolderState("other", refusal=Blocked(reason, "Repair that, then run again."))
+    with folder:
+        return _state(folder, missing)
+
+
+def _state(folder: SafeFolder, missing: Sequence[str]) -> FolderState:
+    """The state of a folder, or of one below it of which these names are missing."""
+    room = os.fstatvfs(folder.descriptor)
+    status = folder.status
+    if missing:
+        allowed = os.access(".", os.W_OK | os.X_OK, dir_fd=folder.descriptor)
+    else:
+        allowed = os.geteuid() in (0, status.st_uid)
+    state = FolderState(
+        "nothing" if missing else "folder",
+        free=room.f_bavail * room.f_frsize,
+        refusal=folder.system_objection(missing),
+        obstacle=folder.objection() or (None if allowed else _NOT_ALLOWED),
+        read_only=bool(room.f_flag & os.ST_RDONLY),
+        links=folder.links,
+    )
+    if missing:
+        return state
     try:
-        empty = not os.listdir(path)
+        empty = not folder.names()
     except OSError:  # not readable: treated as not empty
         empty = False
-    return FolderState(
-        "folder",
-        _name(pwd.getpwuid, status.st_uid),
-        _name(grp.getgrgid, status.st_gid),
-        stat.S_IMODE(status.st_mode),
-        free,
-        empty,
-        os.geteuid() in (0, status.st_uid),
-        read_only,
+    return replace(
+        state,
+        owner=_name(pwd.getpwuid, status.st_uid),
+        group=_name(grp.getgrgid, status.st_gid),
+        mode=stat.S_IMODE(status.st_mode),
+        empty=empty,
     )
+
+
+_NOT_ALLOWED = Blocked("this user may not change it", "Run as root (become).")
 
 
 def _name(ask: Any, number: int) -> str:
@@ -380,13 +398,16 @@ class FolderMake:
         )
 
     def apply(self) -> None:
-        """Raises OSError."""
-        path = self.folder.path
-        created = not os.path.isdir(path)
-        make_directories(path)
-        os.chown(path, self.uid, self.gid)
-        if self.folder.mode or created:
-            os.chmod(path, self.folder.mode or 0o755)
+        """Raises Blocked and OSError; what is changed is what was checked, whatever its path is."""
+        folder, missing = SafeFolder.nearest(self.folder.path)
+        with folder:
+            refusal = folder.system_objection(missing)
+        if refusal:
+            raise refusal
+        with SafeFolder.make_all(self.folder.path) as folder:
+            folder.give(self.uid, self.gid)
+            if self.folder.mode:
+                folder.set_mode(self.folder.mode)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -399,10 +420,11 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         for dataset in wanted.zfs
         if dataset.check in done and dataset.name in mounts
     }
+    folders = [_folder(observed, entry, entry.path in covered) for entry in wanted.folders]
     judged = [
         _zfs_pools(observed, wanted),
         *datasets,
-        *(_folder(observed, entry, entry.path in covered) for entry in wanted.folders),
+        *folders,
         _room(observed, wanted, covered),
         *(
             judge_file(check, observed.files[check], path, text)
@@ -411,7 +433,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     ]
     return Plan(
         tuple(finding for finding, _actions in judged),
-        tuple(action for _finding, some in judged for action in some),
+        tuple(sorted((action for _finding, some in judged for action in some), key=_turn)),
         facts={
             "hf_home": wanted.hf_home,
             "free_gib": {
@@ -422,6 +444,16 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     )
 
 
+def _turn(action: Action) -> tuple[int, int]:
+    """Datasets first, then folders, then files.
+
+    Of folders the deepest first: while those above it are root's, nobody can exchange it.
+    """
+    if isinstance(action, FolderMake):
+        return 1, -action.subject.count("/")
+    return (0 if isinstance(action, Command) else 2), 0
+
+
 def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
     current = observed.folders[folder.path]
     wants = [
@@ -430,12 +462,11 @@ def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
         *(["group %s" % folder.group] if folder.group else []),
         *(["mode %04o" % folder.mode] if folder.mode else []),
     ]
-    finding = Finding(folder.check, OK, ", ".join(wants), "as expected")
-    if current.kind not in ("folder", "nothing"):
-        hint = "Check what %s is, and move it away." % folder.path
-        return replace(
-            finding, status=BLOCKED, severity=CRITICAL, actual=current.kind, hint=hint
-        ), ()
+    via = " (%s)" % foreign.shown("; ".join(current.links)) if current.links else ""
+    finding = Finding(folder.check, OK, ", ".join(wants), "as expected" + via)
+    if current.refusal:
+        finding = replace(finding, actual=str(current.refusal), severity=CRITICAL)
+        return replace(finding, status=BLOCKED, hint=current.refusal.hint), ()
     wrong = []
     if current.kind == "nothing":
         wrong.append("does not exist")
@@ -452,7 +483,8 @@ def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
     if not wrong:
         return finding, ()
     fix = "create it" if current.kind == "nothing" else "set it on the folder (not on its contents)"
-    finding = replace(finding, status=DRIFT, severity=WARNING, actual="; ".join(wrong), fix=fix)
+    actual = "; ".join(wrong) + via
+    finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix=fix)
     missing = [name for name in (folder.owner,) if name and name not in observed.users]
     missing += [name for name in (folder.group,) if name and name not in observed.groups]
     if missing:
@@ -464,10 +496,8 @@ def _folder(observed: Observed, folder: Folder, covered: bool) -> Judged:
         obstacle = Blocked("the file system is read-only", "See `dmesg`, and repair it.")
         return blocked_by(finding, obstacle), ()
     gives_away = bool(folder.owner or folder.group) and not observed.root
-    if gives_away or not current.writable:
-        return blocked_by(
-            finding, Blocked("this user may not change it", "Run as root (become).")
-        ), ()
+    if current.obstacle or gives_away:
+        return blocked_by(finding, current.obstacle or _NOT_ALLOWED), ()
     uid = observed.users.get(folder.owner, -1)
     gid = observed.groups.get(folder.group, -1)
     state = replace(current, kind="nothing") if covered else current
@@ -481,17 +511,23 @@ def _room(observed: Observed, wanted: Wanted, covered: Collection[str]) -> Judge
         for entry in wanted.folders
         if entry.free_gib and not any((entry.path + "/").startswith(path + "/") for path in covered)
     ]
+    refused = [entry.path for entry in asked if observed.folders[entry.path].refusal]
+    asked = [entry for entry in asked if entry.path not in refused]
     wanted_room = ", ".join("%g GiB free for %s" % (entry.free_gib, entry.path) for entry in asked)
     finding = Finding("storage_space", OK, wanted_room or "any", "no free space required")
+    if refused:
+        actual = "not assessed: %s cannot be used" % ", ".join(refused)
+        finding = replace(finding, status=SKIPPED, actual=actual)
     if not asked:
         return finding, ()
     free = {entry.path: observed.folders[entry.path].free / _GIB for entry in asked}
     actual = ", ".join("%s %.1f GiB" % pair for pair in free.items())
-    finding = replace(finding, actual=actual)
+    finding = finding if refused else replace(finding, actual=actual)
     if all(free[entry.path] >= entry.free_gib for entry in asked):
         return finding, ()
     hint = "Remove models or other data that is not needed, or use a larger disk."
-    return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
+    finding = replace(finding, actual=actual, status=BLOCKED, severity=CRITICAL, hint=hint)
+    return finding, ()
 
 
 def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
@@ -548,13 +584,14 @@ def _dataset(observed: Observed, dataset: Dataset, mount: str) -> Judged:
         argv = (zfs.zfs, "set", *pairs, dataset.name)
         after = "".join("%s\n" % pair for pair in pairs)
     at = observed.folders.get(mount)
+    unfit = (at.refusal or at.obstacle) if at and observed.root else None
+    if unfit:
+        return blocked_by(finding, unfit), ()
     if at and at.kind == "folder" and not at.empty:
         reason = "%s is not empty, and a dataset mounted there would hide what is in it" % mount
         return blocked_by(finding, Blocked(reason, "Move its contents away first.")), ()
     if not observed.root:
-        return blocked_by(
-            finding, Blocked("this user may not change it", "Run as root (become).")
-        ), ()
+        return blocked_by(finding, _NOT_ALLOWED), ()
     before = "".join(
         "%s=%s\n" % (name, current[name])
         for name in sorted(differing(current or {}, dataset.properties))

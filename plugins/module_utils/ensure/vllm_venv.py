@@ -24,11 +24,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvEdit,
     EnvFile,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
+    blocked_by,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    code_owner,
+    python_parts,
+    venv_parts,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    can_replace,
     make_directories,
+    obstacle_to,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -42,6 +50,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
@@ -113,7 +122,7 @@ class Observed:
     """The input of the plan. pins are those of requirements, or why they cannot be parsed.
 
     abandoned are our folders that a killed run has left. free is in bytes. programs are the
-    executable ones of the environment.
+    executable ones of the environment. outsider: why root makes no environment there.
     """
 
     venv: InstalledVenv
@@ -122,9 +131,10 @@ class Observed:
     uv: str
     abandoned: tuple[str, ...]
     free: int
-    writable: bool
+    obstacle: Blocked | None
     programs: frozenset[str]
     file: EnvFile | Blocked
+    outsider: Blocked | None = None
 
 
 def observe(wanted: Wanted) -> Observed:
@@ -152,9 +162,24 @@ def observe(wanted: Wanted) -> Observed:
         find_tool("uv") if wanted.installer != "pip" else "",
         tuple(_abandoned(wanted.venv)),
         _free(wanted.venv),
-        can_replace(wanted.venv),
+        obstacle_to(wanted.venv),
         programs,
         file,
+        _outsider(wanted),
+    )
+
+
+def _outsider(wanted: Wanted) -> Blocked | None:
+    parent = os.path.dirname(wanted.venv)
+    try:
+        owner = code_owner((parent, *python_parts(wanted.python)))
+    except Blocked as blocked:
+        return blocked
+    if not owner.root_acts or owner.uid == 0:
+        return None
+    return Blocked(
+        "%s or %s belongs to user %d" % (parent, wanted.python, owner.uid),
+        "Make the environment as that user (become_user), or set a path and a python of root's.",
     )
 
 
@@ -299,9 +324,12 @@ class _Case:
         if not observed.pins:
             hint = "Set the pinned packages (role: dgxspark_vllm_venv_requirements)."
             return Blocked("no packages are configured", hint)
-        if not observed.writable:
-            hint = "Run as root (become), on a file system that is not read-only."
-            return Blocked("%s cannot be written by this user" % wanted.venv, hint)
+        if observed.obstacle:
+            return observed.obstacle
+        if observed.venv.interpreter.refused:
+            return observed.venv.interpreter.refused
+        if self.unusable and observed.outsider:
+            return observed.outsider
         if self.unusable and observed.base.problem:
             hint = "Install it, or set another python (role: dgxspark_vllm_venv_python)."
             return Blocked("%s: %s" % (wanted.python, observed.base.problem), hint)
@@ -373,8 +401,8 @@ class _Case:
         finding = Finding("venv_leftovers", OK, "no remains of an interrupted run", actual)
         if not folders:
             return finding
-        if not self.observed.writable:
-            return replace(finding, status=BLOCKED, severity=WARNING, hint="Run as root (become).")
+        if self.observed.obstacle:
+            return blocked_by(finding, self.observed.obstacle, severity=WARNING)
         return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
 
     @property
@@ -622,7 +650,7 @@ class Clear:
 
 @dataclass(frozen=True)
 class Installer:
-    """Runs pip or uv for one environment, with the output in the log."""
+    """Runs pip or uv for one environment, as its owner, with the output in the log."""
 
     wanted: Wanted
     uv: str
@@ -634,6 +662,9 @@ class Installer:
             requirements = os.path.join(scratch, "requirements.txt")
             with open(requirements, "w", encoding="utf-8") as stream:
                 stream.write("".join(pin.line + "\n" for pin in pins))
+            owner = self._owner()
+            owner.give(requirements)
+            owner.give(scratch)
             options = ["--no-deps", "--requirement", requirements]
             if all(pin.hashed for pin in pins):
                 options.append("--require-hashes")
@@ -652,6 +683,11 @@ class Installer:
         hint = "Its output is in %s." % self.wanted.log_file
         self.run([*self._verb("uninstall"), *yes, *names], hint)
 
+    def _owner(self, program: str = "") -> Owner:
+        """As whom a program runs that starts the environment's Python; raises Blocked."""
+        parts = venv_parts(self.venv) if os.path.exists(os.path.join(self.venv, "bin")) else ()
+        return code_owner((*parts, *(python_parts(program) if program else ())))
+
     def _verb(self, verb: str) -> list[str]:
         python = os.path.join(self.venv, "bin", "python")
         if self.uv:
@@ -662,6 +698,8 @@ class Installer:
     def _scratch(self) -> Iterator[str]:
         """A folder on the file system of the environment: /tmp may be memory, and links need it."""
         parent, name = os.path.split(self.wanted.venv)
+        if self._owner().uid != os.geteuid():
+            parent = "/var/tmp"  # the owner may exchange what root makes in the owner's folders
         with tempfile.TemporaryDirectory(prefix=".%s.tmp-" % name, dir=parent) as scratch:
             with open(os.path.join(scratch, _BUILDING), "w", encoding="ascii"):
                 pass
@@ -669,6 +707,7 @@ class Installer:
 
     def run(self, argv: Sequence[str], hint: str, scratch: str = "") -> None:
         """Raises Blocked with the last line of output, and OSError if the log cannot be written."""
+        owner = self._owner(argv[0])
         make_directories(os.path.dirname(self.wanted.log_file))
         with open(self.wanted.log_file, "a", encoding="utf-8") as stream:
             stream.write("\n$ %s\n" % " ".join(argv))
@@ -676,9 +715,9 @@ class Installer:
         # The shell only redirects; the command and the log are its arguments.
         script = 'exec "$@" >>"$0" 2>&1'
         result = run(
-            ["/bin/sh", "-c", script, self.wanted.log_file, *argv],
+            ["/bin/sh", "-c", script, self.wanted.log_file, *owner.command(argv)],
             self.wanted.timeout,
-            env=self._environment(scratch),
+            env=self._environment(scratch, owner),
         )
         if not result.ok:
             with open(self.wanted.log_file, encoding="utf-8", errors="replace") as stream:
@@ -687,13 +726,13 @@ class Installer:
             program = " ".join(argv[:3])
             raise Blocked("%s: %s: %s" % (program, result.describe(), line), hint)
 
-    def _environment(self, scratch: str) -> Mapping[str, str]:
+    def _environment(self, scratch: str, owner: Owner) -> Mapping[str, str]:
         passed = {
             name: value
             for name, value in os.environ.items()
             if name in _PASSED_ON or name.startswith(("PIP_", "UV_"))
         }
-        home = os.path.expanduser("~")
+        home = os.path.expanduser("~") if owner.uid == os.geteuid() else scratch or "/"
         temporary = {"TMPDIR": scratch} if scratch else {}
         return {**passed, "HOME": home, "PYTHONDONTWRITEBYTECODE": "", **temporary}
 

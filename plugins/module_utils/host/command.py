@@ -3,7 +3,7 @@
 # PRIVATE to this collection: may change at any time, without notice.
 """Run a program that may be missing, hang, crash or print anything.
 
-Standard library only, since this file is sent to other interpreters.
+Standard library and foreign.py only, since both are sent to other interpreters.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, cast
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 # English messages, numbers with a dot, and nothing from the login environment.
 BASE_ENVIRONMENT: Mapping[str, str] = {
@@ -67,7 +69,7 @@ class Result:
             how = "exit status %s" % self.code
         elif self.outcome == SIGNALLED:
             how = "died by signal %s" % _signal_name(self.code or 0)
-        line = last_line(self.stderr) or last_line(self.stdout)
+        line = foreign.shown(last_line(self.stderr) or last_line(self.stdout))
         return "%s: %s" % (how, line) if line else how
 
 

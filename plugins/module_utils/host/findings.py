@@ -9,16 +9,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 OK = "ok"
 DRIFT = "drift"
 FIXED = "fixed"
 BLOCKED = "blocked"
 SKIPPED = "skipped"
 ACCEPTED = "accepted"
+STATUSES = (OK, DRIFT, FIXED, BLOCKED, SKIPPED, ACCEPTED)
 
 INFO = "info"
 WARNING = "warning"
 CRITICAL = "critical"
+SEVERITIES = (INFO, WARNING, CRITICAL)
 
 
 class Blocked(Exception):
@@ -33,9 +37,13 @@ class Blocked(Exception):
 class Finding:
     """The result of a check.
 
-    check is a stable snake_case id, unique within a module. status is one of OK, DRIFT, FIXED,
-    BLOCKED, SKIPPED and ACCEPTED, severity one of INFO, WARNING and CRITICAL. fix is what the
-    module does about drift, hint what a person can do if the module cannot.
+    check is a stable snake_case id, unique within a module. status is one of STATUSES, severity one
+    of SEVERITIES. fix is what the module does about drift, hint what a person can do if the module
+    cannot.
+
+    Its texts quote names of files, processes and packages that others have chosen. They are made
+    displayable here, since every finding passes here: on the node, whose messages of failure quote
+    it, and on the controller, which makes its own from what a node answers.
     """
 
     check: str
@@ -45,6 +53,10 @@ class Finding:
     severity: str = INFO
     fix: str = ""
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("expected", "actual", "fix", "hint"):
+            object.__setattr__(self, name, foreign.shown(getattr(self, name)))
 
 
 class Action(Protocol):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from typing import Any
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
 # Written by Python itself at the first import.
 _BYTECODE = "__pycache__"
 # Part of the name of the .pth file of an editable installation.
@@ -28,8 +30,15 @@ def file_state(path: str) -> str:
 
 
 def _state(status: os.stat_result) -> str:
-    identity = (status.st_dev, status.st_ino, status.st_mode, status.st_uid)
-    return "%s %d %d %d" % (identity, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return "%d %d %d %d %d %d %d" % (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_uid,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def tree_state(path: str) -> str:
@@ -38,30 +47,39 @@ def tree_state(path: str) -> str:
     Raises OSError if something cannot be read.
     """
     digest = hashlib.sha256()
-    waiting = [path]
-    while waiting:
-        folder = waiting.pop()
-        states, inside = [], []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name == _BYTECODE:
-                    continue
-                if entry.is_symlink():
-                    states.append((name, file_state(entry.path)))
-                elif entry.is_dir():
-                    # Only its contents count, since bytecode changes the folder itself.
-                    states.append((name, ""))
-                    inside.append(entry.path)
-                else:
-                    now = entry.stat(follow_symlinks=False)
-                    own = (now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-                    states.append((name, repr(own)))
-        # Independent of the order of the file system.
-        waiting += sorted(inside)
-        states.sort()
-        digest.update(repr((folder, states)).encode("utf-8", "surrogateescape"))
+    descriptor = os.open(path, _FOLDER)
+    try:
+        _digest_folder(digest, path, descriptor)
+    finally:
+        os.close(descriptor)
     return digest.hexdigest()
+
+
+def _digest_folder(digest: Any, path: str, descriptor: int) -> None:
+    """Add an open folder; by descriptor, since long paths cost a third of the time."""
+    states, inside = [], []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            name = entry.name
+            if name == _BYTECODE:
+                continue
+            if entry.is_symlink():
+                states.append((name, file_state(os.path.join(path, name))))
+            elif entry.is_dir():
+                # Only its contents count, since bytecode changes the folder itself.
+                states.append((name, ""))
+                inside.append(name)
+            else:
+                states.append((name, _state(entry.stat(follow_symlinks=False))))
+    # Independent of the order of the file system.
+    states.sort()
+    digest.update(repr((path, states)).encode("utf-8", "surrogateescape"))
+    for name in sorted(inside):
+        folder = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
+        try:
+            _digest_folder(digest, os.path.join(path, name), folder)
+        finally:
+            os.close(folder)
 
 
 def venv_state(path: str) -> str:

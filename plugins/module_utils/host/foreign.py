@@ -103,3 +103,8 @@ def shown(text: str) -> str:
     escapes: "\\x1b[2J". Lone surrogates become a replacement character.
     """
     return text.translate(_ESCAPES).encode("utf-8", "replace").decode("utf-8")
+
+
+def line(text: str) -> str:
+    """The same in one line: line ends become escapes, too."""
+    return shown(text).replace("\n", "\\n")

@@ -6,27 +6,35 @@
 It is known by a directory with its process (pid), its progress (state), how it ended (result), and
 its log. What it has to do, secrets included, reaches it on standard input. It ends by itself at its
 time limit, and where that is asked for, when nobody has asked for its progress for a while.
+
+The directory belongs to the user who starts the job, and only that user may enter it: what is in it
+is believed because nobody else can have written it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     command,
     foreign,
     interpreter,
 )
+
+if TYPE_CHECKING:  # most jobs act for nobody, and are sent without it
+    from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner, Say
 
 PREFIX = "dgxspark-job-"
 
@@ -70,28 +78,40 @@ def start(
     which it ends; 0 for never.
     """
     if folder:
-        end(folder, os.path.dirname(folder))
+        try:
+            end(folder, os.path.dirname(folder))
+        except JobError as error:
+            raise FileExistsError(errno.EEXIST, str(error), folder) from None
         os.mkdir(folder, 0o700)
     else:
         folder = tempfile.mkdtemp(prefix=PREFIX)
     try:
-        _write(folder, _STATE, {"phase": FETCHING, "progress": 0})
-        descriptor = os.open(os.path.join(folder, _LOG), os.O_WRONLY | os.O_CREAT, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as log:
-            sources = interpreter.sources_of(modules)
-            about = {"folder": folder, "limit": limit, "unasked": unasked}
-            asked = {**request, "job": about}
-            pid = interpreter.detach([sys.executable], [title, folder], sources, asked, log)
-        _write(folder, _PID, {"pid": pid})
+        _begin(folder, title, modules, {**request, "job": _about(folder, limit, unasked)})
     except BaseException:
         shutil.rmtree(folder)
         raise
     return folder
 
 
+def _about(folder: str, limit: float, unasked: float) -> dict[str, Any]:
+    return {"folder": folder, "limit": limit, "unasked": unasked}
+
+
+def _begin(folder: str, title: str, modules: Sequence[str], request: Mapping[str, Any]) -> None:
+    place = _opened(folder)
+    try:
+        _write(place, _STATE, {"phase": FETCHING, "progress": 0})
+        with open(_new(place, _LOG), "w", encoding="utf-8") as log:
+            sources = interpreter.sources_of(modules)
+            pid = interpreter.detach([sys.executable], [title, folder], sources, request, log)
+        _write(place, _PID, {"pid": pid, "started": _started(pid)})
+    finally:
+        os.close(place)
+
+
 def running(folder: str) -> bool:
-    """Whether the job of this directory is at work."""
-    return _process(folder) is not None
+    """Whether the job of this directory is at work; nobody else's directory has one."""
+    return _is_own(folder) and _process(folder) is not None
 
 
 def look(folder: str, parent: str = "") -> dict[str, Any]:
@@ -142,27 +162,47 @@ def end(folder: str, parent: str = "") -> bool:
 
 
 def _check(folder: str, parent: str) -> None:
-    inside = os.path.dirname(folder) == os.path.normpath(parent or tempfile.gettempdir())
+    place = os.path.normpath(parent or tempfile.gettempdir())
+    inside = os.path.dirname(folder) == place
     if not inside or not (parent or os.path.basename(folder).startswith(PREFIX)):
         raise JobError("%s is not the directory of a background job" % folder)
+    if os.path.lexists(folder) and not (_is_own(folder) and _is_safe(place)):
+        raise JobError(
+            "%s is not the directory of a background job of this user (a directory, of mode 0700,"
+            " that no other user can exchange): look who has put it there, and remove it" % folder
+        )
+
+
+def _is_own(folder: str) -> bool:
+    """Whether only this user can have written what is in the directory."""
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    return private and status.st_uid == os.geteuid()
+
+
+def _is_safe(place: str) -> bool:
+    """Whether no other user can exchange a directory of this user there."""
+    status = os.stat(place)
+    closed = not status.st_mode & 0o022 or status.st_mode & stat.S_ISVTX
+    return bool(closed) and status.st_uid in (0, os.geteuid())
 
 
 def _process(folder: str) -> int | None:
-    pid = _read(folder, _PID).get("pid")
-    words = _words(pid)
-    # A process that has just been started has none for a moment; one that has ended, for good.
-    for _again in range(20):
-        if words != [""]:
-            break
-        time.sleep(0.01)
-        words = _words(pid)
-    # The number may be another process's by now; a job's process names its directory.
-    return pid if folder in words else None
+    known = _read(folder, _PID)
+    pid = known.get("pid", 0)
+    # The number may be another process's by now, which has started later.
+    started = known.get("started")
+    return pid if started and started == _started(pid) else None
 
 
-def _words(pid: int | None) -> list[str]:
-    path = "/proc/%s/cmdline" % pid
-    return _text(path).split("\0") if os.path.exists(path) else []
+def _started(pid: int) -> int:
+    """When a process has started, in ticks since the boot; 0 if it has ended."""
+    # The name, in parentheses, may contain anything.
+    fields = _text("/proc/%d/stat" % pid).rpartition(")")[2].split()
+    return 0 if not fields or fields[0] in ("Z", "X") else foreign.whole(fields[19])
 
 
 def _text(path: str) -> str:
@@ -178,23 +218,48 @@ def _read(folder: str, name: str) -> dict[str, Any]:
     return dict(foreign.json_of(text)) if text else {}
 
 
-def _write(folder: str, name: str, content: Mapping[str, Any]) -> None:
-    path = os.path.join(folder, name)
-    new = "%s.%d" % (path, threading.get_ident())
-    with open(new, "w", encoding="utf-8") as stream:
+def _opened(folder: str) -> int:
+    """By descriptor: whatever takes the place of the directory later is not written."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _new(place: int, name: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    return os.open(name, flags, 0o600, dir_fd=place)
+
+
+def _write(place: int, name: str, content: Mapping[str, Any]) -> None:
+    new = "%s.%d" % (name, threading.get_ident())
+    with open(_new(place, new), "w", encoding="utf-8") as stream:
         json.dump(content, stream)
-    os.replace(new, path)
+    os.replace(new, name, src_dir_fd=place, dst_dir_fd=place)
 
 
-def work(request: Mapping[str, Any], do: Callable[[Progress], str]) -> None:
-    """In the process of a job: do it, and note how it ended. do returns the problem, if any."""
+def work(
+    request: Mapping[str, Any], do: Callable[[Progress], str], whose: Owner | None = None
+) -> None:
+    """In the process of a job: do it, and note how it ended. do returns the problem, if any.
+
+    whose: as whom it is done, in a process of its own where this one has more rights.
+    """
     progress = Progress(**request["job"])
+    # Before there is a thread, which a new process would not have.
+    delegate = whose.delegate(lambda say: _delegated(do, say)) if whose else None
     threading.Thread(target=progress.watch, daemon=True).start()
     try:
-        problem = do(progress)
+        problem = delegate.result(progress.follow) if delegate else do(progress)
+    except ChildProcessError as error:
+        problem = str(error)
     except Exception as error:  # not to the log: a traceback might show the request
         problem = "unexpected: %s: %s" % (type(error).__name__, error)
     progress.close(problem)
+
+
+def _delegated(do: Callable[[Progress], str], say: Say) -> str:
+    """In the process that acts for a job: do it, saying how far it is."""
+    progress = _Told(say)
+    threading.Thread(target=progress.watch, daemon=True).start()
+    return do(progress)
 
 
 class Progress:
@@ -208,6 +273,7 @@ class Progress:
         self.count = 0
         self.total = 0
         self._folder = folder
+        self._place = _opened(folder) if folder else -1
         self._limit = limit
         self._unasked = unasked
         self._started = time.monotonic()
@@ -225,8 +291,13 @@ class Progress:
         self._announced.update(values)
         self._report()
 
+    def follow(self, state: Mapping[str, Any]) -> None:
+        """Have the progress of another one, of a process that acts for this one."""
+        self._phase = state["phase"]
+        self.count, self.total = state["progress"], state.get("total", 0)
+
     def close(self, problem: str) -> None:
-        _write(self._folder, _RESULT, {"phase": DONE, "problem": problem})
+        _write(self._place, _RESULT, {"phase": DONE, "problem": problem})
 
     def watch(self) -> None:
         while True:
@@ -244,21 +315,50 @@ class Progress:
         asked = os.stat(os.path.join(self._folder, _PID)).st_mtime
         return bool(self._unasked) and time.time() - asked > self._unasked
 
-    def _report(self) -> None:
+    def _state(self) -> dict[str, Any]:
         done = sum(map(_size, self._paths)) if self._paths else self.count
         state = {"phase": self._phase, "progress": done, **self._announced}
-        _write(self._folder, _STATE, {**state, "total": self.total} if self.total else state)
+        return {**state, "total": self.total} if self.total else state
+
+    def _report(self) -> None:
+        _write(self._place, _STATE, self._state())
+
+
+class _Told(Progress):
+    """Of a process that acts for a job's: says its progress to it, and ends with it."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__("")
+        self._say = say
+        self._parent = os.getppid()
+
+    def watch(self) -> None:
+        while os.getppid() == self._parent:
+            time.sleep(_TICK)
+            with suppress(OSError):
+                self._report()
+        _exit()
+
+    def _report(self) -> None:
+        self._say(self._state())
 
 
 def _exit() -> None:
-    """End this process, its children, and their process groups."""
-    for task in os.listdir("/proc/self/task"):
-        for child in _text("/proc/self/task/%s/children" % task).split():
-            with suppress(OSError):
-                os.killpg(int(child), signal.SIGKILL)
+    """End this process, those that it has started, and their process groups."""
+    for process in list(_descendants(os.getpid())):
+        with suppress(OSError):
+            os.killpg(process, signal.SIGKILL)
     with suppress(OSError):
         os.killpg(os.getpid(), signal.SIGTERM)
     os._exit(1)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with suppress(OSError):
+        for task in os.listdir("/proc/%d/task" % pid):
+            for child in _text("/proc/%d/task/%s/children" % (pid, task)).split():
+                yield int(child)
+                yield from _descendants(int(child))
 
 
 def _size(path: str) -> int:

@@ -1,15 +1,32 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The owner of a cache: root must not leave files in it that the owner cannot use."""
+"""The owner of a cache, as whom root acts in it.
+
+Whoever may write in a folder decides where its paths lead. What root does there is therefore done
+in a process that has the rights of the folder's owner, and no others.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
-from collections.abc import Sequence
+import pwd
+import signal
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 
 _SETPRIV = "/usr/bin/setpriv"
+_NO_GROUP = 65534
+_PR_SET_NO_NEW_PRIVS = 38
+
+Say = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -22,28 +39,121 @@ class Owner:
 
     @classmethod
     def of(cls, path: str) -> Owner:
-        """The owner of path, or of the nearest existing directory above it."""
-        while not os.path.lexists(path):
-            path = os.path.dirname(path)
-        status = os.stat(path)
-        return cls(status.st_uid, status.st_gid, os.geteuid() == 0)
+        """The owner of path, or of the nearest existing directory above it.
+
+        Raises Blocked where a link or a folder of another user could lead there, and for a folder
+        of root's in which others may write; and OSError.
+        """
+        folder, missing = SafeFolder.nearest(path)
+        with folder:
+            uid, root_acts = folder.status.st_uid, os.geteuid() == 0
+            # Nobody else can move away what root creates in a sticky folder.
+            kept = bool(missing) and bool(folder.status.st_mode & stat.S_ISVTX)
+            folder.require(private=root_acts and uid == 0 and not kept)
+            return cls(uid, _group(uid, folder.status.st_gid), root_acts)
+
+    @property
+    def is_another(self) -> bool:
+        """Whether this process is root, and the owner is not."""
+        return self.root_acts and self.uid != 0
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """argv, to be run as the owner."""
-        if not self.root_acts or self.uid == 0:
+        if not self.is_another:
             return list(argv)
         who = ["--reuid=%d" % self.uid, "--regid=%d" % self.gid, "--clear-groups"]
-        return [_SETPRIV, *who, "--", *argv]
+        return [_SETPRIV, *who, "--no-new-privs", "--", *argv]
 
     def give(self, path: str) -> None:
-        """Make a file, a directory or a link itself the owner's."""
-        if self.root_acts:
+        """Make a scratch file or folder of this process, in which nobody else may write, theirs."""
+        if self.is_another:
             os.lchown(path, self.uid, self.gid)
 
-    def make_folders(self, path: str) -> None:
-        """Create path and missing directories above it, the owner's and readable by everybody."""
-        if os.path.isdir(path):
-            return
-        self.make_folders(os.path.dirname(path))
-        os.mkdir(path, 0o755)
-        self.give(path)
+    def do(self, act: Callable[[], Any]) -> Any:
+        """What act returns, a JSON value, from a process of the owner. Raises ChildProcessError.
+
+        Where this process is the owner's already, act is called in it, and raises what it raises.
+        """
+        delegate = self.delegate(lambda _say: act())
+        return delegate.result() if delegate else act()
+
+    def delegate(self, act: Callable[[Say], Any]) -> Delegate | None:
+        """A process of the owner that acts; None where this process is the owner's already."""
+        return Delegate(self, act) if self.is_another else None
+
+
+def _group(uid: int, gid: int) -> int:
+    """The group of a folder if its owner is in it, else the owner's own.
+
+    A folder of a user may well have the group of root, whose rights are not the user's.
+    """
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return gid or _NO_GROUP
+    return gid if gid in os.getgrouplist(user.pw_name, user.pw_gid) else user.pw_gid
+
+
+class Delegate:
+    """A process that has the rights of an owner, and what it says.
+
+    act(say) runs in it; say takes JSON values. It has no other process's memory to give away: it
+    cannot be traced by the owner, and what it starts gets no descriptors. Start it before threads.
+    """
+
+    def __init__(self, whose: Owner, act: Callable[[Say], Any]) -> None:
+        self._reading, writing = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _be(whose, act, writing)
+        os.close(writing)
+
+    def result(self, heard: Say = lambda _value: None) -> Any:
+        """What act returns; heard is called with what it says until then.
+
+        Raises ChildProcessError, an OSError, where act raised something, or its process was killed.
+        """
+        end: dict[str, Any] = {}
+        try:
+            with open(self._reading, encoding="utf-8") as stream:
+                for line in stream:
+                    end = foreign.json_of(line)
+                    if "said" not in end:
+                        break
+                    heard(end["said"])
+        finally:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        if "result" in end:
+            return end["result"]
+        text = "the process of the owner ended without a result"
+        raise ChildProcessError(end.get("failed", text))
+
+
+def _be(whose: Owner, act: Callable[[Say], Any], writing: int) -> NoReturn:
+    """In the new process: become the owner, act, report, end."""
+    try:
+        with open(writing, "w", encoding="utf-8", closefd=False) as stream:
+
+            def say(**line: Any) -> None:
+                stream.write(json.dumps(line) + "\n")
+                stream.flush()
+
+            try:
+                os.chdir("/")
+                os.setgroups([])
+                os.setresgid(whose.gid, whose.gid, whose.gid)
+                os.setresuid(whose.uid, whose.uid, whose.uid)
+                _forbid_new_privileges()
+                say(result=act(lambda value: say(said=value)))
+            except Exception as error:  # a traceback might show the request
+                say(failed="unexpected: %s: %s" % (type(error).__name__, error))
+    finally:
+        os._exit(0)
+
+
+def _forbid_new_privileges() -> None:
+    """Of this process and all that it starts, as setpriv does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl: no new privileges")

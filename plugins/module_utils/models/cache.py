@@ -43,6 +43,9 @@ STAGE = ".dgxspark-sync"
 # A download that has not written for so long is no longer running, in seconds.
 QUIET_SECONDS = 300
 
+# (device, inode) of every file that is locked -> the process that holds the lock.
+Locks = Mapping[tuple[int, int], int]
+
 # The largest known index has 16 MB, the largest config.json 1 MB.
 _JSON_BYTES = 64 << 20
 _REF_BYTES = 200
@@ -138,11 +141,11 @@ def scan(
     directories: Sequence[str],
     name: str | None = None,
     now: float | None = None,
-    locks: Collection[tuple[int, int]] | None = None,
+    locks: Locks | None = None,
 ) -> Scan:
     """Scan a Hugging Face cache and local model directories. name: only the model of that name.
 
-    now: seconds since the epoch. locks: (device, inode) of all files that are locked now.
+    now: seconds since the epoch. locks: those that are held now.
     """
     now = time.time() if now is None else now
     held = held_locks() if locks is None else locks
@@ -172,7 +175,7 @@ def _wants_hub(name: str | None) -> bool:
     return name is None or not name.startswith("/")
 
 
-def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]]) -> Model:
+def hub_model(hub: str, repo: str, now: float, locks: Locks) -> Model:
     """One repository of the cache, in any state."""
     path = os.path.join(hub, folder_of(repo))
     blobs, partial, newest = _blobs(os.path.join(path, "blobs"))
@@ -199,7 +202,7 @@ def hub_model(hub: str, repo: str, now: float, locks: Collection[tuple[int, int]
         now - newest < QUIET_SECONDS or _is_locked(hub, repo, locks)
     )
     # This collection stages what has arrived, under the lock of the model's directory.
-    downloading = downloading or (bool(staged) and _holds(path, locks))
+    downloading = downloading or (bool(staged) and holder(path, locks) != 0)
     return Model(
         repo,
         HUB,
@@ -373,7 +376,8 @@ def _model_folders(
             ignored.append((root, "it has more than %d directories" % _DIRECTORIES))
             return
         with suppress(OSError):
-            inode = _inode(folder)
+            status = os.stat(folder)
+            inode = status.st_dev, status.st_ino
             if inode in seen:
                 continue
             if not os.path.islink(folder):
@@ -481,7 +485,7 @@ def _walk(folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
-    """(device, inode) of every file that is locked now -> the process that holds the lock."""
+    """The locks that are held now."""
     held: dict[tuple[int, int], int] = {}
     try:
         with open(os.path.join(proc, "locks"), encoding="ascii", errors="replace") as stream:
@@ -499,20 +503,30 @@ def held_locks(proc: str = "/proc") -> dict[tuple[int, int], int]:
     return held
 
 
-def _inode(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
+def holder(path: str, locks: Locks) -> int:
+    """The process that holds the lock of a file; 0 for none.
+
+    Whoever may open a file can lock it. The locks of root, of this user and of the file's owner
+    count.
+    """
+    with suppress(OSError, ValueError):
+        status = os.stat(path)
+        pid = locks.get((status.st_dev, status.st_ino), 0)
+        if pid and _user_of(pid) in (0, os.geteuid(), status.st_uid):
+            return pid
+    return 0
 
 
-def _holds(path: str, locks: Collection[tuple[int, int]]) -> bool:
-    with suppress(OSError):
-        return _inode(path) in locks
-    return False
+def _user_of(pid: int) -> int:
+    """Raises OSError and ValueError for a process that has ended, or is not visible."""
+    with open("/proc/%d/status" % pid, encoding="utf-8", errors="replace") as stream:
+        words = next((line for line in stream if line.startswith("Uid:")), "").split()
+    return foreign.whole(words[1] if words else "")
 
 
-def _is_locked(hub: str, repo: str, locks: Collection[tuple[int, int]]) -> bool:
+def _is_locked(hub: str, repo: str, locks: Locks) -> bool:
     """Whether a process holds one of the locks under which huggingface_hub writes a blob."""
     for entry in _entries(os.path.join(hub, ".locks", folder_of(repo))):
-        if _holds(entry.path, locks):
+        if holder(entry.path, locks):
             return True
     return False

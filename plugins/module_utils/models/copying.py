@@ -14,10 +14,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     interpreter,
     job,
     owner,
-    reading,
     repo_names,
+    safe_folder,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
     completeness,
@@ -30,7 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive impo
 TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
-_HOST = (command, interpreter, findings, files, reading, repo_names, owner, job)
+_HOST = (command, interpreter, findings, safe_folder, files, repo_names, owner, job)
 MODULES = (
     *(module.__name__ for module in (*_HOST, completeness, cache, manifest, share, receive)),
     __name__,
@@ -64,16 +63,20 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
     offered = manifest.Manifest.from_dict(request["manifest"])
     target = receive.Destination.of(offered, request["hub"])
 
-    def get(plan: ReceivePlan, whose: Owner) -> None:
+    def get(plan: ReceivePlan) -> None:
         address, port, secret = request["source"]
-        receive.fetch(plan, target, whose, (address, port, secret), request["seconds"])
+        receive.fetch(plan, target, (address, port, secret), request["seconds"])
 
     def do(progress: job.Progress) -> str:
         try:
             receive.bring(offered, target, request["verify"], get, progress)
-        except (receive.ReceiveError, findings.Blocked, OSError) as error:
-            again = "%s is not completely copied: %s. Run again; what has arrived is kept"
-            return again % (offered.name, error)
+        except (receive.ReceiveError, OSError) as error:
+            return explain(error)
         return ""
 
-    job.work(request, do)
+    def explain(error: Exception) -> str:
+        again = "%s is not completely copied: %s. %sRun again; what has arrived is kept"
+        hint = "%s " % error.hint if isinstance(error, findings.Blocked) else ""
+        return again % (offered.name, error, hint)
+
+    receive.work(request, offered, target, do, explain)

@@ -23,7 +23,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     job,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
     completeness,
@@ -86,17 +85,14 @@ def _hub_environment(private: str) -> dict[str, str]:
     }
 
 
-def listing(wanted: Wanted, token: str, whose: Owner, env: Mapping[str, str]) -> dict[str, Any]:
+def listing(wanted: Wanted, token: str, env: Mapping[str, str]) -> dict[str, Any]:
     """The files of the revision, as the Hub lists them. Raises DownloadError."""
-    with tempfile.TemporaryDirectory(prefix="dgxspark-hub-") as private:
-        whose.give(private)
-        return _asked(wanted, token, whose, {**env, **_hub_environment(private)}, _ASK_SECONDS)
+    return _asked(wanted, token, env, _ASK_SECONDS)
 
 
 def _asked(
     wanted: Wanted,
     token: str,
-    whose: Owner,
     env: Mapping[str, str],
     seconds: float,
     sources: Mapping[str, str] | None = None,
@@ -111,8 +107,9 @@ def _asked(
         **more,
     }
     sources = sources or interpreter.sources_of(_IN_HUB)
-    argv = whose.command([wanted.python])
-    reply, result = interpreter.ask(argv, sources, request, seconds, env)
+    with tempfile.TemporaryDirectory(prefix="dgxspark-hub-") as private:
+        env = {**env, **_hub_environment(private)}
+        reply, result = interpreter.ask([wanted.python], sources, request, seconds, env)
     if result.outcome == command.TIMED_OUT:
         longer = "dgxspark_download_seconds gives it longer; what has arrived is kept"
         raise DownloadError("it %s. %s" % (result.reason, longer))
@@ -244,19 +241,24 @@ def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
     target = Destination.of(manifest, request["hub"])
 
     def do(progress: job.Progress) -> str:
-        def fetch(plan: ReceivePlan, whose: Owner) -> None:
+        def fetch(plan: ReceivePlan) -> None:
             commit = replace(wanted, revision=manifest.revision)
-            _fetch(request, commit, plan, target, whose, sources)
+            _fetch(request, commit, plan, target, sources)
 
         try:
             receive.bring(manifest, target, request["verify"], fetch, progress)
         except DownloadError as error:
             return str(error)
-        except (receive.ReceiveError, Blocked, OSError) as error:
-            return "%s. Run again; what has arrived is kept" % error
+        except (receive.ReceiveError, OSError) as error:
+            return _failure(error)
         return ""
 
-    job.work(request, do)
+    receive.work(request, manifest, target, do, _failure)
+
+
+def _failure(error: Exception) -> str:
+    hint = "%s " % error.hint if isinstance(error, Blocked) else ""
+    return "%s. %sRun again; what has arrived is kept" % (error, hint)
 
 
 def _fetch(
@@ -264,20 +266,12 @@ def _fetch(
     wanted: Wanted,
     plan: ReceivePlan,
     target: Destination,
-    whose: Owner,
     sources: interpreter.Sources,
 ) -> None:
-    scratch = request["job"]["folder"]
-    home = os.path.join(scratch, "home")
-    os.mkdir(home, 0o700)
-    whose.give(home)
-    # For the owner of the cache to traverse, not to list.
-    os.chmod(scratch, 0o711)
     _asked(
         wanted,
         request["token"],
-        whose,
-        {**request["env"], **_hub_environment(home)},
+        request["env"],
         float(request["seconds"]),
         {name: sources[name] for name in _IN_HUB},
         stage=target.stage,

@@ -156,7 +156,8 @@ def differs(path: str, entry: ManifestEntry) -> str:
 
 
 def _digest(path: str, digest: Any) -> str:
-    with open(path, "rb") as stream:
+    # Of a pipe, which nobody may ever write, there is nothing to read.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return str(digest.hexdigest())

@@ -1,22 +1,35 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Receive a model: into a staging directory, verified by content, then moved into place."""
+"""Receive a model: into a staging directory, verified by content, then moved into place.
+
+`bring` runs as the owner of the directory into which the model goes: whoever may write there
+decides where its paths lead, and root would follow them anywhere.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import lock_file, locked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB, STAGE
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
+    HUB,
+    STAGE,
+    held_locks,
+    holder,
+    read_bytes,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Manifest,
     ManifestEntry,
@@ -26,6 +39,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import
 
 # A source that sends nothing for so long is gone, in seconds.
 _QUIET_SECONDS = 120
+_REF_BYTES = 200
 
 
 class ReceiveError(Exception):
@@ -48,6 +62,11 @@ class Destination:
             return cls(root, os.path.join(root, STAGE), True)
         parent, name = os.path.split(manifest.name)
         return cls(manifest.name, os.path.join(parent, STAGE, name), False)
+
+    @property
+    def guarded(self) -> str:
+        """The directory whose lock says that files are staged for this model."""
+        return self.root if self.in_hub else self.stage
 
     def staged(self, entry: ManifestEntry) -> str:
         return os.path.join(self.stage, entry.blob if self.in_hub else entry.path)
@@ -108,11 +127,7 @@ def plan(manifest: Manifest, target: Destination, verify: bool = False) -> Recei
         size,
         staged,
         [(path, goal) for path, goal in links if _link(path) != goal],
-        [
-            (path, revision)
-            for path, revision in refs
-            if (read_text(path) or "").strip() != revision
-        ],
+        [(path, revision) for path, revision in refs if _text(path) != revision],
     )
 
 
@@ -123,10 +138,12 @@ def _has(path: str, entry: ManifestEntry, verify: bool) -> bool:
 
 
 def _size(path: str) -> int:
+    """-1 where there is no such file; never that of a pipe or a device."""
     try:
-        return os.path.getsize(path)
+        status = os.stat(path)
     except OSError:
-        return -1 if not os.path.exists(path) else 0
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def _link(path: str) -> str:
@@ -137,7 +154,7 @@ def _link(path: str) -> str:
 
 
 def _text(path: str) -> str:
-    return (read_text(path, 200) or "").strip()
+    return (read_bytes(path, _REF_BYTES) or b"").decode("ascii", "replace").strip()
 
 
 def lacks_space(what: ReceivePlan, target: Destination) -> str:
@@ -161,40 +178,107 @@ def unwritable(target: Destination) -> str:
     return "%s is not writable for this user, or its file system is read-only" % where
 
 
+def owner_of(manifest: Manifest, target: Destination) -> Owner:
+    """As whom the model is received: the owner of its directory, or of the nearest one above.
+
+    Raises Blocked where a link or a directory of somebody else could lead elsewhere, and OSError.
+    """
+    for path in set(_folders(manifest, target)):
+        Owner.of(path)
+    return Owner.of(target.root)
+
+
+def _folders(manifest: Manifest, target: Destination) -> Iterator[str]:
+    """All directories in which something is created, removed or replaced."""
+    yield target.root
+    yield target.stage
+    for entry in manifest.entries:
+        yield os.path.dirname(target.staged(entry))
+        yield os.path.dirname(target.place(entry))
+        if target.in_hub:
+            yield os.path.dirname(target.link(manifest, entry)[0])
+    if target.in_hub:
+        for ref in manifest.refs:
+            yield os.path.dirname(os.path.join(target.root, "refs", ref))
+
+
+def working(target: Destination) -> int:
+    """The process of another run that receives this model; 0 for none."""
+    held = held_locks()
+    return holder(lock_file(target.guarded), held) or holder(target.guarded, held)
+
+
+def work(
+    request: Mapping[str, Any],
+    manifest: Manifest,
+    target: Destination,
+    do: Callable[[job.Progress], str],
+    explain: Callable[[Exception], str],
+) -> None:
+    """In the process of a job: receive a model by `do`, as its owner and under its lock.
+
+    do: calls `bring`, and returns the problem, if any. explain: the problem that an error is.
+    """
+    try:
+        whose = owner_of(manifest, target)
+        with locked(target.guarded, 0):
+            job.work(request, do, whose)
+    except (Blocked, OSError) as error:
+        refusal = explain(error)
+        job.work(request, lambda _progress: refusal)
+
+
 def bring(
     manifest: Manifest,
     target: Destination,
     verify: bool,
-    get: Callable[[ReceivePlan, Owner], None],
+    get: Callable[[ReceivePlan], None],
     progress: job.Progress,
 ) -> None:
-    """Fetch, verify, move into place. Raises ReceiveError, Blocked, OSError and what `get` raises.
+    """Fetch, verify, move into place. Raises ReceiveError, OSError and what `get` raises.
 
     get: fetches the entries of the plan into the stage, which exists.
     """
-    whose = Owner.of(target.root)
-    guarded = target.root if target.in_hub else target.stage
-    whose.make_folders(guarded)
-    with locked(guarded, 0):
-        what = plan(manifest, target, verify)
-        refusal = what.refusal or lacks_space(what, target)
-        if refusal:
-            raise ReceiveError(refusal)
+    what = plan(manifest, target, verify)
+    refusal = what.refusal or lacks_space(what, target)
+    if refusal:
+        raise ReceiveError(refusal)
+    _make_folders(target.guarded)
+    with _shown_as_busy(target.guarded):
         if what.entries:
             progress.begin(job.FETCHING, [target.staged(entry) for entry in what.entries])
-            whose.make_folders(target.stage)
-            get(what, whose)
+            _make_folders(target.stage)
+            get(what)
             progress.begin(job.VERIFYING)
             for entry in what.entries:
                 check(entry, target)
                 progress.count += entry.size
-        place(what, target, whose)
+        place(what, target)
+
+
+@contextmanager
+def _shown_as_busy(folder: str) -> Iterator[None]:
+    """Lock a directory, for the menu and for runs of other users: nothing depends on it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_folders(path: str) -> None:
+    """Create path and missing directories above it, readable by everybody."""
+    if os.path.isdir(path):
+        return
+    _make_folders(os.path.dirname(path))
+    os.mkdir(path, 0o755)
 
 
 def fetch(
     what: ReceivePlan,
     target: Destination,
-    owner: Owner,
     source: tuple[str, int, str],
     seconds: float,
 ) -> None:
@@ -212,7 +296,7 @@ def fetch(
         target.stage + "/",
     )
     result = command.run(
-        owner.command(argv),
+        argv,
         seconds,
         stdin="".join("%s\0" % name for name in names),
         env={"RSYNC_PASSWORD": secret},
@@ -234,34 +318,33 @@ def check(entry: ManifestEntry, target: Destination) -> None:
         )
 
 
-def place(what: ReceivePlan, target: Destination, owner: Owner) -> None:
+def place(what: ReceivePlan, target: Destination) -> None:
     """Move into place what is verified; the links of a snapshot come last. Raises OSError."""
     if not target.in_hub:
         if what.entries:
-            owner.make_folders(os.path.dirname(target.root))
+            _make_folders(os.path.dirname(target.root))
             os.rename(target.stage, target.root)
             with suppress(OSError):
                 os.rmdir(os.path.dirname(target.stage))
         return
     for entry in what.entries:
-        owner.make_folders(os.path.dirname(target.place(entry)))
+        _make_folders(os.path.dirname(target.place(entry)))
         os.replace(target.staged(entry), target.place(entry))
     for path, text in what.links:
-        owner.make_folders(os.path.dirname(path))
-        _replace(path, text, os.symlink, owner)
+        _make_folders(os.path.dirname(path))
+        _replace(path, text, os.symlink)
     for path, text in what.refs:
-        owner.make_folders(os.path.dirname(path))
-        _replace(path, text, _write, owner)
+        _make_folders(os.path.dirname(path))
+        _replace(path, text, _write)
     with suppress(FileNotFoundError):
         shutil.rmtree(target.stage)
 
 
-def _replace(path: str, text: str, make: Callable[[str, str], None], owner: Owner) -> None:
+def _replace(path: str, text: str, make: Callable[[str, str], None]) -> None:
     new = "%s.dgxspark-%d" % (path, os.getpid())
     with suppress(FileNotFoundError):
         os.unlink(new)
     make(text, new)
-    owner.give(new)
     os.replace(new, path)
 
 

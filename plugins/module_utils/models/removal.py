@@ -1,19 +1,28 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Deleting a model from a node: what is removed, why it is refused, and the removal itself."""
+"""Deleting a model from a node: what is removed, why it is refused, and the removal itself.
+
+Directories are opened without following links of others, and what is opened is what is changed:
+whoever may write beside a model does not decide what root removes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
+import re
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import lock_file
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     HUB,
@@ -32,6 +41,7 @@ class Seen:
 
     links: links elsewhere that point into the model. opened: processes that have files of it open.
     locked: another run of this collection works on it. writable: whether this user can remove it.
+    real: its path without links. blocked: why it cannot be removed safely, and what to do.
     """
 
     model: Model | None
@@ -41,6 +51,8 @@ class Seen:
     opened: Sequence[Process] = ()
     locked: bool = False
     writable: bool = True
+    real: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,9 +79,8 @@ def plan(seen: Seen, revision: str = "") -> RemovalPlan:
     """Decide. revision: only this one is removed, with the blobs that no other uses."""
     model = seen.model
     if model is None:
-        return RemovalPlan(
-            tuple(seen.leftovers), refusals=() if seen.writable else (_NOT_WRITABLE,)
-        )
+        refusal = seen.blocked or ("" if seen.writable else _NOT_WRITABLE)
+        return RemovalPlan(tuple(seen.leftovers), refusals=(refusal,) if refusal else ())
     refusals = list(_refusals(seen, model))
     chosen = [known for known in model.revisions if revision and known.revision == revision]
     if revision and model.kind != HUB:
@@ -81,6 +92,10 @@ def plan(seen: Seen, revision: str = "") -> RemovalPlan:
         folders, files, freed = _of_revision(model, chosen[0])
     else:
         folders, files, freed = [model.path], [], model.size
+    real = seen.real or model.path
+    folders, files = (
+        [real + path[len(model.path) :] for path in paths] for paths in (folders, files)
+    )
     return RemovalPlan((*folders, *seen.leftovers), tuple(files), freed, tuple(refusals))
 
 
@@ -101,7 +116,9 @@ def _refusals(seen: Seen, model: Model) -> Iterator[str]:
         rest = len(seen.links) - _LINKS_NAMED
         more = " and %d more" % rest if rest > 0 else ""
         yield "links point into it: %s%s" % (", ".join(seen.links[:_LINKS_NAMED]), more)
-    if not seen.writable:
+    if seen.blocked:
+        yield seen.blocked
+    elif not seen.writable:
         yield _NOT_WRITABLE
 
 
@@ -133,22 +150,25 @@ def observe(
     held = cache.held_locks()
     model = next(iter(cache.scan(hub, directories, name, locks=held).models), None)
     path = model.path if model else place(hub, name)
-    trash = os.path.join(os.path.dirname(path), TRASH)
-    leftovers = sorted(
-        os.path.join(trash, entry)
-        for entry in _listed(trash)
-        if entry.rpartition(".")[0] == os.path.basename(path)
-    )
+    real, leftovers, blocked = path, list[str](), ""
+    try:
+        real, leftovers = _found(path)
+    except Blocked as error:
+        blocked = "%s. %s" % (error, error.hint)
     if model is None:
-        return Seen(None, leftovers, writable=not leftovers or os.access(trash, os.W_OK))
+        trash = os.path.join(os.path.dirname(path), TRASH)
+        writable = not leftovers or os.access(trash, os.W_OK)
+        return Seen(None, leftovers, writable=writable, blocked=blocked)
     return Seen(
         model,
         leftovers,
         used,
         sorted(_links_into(path, hub, directories)),
         [process for process in running if process not in used and _has_open(process.pid, path)],
-        _inode(path) in held,
+        bool(cache.holder(lock_file(path), held) or cache.holder(path, held)),
         os.access(os.path.dirname(path), os.W_OK | os.X_OK) and os.access(path, os.W_OK | os.X_OK),
+        real,
+        blocked,
     )
 
 
@@ -164,9 +184,42 @@ def _listed(folder: str) -> list[str]:
         return []
 
 
-def _inode(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
+def _found(path: str) -> tuple[str, list[str]]:
+    """Where the model at path really is, and what interrupted deletes of it have moved away.
+
+    Raises Blocked.
+    """
+    above, name = os.path.split(path)
+    known = re.compile(re.escape(name) + r"\.[0-9]+")
+    real, leftovers = path, []
+    with suppress(OSError), SafeFolder.open(above) as parent:
+        real = os.path.join(parent.path, name)
+        with _trash(parent) as trash:
+            leftovers = [
+                os.path.join(trash.path, entry)
+                for entry in filter(known.fullmatch, trash.names())
+                if _is_folder(trash, entry)
+            ]
+    return real, leftovers
+
+
+def _is_folder(parent: SafeFolder, name: str) -> bool:
+    status = parent.stat(name)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _trash(parent: SafeFolder) -> SafeFolder:
+    """The trash of a folder. Raises Blocked for one of others, FileNotFoundError and OSError."""
+    parent.require()
+    trash = parent.child(TRASH)
+    owner = trash.status.st_uid
+    if owner in (0, os.geteuid(), parent.status.st_uid):
+        return trash
+    trash.close()
+    raise Blocked(
+        "%s belongs to neither root nor the owner of %s" % (shown(trash.path), shown(parent.path)),
+        "Inspect it as root, and move it away.",
+    )
 
 
 def _links_into(path: str, hub: str, directories: Collection[str]) -> Iterator[str]:
@@ -195,34 +248,55 @@ def _has_open(pid: int, path: str) -> bool:
 
 
 def apply(what: RemovalPlan) -> None:
-    """Remove exactly what is planned. Raises OSError; another run resumes it.
+    """Remove exactly what is planned. Raises OSError and Blocked; another run resumes it.
 
     A directory is first moved away in one step, so that the model is complete or gone.
     """
     for file in what.files:
         if os.path.basename(os.path.dirname(file)) != "blobs":
             _unlink(file)
-    for folder in what.folders:
-        _remove_folder(folder)
+    for path in what.folders:
+        _remove_folder(path)
     # Last, so that no link of a remaining revision is broken.
     for file in what.files:
         _unlink(file)
 
 
 def _unlink(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    above, name = os.path.split(path)
+    with suppress(FileNotFoundError), SafeFolder.open(above) as parent:
+        parent.require()
+        parent.unlink(name)
 
 
 def _remove_folder(path: str) -> None:
-    parent, name = os.path.split(path)
-    if os.path.basename(parent) != TRASH:
-        trash = os.path.join(parent, TRASH)
-        os.makedirs(trash, mode=0o700, exist_ok=True)
-        aside = os.path.join(trash, "%s.%d" % (name, os.getpid()))
-        os.rename(path, aside)
-        path, parent = aside, trash
-    shutil.rmtree(path)
+    above, name = os.path.split(path)
+    if os.path.basename(above) == TRASH:
+        with SafeFolder.open(os.path.dirname(above)) as parent:
+            _empty_trash(parent, name)
+        return
+    with SafeFolder.open(above) as parent:
+        aside = "%s.%d" % (name, os.getpid())
+        with _make_trash(parent) as trash:
+            parent.rename(name, trash, aside)
+        _empty_trash(parent, aside)
+
+
+def _make_trash(parent: SafeFolder) -> SafeFolder:
+    """The trash of a folder; a new one belongs to the folder's owner."""
+    with suppress(FileNotFoundError):
+        return _trash(parent)
+    trash = parent.make(TRASH, 0o700)
+    if os.geteuid() == 0:
+        trash.give(parent.status.st_uid, parent.status.st_gid)
+    return trash
+
+
+def _empty_trash(parent: SafeFolder, name: str) -> None:
+    """Remove what has been moved into the trash of a folder, and the trash if it is empty."""
+    with _trash(parent) as trash:
+        if _is_folder(trash, name):
+            trash.remove_tree(name)
     # Not empty: another run uses it.
     with suppress(OSError):
-        os.rmdir(parent)
+        os.rmdir(TRASH, dir_fd=parent.descriptor)

@@ -18,7 +18,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter, job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    command,
+    findings,
+    interpreter,
+    job,
+    safe_folder,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 
 TITLE = "dgxspark-offer:"
@@ -29,7 +35,8 @@ _TIMEOUT = "/usr/bin/timeout"
 _READY_SECONDS = 8.0
 
 # What runs in the process of an offer; each finds its imports before.
-_MODULES = (command.__name__, interpreter.__name__, Owner.__module__, job.__name__, __name__)
+_HOST = (command, interpreter, findings, safe_folder)
+_MODULES = (*(module.__name__ for module in _HOST), Owner.__module__, job.__name__, __name__)
 
 
 class ShareError(Exception):

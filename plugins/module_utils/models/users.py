@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+
 # Programs that serve models, named by one of the first words of a command line.
 _SERVERS = ("vllm", "sglang", "llama-server", "trtllm-serve", "text-generation-launcher", "ollama")
 _FIRST_WORDS = 4
@@ -37,12 +39,12 @@ def processes(proc: str = "/proc") -> list[Process]:
     """All processes but this one, its ancestors, and those of Ansible."""
     own = set(_line_of(os.getpid(), proc))
     running = []
-    for entry in sorted(filter(str.isdigit, _names(proc)), key=int):
+    for entry in sorted(filter(foreign.is_whole, _names(proc)), key=int):
         if int(entry) in own:
             continue
         with suppress(OSError):
             argv = _read(os.path.join(proc, entry, "cmdline")).split("\0")[:-1]
-            name = _read(os.path.join(proc, entry, "comm")).strip()
+            name = foreign.line(_read(os.path.join(proc, entry, "comm")).strip())
             if argv and not any(
                 os.path.basename(word).startswith("ansible") for word in argv[:_FIRST_WORDS]
             ):

@@ -152,8 +152,11 @@ def _stamped(stdout: str, stderr: str) -> list[tuple[str, str]]:
 
 
 def _shown(line: str) -> str:
-    """The final state of a line on a terminal, for example of a progress bar."""
-    return _COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2]
+    """The final state of a line on a terminal, for example of a progress bar, without colours.
+
+    A container prints whatever it likes: nothing else of it may control a terminal.
+    """
+    return foreign.shown(_COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2])
 
 
 def _stamp(line: tuple[str, str, str]) -> str:

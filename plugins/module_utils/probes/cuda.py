@@ -12,10 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import code_owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
+    NOT_RUN,
+    Binary,
+    examine,
     parse_version,
     version_key,
 )
@@ -108,12 +113,25 @@ def toolkits(pattern: str, link: str, timeout: float) -> tuple[Toolkit, ...]:
 
 def _toolkit(home: str, timeout: float) -> Toolkit:
     nvcc = os.path.join(home, "bin", "nvcc")
-    asked = run([nvcc, "--version"], timeout, limit=8192)
+    try:
+        owner = code_owner([nvcc])
+    except Blocked as blocked:
+        return Toolkit(home, _version_json(home), "", str(blocked))
+    asked = run(owner.command([nvcc, "--version"]), timeout, limit=8192)
     version = parse_version(asked.stdout) if asked.ok else ""
     if version:
         return Toolkit(home, version, os.path.realpath(nvcc))
     problem = "nvcc prints no release" if asked.ok else asked.describe()
     return Toolkit(home, _version_json(home), "", problem)
+
+
+def examine_as_owner(path: str, where: str, arch: str, timeout: float = 15.0) -> Binary:
+    """Examine a ptxas of this node, as the user who may write it. timeout: see examine."""
+    try:
+        owner = code_owner([path])
+    except Blocked as blocked:
+        return Binary(path, where, NOT_RUN, detail="%s. %s" % (blocked, blocked.hint))
+    return examine(path, where, arch, timeout, owner)
 
 
 def _version_json(home: str) -> str:

@@ -50,7 +50,10 @@ def _answer(path: str, timeout: float) -> bytes:
             connection.connect(path)
             connection.sendall(_QUESTION)
             while len(data) < _LIMIT:
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                connection.settimeout(left)
                 part = connection.recv(65536)
                 if not part:
                     break

@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
     EXITED,
@@ -24,6 +25,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
     run,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
+
 # Verdicts. WORKS is the only good one; REJECTS is a healthy ptxas that is too old.
 WORKS = "works"
 REJECTS = "rejects_arch"
@@ -34,6 +38,7 @@ HANGS = "hangs"
 CRASHES = "crashes"
 NOT_PTXAS = "not_ptxas"
 FAILS = "fails"
+NOT_RUN = "not_run"
 
 CUDA_HOMES = ("/usr/local/cuda", "/usr/local/cuda-*")
 
@@ -72,8 +77,8 @@ class Binary:
 
     @property
     def is_ptxas(self) -> bool:
-        """Whether it is a ptxas at all, even if it is too old or fails."""
-        return self.verdict in (WORKS, REJECTS, FAILS)
+        """Whether it is a ptxas at all, as far as known, even if it is too old or fails."""
+        return self.verdict in (WORKS, REJECTS, FAILS, NOT_RUN)
 
     def describe(self) -> str:
         """The binary and its problem, as a short text."""
@@ -132,8 +137,13 @@ def cuda_ptxas(cuda_home: str | None = None, homes: Sequence[str] = CUDA_HOMES) 
     return paths
 
 
-def examine(path: str, where: str, arch: str, timeout: float = _SECONDS) -> Binary:
-    """Examine a binary. timeout is in seconds, for each time that it is run."""
+def examine(
+    path: str, where: str, arch: str, timeout: float = _SECONDS, owner: Owner | None = None
+) -> Binary:
+    """Examine a binary. timeout is in seconds, for each time that it is run.
+
+    owner: the user as whom it is run; None for the present one.
+    """
     names = gpu_names(arch)
     binary = Binary(path, where, MISSING)
     if not os.path.isabs(path):
@@ -150,7 +160,7 @@ def examine(path: str, where: str, arch: str, timeout: float = _SECONDS) -> Bina
         return replace(binary, verdict=FAILS, detail=str(error))
     binary = replace(binary, sha256=sha256, names_arch=names_arch)
     try:
-        binary = _assemble(binary, names, min(timeout, _SECONDS))
+        binary = _assemble(binary, names, min(timeout, _SECONDS), owner)
     except OSError as error:
         return replace(binary, verdict=FAILS, detail="no temporary folder: %s" % error)
     if not binary.works and start.startswith(b"#!"):
@@ -164,7 +174,7 @@ def _fingerprint(path: str, needle: str) -> tuple[str, bool, bytes]:
     digest = hashlib.sha256()
     contained = False
     start = tail = b""
-    with open(path, "rb") as stream:
+    with open(path, "rb", opener=_open) as stream:
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             digest.update(chunk)
             contained = contained or needle.encode() in tail + chunk
@@ -173,8 +183,14 @@ def _fingerprint(path: str, needle: str) -> tuple[str, bool, bytes]:
     return digest.hexdigest(), contained, start
 
 
-def _assemble(binary: Binary, names: Sequence[str], timeout: float) -> Binary:
-    asked = run([binary.path, "--version"], timeout, limit=8192)
+def _open(path: str, flags: int) -> int:
+    # Another user's program may put a pipe there, on which root would wait.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _assemble(binary: Binary, names: Sequence[str], timeout: float, owner: Owner | None) -> Binary:
+    argv = [binary.path, "--version"]
+    asked = run(owner.command(argv) if owner else argv, timeout, limit=8192)
     version = parse_version(asked.stdout)
     if not asked.ok:
         return replace(binary, verdict=_failure(asked, NOT_PTXAS), detail=asked.describe())
@@ -183,18 +199,23 @@ def _assemble(binary: Binary, names: Sequence[str], timeout: float) -> Binary:
         return replace(binary, verdict=NOT_PTXAS, detail="--version prints no release: %s" % said)
     binary = replace(binary, version=version)
     for name in names:
-        verdict, detail = _assemble_for(binary, name, timeout)
+        verdict, detail = _assemble_for(binary, name, timeout, owner)
         if verdict != WORKS:
             return replace(binary, verdict=verdict, detail=detail)
     return replace(binary, verdict=WORKS)
 
 
-def _assemble_for(binary: Binary, name: str, timeout: float) -> tuple[str, str]:
+def _assemble_for(
+    binary: Binary, name: str, timeout: float, owner: Owner | None
+) -> tuple[str, str]:
     with tempfile.TemporaryDirectory(prefix="dgxspark-ptxas-") as scratch:
         source, cubin = os.path.join(scratch, "k.ptx"), os.path.join(scratch, "k.cubin")
         with open(source, "w", encoding="ascii") as stream:
             stream.write(_KERNEL % (ptx_isa(binary.version), name))
         argv = [binary.path, "--gpu-name=" + name, source, "-o", cubin]
+        if owner:
+            owner.give(scratch)
+            argv = owner.command(argv)
         result = run(argv, timeout, env={"TMPDIR": scratch}, limit=8192)
         if not result.ok:
             said = last_line(result.stderr) or last_line(result.stdout)
@@ -208,9 +229,9 @@ def _assemble_for(binary: Binary, name: str, timeout: float) -> tuple[str, str]:
 
 def _is_cubin(path: str) -> bool:
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=_open) as stream:
             head = stream.read(20)
-    except FileNotFoundError:
+    except OSError:
         return False
     return head[:4] == b"\x7fELF" and int.from_bytes(head[18:20], "little") == _EM_CUDA
 

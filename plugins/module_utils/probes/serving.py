@@ -10,11 +10,14 @@ request.
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -85,16 +88,58 @@ def parse_completion(body: bytes) -> str:
     return text
 
 
+class _Reader(io.RawIOBase):
+    """An answer that has to be complete in time, however slowly it drips. until: by monotonic."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, until: float) -> None:
+        super().__init__()
+        self._raw, self._connection, self._until = raw, connection, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._connection.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *more: Any, until: float, **named: Any) -> None:
+        super().__init__(sock, *more, **named)
+        self.fp: Any = io.BufferedReader(_Reader(self.fp.detach(), sock, until))
+
+
+class _Connection(http.client.HTTPConnection):
+    """timeout is that of the whole answer."""
+
+    def __init__(self, host: str, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        until = time.monotonic() + timeout
+        self.response_class: Any = partial(_Response, until=until)
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(_Connection, req)  # type: ignore[arg-type]
+
+
 def _open(url: str, question: dict[str, Any] | None, timeout: float, api_key: str = "") -> Any:
+    """The answer, which is complete within timeout seconds or raises TimeoutError."""
     data = None if question is None else json.dumps(question).encode()
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = "Bearer " + api_key
     request = urllib.request.Request(url, data, headers)
     # A proxy of the login environment has no business between a node and itself.
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-        request, timeout=timeout
-    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Handler())
+    return opener.open(request, timeout=timeout)
 
 
 def _said(error: urllib.error.HTTPError) -> str:

@@ -9,7 +9,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 _ESTABLISHED, _LISTEN = "01", "0A"
 # docker-ID.scope, docker/ID and libpod-ID.scope, and what lies below (…/init.scope).
 _CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
+
+
+# Ray's processes: the head's store and the node's scheduler, its workers and agents.
+_RAY = re.compile(r"gcs_server|raylet|ray::.*|ray-.*")
+_RAY_ASKS = "RAY_AUTH_MODE=token"
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,32 @@ class Listener:
     container: str | None = None
 
 
-def parse_listening(table: str) -> Iterator[tuple[int, str]]:
-    """(port, socket inode) of each listening line of a /proc/net/tcp or tcp6 table."""
+@dataclass(frozen=True)
+class RayPort:
+    """One listening TCP port of Ray, and its address (0.0.0.0 or :: for all).
+
+    asks: whether the process was started with Ray's token authentication.
+    """
+
+    address: str
+    port: int
+    pid: int
+    process: str
+    asks: bool
+
+
+def parse_bound(table: str) -> Iterator[tuple[str, int, str]]:
+    """(address, port, socket inode) of each listening line of a /proc/net/tcp or tcp6 table."""
     for line in table.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 9 and fields[3] == _LISTEN:
-            yield int(fields[1].rpartition(":")[2], 16), fields[9]
+            address, _colon, port = fields[1].rpartition(":")
+            yield _address(address), int(port, 16), fields[9]
+
+
+def parse_listening(table: str) -> Iterator[tuple[int, str]]:
+    """(port, socket inode) of each listening line of a /proc/net/tcp or tcp6 table."""
+    return ((port, inode) for _address, port, inode in parse_bound(table))
 
 
 def parse_peers(table: str) -> Iterator[tuple[int, str]]:
@@ -98,15 +123,66 @@ def listeners(proc: Path = Path("/proc")) -> list[Listener]:
     return sorted(sockets, key=lambda listener: (listener.port, listener.pid or 0))
 
 
+def ray_ports(proc: Path = Path("/proc")) -> list[RayPort]:
+    """The TCP ports of Ray in this network namespace, in a container or not, by port."""
+    owners: dict[str, int] = {}
+    for pid in _pids(proc):
+        if _RAY.fullmatch(_name(proc, pid)):
+            for link in _descriptors(proc / str(pid) / "fd"):
+                owners.setdefault(link, pid)
+    ports = []
+    for table in ("tcp", "tcp6") if owners else ():
+        with suppress(OSError):
+            for address, port, inode in parse_bound((proc / "net" / table).read_text()):
+                pid = owners.get("socket:[%s]" % inode, 0)
+                if pid:
+                    ports.append(RayPort(address, port, pid, _name(proc, pid), _asks(proc, pid)))
+    return sorted(ports, key=lambda entry: (entry.port, entry.address))
+
+
+def _asks(proc: Path, pid: int) -> bool:
+    try:
+        text = (proc / str(pid) / "environ").read_text("utf-8", "replace")
+    except OSError:  # the process is gone, or not ours to read
+        return False
+    return _RAY_ASKS in text.split("\0")
+
+
+def unprotected(ports: Iterable[RayPort], links: Collection[str]) -> list[RayPort]:
+    """The ports of Ray that ask for no token and that are reachable from other networks.
+
+    links: the addresses of this node that only the other nodes reach. Pure.
+    """
+    return [
+        port
+        for port in ports
+        if not port.asks
+        and port.address not in links
+        and not ipaddress.ip_address(port.address).is_loopback
+    ]
+
+
 def _owners(proc: Path, inodes: set[str]) -> dict[str, int]:
     """Socket inode -> id of the lowest process that holds it open."""
     wanted = {"socket:[%s]" % inode: inode for inode in inodes}
     owners: dict[str, int] = {}
-    for pid in sorted(int(entry.name) for entry in proc.iterdir() if foreign.is_whole(entry.name)):
+    for pid in _pids(proc):
         for link in _descriptors(proc / str(pid) / "fd"):
             if link in wanted:
                 owners.setdefault(wanted[link], pid)
     return owners
+
+
+def _pids(proc: Path) -> list[int]:
+    return sorted(int(entry.name) for entry in proc.iterdir() if foreign.is_whole(entry.name))
+
+
+def _name(proc: Path, pid: int) -> str:
+    """The name of a process; empty if it is gone."""
+    with suppress(OSError):
+        # A program chooses its own name, of any bytes.
+        return (proc / str(pid) / "comm").read_text("utf-8", "replace").strip()
+    return ""
 
 
 def _descriptors(folder: Path) -> Iterator[str]:
@@ -124,7 +200,7 @@ def _descriptors(folder: Path) -> Iterator[str]:
 def _describe(proc: Path, pid: int) -> tuple[int, str | None, str | None]:
     try:
         # A program chooses its own name, of any bytes.
-        name = (proc / str(pid) / "comm").read_text("utf-8", "replace").strip()
+        name = foreign.line((proc / str(pid) / "comm").read_text("utf-8", "replace").strip())
         return pid, name, parse_container((proc / str(pid) / "cgroup").read_text("utf-8"))
     except OSError:
         return pid, None, None

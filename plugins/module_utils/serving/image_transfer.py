@@ -4,8 +4,10 @@
 """Offer, copy or pull an image, as a background job; see host/job.py.
 
 An image travels as `docker save` writes it, straight into `docker load`: a file between the two
-would take its size once more on both disks. The receiver proves that it knows the secret, and the
-module then verifies the ID of the image that has arrived.
+would take its size once more on both disks. Both ends prove that they know the secret of the copy,
+and `docker load` gets nothing that is not verified to come from the other end; see host/channel.py.
+The image is named on the receiver when one of its ID has arrived. Other images and names that came
+with it are removed.
 
 A transfer is known by the image, in a directory below /run: the next run finds one whose controller
 was killed, and a reboot leaves nothing.
@@ -14,18 +16,21 @@ was killed, and a reboot leaves nothing.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
-import secrets
 import socket
 import subprocess
 import tempfile
-import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter, job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    channel,
+    command,
+    handshake,
+    interpreter,
+    job,
+)
 
 OFFER = "offer"
 TAKE = "take"
@@ -37,17 +42,17 @@ FOLDER = "/run/dgxspark/images"
 TITLE = "dgxspark-image:"
 
 # What runs in a transfer's process; each finds its imports before.
-MODULES = (*(module.__name__ for module in (command, interpreter, job)), __name__)
+_HOST = (command, interpreter, job, handshake, channel)
+MODULES = (*(module.__name__ for module in _HOST), __name__)
 
 # A process of its own, without an AnsibleModule to run others by.
 # pylint: disable=ansible-bad-function
 
-_CHUNK = 1 << 20
-_NONCE = 32
-_WELCOME = b"+"
-_HELLO_SECONDS = 20.0
 # Docker packs a whole image before its first byte comes, in seconds.
 _QUIET_SECONDS = 900.0
+_ASK_SECONDS, _ANSWER_BYTES = 120.0, 64 << 20
+# What `docker load` prints of each image.
+_LOADED_NAME, _LOADED_ID = "Loaded image: ", "Loaded image ID: "
 
 
 class TransferError(Exception):
@@ -62,9 +67,10 @@ def folder_of(run_dir: str, work: str, image: str) -> str:
 def start(run_dir: str, work: str, request: Mapping[str, Any], seconds: int) -> str:
     """Start a transfer, for at most that many seconds; one of the same work and image is ended.
 
-    work: OFFER, TAKE or PULL. request: `image`, `docker` (path of the client); of TAKE also
-    `address`, `port` and `secret` of the offer; of OFFER `address`, `clients` (addresses that may
-    connect) and `secret`. run_dir: exists. Returns the job's directory. Raises OSError.
+    work: OFFER, TAKE or PULL. request: `image`, `docker` (path of the client); of TAKE also `id` of
+    the image and `address`, `port` and `secret` of the offer; of OFFER `id`, `address`, `clients`
+    (addresses that may connect) and `secret`. run_dir: exists. Returns the job's directory. Raises
+    OSError.
     """
     image = request["image"]
     folder = folder_of(run_dir, work, image)
@@ -85,98 +91,139 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
     job.work(request, transfer)
 
 
-def _proof(secret: str, nonce: bytes) -> bytes:
-    return hmac.new(secret.encode(), nonce, hashlib.sha256).hexdigest().encode()
-
-
 def _offer(request: Mapping[str, Any], progress: job.Progress) -> None:
     """Send the image to whoever connects from a client's address and knows the secret."""
     address = request["address"]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    def give(taker: channel.Channel) -> None:
+        _send(taker, request["docker"], request["id"])
+
     with socket.create_server((address, 0), family=family) as listening:
         progress.begin(job.OFFERING)
         progress.announce(port=listening.getsockname()[1])
-        while True:
-            connection, (peer, *_rest) = listening.accept()
-            if peer not in request["clients"]:
-                connection.close()
-                continue
-            threading.Thread(target=_send, args=(connection, request), daemon=True).start()
+        about = _about(request)
+        clients, secret = request["clients"], request["secret"]
+        channel.serve(listening, clients, secret, about, _QUIET_SECONDS, give)
 
 
-def _send(connection: socket.socket, request: Mapping[str, Any]) -> None:
-    with connection, suppress(OSError):
-        connection.settimeout(_HELLO_SECONDS)
-        nonce = secrets.token_bytes(_NONCE)
-        connection.sendall(nonce)
-        expected = _proof(request["secret"], nonce)
-        if not hmac.compare_digest(_exactly(connection, len(expected)), expected):
-            return
-        connection.sendall(_WELCOME)
-        connection.settimeout(_QUIET_SECONDS)
-        argv = [request["docker"], "save", request["image"]]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as saving:
-            try:
-                while saving.stdout:
-                    data = saving.stdout.read(_CHUNK)
-                    if not data:
-                        break
-                    connection.sendall(data)
-            finally:
-                # No harm where it has ended; Docker tidies up after one that has not.
-                saving.terminate()
+def _about(request: Mapping[str, Any]) -> str:
+    return "image %s %s" % (request["id"], request["image"])
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = connection.recv(count - len(data))
-        if not part:
-            return data
-        data += part
-    return data
+def _send(taker: channel.Channel, docker: str, image_id: str) -> None:
+    # By its ID an image is saved without its names.
+    with subprocess.Popen([docker, "save", image_id], stdout=subprocess.PIPE) as saving:
+        try:
+            while saving.stdout:
+                data = saving.stdout.read(channel.FRAME)
+                if not data:
+                    break
+                taker.send(data)
+            if saving.wait() == 0:
+                taker.send(b"")
+        finally:
+            # No harm where it has ended; Docker tidies up after one that has not.
+            saving.terminate()
 
 
 def _take(request: Mapping[str, Any], progress: job.Progress) -> None:
     """Load the image that is offered at an address; raises TransferError and OSError."""
     progress.begin(job.FETCHING)
-    source = request["address"], request["port"]
-    with socket.create_connection(source, _HELLO_SECONDS) as connection:
-        nonce = _exactly(connection, _NONCE)
-        connection.sendall(_proof(request["secret"], nonce))
-        if _exactly(connection, len(_WELCOME)) != _WELCOME:
-            raise TransferError("%s refuses this node" % request["address"])
-        connection.settimeout(_QUIET_SECONDS)
-        _load(request["docker"], connection, progress)
-
-
-def _load(docker: str, connection: socket.socket, progress: job.Progress) -> None:
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        argv = [docker, "load"]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log) as loading:
+    docker = request["docker"]
+    about = _about(request)
+    source = request["address"], request["port"], request["secret"]
+    with channel.join(*source, about, _QUIET_SECONDS) as giver:
+        before = _Images.of(docker)
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+            problems: list[str] = []
             try:
-                while loading.stdin:
-                    data = connection.recv(_CHUNK)
-                    if not data:
-                        break
-                    loading.stdin.write(data)
-                    progress.count += len(data)
-            except BrokenPipeError:
-                pass  # what it says about that comes below
-            except BaseException:
-                # Half an image: Docker drops what it has of it when its client goes.
-                loading.kill()
-                raise
-            received = progress.count
-            progress.begin(job.UNPACKING)
-            progress.count = received
-            with suppress(BrokenPipeError):
-                loading.communicate()
-        if loading.returncode or not received:
-            log.seek(0)
-            last = command.last_line(log.read())
-            why = last or "exit status %s, nothing came" % loading.returncode
-            raise TransferError("docker load: " + why)
+                _load(docker, giver, progress, log)
+                _ask(docker, "tag", "--", request["id"], request["image"])
+            finally:
+                log.seek(0)
+                problems += before.remove_others(log.read(), request["image"], request["id"])
+            if problems:
+                raise TransferError("what came with the image remains: " + "; ".join(problems))
+
+
+def _load(docker: str, giver: channel.Channel, progress: job.Progress, log: IO[str]) -> None:
+    """Feed what the giver sends to `docker load`. log: gets what that prints."""
+    argv = [docker, "load"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log) as loading:
+        try:
+            while loading.stdin:
+                data = giver.receive()
+                if not data:
+                    break
+                loading.stdin.write(data)
+                progress.count += len(data)
+        except BrokenPipeError:
+            pass  # what it says about that comes below
+        except BaseException:
+            # Half an image: Docker drops what it has of it when its client goes.
+            loading.kill()
+            raise
+        received = progress.count
+        progress.begin(job.UNPACKING)
+        progress.count = received
+        with suppress(BrokenPipeError):
+            loading.communicate()
+    if loading.returncode or not received:
+        log.seek(0)
+        last = command.last_line(log.read())
+        why = last or "exit status %s, nothing came" % loading.returncode
+        raise TransferError("docker load: " + why)
+
+
+class _Images:
+    """The images of the engine at one moment. names: name -> ID; ids: also of unnamed ones."""
+
+    def __init__(self, docker: str, names: Mapping[str, str], ids: Collection[str]) -> None:
+        self._docker, self._names, self._ids = docker, names, ids
+
+    @classmethod
+    def of(cls, docker: str) -> _Images:
+        """Raises TransferError."""
+        listed = ("--all", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
+        lines = [line.split() for line in _ask(docker, "image", "ls", *listed).splitlines()]
+        pairs = [line for line in lines if len(line) == 2]
+        return cls(docker, {name: one for one, name in pairs}, {one for one, _name in pairs})
+
+    def remove_others(self, log: str, image: str, image_id: str) -> Iterator[str]:
+        """Undo what `docker load` has done besides loading the wanted image; what went wrong.
+
+        log: the output of `docker load`. A name that was another image's goes back to that. Other
+        runs may load images at the same time, so only what the log names is removed.
+        """
+        for line in log.splitlines():
+            kind, colon, loaded = line.partition(": ")
+            try:
+                if kind + colon == _LOADED_NAME:
+                    self._check_name(loaded, image, image_id)
+                elif kind + colon == _LOADED_ID and loaded not in (image_id, *self._ids):
+                    _ask(self._docker, "image", "rm", "--", loaded)
+            except TransferError as error:
+                yield str(error)
+
+    def _check_name(self, name: str, image: str, image_id: str) -> None:
+        """Restore a name, unless it is the wanted one of the wanted image."""
+        if name == image:
+            form = ("--format", "{{.Id}}", "--", name)
+            if _ask(self._docker, "image", "inspect", *form).strip() == image_id:
+                return
+        if name in self._names:
+            _ask(self._docker, "tag", "--", self._names[name], name)
+        else:
+            _ask(self._docker, "image", "rm", "--", name)
+
+
+def _ask(docker: str, *words: str) -> str:
+    """Raises TransferError."""
+    result = command.run([docker, *words], _ASK_SECONDS, limit=_ANSWER_BYTES)
+    if not result.ok:
+        raise TransferError("docker %s: %s" % (words[0], result.describe()))
+    return result.stdout
 
 
 def _pull(request: Mapping[str, Any], progress: job.Progress) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The journal entry of a swap, phase by phase. Pure.
+"""The journal entry of a swap, phase by phase.
 
 An entry is a map: `schema`, `id`, `recipe`, `plan_hash`, `nodes`, `owner`, `previous` (recipe and
 plan_hash of what was served before, empty for nothing), `started`, `phase`, `phase_since` (seconds
@@ -11,13 +11,39 @@ the end) and `why`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked, state_files
 
 # How a swap can end. A swap without a result was interrupted if another one begins.
 COMPLETE, FAILED, ROLLED_BACK, INTERRUPTED = "complete", "failed", "rolled_back", "interrupted"
 
 Entry = Mapping[str, Any]
+
+_PHASE: checked.Fields = {"phase": checked.is_text, "seconds": checked.is_number}
+_ENTRY: checked.Fields = {
+    "id": checked.is_name,
+    "phase": checked.is_text,
+    "phase_since": checked.is_moment,
+    "phases": lambda phases: (
+        isinstance(phases, list) and not any(checked.misfit(phase, _PHASE) for phase in phases)
+    ),
+    "result": lambda result: result is None or checked.is_text(result),
+}
+
+
+def stored(folder: str) -> dict[str, Any]:
+    """The entry of the last swap, empty where there is none. Raises state_files.Broken."""
+    entry = state_files.read(folder, state_files.SWAP)
+    problem = checked.misfit(entry, _ENTRY) if entry else ""
+    if problem:
+        raise state_files.Broken(
+            "%s is not a journal of this version: %s. Inspect it, then remove it"
+            % (os.path.join(folder, state_files.SWAP), problem)
+        )
+    return entry
 
 
 def begin(

@@ -1,23 +1,42 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The rules of the cluster lock: who may change what the cluster serves. Pure.
+"""The rules of the cluster lock: who may change what the cluster serves.
 
 A lock is a map: `token` (whoever knows it holds the lock), `owner`, `reason`, `since` and `expires`
 (seconds since 1970), `holder` (the process of the controller) and `run`. A launch takes a lock for
 itself. A reservation is a lock that outlives its run; a launch with its token works within it, as
-its `run`: a map of `id`, `holder`, `since` and `expires`.
+its `run`: a map of `id`, `holder`, `since` and `expires`. The id of a run is as secret as a token.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked, state_files
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files import clock
 
 Lock = Mapping[str, Any]
+
+_RUN: checked.Fields = {
+    "id": checked.is_name,
+    "holder": checked.is_map,
+    "since": checked.is_moment,
+    "expires": checked.is_moment,
+}
+_LOCK: checked.Fields = {
+    "token": checked.is_name,
+    "owner": checked.is_text,
+    "reason": checked.is_text,
+    "since": checked.is_moment,
+    "expires": checked.is_moment,
+    "holder": checked.is_map,
+    "run": lambda run: run is None or not checked.misfit(run, _RUN),
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +44,8 @@ class Request:
     """A request to take, renew, release or remove the lock.
 
     token: of the lock. run: id of a launch within a reservation; empty for the lock itself.
-    seconds: how long from now. force: take over somebody else's lock. gone: a token whose holder
-    has ended.
+    seconds: how long from now. holder: the process that asks. force: take over somebody else's
+    lock. gone: a holder that has ended.
     """
 
     token: str
@@ -36,20 +55,33 @@ class Request:
     run: str = ""
     holder: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
-    gone: str = ""
+    gone: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LockVerdict:
     """lock: to be written, None to remove it. refusal: why nothing is written.
 
-    blocker: the lock, or its run, that blocks the request. taken_from: whose lock was taken over.
+    blocker: the holder of the lock, or of its run, that blocks the request; empty where it is
+    unknown. taken_from: whose lock was taken over.
     """
 
     lock: dict[str, Any] | None
     refusal: str = ""
-    blocker: Lock = field(default_factory=dict)
+    blocker: Mapping[str, Any] = field(default_factory=dict)
     taken_from: str = ""
+
+
+def stored(folder: str) -> dict[str, Any]:
+    """The lock in the folder, empty where there is none. Raises state_files.Broken."""
+    lock = state_files.read(folder, state_files.LOCK)
+    problem = checked.misfit(lock, _LOCK) if lock else ""
+    if problem:
+        raise state_files.Broken(
+            "%s is not a lock of this version: %s. If nobody uses the cluster, remove the file"
+            % (os.path.join(folder, state_files.LOCK), problem)
+        )
+    return lock
 
 
 def acquire(current: Lock, request: Request, now: float) -> LockVerdict:
@@ -65,33 +97,48 @@ def acquire(current: Lock, request: Request, now: float) -> LockVerdict:
         "owner": request.owner,
         "reason": request.reason,
         "since": now,
-        "expires": now + request.seconds,
+        "expires": _end(now, request),
         "holder": dict(request.holder),
         "run": None,
     }
-    if not current or until(current) <= now:
+    if not current:
         return LockVerdict(new)
-    if request.force or request.gone == current["token"]:
+    if until(current) <= now:
+        return LockVerdict(new, taken_from="%s, which has expired" % describe(current))
+    if request.force or _has_ended(current, request):
         return LockVerdict(new, taken_from=describe(current))
     refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(current)
-    return LockVerdict(dict(current), refusal, current)
+    return LockVerdict(dict(current), refusal, current["holder"])
+
+
+def _end(now: float, request: Request) -> float:
+    return min(max(now + request.seconds, 0.0), checked.LAST)
+
+
+def _has_ended(held: Lock, request: Request) -> bool:
+    """Whether the holder of the lock, or of its run, is the one that the request knows to be gone.
+
+    An empty holder is unknown, and never gone.
+    """
+    return bool(request.gone) and held["holder"] == request.gone
 
 
 def _within(lock: dict[str, Any], request: Request, now: float) -> LockVerdict:
     if not request.run:
-        lock["expires"] = now + request.seconds
+        lock["expires"] = _end(now, request)
         return LockVerdict(lock)
     run = lock.get("run") or {}
-    busy = run and run["id"] != request.run and run["expires"] > now
-    if busy and not request.force and request.gone != run["id"]:
+    other = run and run["id"] != request.run
+    busy = other and run["expires"] > now
+    if busy and not request.force and not _has_ended(run, request):
         refusal = "A launch has been using this reservation since %s. To take over: -e force=true"
-        return LockVerdict(lock, refusal % clock(run["since"]), {**run, "token": run["id"]})
-    taken = "a launch within this reservation, since %s" % clock(run["since"]) if busy else ""
+        return LockVerdict(lock, refusal % clock(run["since"]), run["holder"])
+    taken = "a launch within this reservation, since %s" % clock(run["since"]) if other else ""
     lock["run"] = {
         "id": request.run,
         "holder": dict(request.holder),
         "since": now,
-        "expires": now + request.seconds,
+        "expires": _end(now, request),
     }
     return LockVerdict(lock, taken_from=taken)
 
@@ -104,18 +151,18 @@ def renew(current: Lock, request: Request, now: float) -> LockVerdict:
     if not current or current["token"] != request.token:
         holder = describe(current) if current else "nobody"
         return LockVerdict(
-            dict(current) or None, "The lock was lost: it is now held by %s" % holder, current
+            dict(current) or None, "The lock was lost: it is now held by %s" % holder
         )
     lock = dict(current)
     run = lock.get("run")
     if request.run:
         if not run or run["id"] != request.run:
             return LockVerdict(
-                lock, "The lock was lost: another launch has taken over the reservation", current
+                lock, "The lock was lost: another launch has taken over the reservation"
             )
-        lock["run"] = {**run, "expires": max(run["expires"], now + request.seconds)}
+        lock["run"] = {**run, "expires": max(run["expires"], _end(now, request))}
         return LockVerdict(lock)
-    lock["expires"] = max(lock["expires"], now + request.seconds)
+    lock["expires"] = max(lock["expires"], _end(now, request))
     return LockVerdict(lock)
 
 
@@ -139,7 +186,7 @@ def remove(current: Lock, request: Request) -> LockVerdict:
     if request.force:
         return LockVerdict(None, taken_from=describe(current))
     refusal = "The cluster is locked by %s. To remove the lock: -e force=true" % describe(current)
-    return LockVerdict(dict(current), refusal, current)
+    return LockVerdict(dict(current), refusal)
 
 
 def until(lock: Lock) -> float:
@@ -150,8 +197,8 @@ def until(lock: Lock) -> float:
 
 def describe(lock: Lock) -> str:
     """Owner, reason and expiry, in words."""
-    why = " (%s)" % lock["reason"] if lock.get("reason") else ""
-    return "%s%s until %s" % (lock["owner"], why, clock(until(lock)))
+    why = " (%s)" % lock["reason"] if lock["reason"] else ""
+    return "%s until %s" % (shown(lock["owner"] + why), clock(until(lock)))
 
 
 def public(lock: Lock) -> dict[str, Any]:
@@ -160,8 +207,8 @@ def public(lock: Lock) -> dict[str, Any]:
         return {}
     run = lock.get("run") or {}
     return {
-        "owner": lock["owner"],
-        "reason": lock["reason"],
+        "owner": shown(lock["owner"]),
+        "reason": shown(lock["reason"]),
         "since": clock(lock["since"]),
         "expires": clock(until(lock)),
         "run_since": clock(run["since"]) if run else None,

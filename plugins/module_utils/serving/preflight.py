@@ -20,7 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.ptxas import
     gist,
     pinning,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import examine
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import examine_as_owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.image_facts import (
     ARCH,
     MountableToolkit,
@@ -41,7 +41,7 @@ def ask(image: Image, mountable: Sequence[MountableToolkit], timeout: float) -> 
     this node with which it does); `message` (a text for people, empty if there is nothing to say);
     `way_out` (what to do if Triton does not compile at all).
     """
-    binaries = [examine(tool.path, "system", ARCH) for tool in mountable]
+    binaries = [examine_as_owner(tool.path, "system", ARCH) for tool in mountable]
     changes = [EnvironmentChange(), *pinning(binaries)]
     mounts = [change.expect for change in changes if change.expect]
     answer = ask_raw(image, ARCH, {}, changes, timeout, True, mounts, PACKAGES)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""The schedule of announced uses of the cluster. Pure.
+"""The schedule of announced uses of the cluster.
 
 It blocks nobody; the cluster lock does. An entry is a map: `id`, `owner`, `reason`, `begin` and
 `end` (seconds since 1970).
@@ -13,9 +13,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked, state_files
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files import clock
 
 Entry = Mapping[str, Any]
+
+_ENTRY: checked.Fields = {
+    "id": checked.is_name,
+    "owner": checked.is_text,
+    "reason": checked.is_text,
+    "begin": checked.is_moment,
+    "end": checked.is_moment,
+}
 
 
 class ScheduleRefused(Exception):
@@ -23,13 +33,24 @@ class ScheduleRefused(Exception):
 
 
 def entries(stored: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    """The entries of the file that have not ended, by time."""
-    current = [dict(entry) for entry in stored.get("entries") or () if entry["end"] > now]
+    """The entries of the file that have not ended, by time. Raises state_files.Broken."""
+    listed = stored.get("entries") or []
+    problem = "" if isinstance(listed, list) else "'entries' is not a list"
+    for entry in listed if not problem else ():
+        problem = problem or checked.misfit(entry, _ENTRY)
+    if problem:
+        raise state_files.Broken(
+            "%s is not a schedule of this version: %s. Inspect it, then remove it"
+            % (state_files.SCHEDULE, problem)
+        )
+    current = [dict(entry) for entry in listed if entry["end"] > now]
     return sorted(current, key=_order)
 
 
 def announce(listed: Sequence[Entry], entry: Entry, now: float) -> list[dict[str, Any]]:
-    """The entries and a new one; an equal one changes nothing. Raises Refused."""
+    """The entries and a new one; an equal one changes nothing. Raises ScheduleRefused."""
+    if not (checked.is_moment(entry["begin"]) and checked.is_moment(entry["end"])):
+        raise ScheduleRefused("the begin and the end must be between 1970 and 9999")
     if entry["end"] <= now:
         raise ScheduleRefused("the end %s is in the past" % clock(entry["end"]))
     if not entry["owner"]:
@@ -71,9 +92,8 @@ def _order(entry: Entry) -> tuple[float, str]:
 
 def describe(entry: Entry) -> str:
     why = " (%s)" % entry["reason"] if entry["reason"] else ""
-    return "%s%s from %s to %s" % (
-        entry["owner"],
-        why,
+    return "%s from %s to %s" % (
+        shown(entry["owner"] + why),
         clock(entry["begin"]),
         clock(entry["end"]),
     )

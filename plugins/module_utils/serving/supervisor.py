@@ -3,11 +3,15 @@
 # PRIVATE to this collection: may change at any time, without notice.
 """Supervises one rank of a workload together with the other ranks; the program of its unit.
 
-A copy of this file is on each node and needs only Python there. The supervisors of one workload
-have a TCP connection to that of rank 0, over the fabric. The containers start when all supervisors
-are connected, rank 0 first. A container that ends, or a connection that breaks or falls silent,
-stops the workload on all nodes; systemd then restarts the supervisors, and they connect again. Rank
-0 counts the starts within an hour on disk, across reboots: a crash loop leaks unified memory.
+A copy of this file and of what it imports is on each node, as one program that needs only Python
+there. The supervisors of one workload have a TCP connection to that of rank 0, over the fabric. The
+containers start when all supervisors are connected, rank 0 first. A container that ends, or a
+connection that breaks or falls silent, stops the workload on all nodes; systemd then restarts the
+supervisors, and they connect again. Rank 0 counts the starts within an hour on disk, across
+reboots: a crash loop leaks unified memory.
+
+A launch puts the same secret beside all units of a workload. A connection is that of a peer once
+both ends have proven to know it; until then it is that of a stranger, whom nobody obeys.
 
     python3 supervisor.py /etc/systemd/system/dgxspark-NAME-0.service
 """
@@ -27,7 +31,9 @@ import sys
 import time
 import typing as t
 
-VERSION = 1
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign, handshake
+
+VERSION = 2
 SECTION = "[X-Workload]"
 STATE = "/var/lib/dgxspark"
 
@@ -36,10 +42,15 @@ BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until 
 ADOPT = 120.0  # seconds that a running container waits for the supervisors of its peers
 STOP = 30  # seconds until docker stop kills a container
 HALT = 180.0  # seconds that a peer may take to stop its container and to release its memory
-LONGEST = 1 << 16  # bytes of a message, at most
+LONGEST = 1 << 16  # bytes of a line, at most
+DEPTH = 4  # levels of lists and objects in a message, at most
+HANDSHAKE = 5.0  # seconds until a stranger has to be a peer
+STRANGERS, PER_ADDRESS = 64, 8  # connections of strangers at a time, in all and from one address
+SECRET = 32  # characters of a secret, at least
 
 PAUSE = 2.0  # seconds between two tries
 LOST, GIVEN_UP = 1, 78  # exit statuses; systemd does not restart after the latter
+HEAD, WORKER = "head", "worker"  # roles in a handshake
 
 
 class Workload(t.NamedTuple):
@@ -101,7 +112,7 @@ def read_state(path: str) -> dict[str, t.Any]:
     """`starts` (seconds since 1970) and `down` (`at`, `why`, `given_up`), each if recorded."""
     try:
         with open(path, encoding="utf-8") as stream:
-            state = json.load(stream)
+            state = foreign.json_of(stream.read())
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
@@ -122,6 +133,26 @@ def state_path(unit: str) -> str:
     return os.path.join(STATE, os.path.basename(unit) + ".json")
 
 
+def secret_path(unit: str) -> str:
+    """The file with the secret of a unit's workload; the unit is given by its path."""
+    return os.path.join(STATE, os.path.basename(unit) + ".secret")
+
+
+def read_secret(path: str) -> bytes:
+    """Raises OSError, and ValueError for one that others may know."""
+    with open(path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        secret = stream.read().strip()
+    if status.st_mode & 0o077 or status.st_uid != os.geteuid() or len(secret) < SECRET:
+        raise ValueError("%s is not private, or too short" % path)
+    return secret
+
+
+def one_line(text: str, limit: int) -> str:
+    """The text as it may stand in a journal, in systemd's status and in a message."""
+    return " ".join(foreign.shown(text[:limit]).split())
+
+
 def verdict(running: t.Sequence[bool]) -> str:
     """What all ranks do next. running: whether the container of each rank runs.
 
@@ -130,19 +161,74 @@ def verdict(running: t.Sequence[bool]) -> str:
     return "watch" if all(running) else "start"
 
 
-class Peer:
-    """The connection to the supervisor of another rank: one JSON message per line."""
+class Lines:
+    """What arrives on a connection, by lines."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self._buffer = b""
-        self.rank = -1
-        self.running = False
+        self.rest = b""
+
+    def receive(self) -> list[bytes]:
+        """The lines that are complete. Raises OSError; EOFError at the end; ValueError."""
+        data = self.socket.recv(LONGEST)
+        if not data:
+            raise EOFError
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        if max(map(len, (*lines, self.rest))) > LONGEST:
+            raise ValueError("a line of more than %d bytes" % LONGEST)
+        return lines
+
+
+class Stranger:
+    """A connection to rank 0 that has proven nothing yet. until: when it is closed."""
+
+    def __init__(self, connection: socket.socket, address: str) -> None:
+        self.socket = connection
+        self.address = address
+        self.until = time.monotonic() + HANDSHAKE
+        self.nonce = handshake.nonce().hex()
+        self._lines = Lines(connection)
+        # Nobody waits for a stranger.
+        connection.setblocking(False)
+
+    def challenge(self) -> None:
+        """Raises OSError."""
+        self.socket.sendall(_line_of({"say": "challenge", "nonce": self.nonce}))
+
+    def hello(self) -> dict[str, t.Any]:
+        """Its hello, empty until that is complete. Raises OSError, EOFError and ValueError."""
+        lines = self._lines.receive()
+        if not lines:
+            return {}
+        if len(lines) > 1 or self._lines.rest:
+            raise ValueError("more than a hello")
+        return _message(lines[0])
+
+
+class Peer:
+    """The connection to the supervisor of another rank, which has proven to know the secret.
+
+    Each line is a JSON message after its MAC. seals: of what is sent and of what is received.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        rank: int,
+        seals: tuple[handshake.Seal, handshake.Seal],
+        running: bool = False,
+    ) -> None:
+        self.socket = connection
+        self.rank = rank
+        self.running = running
         self.heard = time.monotonic()
+        self._sent, self._received = seals
+        self._lines = Lines(connection)
         connection.settimeout(SILENCE)
 
     def say(self, what: str, **more: t.Any) -> None:
-        data = json.dumps({"say": what, **more}).encode() + b"\n"
+        text = json.dumps({"say": what, **more}).encode()
+        data = b"%b %b\n" % (_hex(self._sent.mac(text)), text)
         try:
             self.socket.sendall(data)
         except OSError as error:
@@ -151,38 +237,63 @@ class Peer:
     def receive(self) -> list[dict[str, t.Any]]:
         """The messages received. Raises Down if the peer has ended or violates the protocol."""
         try:
-            data = self.socket.recv(LONGEST)
+            messages = [self._opened(line) for line in self._lines.receive()]
+        except EOFError as error:
+            raise Down("the supervisor of %s has ended" % self.who) from error
         except OSError as error:
             raise Down("the connection to %s broke: %s" % (self.who, error)) from error
-        if not data:
-            raise Down("the supervisor of %s has ended" % self.who)
-        self.heard = time.monotonic()
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        if len(self._buffer) > LONGEST:
-            raise Down("%s: unexpected protocol" % self.who)
-        try:
-            messages = [json.loads(line) for line in lines]
         except ValueError as error:
             raise Down("%s: unexpected protocol" % self.who) from error
-        return [message for message in messages if isinstance(message, dict)]
+        self.heard = time.monotonic()
+        return messages
+
+    def _opened(self, line: bytes) -> dict[str, t.Any]:
+        mac, _blank, text = line.partition(b" ")
+        if not handshake.same(mac, _hex(self._received.mac(text))):
+            raise ValueError("it is not of %s" % self.who)
+        return _message(text)
 
     @property
     def who(self) -> str:
-        return "rank %d" % self.rank if self.rank >= 0 else "an unknown peer"
+        return "rank %d" % self.rank
 
-    def close(self) -> None:
-        self.socket.close()
+
+def _line_of(message: t.Mapping[str, t.Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def _message(line: bytes) -> dict[str, t.Any]:
+    """Raises ValueError."""
+    message = foreign.json_of(line, LONGEST, DEPTH)
+    if not isinstance(message, dict):
+        raise ValueError("not a message")
+    return message
+
+
+def _read_message(connection: socket.socket, until: float) -> dict[str, t.Any]:
+    """One message and not a byte more. until: by time.monotonic. Raises OSError and ValueError."""
+    line = b""
+    while not line.endswith(b"\n"):
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        byte = connection.recv(1)
+        if not byte:
+            raise OSError("it closes the connection")
+        line += byte
+        if len(line) > LONGEST or time.monotonic() > until:
+            raise OSError("it does not answer as a supervisor")
+    return _message(line)
 
 
 class Supervisor:
     """One run, from connecting to the other ranks to the end of the workload."""
 
-    def __init__(self, workload: Workload, state: str) -> None:
+    def __init__(self, workload: Workload, state: str, secret: str) -> None:
         self.workload = workload
         self.state = state
+        self.secret = secret
         self.id = ""
         self.peers: list[Peer] = []
-        self.unidentified: list[Peer] = []
+        self.strangers: list[Stranger] = []
         self.listener: socket.socket | None = None
         self.waiter: subprocess.Popen[bytes] | None = None
         self._beaten = 0.0
@@ -198,21 +309,34 @@ class Supervisor:
                 self._follow()
             self._watch()
         except (Down, Stopped) as end:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if self.listener:
-                self.listener.close()
-            given_up = isinstance(end, Down) and end.code == GIVEN_UP
-            self._to_all("give up" if given_up else "down", why=str(end))
-            self._stop()
-            if isinstance(end, Down):
-                ended = {"at": round(time.time()), "why": str(end), "given_up": given_up}
-                write_state(self.state, {**read_state(self.state), "down": ended})
+            self._end(end)
             raise
+        except Exception as error:  # whatever it is, the container must not be left alone
+            down = Down("unexpected: %s: %s" % (type(error).__name__, error))
+            self._end(down)
+            raise down from error
+
+    def _end(self, end: Down | Stopped) -> None:
+        """Stop the workload on all nodes, and record why."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self.listener:
+            self.listener.close()
+        given_up = isinstance(end, Down) and end.code == GIVEN_UP
+        why = one_line(str(end), 1000)
+        self._to_all("give up" if given_up else "down", why=why)
+        self._stop()
+        if isinstance(end, Down):
+            ended = {"at": round(time.time()), "why": why, "given_up": given_up}
+            try:
+                write_state(self.state, {**read_state(self.state), "down": ended})
+            except OSError as error:
+                print("not recorded: %s" % error, flush=True)
 
     # The status.
 
     def _report(self, text: str) -> None:
         """Report a status to systemctl status and status.yml."""
+        text = one_line(text, 500)
         if text == self._status:
             return
         self._status = text
@@ -289,6 +413,7 @@ class Supervisor:
         others = len(self.workload.members) - 1
         running = self._runs()
         if others:
+            self._key()
             deadline = time.monotonic() + ADOPT if running else None
             self._listen(deadline)
             self._gather(others, deadline)
@@ -336,15 +461,7 @@ class Supervisor:
     def _follow(self) -> None:
         running = self._runs()
         head = self._connect(running)
-        head.rank = 0
         self.peers = [head]
-        head.say(
-            "hello",
-            version=VERSION,
-            plan=self.workload.plan,
-            rank=self.workload.rank,
-            running=running,
-        )
         deadline = time.monotonic() + ADOPT if running else None
         self._report("waits for the other ranks")
         while True:
@@ -367,21 +484,61 @@ class Supervisor:
         head = self.workload.members[0], self.workload.port
         started = time.monotonic()
         while True:
+            secret = self._key()
             try:
-                return Peer(socket.create_connection(head, 5))
-            except OSError as error:
-                self._report(
-                    "waits for the supervisor of %s: %s" % (head[0], error.strerror or error)
-                )
+                return self._introduce(socket.create_connection(head, 5), secret, running)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                self._report("waits for the supervisor of %s: %s" % (head[0], why))
             if running and time.monotonic() - started > ADOPT:
                 raise Down("no supervisor of %s while this rank ran" % head[0])
             time.sleep(PAUSE)
+
+    def _introduce(self, connection: socket.socket, secret: bytes, running: bool) -> Peer:
+        """The peer at the other end, once both have proven themselves. OSError, ValueError."""
+        until = time.monotonic() + HANDSHAKE
+        try:
+            nonce = handshake.nonce().hex()
+            challenge = _read_message(connection, until).get("nonce")
+            context = self._context(str(challenge), nonce, self.workload.rank, running)
+            hello = {
+                "say": "hello",
+                "version": VERSION,
+                "plan": self.workload.plan,
+                "rank": self.workload.rank,
+                "running": running,
+                "nonce": nonce,
+                "proof": handshake.proof(secret, WORKER, *context).hex(),
+            }
+            connection.sendall(_line_of(hello))
+            proof = str(_read_message(connection, until).get("proof"))
+            if not handshake.same(proof.encode(), _hex(handshake.proof(secret, HEAD, *context))):
+                raise ValueError("it does not know the secret of this launch")
+        except BaseException:
+            connection.close()
+            raise
+        seals = handshake.Seal(secret, WORKER, *context), handshake.Seal(secret, HEAD, *context)
+        return Peer(connection, 0, seals)
+
+    def _context(self, challenge: str, nonce: str, rank: int, running: bool) -> tuple[bytes, ...]:
+        """What the proofs of both ends are about."""
+        about = json.dumps([VERSION, self.workload.plan, rank, running])
+        return challenge.encode(), nonce.encode(), about.encode()
+
+    def _key(self) -> bytes:
+        """The secret. Read anew for each connection, since a launch may replace it."""
+        try:
+            return read_secret(self.secret)
+        except (OSError, ValueError) as error:
+            why = "the secret of this workload cannot be read (%s); launch it again" % error
+            raise Down(why, GIVEN_UP) from error
 
     def _count(self) -> None:
         """Record this start, or give up after too many."""
         now = time.time()
         state = read_state(self.state)
-        before = [at for at in state.get("starts", ()) if isinstance(at, int)]
+        starts = state.get("starts")
+        before = [at for at in starts if isinstance(at, int)] if isinstance(starts, list) else []
         if not allowed(before, self.workload.starts, now):
             raise Down(
                 "started %d times within an hour without success. See logs.yml, then launch again"
@@ -438,59 +595,100 @@ class Supervisor:
         for peer in self.peers:
             if now - peer.heard > silence:
                 raise Down("nothing received from %s for %d s" % (peer.who, silence))
+        for stranger in [one for one in self.strangers if now > one.until]:
+            self._drop(stranger)
         out = []
         with selectors.DefaultSelector() as selector:
-            for peer in (*self.peers, *self.unidentified):
-                selector.register(peer.socket, selectors.EVENT_READ, peer)
+            connections: list[Peer | Stranger] = [*self.peers, *self.strangers]
+            for one in connections:
+                selector.register(one.socket, selectors.EVENT_READ, one)
             if self.listener:
                 selector.register(self.listener, selectors.EVENT_READ)
             if not selector.get_map():
                 time.sleep(1)
                 return []
             ready = [key.data for key, _events in selector.select(1)]
-        for peer in ready:
-            if peer is None:
+        for came in ready:
+            if came is None:
                 self._accept()
-            elif peer in self.unidentified:
-                self._identify(peer)
-            else:
-                out += [(peer, message) for message in peer.receive()]
+            elif isinstance(came, Peer):
+                out += [(came, message) for message in came.receive()]
+            elif came in self.strangers:
+                self._identify(came)
         for peer, message in out:
             if message.get("say") in ("down", "give up"):
                 code = GIVEN_UP if message["say"] == "give up" else LOST
-                raise Down("%s: %s" % (peer.who, str(message.get("why"))[:300]), code)
+                raise Down("%s: %s" % (peer.who, one_line(str(message.get("why")), 300)), code)
         return out
 
-    def _accept(self) -> None:
-        if self.listener:
-            connection, _address = self.listener.accept()
-            self.unidentified = [*self.unidentified, Peer(connection)][-64:]
+    # Strangers. Nothing that they do ends anything but their own connection.
 
-    def _identify(self, peer: Peer) -> None:
-        """Add a connection whose hello is valid to the peers; close any other."""
+    def _accept(self) -> None:
+        if self.listener is None:
+            return
         try:
-            messages = peer.receive()
-        except Down:
-            messages = [{}]
-        if not messages:
+            connection, address = self.listener.accept()
+        except OSError:
             return
-        self.unidentified.remove(peer)
-        hello = messages[0]
-        rank = hello.get("rank")
-        if (
-            hello.get("say") != "hello"
-            or hello.get("version") != VERSION
-            or hello.get("plan") != self.workload.plan
-            or not isinstance(rank, int)
-            or rank not in range(1, len(self.workload.members))
-        ):
-            peer.close()
+        stranger = Stranger(connection, str(address[0]))
+        self.strangers.append(stranger)
+        try:
+            stranger.challenge()
+        except OSError:
+            self._drop(stranger)
+        self._make_room(stranger.address)
+
+    def _make_room(self, address: str) -> None:
+        """Close the oldest connection of an address that has too many."""
+        addresses = [one.address for one in self.strangers]
+        if addresses.count(address) <= PER_ADDRESS and len(addresses) > STRANGERS:
+            address = max(addresses, key=addresses.count)
+        elif addresses.count(address) <= PER_ADDRESS:
             return
-        if any(known.rank == rank for known in self.peers):
-            peer.close()
-            raise Down("rank %d has connected twice: its first connection is dead" % rank)
-        peer.rank, peer.running = rank, hello.get("running") is True
+        self._drop(self.strangers[addresses.index(address)])
+
+    def _drop(self, stranger: Stranger) -> None:
+        self.strangers.remove(stranger)
+        stranger.socket.close()
+
+    def _identify(self, stranger: Stranger) -> None:
+        """Make a stranger a peer whose hello proves that it is one; close any other."""
+        try:
+            hello = stranger.hello()
+            peer = self._welcome(stranger, hello) if hello else None
+        except Exception:  # of text that anybody may have sent
+            self._drop(stranger)
+            return
+        if peer is None:
+            return
+        self.strangers.remove(stranger)
+        if any(known.rank == peer.rank for known in self.peers):
+            peer.socket.close()
+            raise Down("rank %d has connected twice: its first connection is dead" % peer.rank)
         self.peers.append(peer)
+
+    def _welcome(self, stranger: Stranger, hello: t.Mapping[str, t.Any]) -> Peer:
+        """The peer that a stranger proves to be. Raises any exception if it does not."""
+        rank, running, nonce = hello["rank"], hello["running"], hello["nonce"]
+        # True is a number as well, and equal to 1.
+        if [type(hello["version"]), type(rank), type(running)] != [int, int, bool]:
+            raise ValueError("not the types of a hello")
+        known = range(1, len(self.workload.members))
+        if hello["say"] != "hello" or hello["version"] != VERSION or rank not in known:
+            raise ValueError("not a hello of this protocol and this workload")
+        secret = read_secret(self.secret)
+        context = self._context(stranger.nonce, nonce, rank, running)
+        expected = _hex(handshake.proof(secret, WORKER, *context))
+        if not handshake.same(hello["proof"].encode(), expected):
+            raise ValueError("it does not know the secret")
+        proof = handshake.proof(secret, HEAD, *context).hex()
+        stranger.socket.sendall(_line_of({"say": "welcome", "proof": proof}))
+        seals = handshake.Seal(secret, HEAD, *context), handshake.Seal(secret, WORKER, *context)
+        return Peer(stranger.socket, rank, seals, running)
+
+
+def _hex(data: bytes) -> bytes:
+    return data.hex().encode()
 
 
 def _available() -> int:
@@ -512,11 +710,11 @@ def main(argv: list[str]) -> int:
     try:
         with open(argv[0], encoding="utf-8") as stream:
             workload = read_unit(stream.read())
-        Supervisor(workload, state_path(argv[0])).run()
+        Supervisor(workload, state_path(argv[0]), secret_path(argv[0])).run()
     except Stopped:
         return 0
     except Down as end:
-        print("down: %s" % end, flush=True)
+        print("down: %s" % one_line(str(end), 1000), flush=True)
         return end.code
     except ValueError as error:
         print("%s: %s" % (argv[0], error), flush=True)

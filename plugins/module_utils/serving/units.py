@@ -3,13 +3,14 @@
 # PRIVATE to this collection: may change at any time, without notice.
 """The systemd unit that supervises the container of a rank; both have the same name.
 
-The unit runs supervisor.py. A copy of that file is on the node as long as such a unit is.
+The unit runs supervisor.py. A copy of that file is on the node as long as such a unit is. Beside
+the unit's state is the secret by which the supervisors of a workload know each other; it is part of
+no text, no diff and no result.
 """
 
 from __future__ import annotations
 
 import glob
-import inspect
 import os
 import re
 import sys
@@ -18,14 +19,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_texts import (
+    SANDBOX,
     quoted,
+    value,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    command,
+    handshake,
+    interpreter,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
     OwnFile,
+    make_directories,
+    replace_file,
+    rightful_owner,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import own_name
@@ -61,7 +71,14 @@ TimeoutStopSec=120
 KillMode=mixed
 # The OOM killer must not choose the supervisor.
 OOMScoreAdjust=-500
-
+# It needs the socket of the Docker engine, its state, and the addresses of the peers.
+ReadWritePaths=-%(state)s
+PrivateDevices=yes
+ProtectClock=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallFilter=@system-service
+%(sandbox)s
 [Install]
 WantedBy=multi-user.target
 
@@ -74,6 +91,24 @@ Members=%(members)s
 Port=%(port)s
 Starts=%(starts)s
 Docker=%(docker)s
+"""
+
+
+# Before the text of the supervisor: the modules that it imports, and the package that has them.
+_FUTURE = "from __future__ import annotations\n"
+_PACKAGE = """
+import sys as _sys
+import types as _types
+
+# A copy of what the program imports from the collection, which is not on this node.
+_package = _sys.modules[%r] = _types.ModuleType("host")
+"""
+_MODULE = """
+_package.%(name)s = _types.ModuleType(%(name)r)
+exec(  # %(name)s.py
+%(lines)s,
+    _package.%(name)s.__dict__,
+)
 """
 
 
@@ -104,20 +139,33 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
         "docker": docker,
         "name": name,
     }
-    for key, value in words.items():
-        if not str(value).isprintable():
+    for key, word in words.items():
+        if not str(word).isprintable():
             raise ValueError(
-                "%s has characters that are not allowed in a systemd unit: %r" % (key, value)
+                "%s has characters that are not allowed in a systemd unit: %r" % (key, word)
             )
     return _TEXT % {
         **words,
         "comment": COMMENT.strip(),
-        # systemd replaces what follows a percent sign.
-        "title": str(words["recipe"]).replace("%", "%%"),
+        "title": value(str(words["recipe"])),
+        "state": supervisor.STATE,
+        "sandbox": SANDBOX,
         "command": quoted([python, PROGRAM, path_of(name)]),
         "given_up": supervisor.GIVEN_UP,
         "section": supervisor.SECTION,
     }
+
+
+def program() -> str:
+    """The supervisor and the modules of this collection that it imports, as one program."""
+    sources = interpreter.sources_of([handshake.__name__, supervisor.__name__])
+    text = sources.pop(supervisor.__name__)
+    head, future, body = text.partition(_FUTURE)
+    carried = [_PACKAGE % handshake.__name__.rpartition(".")[0]]
+    for name, source in sources.items():
+        lines = "\n".join("    %r" % line for line in source.splitlines(True))
+        carried.append(_MODULE % {"name": name.rpartition(".")[2], "lines": lines})
+    return "".join((COMMENT, head, future, *carried, body))
 
 
 def path_of(name: str) -> str:
@@ -200,7 +248,7 @@ def changes(
     )
     others = {path_of(unit.container) for unit in installed()} - set(wanted)
     if supervise:
-        wanted = {PROGRAM: COMMENT + inspect.getsource(supervisor), **wanted}
+        wanted = {PROGRAM: program(), **wanted}
     elif not others:
         wanted[PROGRAM] = None
     for path, text in wanted.items():
@@ -218,6 +266,25 @@ def apply(change: UnitChange) -> None:
             os.rmdir(os.path.dirname(PROGRAM))
 
 
+def without_secret(names: Sequence[str], secret: str) -> list[str]:
+    """Those containers whose units do not have this secret. Raises OSError."""
+    return [name for name in names if _read_secret(name) != secret.encode()]
+
+
+def _read_secret(name: str) -> bytes:
+    try:
+        return supervisor.read_secret(supervisor.secret_path(path_of(name)))
+    except (FileNotFoundError, ValueError):
+        return b""
+
+
+def write_secret(name: str, secret: str) -> None:
+    """The supervisors read it whenever they connect. Raises OSError."""
+    path = supervisor.secret_path(path_of(name))
+    make_directories(os.path.dirname(path))
+    replace_file(path, secret.encode() + b"\n", 0o600, rightful_owner(os.geteuid()))
+
+
 def end(names: Sequence[str]) -> None:
     """Stop and disable the units of these containers; the containers stop as well."""
     units = [_service(name) for name in names]
@@ -225,8 +292,9 @@ def end(names: Sequence[str]) -> None:
     # A unit that ended with its peers would stay listed as failed.
     command.run([SYSTEMCTL, "reset-failed", *units], _SECONDS)
     for name in names:
-        with suppress(FileNotFoundError):
-            os.unlink(supervisor.state_path(path_of(name)))
+        for path_in_state in (supervisor.state_path, supervisor.secret_path):
+            with suppress(FileNotFoundError):
+                os.unlink(path_in_state(path_of(name)))
 
 
 def begin(names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
     checked as checked_on,
 )
@@ -235,7 +236,7 @@ def _cell(row: t.Mapping[str, t.Any], column: str) -> str:
         return "yes" if value else "no"
     if column == "errors":
         return str(value) if value else ""
-    return str(value)
+    return foreign.line(str(value))
 
 
 def memory_lines(memory: t.Mapping[str, t.Any] | None) -> list[str]:
@@ -279,4 +280,5 @@ def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
     for index, command in enumerate(resolved.get("commands", ())):
         lines.append(f"command of rank {index}:")
         lines += [f"  {line}" for line in (command or "a Ray worker, no server").splitlines()]
-    return [*lines, *memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
+    lines += [*memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
+    return [foreign.shown(line) for line in lines]

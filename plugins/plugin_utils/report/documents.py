@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report import page
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import FAILED, IN_ORDER
 
 VERSION = 1
 
@@ -28,7 +29,6 @@ ORDER = (
     "ok",
     "skipped",
 )
-_WRONG = ("blocked", "drift")
 
 
 def natural(name: str) -> list[tuple[str, int]]:
@@ -88,8 +88,8 @@ class Report:
         """Status -> number, of those that occur, the worst first."""
         counted = Counter(one.status for one in self.entries)
         counted["unreachable"] = len(self.unreachable)
-        for status in ("failed", "not assessed"):  # no finding has that status
-            counted[status] = list(self.cells.values()).count(status)
+        counted["failed"] += len(self.messages)
+        counted["not assessed"] = list(self.cells.values()).count("not assessed")
         return {status: counted[status] for status in ORDER if counted[status]}
 
 
@@ -130,20 +130,21 @@ def to_junit(report: Report) -> str:
         suite = ET.SubElement(root, "testsuite", name=node)
         for entry in (one for one in report.ordered() if one.node == node):
             case = ET.SubElement(suite, "testcase", classname=_class(entry), name=entry.check)
-            if entry.status in _WRONG:
-                failed = ET.SubElement(
-                    case, "failure", type=entry.status, message=_xml(entry.actual)
-                )
+            if entry.status not in IN_ORDER:
+                kind = "error" if entry.status == FAILED else "failure"
+                failed = ET.SubElement(case, kind, type=entry.status, message=_xml(entry.actual))
                 failed.text = _xml(_details(entry))
             elif entry.status in ("skipped", "accepted"):
                 reason = entry.hint if entry.status == "accepted" else entry.actual
                 ET.SubElement(case, "skipped", message=_xml(reason))
         for spec in report.specs:
             status = report.cells[node, spec]
-            if status not in ("failed", "unreachable", "not assessed"):
+            message = report.messages.get((node, spec), "")
+            # A spec with findings that failed has their cases.
+            if status not in ("unreachable", "not assessed") and not message:
                 continue
             case = ET.SubElement(suite, "testcase", classname=f"{node}.{spec}", name=spec)
-            message = report.unreachable.get(node) or report.messages.get((node, spec), status)
+            message = report.unreachable.get(node) or message or status
             kind = "skipped" if status == "not assessed" else "error"
             ET.SubElement(case, kind, type=status, message=_xml(message))
         for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):

@@ -26,10 +26,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     VenvTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    make_directories,
-    replace_file,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import own_folder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.fingerprint import file_state
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.interpreter import sources_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
@@ -109,10 +107,9 @@ class CachedTarget:
         """Write the answers for the next run; a cache that cannot be written is no error."""
         if not self.asked:
             return
-        with suppress(OSError):
-            make_directories(self.folder)
-            text = json.dumps(self.used, sort_keys=True) + "\n"
-            replace_file(self.path, text.encode(), 0o644, os.geteuid())
+        text = json.dumps(self.used, sort_keys=True) + "\n"
+        with suppress(OSError, Blocked), own_folder(self.folder) as folder:
+            folder.replace(os.path.basename(self.path), text.encode(), 0o644, os.geteuid())
 
     def _key(
         self, probe: Sequence[str], request: Mapping[str, Any], known: Mapping[str, str]

@@ -16,10 +16,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    can_replace,
     locked,
-    make_directories,
-    replace_file,
+    obstacle_to,
+    own_folder,
+    read_regular,
+    real_file,
     rightful_owner,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
@@ -52,34 +53,29 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 class EnvFile:
     """The state of the file.
 
-    path is the real file behind any links; text is None if there is no file. writable: whether this
-    user could replace it, or create it together with its directory.
+    path is the real file behind links of root's; text is None if there is no file. unwritable: why
+    it cannot be replaced, or created together with its directory; None if it can.
     """
 
     path: str
     text: str | None = None
     mode: int = MODE
     owner: int = 0
-    writable: bool = True
+    unwritable: Blocked | None = None
 
     @classmethod
     def read(cls, path: str) -> EnvFile:
         """Raises Blocked if it is not a readable UTF-8 text file of complete assignments."""
         try:
-            path = os.path.realpath(path)
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):
-                kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-                raise Blocked("%s is %s" % (path, kind), "Move it away: a text file belongs there.")
-            if status.st_size > _LIMIT:
+            path = real_file(path)
+            data, status = read_regular(path, _LIMIT)
+            if len(data) > _LIMIT:
                 raise Blocked(
                     "%s has %d bytes" % (path, status.st_size),
                     "Check what it is: a few lines of KEY=/path belong there.",
                 )
-            with open(path, "rb") as stream:
-                data = stream.read()
         except FileNotFoundError:
-            return cls(path, writable=can_replace(path))
+            return cls(path, unwritable=obstacle_to(path))
         except OSError as error:
             raise Blocked(
                 "%s cannot be read: %s" % (path, error.strerror),
@@ -98,7 +94,7 @@ class EnvFile:
                 "Restore it or move it away; a crash may have left it half-written.",
             )
         mode = stat.S_IMODE(status.st_mode)
-        file = cls(path, text, mode, status.st_uid, can_replace(path))
+        file = cls(path, text, mode, status.st_uid, obstacle_to(path))
         file.values()  # raises if the text is truncated
         return file
 
@@ -126,11 +122,8 @@ class EnvFile:
 
     def obstacle(self, keys: Collection[str]) -> Blocked | None:
         """Why the file must not be replaced; None if it may be. keys are all of our keys."""
-        if not self.writable:
-            return Blocked(
-                "%s cannot be written by this user" % self.path,
-                "Run as root (become), on a file system that is not read-only.",
-            )
+        if self.unwritable:
+            return self.unwritable
         others = self._others(keys)
         if self.mode & stat.S_IROTH or not others:
             return None
@@ -198,16 +191,15 @@ class EnvEdit:
 
         The file is read again under the lock, so that other edits are not lost.
         """
-        directory = os.path.dirname(self.file.path)
-        make_directories(directory)
-        with locked(directory):
+        directory, name = os.path.split(self.file.path)
+        with locked(directory), own_folder(directory) as folder:
             current = EnvFile.read(self.file.path)
             obstacle = current.obstacle(self.keys)
             if obstacle:
                 raise obstacle
             wanted = current.changed(self.changes)
             if wanted.text is not None:
-                replace_file(wanted.path, wanted.text.encode(), wanted.mode, wanted.owner)
+                folder.replace(name, wanted.text.encode(), wanted.mode, wanted.owner)
 
     def _shown(self, file: EnvFile) -> str:
         lines = file.excerpt(self.changes)

@@ -10,7 +10,6 @@ there. A run applies exactly those actions, then observes and plans again to ver
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -51,8 +50,8 @@ ARGUMENTS: dict[str, Any] = {
     "fail": {"type": "bool", "default": True},
 }
 
-# Two runs on one node lock a directory, since a lock file would remain.
-_LOCKED = ("/run/lock", "/")
+# What two runs on one node lock, and the seconds that one waits for the other.
+_NODE = "/"
 _RUN_SECONDS = 60.0
 
 Observed = TypeVar("Observed")
@@ -91,10 +90,6 @@ def exemptions(module: AnsibleModule) -> Exemptions:
         raise  # not reached
 
 
-def _lock_directory() -> str:
-    return next(path for path in _LOCKED if os.path.isdir(path))
-
-
 @contextmanager
 def _exclusive(module: AnsibleModule, act: bool) -> Iterator[None]:
     """Prevent two runs on one node from repairing at once; a check needs no lock."""
@@ -102,7 +97,7 @@ def _exclusive(module: AnsibleModule, act: bool) -> Iterator[None]:
         yield
         return
     try:
-        with locked(_lock_directory(), _RUN_SECONDS):
+        with locked(_NODE, _RUN_SECONDS):
             yield
     except Blocked as blocked:
         module.fail_json(

@@ -12,11 +12,16 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, interpreter
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    code_owner,
+    venv_parts,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.fingerprint import venv_state
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import ptxas, triton
@@ -118,11 +123,17 @@ class VenvTarget:
     ) -> dict[str, Any] | TargetProblem:
         """Send the request to the last module of probe: its answer, within timeout seconds."""
         python = os.path.join(self.path, "bin", "python")
+        try:
+            owner = code_owner((*venv_parts(self.path), *_programs(request)))
+        except Blocked as blocked:
+            return TargetProblem("%s: %s" % (self.path, blocked), blocked.hint)
         # Created here, so that it is removed even if the interpreter has to be killed.
         with tempfile.TemporaryDirectory(prefix="dgxspark-venv-") as private:
+            owner.give(private)
             env = {"HOME": private, "TMPDIR": private}
             sources = interpreter.sources_of(probe)
-            answer, result = interpreter.ask([python], sources, request, timeout, env)
+            argv = owner.command([python])
+            answer, result = interpreter.ask(argv, sources, request, timeout, env)
         if answer:
             return answer
         if not os.path.isdir(self.path):
@@ -160,9 +171,24 @@ class Image:
 
     def state(self) -> str:
         """The id of the image, a digest of its content, and how it is started."""
+        if self._refused():
+            return ""
         inspected = self._inspect()
         ours = (inspected.stdout.strip(), self.python, self.gpus)
         return " ".join(ours) if inspected.ok else ""
+
+    def _refused(self) -> TargetProblem | None:
+        """Why the Docker client is not run."""
+        try:
+            owner = code_owner([self.docker])
+        except Blocked as blocked:
+            return TargetProblem("%s: %s" % (self.docker, blocked), blocked.hint)
+        if owner.root_acts and owner.uid != 0:
+            return TargetProblem(
+                "%s is not run as root, since it belongs to user %d" % (self.docker, owner.uid),
+                "Set docker_bin, or DOCKER_BIN in paths.env, to a Docker client of root's.",
+            )
+        return None
 
     def _inspect(self) -> command.Result:
         argv = [self.docker, "image", "inspect", "--format", "{{.Id}}", self.name]
@@ -175,6 +201,9 @@ class Image:
 
         request["mounted"] are the files of the node that are mounted in the container.
         """
+        refused = self._refused()
+        if refused:
+            return refused
         inspected = self._inspect()
         if not inspected.ok:
             return self._why_absent(inspected)
@@ -233,6 +262,15 @@ def _why_unmountable(path: str, source: str) -> TargetProblem:
         "Use a ptxas with another path: in paths.env if it is pinned there, or by cuda_home (role:"
         " dgxspark_ptxas_cuda_home).",
     )
+
+
+def _programs(request: Mapping[str, Any]) -> Iterator[str]:
+    """The paths that the environments of a request name: programs that the target may start."""
+    trials = [trial["changes"] for trial in request.get("trials", ())]
+    for environment in (request["env"], *trials):
+        for name, value in environment.items():
+            if name not in triton.PRIVATE and value and os.path.isabs(value):
+                yield value
 
 
 class Target(Protocol):

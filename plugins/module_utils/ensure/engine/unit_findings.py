@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Shared by the specs that write unit files: states of units, reload, quoted words."""
+"""Shared by the specs that write unit files: states of units, and the reload."""
 
 from __future__ import annotations
 
@@ -51,15 +51,3 @@ def judge_loaded(
         return finding, ()
     argv = (systemctl, "daemon-reload")
     return finding, (Command("systemd", argv, "", "reloaded\n", repairs),)
-
-
-def quoted(argv: Sequence[str]) -> str:
-    """A command line for ExecStart= with exactly these words."""
-    return " ".join(_word(word) for word in argv)
-
-
-def _word(word: str) -> str:
-    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
-        word = word.replace(plain, escaped)
-    plain_word = word and not set(word) & set(" \t'\"\\;")
-    return word if plain_word else '"%s"' % word

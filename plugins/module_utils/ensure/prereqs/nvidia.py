@@ -16,8 +16,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
-    can_replace,
     make_directories,
+    obstacle_to,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     CRITICAL,
@@ -54,7 +54,7 @@ class Observed:
     spec: CdiSpecification | None
     path: str
     kind: str
-    writable: bool
+    obstacle: Blocked | None
     tools: tuple[str, ...]
 
 
@@ -69,7 +69,7 @@ def look(at: Places, toolkit: str) -> Observed:
         specs[-1] if specs else None,
         path,
         kind,
-        can_replace(path),
+        obstacle_to(path),
         at.tools,
     )
 
@@ -156,9 +156,7 @@ def _spec(observed: Observed, wanted: Wanted, toolkit: CheckResult) -> CheckResu
     if observed.kind == "other":
         hint = "Check what it is, and move it away."
         return blocked_result(finding, Blocked("%s is not a regular file" % observed.path, hint))
-    if not observed.writable:
-        reason = "%s cannot be written by this user" % observed.path
-        hint = "Run as root (become), on a file system that is not read-only."
-        return blocked_result(finding, Blocked(reason, hint))
+    if observed.obstacle:
+        return blocked_result(finding, observed.obstacle)
     generation = Generation(observed.tools, observed.path, versions, observed.driver)
     return CheckResult(finding, (generation,), toolkit.packages)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing as t
 
@@ -20,6 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topo
     Degrees,
     size_issue,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     Recipe,
@@ -215,7 +215,7 @@ def _overrides(
                 f"Write {{{key}}} there in a copy of the recipe",
             )
         elif key not in _consumed(engine):
-            near = difflib.get_close_matches(key, sorted(used), n=1)
+            near = nearest(key, sorted(used))
             guess = f"Did you mean {near[0]}? " if near else ""
             yield recipe.issue(
                 "override-without-effect",
@@ -265,7 +265,7 @@ def _defaults(
                 f"Write {{{key}}} into the command, or remove the default",
             )
         elif written is None and key not in _consumed(engine) and not (flag and not recipe.command):
-            near = difflib.get_close_matches(key, engine.flags, n=1, cutoff=0.8)
+            near = nearest(key, engine.flags, cutoff=0.8)
             guess = f"Did you mean {near[0]}? " if near and not recipe.command else ""
             yield recipe.issue(
                 "unused-default",
@@ -302,7 +302,7 @@ def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
         brought = plugin and server.flag((plugin,)) is not None
         if not name or name in names or brought or name.startswith(engine.known_families):
             continue
-        near = difflib.get_close_matches(name, sorted(names), n=1)
+        near = nearest(name, sorted(names))
         yield recipe.issue(
             "unknown-name",
             "warning",

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing as t
 
@@ -18,6 +17,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.field
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
     from_the_registry,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     Mod,
@@ -73,7 +73,7 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
                 "No change is needed if the recipe serves without it",
             )
         elif not known:
-            near = difflib.get_close_matches(field, KNOWN_FIELDS, n=1, cutoff=0.8)
+            near = nearest(field, KNOWN_FIELDS, cutoff=0.8)
             yield recipe.issue(
                 "unknown-field",
                 "warning" if near else "suggestion",
@@ -205,7 +205,7 @@ def _runtime(recipe: Recipe) -> t.Iterator[Issue]:
             f"Use a recipe for one of {', '.join(NAMES)}",
         )
     elif engine is None:
-        near = difflib.get_close_matches(runtime.lower(), [*NAMES, *LATER_NAMES], n=1)
+        near = nearest(runtime.lower(), [*NAMES, *LATER_NAMES])
         yield recipe.issue(
             "unknown-runtime",
             "error",

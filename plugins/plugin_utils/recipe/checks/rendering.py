@@ -235,7 +235,7 @@ def _hooks(
             except TemplateError as exc:
                 problems += [(field, problem) for problem in exc.problems]
         hooks[field] = tuple(filled)
-    return hooks, tuple(problems)
+    return hooks, tuple(dict.fromkeys(problems))
 
 
 def _degrees(

@@ -61,7 +61,7 @@ class Server(t.NamedTuple):
         return self.before + shell.with_exec(self.text)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _flags_of(words: tuple[str, ...]) -> dict[str, tuple[int, str]]:
     """Each flag's last place among the words, and its value there."""
     flags = {}
@@ -77,7 +77,7 @@ def _flags_of(words: tuple[str, ...]) -> dict[str, tuple[int, str]]:
     return flags
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def split_server(
     command: str,
     starts: t.Callable[[t.Sequence[str]], bool],

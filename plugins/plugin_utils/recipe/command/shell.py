@@ -52,7 +52,7 @@ class Statement(t.NamedTuple):
     operator: str
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def contexts(text: str) -> tuple[ShellContext, ...]:
     """The context of each character; quotes and backslashes belong to what they quote."""
     result: list[ShellContext] = []
@@ -106,7 +106,7 @@ def quote(value: str, context: ShellContext) -> str:
     return shlex.quote(value)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def tidy(text: str) -> str:
     """The command without comments, blank ends, and spaces after a line's last backslash.
 
@@ -190,9 +190,7 @@ def words(statement: str) -> list[str]:
                     backslash = "\\" if in_double and char not in '$`"\\' else ""
                     word = (word or "") + backslash + char
     result += [] if word is None else [word]
-    while result and _ASSIGNMENT.match(result[0]):
-        result.pop(0)
-    return result
+    return list(itertools.dropwhile(_ASSIGNMENT.match, result))
 
 
 def with_exec(statement: str) -> str:
@@ -200,25 +198,19 @@ def with_exec(statement: str) -> str:
 
     Without it the shell stays process 1 and hides the end of the server.
     """
-    rest = statement
-    prefix = ""
-    while True:
-        match = _ASSIGNMENT.match(rest)
-        if not match:
-            break
-        where = contexts(rest)
-        end = next(
-            (
-                i
-                for i in range(match.end(), len(rest))
-                if where[i] is ShellContext.PLAIN and rest[i].isspace()
-            ),
-            len(rest),
-        )
-        while end < len(rest) and (rest[end].isspace() or rest[end : end + 2] == "\\\n"):
-            end += 2 if rest[end] == "\\" else 1
-        prefix, rest = prefix + rest[:end], rest[end:]
-    return statement if rest.startswith("exec ") else f"{prefix}exec {rest}"
+    where = contexts(statement)
+    start = 0
+    while match := _ASSIGNMENT.match(statement, start):
+        start = match.end()
+        while start < len(statement) and not (
+            where[start] is ShellContext.PLAIN and statement[start].isspace()
+        ):
+            start += 1
+        while statement[start : start + 1].isspace() or statement[start : start + 2] == "\\\n":
+            start += 2 if statement[start] == "\\" else 1
+    if statement.startswith("exec ", start):
+        return statement
+    return f"{statement[:start]}exec {statement[start:]}"
 
 
 def _is_redirection(text: str, index: int) -> bool:

@@ -10,17 +10,26 @@ The rules are in docs/contracts/recipe.md, "Substitution".
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import shell
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
     TYPED,
     Value,
     text_of,
 )
+
+# Characters of an expanded value, and of a recipe's command and hooks together. Real commands have
+# some hundred; values that refer to values would otherwise grow without end.
+MAX_TEXT = 64 * 1024
+_MAX_LOOKUPS = 10_000
+_MAX_DEPTH = 32
+# Problems that are reported at once.
+_MAX_PROBLEMS = 20
+_NAMES_SHOWN = 40
 
 # Braces around a name. JSON ({"a":1}), brace expansion ({a,b}) and {} are no placeholders.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}")
@@ -53,7 +62,7 @@ class TemplateError(Exception):
         super().__init__("; ".join(problem.message for problem in problems))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def parse(text: str) -> tuple[Piece, ...]:
     """Split text into literals and placeholders.
 
@@ -92,10 +101,16 @@ class Renderer:
         self._declared = declared
         self._problems: dict[tuple[str, str], TemplateProblem] = {}
         self._reached: set[str] = set()
+        self._lookups = 0
+        self._left = MAX_TEXT
         self.used: set[str] = set()
 
     def command(self, template: str) -> str:
-        """The template as shell text. Raises TemplateError with every problem found."""
+        """The template as shell text. Raises TemplateError with every problem found.
+
+        All templates of one renderer have MAX_TEXT characters together at most, filled in.
+        """
+        self._spend(len(template))
         template = shell.tidy(template)
         evaluated = shell.evaluates_again(template)
         out = []
@@ -110,9 +125,20 @@ class Renderer:
                 words = [self._text(piece.name, ())]
             self._require_safe(piece.name, words, evaluated)
             out.append(" ".join(shell.quote(word, piece.context) for word in words))
+            self._spend(len(out[-1]))
         if self._problems:
             raise TemplateError(list(self._problems.values()))
         return "".join(out)
+
+    def _spend(self, characters: int) -> None:
+        self._left -= characters
+        if self._left < 0:
+            self._give_up(
+                "command-too-long",
+                "",
+                f"the command and the hooks have more than {MAX_TEXT} characters, filled in",
+                "Shorten them, or put what they do into the image",
+            )
 
     def _words(self, name: str, above: tuple[str, ...]) -> list[str]:
         """The words a placeholder outside of quotes stands for; an empty value stands for none."""
@@ -145,16 +171,34 @@ class Renderer:
         return "" if value is None else self._expand(value.text, (*above, name))
 
     def _expand(self, text: str, above: tuple[str, ...]) -> str:
-        if "{" not in text:
+        if "{" not in text and len(text) <= MAX_TEXT:
             return text
-        return "".join(
-            piece.text if piece.name is None else self._text(piece.name, above)
-            for piece in _parse_value(text)
-        )
+        parts, left = [], MAX_TEXT
+        for piece in _parse_value(text):
+            part = piece.text if piece.name is None else self._text(piece.name, above)
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                self._give_up(
+                    "value-too-long",
+                    above[-1],
+                    f"the value of {above[-1]:.60} has more than {MAX_TEXT} characters, filled in",
+                    "Shorten it, or the values that it refers to",
+                )
+        return "".join(parts)
 
     def _lookup(self, name: str, above: tuple[str, ...]) -> Value | None:
         self.used.add(name)
         self._reached.add(name)
+        self._lookups += 1
+        if self._lookups > _MAX_LOOKUPS or len(above) > _MAX_DEPTH:
+            self._give_up(
+                "value-too-deep",
+                name,
+                f"placeholders are filled in more than {_MAX_LOOKUPS} times, or refer to each "
+                f"other more than {_MAX_DEPTH} deep",
+                "Write the values themselves",
+            )
         if name in above:
             ring = " -> ".join([*above[above.index(name) :], name])
             self._problem(
@@ -176,14 +220,17 @@ class Renderer:
                 f"Set it with an override {name}=... or give it a default",
             )
             return None
+        if ("unresolved-placeholder", name) in self._problems:
+            return None
         known = sorted(key for key, other in self._values.items() if other.value is not None)
-        near = difflib.get_close_matches(name, known, n=1)
+        near = nearest(name, known)
         guess = f"Did you mean {{{near[0]}}}? " if near else ""
+        listed = ", ".join(known[:_NAMES_SHOWN])
         self._problem(
             "unresolved-placeholder",
             name,
             f"{{{name}}}{by} has no value",
-            f"{guess}Known names: {', '.join(known)}. A literal brace is written {{{{",
+            f"{guess}Known names: {listed}. A literal brace is written {{{{",
         )
         return None
 
@@ -210,6 +257,12 @@ class Renderer:
 
     def _problem(self, code: str, name: str, message: str, fix: str) -> None:
         self._problems.setdefault((code, name), TemplateProblem(code, name, message, fix))
+        if len(self._problems) >= _MAX_PROBLEMS:
+            raise TemplateError(list(self._problems.values()))
+
+    def _give_up(self, code: str, name: str, message: str, fix: str) -> t.NoReturn:
+        self._problem(code, name, message, fix)
+        raise TemplateError(list(self._problems.values()))
 
 
 def _parse_value(text: str) -> t.Iterator[Piece]:

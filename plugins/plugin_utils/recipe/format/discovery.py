@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import pathlib
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     RecipeAmbiguous,
@@ -123,13 +123,18 @@ def find(path_or_name: str, search_paths: SearchPaths = ()) -> RecipeFile:
 def recipes_in(place: Place) -> list[RecipeFile]:
     """Every recipe file below a place, in order.
 
-    Linked folders are not entered, since a link may lead in a circle; a link of a registry that
-    leads out of it is left out, since its author does not say what this machine's files are.
+    What has the name of one and is a folder, a device or the like is among them: reading it is an
+    error that names it. Linked folders are not entered, since a link may lead in a circle; a link
+    of a registry that leads out of it is left out, since its author does not say what this
+    machine's files are.
     """
     files = []
     root = os.path.realpath(place.root or place.path)
     for parent, folders, names in os.walk(place.path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        names += [name for name in folders if name.endswith(SUFFIXES)]
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not name.endswith(SUFFIXES)
+        )
         for name in sorted(names):
             if name.startswith(".") or not name.endswith(SUFFIXES):
                 continue
@@ -141,11 +146,24 @@ def recipes_in(place: Place) -> list[RecipeFile]:
 
 
 def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
-    """The registry that has a file whose path was given."""
-    real = os.path.realpath(path)
+    """The registry that has a file whose path was given.
+
+    Raises RecipeNotFound for a link in a registry's folder that leads out of it.
+    """
+    named = (os.path.abspath(path), os.path.join(os.path.realpath(path.parent), path.name))
     for place in places:
-        if place.registry and real.startswith(os.path.realpath(place.root or place.path) + os.sep):
+        if not place.registry:
+            continue
+        root = place.root or str(place.path)
+        above = tuple(
+            os.path.join(folder(root), "") for folder in (os.path.abspath, os.path.realpath)
+        )
+        if os.path.realpath(path).startswith(above):
             return place
+        if any(name.startswith(above) for name in named):
+            raise RecipeNotFound(
+                f"{path} leads out of the registry {place.registry}, and is not read"
+            )
     return None
 
 
@@ -184,9 +202,7 @@ def _stem(name: str) -> str:
 
 
 def _not_found(name: str, stem: str, names: t.Collection[str], places: t.Sequence[Place]) -> str:
-    near = difflib.get_close_matches(
-        pathlib.PurePosixPath(stem).name, sorted(names), n=3, cutoff=0.5
-    )
+    near = nearest(pathlib.PurePosixPath(stem).name, sorted(names), n=3, cutoff=0.5)
     where = ", ".join(map(str, places)) or "no search path"
     text = f"recipe {name!r} not found. Searched: {where}."
     if near:

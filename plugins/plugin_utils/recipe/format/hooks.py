@@ -22,6 +22,7 @@ MOD_SCRIPT = "run.sh"
 
 # A recipe stands at most this deep below the folder that has its mods: recipes/4x-cluster/x.yaml.
 _LEVELS = 3
+_MOD_NAME = 200
 
 
 def hooks_of(value: t.Any) -> tuple[tuple[Hook, ...], list[str]]:
@@ -109,7 +110,8 @@ def mods_of(recipe: Recipe, mod_paths: t.Sequence[str] = ()) -> tuple[list[Mod],
     near = _folders_above(recipe)
     for name in recipe.mods:
         pure = pathlib.PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or not pure.parts or name.startswith("@"):
+        strange = pure.is_absolute() or ".." in pure.parts or not pure.parts or name.startswith("@")
+        if strange or len(name) > _MOD_NAME or not name.isprintable():
             missing.append(_not_a_mod(recipe, name))
             continue
         short = pathlib.PurePosixPath(*pure.parts[1:]) if pure.parts[0] == "mods" else pure
@@ -131,7 +133,7 @@ def from_the_registry(recipe: Recipe, mods: t.Iterable[Mod]) -> list[str]:
 
 
 def _is_mod(folder: pathlib.Path, recipe: Recipe, near: t.Sequence[pathlib.Path]) -> bool:
-    if not (folder / MOD_SCRIPT).is_file():
+    if not os.path.isfile(folder / MOD_SCRIPT):
         return False
     if not recipe.registry or not any(folder.is_relative_to(place) for place in near):
         return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import stat
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
@@ -42,9 +43,9 @@ try:
 except ImportError:  # reported by load(), with what to install
     yaml = None  # type: ignore[assignment]
 
-# Real recipes have 1 to 5 kB; the limits are there for what is not a recipe.
-MAX_BYTES = 1024 * 1024
-MAX_YAML_NODES = 20000
+# Real recipes have 1 to 5 kB; with these limits a listing takes less than a second for any file.
+MAX_BYTES = 256 * 1024
+MAX_YAML_NODES = 4000
 MAX_DEPTH = 64
 MAX_INCLUDES = 8
 
@@ -143,7 +144,7 @@ def _base(name: t.Any, sources: list[RecipeFile], search_paths: SearchPaths) -> 
 def _sibling(name: str, last: RecipeFile) -> pathlib.Path:
     folder = last.path.parent
     for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in SUFFIXES)):
-        if candidate.suffix not in SUFFIXES or not candidate.is_file():
+        if candidate.suffix not in SUFFIXES or not os.path.isfile(candidate):
             continue
         # A registry's link says nothing about files of this machine.
         real = os.path.dirname(os.path.realpath(candidate))
@@ -201,7 +202,10 @@ def _require_shallow(text: str, path: pathlib.Path, loader: t.Any) -> None:
 
 def _text(path: pathlib.Path) -> str:
     try:
-        with path.open("rb") as stream:
+        # Opening a FIFO would wait for a writer; a device may act when it is opened or read.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise RecipeError(f"{path} is not a regular file, and is skipped")
             raw = stream.read(MAX_BYTES + 1)
     except OSError as exc:
         raise RecipeError(f"{path} cannot be read: {exc.strerror or exc}") from exc

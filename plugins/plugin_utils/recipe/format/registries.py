@@ -26,14 +26,26 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 DEFAULT_CACHE = "~/.cache/dgxspark/recipes"
 # Seconds for one git command; registries are a few MB.
 TIMEOUT = 300
+# The status of a shell that finds no such program.
+_NOT_FOUND = 127
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
-_URL = re.compile(r"(https://|ssh://|file:///|/)[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s:][^\s]*")
-_PASSWORD = re.compile(r"[a-z]+://[^/@]*:[^/@]*@")
+_HOST = r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+# The user of ssh is git, or whom ~/.ssh/config names: a token is often a user's name.
+_URL = re.compile(
+    rf"(https://|ssh://(git@)?){_HOST}(:[0-9]+)?/[^\s?#]+|(file://)?/[^\s]+|git@{_HOST}:[^\s:?#][^\s?#]*"
+)
+_FORMS = "https://host/path, ssh://git@host/path, git@host:path, file:///path or /path"
+# Registries have some hundred files of 1 to 5 kB, with mods some MB.
+MAX_BYTES = 64 * 1024 * 1024
+MAX_FILES = 5_000
+_MAX_LISTING = 8 * 1024 * 1024
 _KEYS = ("name", "url", "ref", "commit", "folder", "trusted")
 _PIN = "pinned.json"
+# Before the registry's own attributes: none of its files goes through a filter of the user's.
+_ATTRIBUTES = "* -filter -ident -text -eol -crlf -working-tree-encoding -diff -merge\n"
 # A registry must not be able to start hooks, helpers or filters of the user.
 _SAFE = (
     *("-c", "core.hooksPath=/dev/null"),
@@ -42,8 +54,18 @@ _SAFE = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "protocol.ext.allow=never"),
     *("-c", "submodule.recurse=false"),
+    *("-c", "fetch.recurseSubmodules=false"),
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
     *("-c", "advice.detachedHead=false"),
 )
+
+
+# No file that git writes is larger, the pack that a server sends among them. Blocks of 512 bytes.
+_LIMIT = f"ulimit -f {MAX_BYTES // 512};"
+_RUN = f'{_LIMIT} exec "$@"'
+# A tree of a few objects may have any number of files.
+_LIST = f'{_LIMIT} "$@" | head -c {_MAX_LISTING}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +110,8 @@ def _registry(entry: t.Any) -> Registry:
         (not _NAME.fullmatch(text["name"]), f"name {text['name']!r:.60} is not a plain name"),
         (
             not _URL.fullmatch(text["url"]),
-            f"url {text['url']!r:.60} is not https://, ssh://, user@host:path, file:/// or a path",
-        ),
-        (
-            bool(_PASSWORD.match(text["url"])),
-            "url has a password in it; use git's credential helper",
+            f"url {_without_user(text['url'])!r:.60} is none of {_FORMS}, without a user, a "
+            "password or a token in it. Use git's credential helper, or ~/.ssh/config",
         ),
         (
             bool(text["ref"]) and not _REF.fullmatch(text["ref"]),
@@ -109,9 +128,14 @@ def _registry(entry: t.Any) -> Registry:
         (not isinstance(trusted, bool), f"trusted is {trusted!r:.20}, expected true or false"),
     ):
         if wrong:
-            # Never the address itself where it holds a password.
             raise RecipeError(f"{where}: {text['name'] or 'a registry'}: {what}")
     return Registry(trusted=trusted, **text)
+
+
+def _without_user(text: str) -> str:
+    """A text without what is before an @ or after a ? of addresses, which may be a secret."""
+    text = re.sub(r"[^\s'\"]*@", "***@", text)
+    return foreign.shown(re.sub(r"\?[^\s'\"]*", "?***", text))
 
 
 def place_of(registry: Registry, cache: str = DEFAULT_CACHE) -> Place:
@@ -186,6 +210,9 @@ def _write_pin(home: pathlib.Path, pin: t.Mapping[str, str]) -> None:
 
 def _checkout(registry: Registry, folder: str) -> str:
     _git(registry, folder, "init", "--quiet")
+    info = pathlib.Path(folder, ".git", "info")
+    info.mkdir(exist_ok=True)
+    (info / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
     wanted = registry.commit or registry.ref or "HEAD"
     try:
         _git(registry, folder, "fetch", "--quiet", "--depth=1", "--", registry.url, wanted)
@@ -195,16 +222,33 @@ def _checkout(registry: Registry, folder: str) -> str:
         # Not every server gives out a commit by its number.
         refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
         _git(registry, folder, "fetch", "--quiet", "--", registry.url, *refs)
+        _require_small(registry, folder, registry.commit)
         _git(registry, folder, "checkout", "--quiet", "--detach", registry.commit)
         return registry.commit
     commit = _git(registry, folder, "rev-parse", "FETCH_HEAD^{commit}")
     if registry.commit and commit != registry.commit:
         raise RecipeError(f"registry {registry.name}: git gave {commit}, not {registry.commit}")
+    _require_small(registry, folder, commit)
     _git(registry, folder, "checkout", "--quiet", "--detach", commit)
     return commit
 
 
-def _git(registry: Registry, folder: str, *arguments: str) -> str:
+def _require_small(registry: Registry, folder: str, commit: str) -> None:
+    """Raise RecipeError if the files of the commit have more than MAX_BYTES, or are too many."""
+    tree = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit)
+    listed = _git(registry, folder, *tree, script=_LIST)
+    sizes = [line.partition("\t")[0].split()[-1] for line in listed.split("\0") if line]
+    size = sum(int(one) for one in sizes if foreign.is_whole(one))
+    if not sizes:
+        raise RecipeError(f"registry {registry.name}: {commit} has no files")
+    if size > MAX_BYTES or len(sizes) > MAX_FILES or len(listed) >= _MAX_LISTING - 1:
+        raise RecipeError(
+            f"registry {registry.name}: {commit} has more than {MAX_FILES} files, or more than "
+            f"{MAX_BYTES} bytes. Name a repository that has little but recipes"
+        )
+
+
+def _git(registry: Registry, folder: str, *arguments: str, script: str = _RUN) -> str:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_DIR")}
     for key in ("GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
         environ.pop(key, None)
@@ -212,7 +256,7 @@ def _git(registry: Registry, folder: str, *arguments: str) -> str:
     try:
         # The controller may run it without a module: no run_command there.
         done = subprocess.run(  # pylint: disable=ansible-bad-function
-            ["git", *_SAFE, "-C", folder, *arguments],
+            ["sh", "-c", script, "sh", "git", *_SAFE, "-C", folder, *arguments],
             env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -221,18 +265,17 @@ def _git(registry: Registry, folder: str, *arguments: str) -> str:
             timeout=TIMEOUT,
             check=False,
         )
-    except FileNotFoundError as exc:
-        raise RecipeError(
-            f"registry {registry.name}: git is not installed on the controller"
-        ) from exc
     except subprocess.TimeoutExpired as exc:
         raise RecipeError(
             f"registry {registry.name}: git {arguments[0]} did not end within {TIMEOUT} s"
         ) from exc
+    if done.returncode == _NOT_FOUND:
+        raise RecipeError(f"registry {registry.name}: git is not installed on the controller")
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        url, reason = _without_user(registry.url), _without_user(lines[-1])
         raise RecipeError(
-            f"registry {registry.name}: git {arguments[0]} of {registry.url} failed: {lines[-1]}. "
+            f"registry {registry.name}: git {arguments[0]} of {url} failed: {reason}. "
             "Check url, ref and commit in dgxspark_recipe_registries, and the network"
         )
     return done.stdout.strip()

@@ -14,7 +14,7 @@ def image_steps(
     """The steps until all nodes of the plan have the same image and know its facts.
 
     observed: node name -> what the module workload_info returned there. ask: whether the facts of
-    the image matter.
+    the image matter; those about its Ray always do where that is to ask for a token.
 
     Returns a dict: `pull` (nodes that pull the image), `source` (the node that has it or pulls it
     for the others; empty if nothing is copied), `receive` (nodes that copy it from there), `ask`
@@ -37,7 +37,7 @@ def image_steps(
     new = [*steps["pull"], *steps["receive"]]
     steps["ask"] = (
         [node for node in plan["nodes"] if node in new or not observed[node]["image_facts"]]
-        if ask
+        if ask or plan["ray_auth"] not in ("", "off")
         else []
     )
     steps["ready"] = not new and not steps["ask"]

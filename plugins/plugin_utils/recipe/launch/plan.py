@@ -35,6 +35,13 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_
     volume_mounts,
     volume_problems,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.ray_auth import (
+    OWN_VARIABLES,
+    RAY_TOKEN,
+    RAY_TOKEN_SEEN_AT,
+    RayAuth,
+    ray_auth,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resolve import (
     DEFAULT_PORTS,
 )
@@ -43,12 +50,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.reg
 )
 
 SCHEMA = 1
-
-# The secret by which the nodes of a Ray cluster know each other, and where containers see it.
-RAY_TOKEN = "/var/lib/dgxspark/ray/token"
-_RAY_TOKEN_SEEN_AT = "/run/dgxspark/ray-token"
-# The first that asks for one.
-_RAY_WITH_TOKEN = (2, 52)
 
 # Where containers keep what they compile, and by which variables: vLLM its graphs, Triton, inductor
 # and FlashInfer their kernels. A server that finds them starts minutes earlier.
@@ -79,7 +80,9 @@ class Settings:
     minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
     over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
     often an hour they start it. volumes_allow: sources of volumes that would be refused otherwise.
-    ray_auth: have Ray ask for a token where it can.
+    ray_auth: have Ray ask for a token. security_opts: as of `docker run --security-opt`.
+    pids_limit: of processes and threads in each container, 0 for none. image_preflight: whether
+    more of the image's facts counts than the version of its Ray.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -97,7 +100,10 @@ class Settings:
     survive_port: int = 25010
     survive_starts: int = 3
     volumes_allow: t.Sequence[str] = ()
-    ray_auth: bool = False
+    ray_auth: bool = True
+    security_opts: t.Sequence[str] = ("no-new-privileges",)
+    pids_limit: int = 16384
+    image_preflight: bool = True
 
 
 # Node name -> what the module image_preflight found in the image there; empty where not known.
@@ -112,9 +118,9 @@ def build_plan(
     mods, wrong = placed_mods(resolved.mods)
     _check(resolved, settings, wrong)
     workload = slug(resolved.recipe.name)
-    ray_auth, ray_warnings = _ray_auth(resolved, settings, image_facts or {})
-    environment, warnings = _environment(resolved, settings, pins, ray_auth)
-    warnings += [*image_warnings, *ray_warnings]
+    auth = ray_auth(resolved, settings.ray_auth, settings.ray_port, image_facts or {})
+    environment, warnings = _environment(resolved, settings, pins, auth)
+    warnings += [*image_warnings, *filter(None, [auth.warning])]
     head = resolved.ranks[0].node
     ranks = [
         _rank(
@@ -127,7 +133,7 @@ def build_plan(
                 *(_read_only(mod.source, mod.target) for mod in mods),
                 *volume_mounts(resolved.volumes),
                 *map(_read_only, sorted({*pins[rank.node.name].values()})),
-                *([_read_only(RAY_TOKEN, _RAY_TOKEN_SEEN_AT)] if ray_auth else []),
+                *([_read_only(RAY_TOKEN, RAY_TOKEN_SEEN_AT)] if auth.state == "token" else []),
             ],
             mods,
         )
@@ -158,13 +164,15 @@ def build_plan(
     plan["hash"] = plan_hash(plan)
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
-        used = {"pins": pins[rank["node"]], "ray": ray_auth}
+        used = {"pins": pins[rank["node"]], "ray": auth.version}
         if any(used.values()):
             rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
     plan["models"] = _models(resolved)
-    plan["ray_token"] = RAY_TOKEN if ray_auth else ""
+    plan["ray_auth"] = auth.state
+    plan["ray_token"] = RAY_TOKEN if auth.state == "token" else ""
+    plan["refusals"] = [*filter(None, [auth.refusal])]
     plan["mods"] = [
         {"name": mod.mod.name, "folder": mod.mod.folder, "source": mod.source} for mod in mods
     ]
@@ -188,7 +196,7 @@ def _image(
     messages: dict[str, list[str]] = {}
     refused: list[str] = []
     for rank in resolved.ranks:
-        facts = image_facts.get(rank.node.name) or {}
+        facts = (settings.image_preflight and image_facts.get(rank.node.name)) or {}
         pins[rank.node.name] = dict(facts.get("pins") or {})
         if facts.get("assembles") is False and settings.gpus:
             refused.append(
@@ -234,24 +242,6 @@ def _on_node(resolved: ResolvedRecipe, path: str) -> str:
         if f"{path}/".startswith(f"{volume.target.rstrip('/')}/"):
             return volume.source.rstrip("/") + path[len(volume.target.rstrip("/")) :]
     return path
-
-
-def _ray_auth(
-    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts
-) -> tuple[str, list[str]]:
-    """The version of Ray that asks for a token, empty where none does; and warnings."""
-    if not runtime_named(resolved.runtime).ray or not settings.ray_auth:
-        return "", []
-    texts = [(image_facts.get(rank.node.name) or {}).get("ray") or "" for rank in resolved.ranks]
-    versions = [tuple(map(int, re.findall(r"\d+", version)[:2])) for version in texts]
-    if all(version >= _RAY_WITH_TOKEN for version in versions):
-        return texts[0], []
-    if not all(texts):
-        return "", []
-    return "", [
-        f"Ray {min(texts)} of the image asks for no token: anyone who reaches port "
-        f"{settings.ray_port} of {resolved.ranks[0].node.name} commands these nodes"
-    ]
 
 
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
@@ -320,6 +310,9 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
     if rank["gpus"]:
         options.append(["--gpus", rank["gpus"]])
     options += [["--device", device] for device in rank["devices"]]
+    options += [["--security-opt", option] for option in rank["security_opts"]]
+    if rank["pids_limit"]:
+        options.append(["--pids-limit", str(rank["pids_limit"])])
     for ulimit in rank["ulimits"]:
         name, _colon, limits = ulimit.partition(":")
         options.append(["--ulimit", f"{name}={limits}"])
@@ -367,7 +360,7 @@ def _environment(
     resolved: ResolvedRecipe,
     settings: Settings,
     pins: t.Mapping[str, t.Mapping[str, str]],
-    ray_auth: str,
+    auth: RayAuth,
 ) -> tuple[_RankEnvironment, list[str]]:
     """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
     ours = {
@@ -381,8 +374,7 @@ def _environment(
     ours.update(runtime_named(resolved.runtime).environment(settings))
     if _keeps_cache(resolved, settings):
         ours.update(_RUNTIME_CACHE_ENV)
-    if ray_auth:
-        ours.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_RAY_TOKEN_SEEN_AT)
+    ours.update(auth.environment)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
     if resolved.mode == "cluster":
         for rank in resolved.ranks:
@@ -456,6 +448,8 @@ def _rank(
         "gpus": settings.gpus,
         "device_requests": _device_requests(settings.gpus),
         "devices": list(settings.devices),
+        "security_opts": list(settings.security_opts),
+        "pids_limit": settings.pids_limit,
         "restart_policy": "no",
     }
 
@@ -534,8 +528,17 @@ def _check(resolved: ResolvedRecipe, settings: Settings, wrong: t.Sequence[str])
     if len(set(names)) < len(names) or len(set(links)) < len(links):
         problems.append(f"each rank needs its own node, found {names} at {links}")
     problems += _settings_problems(resolved, settings)
+    problems += _ray_variables(resolved)
     if problems:
         _refuse(resolved, problems)
+
+
+def _ray_variables(resolved: ResolvedRecipe) -> t.Iterator[str]:
+    """Variables by which a recipe would decide whether its Ray asks for a token."""
+    if runtime_named(resolved.runtime).ray:
+        for name in sorted({*resolved.inventory_env, *resolved.env, *resolved.secret_env}):
+            if name.startswith(OWN_VARIABLES):
+                yield f"env sets {name}, which dgxspark_ray_auth decides. Remove it"
 
 
 def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
@@ -562,6 +565,11 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
     targets = [mount["target"] for mount in mounts]
     for target in sorted({other for other in targets if targets.count(other) > 1}):
         yield f"{target} would be mounted twice. Change the volumes of the recipe"
+    if settings.pids_limit < 0:
+        yield f"dgxspark_pids_limit is {settings.pids_limit}, expected 0 for none, or more"
+    for option in settings.security_opts:
+        if not re.fullmatch(r"[!-~]+", option):
+            yield f"dgxspark_security_opts has {option!r}, expected text without blanks"
     if settings.gpus not in ("", "all") and not re.fullmatch(r"[1-9]\d?", settings.gpus):
         yield f"dgxspark_gpus is {settings.gpus!r}, expected all, a number, or empty for none"
     if settings.ray_object_store_bytes < 75 * _MIB:

@@ -34,9 +34,9 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     False if workload_info did not ask), `previous` (what a rollback restores, see describe; empty
     for nothing), `retain` (node -> names of containers to stop and retain for the rollback),
     `remove` (node -> names of other containers of this collection, to be removed), `start` (node ->
-    its rank of the plan), `supervise` (node -> container -> the unit_spec of its missing or
-    different unit), `drop` (node -> names of retained containers, to be removed once the model has
-    answered).
+    its rank of the plan), `supervise` (node -> container -> its unit_spec, for all ranks if one has
+    no unit or a different one), `drop` (node -> names of retained containers, to be removed once
+    the model has answered).
     """
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
@@ -58,7 +58,11 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
         ),
         "remove": remove,
         "start": {rank["node"]: rank for rank in starting},
-        "supervise": _to_supervise(plan, observed, running),
+        "supervise": _to_supervise(
+            {(rank["node"], rank["name"]): unit_spec(rank["labels"]) for rank in plan["ranks"]},
+            observed,
+            running,
+        ),
         "drop": _by_node(
             observed, [(node, own_name(c["name"]) + RETAINED) for node, c in previous]
         ),
@@ -76,7 +80,8 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
     Returns a dict: `remove` (node -> names of all other containers of this collection), `restore`
     (node -> names of containers of the previous workload to rename back and start; empty everywhere
     if all of them still run under their own names), `supervise` (node -> container -> its unit_spec
-    once the workload answers), `lost` (texts: containers that are gone).
+    once the workload answers; empty everywhere if all have their units), `lost` (texts: containers
+    that are gone).
     """
     ids = {container["id"]: container for container in previous.get("containers", ())}
     present = [(node, c) for node, c in _ours(observed) if c["id"] in ids]
@@ -88,19 +93,13 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
     ]
     # After one rank was stopped, its peers have to be restarted with it.
     intact = all(c["status"] == "running" and own_name(c["name"]) == c["name"] for _n, c in present)
+    specs = {(node, own_name(c["name"])): unit_spec(c["labels"]) for node, c in present}
     return {
         "remove": _by_node(
             observed, [(node, c["name"]) for node, c in _ours(observed) if c["id"] not in ids]
         ),
         "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in present]),
-        "supervise": {
-            node: {
-                own_name(c["name"]): unit_spec(c["labels"])
-                for where, c in present
-                if where == node and unit_spec(c["labels"])
-            }
-            for node in observed
-        },
+        "supervise": _to_supervise(specs, observed, intact),
         "lost": lost,
     }
 
@@ -164,22 +163,33 @@ def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
 
 
 def _to_supervise(
-    plan: Mapping[str, Any], observed: Observed, running: bool
+    specs: Mapping[tuple[str, str], Mapping[str, Any]], observed: Observed, running: bool
 ) -> dict[str, dict[str, Any]]:
+    """Node -> container -> its unit_spec: those of all ranks, or none.
+
+    specs: by node and container, empty for no unit. A unit that is written gets a new secret, which
+    all units of the workload have to know. running: otherwise all units are removed before.
+    """
+    wanted = {place: spec for place, spec in specs.items() if spec}
+    supervised = running and all(
+        _is_supervised(observed[node], name, str(spec["plan"]))
+        for (node, name), spec in wanted.items()
+    )
     out: dict[str, dict[str, Any]] = {node: {} for node in observed}
-    for rank in plan["ranks"]:
-        spec = unit_spec(rank["labels"])
-        # The units of a replaced workload are removed with it.
-        supervised = running and any(
-            unit["container"] == rank["name"]
-            and unit["plan"] == plan["hash"]
-            and unit["enabled"]
-            and unit["state"] == "active"
-            for unit in observed[rank["node"]].get("units", ())
-        )
-        if spec and not supervised:
-            out[rank["node"]][rank["name"]] = spec
+    for (node, name), spec in wanted.items():
+        if not supervised:
+            out[node][name] = spec
     return out
+
+
+def _is_supervised(facts: Mapping[str, Any], name: str, plan_hash: str) -> bool:
+    return any(
+        unit["container"] == name
+        and unit["plan"] == plan_hash
+        and unit["enabled"]
+        and unit["state"] == "active"
+        for unit in facts.get("units", ())
+    )
 
 
 def _is_complete(group: list[Placed]) -> bool:

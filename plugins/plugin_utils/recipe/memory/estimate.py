@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     ResolvedRecipe,
 )
@@ -265,7 +266,7 @@ def _shape(serving: Serving) -> ModelConfig | None:
     numbers = []
     for key in ("num_layers", "num_kv_heads", "head_dim"):
         value = serving.metadata.get(key)
-        if isinstance(value, str) and value.strip().isdecimal():
+        if isinstance(value, str) and foreign.is_whole(value.strip()):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
             return None

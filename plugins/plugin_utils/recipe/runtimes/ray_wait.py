@@ -8,6 +8,8 @@ Runs inside the head's container, before the server: `python3 -c <this file> SEC
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import sys
 import time
 import typing as t
@@ -19,6 +21,12 @@ def missing(nodes: list[dict[str, object]], expected: list[str]) -> list[str]:
     return [address for address in expected if address not in joined]
 
 
+def ignores_token(version: str) -> bool:
+    """Whether this Ray was given a token and does not ask for it, as when a mod has replaced it."""
+    numbers = tuple(map(int, re.findall(r"[0-9]+", version)[:2]))
+    return os.environ.get("RAY_AUTH_MODE") == "token" and numbers < (2, 52)
+
+
 def say(text: str, stream: t.TextIO) -> None:
     stream.write(f"dgxspark: {text}\n")
     stream.flush()
@@ -27,6 +35,9 @@ def say(text: str, stream: t.TextIO) -> None:
 def main(argv: list[str]) -> int:
     seconds, expected = float(argv[0]), argv[1:]
     ray = importlib.import_module("ray")
+    if ignores_token(ray.__version__):
+        say(f"Ray {ray.__version__} ignores the token; 2.52 or later is needed", sys.stderr)
+        return 1
     ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
     deadline = time.monotonic() + seconds
     reported = None

@@ -283,7 +283,7 @@ def _is_given(key: str, value: Value) -> bool:
 
 
 # A refusal is an exception, which the cache of split_server does not hold.
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _starts(engine: Engine, command: str) -> bool:
     """Whether the command, with its placeholders, ends in this engine's server."""
     try:

@@ -284,6 +284,14 @@ def _ray_node(node: Node, settings: LaunchSettings) -> str:
     )
 
 
+_READABLE_TOKEN = """\
+if [ -n "${RAY_AUTH_TOKEN_PATH:-}" ] && ! [ -r "$RAY_AUTH_TOKEN_PATH" ]; then
+  echo "dgxspark: user $(id -u) of this image cannot read Ray's token, which is root's" >&2
+  exit 1
+fi
+"""
+
+
 def _head_script(
     rank: Rank, ranks: t.Sequence[Rank], settings: LaunchSettings, detected: t.Collection[str]
 ) -> str:
@@ -291,6 +299,7 @@ def _head_script(
     own = json.dumps(sorted(detected))
     waiting = [str(settings.ray_wait_seconds), *(other.node.link_address for other in ranks)]
     return f"""\
+{_READABLE_TOKEN}\
 config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
 mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
 ray start --head --port {settings.ray_port} --include-dashboard=false \
@@ -303,6 +312,7 @@ def _worker_script(rank: Rank, head: Node, settings: LaunchSettings) -> str:
     target = f"{head.link_address}:{settings.ray_port}"
     place = f"{head.link_address}/{settings.ray_port}"
     return f"""\
+{_READABLE_TOKEN}\
 {await_port(place, f"the Ray head {target}", settings.ray_wait_seconds)}\
 # It asks every 2 s whether the head's own part of Ray has come up, by itself for 40 s only.
 export RAY_NUM_REDIS_GET_RETRIES={settings.ray_wait_seconds // 2 + 1}

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,69 @@ def test_a_holder_elsewhere_or_unknown_has_not_ended(holder: Answer) -> None:
     assert has_ended(holder) is False
 
 
+def proc_of(folder: Path, *pids: int) -> Path:
+    """A /proc that shows only these processes."""
+    real, proc = Path("/proc"), folder / "proc"
+    for name in ("sys/kernel/random/boot_id", *(f"{pid}/stat" for pid in pids)):
+        (proc / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(real / name, proc / name)
+    (proc / "self/ns").mkdir(parents=True)
+    (proc / "self/ns/pid").symlink_to(os.readlink(real / "self/ns/pid"))
+    return proc
+
+
+def test_a_holder_that_proc_hides_has_not_ended(tmp_path: Path) -> None:
+    """As with hidepid=2 and a launch of another user."""
+    proc = proc_of(tmp_path)
+    assert has_ended(process(os.getpid()), proc) is False
+    child = subprocess.Popen(["true"])
+    seen = process(child.pid)
+    child.wait()
+    assert has_ended(seen, proc) is True
+
+
+def test_without_proc_nobody_has_ended(tmp_path: Path) -> None:
+    """As on a Mac: neither this machine nor the process is known."""
+    nowhere = tmp_path / "proc"
+    assert process(os.getpid(), nowhere) == {}
+    assert has_ended({**process(os.getpid()), "start": "1"}, nowhere) is False
+
+
+def test_a_process_whose_state_is_unreadable_has_not_ended(tmp_path: Path) -> None:
+    proc = proc_of(tmp_path, os.getpid())
+    (proc / f"{os.getpid()}/stat").write_text("")
+    assert has_ended(process(os.getpid()), proc) is False
+
+
+def test_another_boot_is_another_machine(tmp_path: Path) -> None:
+    proc = proc_of(tmp_path, os.getpid())
+    seen = {**process(os.getpid(), proc), "start": "1"}
+    assert has_ended(seen, proc) is True
+    (proc / "sys/kernel/random/boot_id").write_text("another")
+    assert has_ended(seen, proc) is False
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pid": "1"}, {"pid": 0}, {"pid": -1}, {"pid": 10**30}, {"pid": None}, {"start": None}],
+)
+def test_a_holder_of_another_shape_has_not_ended(change: Answer) -> None:
+    assert has_ended({**process(os.getpid()), "start": "1", **change}) is False
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {"holder": []}, {"holder": {}}])
+def test_an_answer_of_another_shape_is_returned_as_it_is(answer: object) -> None:
+    ask = Ask([{"failed": True, "blocker": answer}])
+    assert ask.run(task_vars={}) == {"failed": True, "blocker": answer}
+
+
+def test_the_id_of_the_machine_does_not_leave_it() -> None:
+    known = Path("/etc/machine-id")
+    if not known.exists() or not known.read_text("ascii").strip():
+        pytest.skip("this machine has no id")
+    assert known.read_text("ascii").strip() not in str(process(os.getpid()))
+
+
 def test_who_asks_is_said_and_a_token_made_up() -> None:
     ask = Ask([{"token": "t"}], reason="r", bound=True)
     assert ask.run(task_vars={}) == {"token": "t"}
@@ -82,14 +147,14 @@ def test_a_launch_within_a_reservation_gets_an_id_of_its_own() -> None:
 
 def test_a_lock_whose_holder_has_ended_is_asked_for_again() -> None:
     gone = {**process(os.getpid()), "start": "1"}
-    refused = {"failed": True, "msg": "locked", "blocker": {"token": "b", "holder": gone}}
+    refused = {"failed": True, "msg": "locked", "blocker": {"holder": gone}}
     ask = Ask([refused, {"token": "t", "taken_from": "Alice until then"}])
     assert "failed" not in ask.run(task_vars={})
-    assert [given.get("gone") for given in ask.asked] == [None, "b"]
+    assert [given.get("gone") for given in ask.asked] == [None, gone]
 
 
 def test_a_lock_whose_holder_is_at_work_stays_refused() -> None:
-    busy = {"failed": True, "blocker": {"token": "b", "holder": process(os.getpid())}}
+    busy = {"failed": True, "blocker": {"holder": process(os.getpid())}}
     ask = Ask([busy])
     assert ask.run(task_vars={})["failed"] is True
     assert len(ask.asked) == 1

@@ -77,3 +77,25 @@ def test_a_deviation_says_what_is_usual_and_where() -> None:
 )
 def test_ids_are_snake_case(name: str, check: str) -> None:
     assert check_id(name) == check
+
+
+@pytest.mark.parametrize(
+    "parity", ["text", ["kernel"], {"kernel": ["6.17"]}, {"kernel": None}, {"kernel": "6" * 5000}]
+)
+def test_a_node_that_answers_something_else_does_not_stop_the_comparison(parity: object) -> None:
+    answers = {"bad": parity, "spark1": {"kernel": "6.17"}, "spark2": {"kernel": "6.17"}}
+    nodes = {
+        node: values_of({"dgxspark_result_kernel": {"parity": answer}})
+        for node, answer in answers.items()
+    }
+    statuses = {node: [one.status for one in compare(nodes, node)] for node in nodes}
+    assert (statuses.pop("bad") or ["blocked"]) == ["blocked"]
+    assert statuses == {"spark1": ["ok"], "spark2": ["ok"]}
+
+
+def test_names_with_one_id_are_one_value() -> None:
+    nodes = {
+        node: values_of({"dgxspark_result_x": {"parity": {"a b": "1", "a_b": "2", "c": "3"}}})
+        for node in ("spark1", "spark2")
+    }
+    assert [one.check for one in compare(nodes, "spark1")] == ["same_a_b", "same_c"]

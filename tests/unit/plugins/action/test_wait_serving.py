@@ -120,6 +120,13 @@ def test_a_completion_is_requested_only_after_health_has_answered(
     assert [look["ask"] for look in wait.looks] == [False, False, True, True, False, True]
 
 
+def test_a_look_may_take_no_longer_than_what_is_left(clock: Clock, screen: list[str]) -> None:
+    wait = Wait(clock, [(0.0, LOADING), (40.0, HEALTHY), (70.0, HEALTHY)], timeout=60)
+    result = wait.run()
+    assert result["failed"] is True
+    assert [look["remaining"] for look in wait.looks] == [60, 60, 20]
+
+
 def test_a_refusal_is_printed_with_the_servers_answer(clock: Clock, screen: list[str]) -> None:
     Wait(clock, [(0.0, HEALTHY), (0.0, REFUSING), (0.0, SERVING)]).run()
     assert screen[1] == f"       0 s  refusing: {REFUSING['detail']}"

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.action import webhook
+from ansible_collections.dgxspark.suite.plugins.plugin_utils import webhook as sender
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.webhook import BACKOFF, deliver, post
 
 Reply = t.Callable[[BaseHTTPRequestHandler], None]
@@ -87,6 +88,26 @@ def test_a_slow_receiver_delays_nothing(
     assert warnings == [
         "Webhook swap_complete to 127.0.0.1: no answer yet, retried in the background"
     ]
+
+
+@pytest.mark.parametrize("text", [b"", b"HTTP/1.1 204 No\r\nX-"])
+def test_a_receiver_that_drips_is_left_in_time(
+    drip: t.Callable[..., str], monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    monkeypatch.setattr(sender, "TIMEOUT", 0.5)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError, match="no answer within"):
+        post(f"{drip(text)}/", b"{}", {})
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "data:text/plain,x", "ftp://192.0.2.1/x"])
+def test_only_http_is_posted_to(url: str) -> None:
+    outcomes: list[str] = []
+    naps: list[float] = []
+    assert deliver({**MESSAGE, "url": url}, outcomes.append, naps.append) is False
+    assert outcomes == ["not delivered: its URL is neither http nor https"]
+    assert naps == [0]
 
 
 def test_nothing_is_sent_unsigned(warnings: list[str]) -> None:

@@ -61,3 +61,29 @@ def test_without_follow_there_is_one_look() -> None:
     seen = {"lines": [], "running": True}
     logs = Follow([seen])
     assert logs.run(task_vars={}) == seen
+
+
+def test_a_node_prints_lines_and_nothing_else_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(action, "display", types.SimpleNamespace(display=shown.append))
+    line = {"at": "2026-11-22T03:20:21Z", "container": "c", "rank": "0", "text": "one"}
+    lines = [
+        {**line, "rank": "\x1b[2J"},
+        {**line, "text": "\x1b]52;c;eA==\x07\x9b2J\nPLAY RECAP"},
+        {**line, "text": ["x"]},
+        {"text": "two"},
+        "three",
+        line,
+    ]
+    state = {"lines": lines, "running": False}
+    Follow([state], follow=True).run(task_vars={"inventory_hostname": "spark2"})
+    expected = ["\\x1b]52;c;eA==\\x07\\x9b2J\\nPLAY RECAP", "one"]
+    assert shown == [
+        "[rank \\x1b[2J spark2] one",
+        *(f"[rank 0 spark2] {text}" for text in expected),
+    ]
+    once = Follow([state]).run(task_vars={})
+    assert [one["text"] for one in once["lines"]] == ["one", *expected]
+    assert Follow([{**state, "lines": "x"}]).run(task_vars={})["lines"] == []

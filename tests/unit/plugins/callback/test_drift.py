@@ -165,9 +165,9 @@ def test_the_table_is_sorted_and_what_nobody_looked_at_is_not_ok() -> None:
 def test_nodes_and_specs_stand_in_order() -> None:
     run = Run()
     for name in "edfacb":
-        run.tell("ok", name, envelope(finding("ok"), spec=f"spec-{name}"))
+        run.tell("ok", name, envelope(finding("ok"), spec=f"spec_{name}"))
     (_colour, head), *rows = run.table()
-    assert head == ["node", *(f"spec-{name}" for name in "abcdef")]
+    assert head == ["node", *(f"spec_{name}" for name in "abcdef")]
     assert [words[0] for _colour, words in rows] == list("abcdef")
 
 

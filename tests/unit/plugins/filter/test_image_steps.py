@@ -11,13 +11,15 @@ from ansible_collections.dgxspark.suite.plugins.filter.image_steps import Filter
 KNOWN = {"assembles": True}
 
 
-def steps(*ids: str | None, image: str = "a:1", known: bool = True, ask: bool = True) -> Any:
+def steps(
+    *ids: str | None, image: str = "a:1", known: bool = True, ask: bool = True, ray_auth: str = ""
+) -> Any:
     nodes = [f"s{index}" for index in range(1, len(ids) + 1)]
     observed = {
         node: {"image_id": one, "image_facts": KNOWN if one and known else {}}
         for node, one in zip(nodes, ids, strict=True)
     }
-    plan = {"image": image, "nodes": nodes}
+    plan = {"image": image, "nodes": nodes, "ray_auth": ray_auth}
     filters: Any = FilterModule().filters()
     return filters["image_steps"](plan, {**observed, "other": {}}, ask)
 
@@ -51,3 +53,14 @@ def test_what_is_named_by_its_digest_is_pulled_by_each_node() -> None:
 def test_a_node_that_does_not_know_the_image_asks_it_unless_nobody_wants_to_know() -> None:
     assert steps("x", "x", known=False)["ask"] == ["s1", "s2"]
     assert steps("x", "x", known=False, ask=False)["ready"] is True
+
+
+@pytest.mark.parametrize(
+    ("ray_auth", "asked"),
+    [("", []), ("off", []), ("unknown", ["s1", "s2"]), ("token", ["s1", "s2"])],
+)
+def test_whether_its_ray_can_ask_for_a_token_always_matters(
+    ray_auth: str, asked: list[str]
+) -> None:
+    found = steps("x", "x", known=False, ask=False, ray_auth=ray_auth)
+    assert (found["ask"], found["ready"]) == (asked, not asked)

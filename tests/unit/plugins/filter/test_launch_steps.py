@@ -50,3 +50,15 @@ def test_a_template_gets_the_documented_steps(tmp_path: Path) -> None:
         "spark1": "dgxspark-lab-tiny-0",
         "spark2": "dgxspark-lab-tiny-1",
     }
+
+
+def test_a_refusal_cannot_control_a_terminal() -> None:
+    plan = json.loads((ROOT / "tests/unit/fixtures/recipes/lab-tiny.plan.json").read_text("utf-8"))
+    listener = {"port": plan["ports"]["server"], "pid": 5, "process": "\x1b[2J", "container": None}
+    quiet = {"containers": [], "listening": [], "image_id": None}
+    observed = {"spark1": {**quiet, "listening": [listener]}, "spark2": quiet}
+    steps = plugin.FilterModule().filters()["launch_steps"]
+    assert callable(steps)
+    (refusal,) = steps(plan, observed)["refusals"]
+    assert "\\x1b[2J (pid 5)" in refusal
+    assert refusal.isprintable()

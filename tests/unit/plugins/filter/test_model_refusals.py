@@ -34,6 +34,14 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
                 "spark2: it is being downloaded",
             ],
         ),
+        (
+            {"spark1": FREE, "spark2": {**FREE, "refusals": ["\x1b[2J"]}},
+            [{"node": "spark1", "recipe": "", "process": "\x1b]0;x\x07"}],
+            [
+                "spark1: it is being served by \\x1b]0;x\\x07; playbooks/stop.yml stops a recipe",
+                "spark2: \\x1b[2J",
+            ],
+        ),
     ],
 )
 def test_refusals_of_all_nodes_are_joined(

@@ -8,7 +8,8 @@ from ansible_collections.dgxspark.suite.plugins.filter.worse_findings import wor
 
 
 def finding(check: str, status: str) -> dict[str, str]:
-    return {"check": check, "status": status, "expected": "this", "actual": "that", "hint": ""}
+    texts = {"severity": "info", "expected": "this", "actual": "that", "fix": "", "hint": ""}
+    return {"check": check, "status": status, **texts}
 
 
 def test_what_has_become_worse() -> None:
@@ -20,3 +21,8 @@ def test_what_has_become_worse() -> None:
         "d: expected this, found that.",
     ]
     assert worse_findings(before, before) == []
+
+
+def test_what_is_no_finding_is_worse() -> None:
+    (text,) = worse_findings([{"check": "a", "status": "fine"}], [finding("a", "ok")])
+    assert text.startswith("a: ")

@@ -52,6 +52,76 @@ def test_a_held_lock_is_refused_until_it_is_released(run: Run, tmp_path: Path) -
     assert run(cluster_lock, token="b", owner="Bob")["lock"]["owner"] == "Bob"
 
 
+def test_no_result_but_the_holders_own_has_a_token(run: Run) -> None:
+    def of(**arguments: t.Any) -> str:
+        """What a request returns, without its own arguments."""
+        return json.dumps({**run(cluster_lock, **arguments), "invocation": None})
+
+    run(cluster_lock, token="tok-a", owner="Alice", holder={"pid": 1})
+    run(cluster_lock, token="tok-a", run="run-a", holder={"pid": 2})
+    others = [
+        of(token="tok-b", owner="Bob"),
+        of(token="tok-a", run="run-b"),
+        of(token="tok-b", state="released"),
+        of(token="tok-b", state="absent"),
+        of(token="tok-b", owner="Bob", force=True),
+    ]
+    assert [text for text in others if "tok-a" in text or "run-a" in text] == []
+    assert "tok-b" in others[-1]
+
+
+def test_a_holder_that_has_ended_is_named_by_its_process(run: Run) -> None:
+    run(cluster_lock, token="a", owner="Alice", holder={"pid": 1})
+    refused = run(cluster_lock, token="b", owner="Bob")
+    assert refused["blocker"] == {"holder": {"pid": 1}}
+    taken = run(cluster_lock, token="b", owner="Bob", gone=refused["blocker"]["holder"])
+    assert (taken["token"], taken["taken_from"].split()[0]) == ("b", "Alice")
+
+
+def test_a_lock_needs_a_token(run: Run, tmp_path: Path) -> None:
+    assert run(cluster_lock, owner="Alice")["failed"] is True
+    assert not (tmp_path / "state").exists()
+
+
+def test_however_long_a_lock_is_asked_for_it_can_be_read(run: Run) -> None:
+    assert run(cluster_lock, token="a", owner="Alice", seconds=10**15)["lock"]["owner"] == "Alice"
+    assert "locked by Alice until 9999" in run(cluster_lock, token="b")["msg"]
+
+
+@pytest.mark.parametrize("state", ["held", "released", "absent"])
+@pytest.mark.parametrize("text", ['{"token": "a"}', '{"token": "a", "expires": 1e300}', "[]"])
+def test_a_lock_of_another_shape_is_named_and_stays(
+    run: Run, tmp_path: Path, state: str, text: str
+) -> None:
+    lock = tmp_path / "state" / "lock.json"
+    lock.parent.mkdir()
+    lock.write_text(text)
+    result = run(cluster_lock, token="a", state=state)
+    assert result["failed"] is True
+    assert str(lock) in result["msg"]
+    assert "remove" in result["msg"]
+    assert run(swap_journal, swap="1", token="a", phase="stop")["failed"] is True
+    assert lock.read_text() == text
+
+
+@pytest.mark.parametrize("text", ['{"id": "1"}', '{"phases": []}', '{"id": "1", "phases": [7]}'])
+def test_a_journal_of_another_shape_is_named_and_stays(run: Run, tmp_path: Path, text: str) -> None:
+    run(cluster_lock, token="a", owner="Alice")
+    swap = tmp_path / "state" / "swap.json"
+    swap.write_text(text)
+    for check in (False, True):
+        result = run(swap_journal, swap="1", token="a", phase="x", _ansible_check_mode=check)
+        assert result["failed"] is True
+        assert str(swap) in result["msg"]
+    assert swap.read_text() == text
+
+
+def test_a_schedule_of_another_shape_is_no_obstacle_to_the_lock(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "schedule.json").write_text('{"entries": [{"end": 1e300}]}')
+    assert run(cluster_lock, token="a", owner="Alice")["announced"] == []
+
+
 def test_check_mode_refuses_the_same_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     free = run(cluster_lock, token="a", owner="Alice", _ansible_check_mode=True)
     assert free["changed"] is True

@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 import typing as t
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,21 +25,48 @@ from ansible_collections.dgxspark.suite.plugins.modules import (
 
 Result = dict[str, t.Any]
 
-# The file `image` is the image: its first line is the id.
+# images/ID is an image: its first line is the ID. names/NAME has the ID of that name. `besides` has
+# lines "NAME ID" that this engine adds to whatever it saves; an image of that ID comes along.
 DOCKER = """#!/bin/sh
 cd %s
+mkdir -p images names
 echo "$*" >> calls
+for last; do :; done
+resolve() {
+    if [ -e "names/$1" ]; then cat "names/$1"; elif [ -e "images/$1" ]; then echo "$1"
+    else echo "No such image: $1" >&2; exit 1; fi
+}
 case "$1 $2" in
     "image inspect")
-        [ -e image ] || { echo "No such image" >&2; exit 1; }
-        case "$4" in *Id*) head -n1 image ;; *) wc -c < image ;; esac ;;
+        id=$(resolve "$last") || exit 1
+        case "$4" in *Id*) echo "$id" ;; *) wc -c < "images/$id" ;; esac ;;
+    "image ls")
+        for id in $(ls images); do
+            echo "$id <none>:<none>"
+            grep -lx "$id" names/* 2>/dev/null | sed "s|names/|$id |"
+        done ;;
+    "image rm") id=$(resolve "$last") || exit 1
+        if [ -e "names/$last" ]; then rm "names/$last"; else rm "images/$id"; fi ;;
+    "tag --") id=$(resolve "$3") || exit 1; echo "$id" > "names/$4" ;;
     "info "*) echo /tmp ;;
-    "save "*) [ -e slow ] && sleep 60; cat image ;;
-    "load "*) cat > got; [ -s got ] || { echo "invalid tar header" >&2; exit 1; }; mv got image ;;
+    "save "*) [ -e slow ] && sleep 60
+        id=$(resolve "$2") || exit 1
+        [ -e besides ] && sed "s/^/besides /" besides
+        cat "images/$id" ;;
+    "load ") cat > got; [ -s got ] || { echo "invalid tar header" >&2; exit 1; }
+        grep -a "^besides " got | while read -r _word name id; do
+            echo "$id" > "images/$id"
+            if [ "$name" = - ]; then echo "Loaded image ID: $id"
+            else echo "$id" > "names/$name"; echo "Loaded image: $name"; fi
+        done
+        sed "/^besides /d" got > rest
+        if [ -e broken ]; then echo "no space left on device" >&2; exit 1; fi
+        id=$(head -n1 rest); mv rest "images/$id"; rm got; echo "Loaded image ID: $id" ;;
     "pull "*)
         echo "a1: Pulling fs layer"; echo "b2: Already exists"
         [ -e unreachable ] && { echo "lookup registry.invalid: no such host" >&2; exit 1; }
-        echo "a1: Pull complete"; echo sha256:99 > image ;;
+        echo "a1: Pull complete"
+        for one in images/sha256:99 names/serving:1; do echo sha256:99 > $one; done ;;
 esac
 """
 
@@ -51,6 +80,26 @@ class Engine:
         self.client = root / "docker"
         self.client.write_text(DOCKER % root)
         self.client.chmod(0o755)
+        (root / "images").mkdir()
+        (root / "names").mkdir()
+
+    def add(self, name: str, image_id: str, content: bytes = b"") -> None:
+        (self.root / "images" / image_id).write_bytes(image_id.encode() + b"\n" + content)
+        (self.root / "names" / name).write_text(f"{image_id}\n")
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {path.name: path.read_text().strip() for path in (self.root / "names").iterdir()}
+
+    @property
+    def images(self) -> set[str]:
+        return {path.name for path in (self.root / "images").iterdir()}
+
+    @property
+    def loaded(self) -> bool:
+        """Whether `docker load` was ever started."""
+        calls = self.root / "calls"
+        return calls.exists() and "load" in calls.read_text().split("\n")
 
     def run(self, module: t.Any, check: bool = False, **arguments: t.Any) -> Result:
         image = {"image": "serving:1", "docker_bin": str(self.client)}
@@ -97,7 +146,7 @@ class Engine:
 @pytest.fixture
 def source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Engine]:
     engine = Engine(tmp_path / "source", capsys)
-    (engine.root / "image").write_bytes(b"sha256:4467\n" + os.urandom(3 << 20))
+    engine.add("serving:1", "sha256:4467", os.urandom(3 << 20))
     yield engine
     for job in engine.jobs:
         background.end(str(job), str(job.parent))
@@ -119,7 +168,9 @@ def test_an_image_is_copied_exactly_and_nothing_else_remains(
     assert offered["bytes"] > 3 << 20
     result = target.receive(offered)
     assert (result["changed"], result["image_id"]) == (True, "sha256:4467")
-    assert (target.root / "image").read_bytes() == (source.root / "image").read_bytes()
+    copied = [engine.root / "images" / "sha256:4467" for engine in (source, target)]
+    assert copied[0].read_bytes() == copied[1].read_bytes()
+    assert (target.images, target.names) == ({"sha256:4467"}, {"serving:1": "sha256:4467"})
     assert target.jobs == []
     assert source.end(offered)["changed"] is True
     assert source.end(offered)["changed"] is False
@@ -127,13 +178,13 @@ def test_an_image_is_copied_exactly_and_nothing_else_remains(
 
 
 def test_an_existing_image_is_not_copied(source: Engine, target: Engine) -> None:
-    (target.root / "image").write_text("sha256:4467\n")
+    target.add("serving:1", "sha256:4467")
     result = target.receive({"image_id": "sha256:4467"})
     assert (result["changed"], result["job"], result["image_id"]) == (False, "", "sha256:4467")
 
 
 def test_another_image_of_that_name_is_replaced(source: Engine, target: Engine) -> None:
-    (target.root / "image").write_text("sha256:old\n")
+    target.add("serving:1", "sha256:old")
     assert target.receive(source.offer())["image_id"] == "sha256:4467"
 
 
@@ -155,16 +206,65 @@ def test_other_clients_are_refused(
     result = target.receive(source.offer(**offer), **receive)
     assert result["failed"] is True
     assert "serving:1 was not copied from 127.0.0.1" in result["msg"]
-    assert not (target.root / "image").exists()
+    assert (target.images, target.names, target.loaded) == (set(), {}, False)
     assert target.jobs == []
 
 
-def test_an_image_with_another_id_is_refused(source: Engine, target: Engine) -> None:
-    offered = {**source.offer(), "image_id": "sha256:other"}
+def test_another_image_than_the_offered_one_is_refused_and_removed(
+    source: Engine, target: Engine
+) -> None:
+    # The name is moved to another image while it is offered.
+    offered = source.offer()
+    target.add("serving:1", "sha256:old")
+    (source.root / "images" / "sha256:4467").write_text("sha256:other\n")
     result = target.receive(offered)
     assert result["failed"] is True
-    assert "sha256:other" in result["msg"]
-    assert "sha256:4467" in result["msg"]
+    assert "was not copied" in result["msg"]
+    assert (target.images, target.names) == ({"sha256:old"}, {"serving:1": "sha256:old"})
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("image_id", ["sha256:4467", "sha256:other"])
+def test_other_images_and_names_that_come_along_are_removed(
+    source: Engine, target: Engine, image_id: str, broken: bool
+) -> None:
+    target.add("mine:1", "sha256:mine")
+    target.add("serving:1", "sha256:old")
+    names = ("mine:1 sha256:evil", "new:1 sha256:evil", "serving:1 sha256:evil", "- sha256:more")
+    (source.root / "besides").write_text("".join(f"{line}\n" for line in names))
+    if broken:
+        (target.root / "broken").touch()
+    offered = source.offer()
+    (source.root / "images" / "sha256:4467").write_text(f"{image_id}\n")
+    result = target.receive(offered)
+    copied = image_id == "sha256:4467" and not broken
+    assert bool(result.get("failed")) is not copied
+    assert target.names == {
+        "mine:1": "sha256:mine",
+        "serving:1": "sha256:4467" if copied else "sha256:old",
+    }
+    assert "sha256:more" not in target.images
+
+
+def test_whoever_answers_for_the_source_feeds_docker_nothing(target: Engine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as false:
+        given = {"address": "127.0.0.1", "secret": "s3cret", "id": "sha256:4467"}
+        given["port"] = false.getsockname()[1]
+        seen = target.run(image_receive, **given)
+        connection, _address = false.accept()
+        with connection, suppress(OSError):
+            # What the copies of older versions took for a giver.
+            connection.sendall(b"\0" * 32 + b"+" + b"a tar with whatever images I like\n" * 9)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
+    deadline = time.monotonic() + 30
+    result: Result = {}
+    while "failed" not in result and time.monotonic() < deadline:
+        result = target.run(image_receive, job=seen["job"], **given)
+    assert result["failed"] is True
+    assert "does not know the secret" in result["msg"]
+    assert (target.loaded, target.images) == (False, set())
 
 
 def test_a_killed_transfer_is_started_again(source: Engine, target: Engine) -> None:

@@ -69,9 +69,11 @@ def test_announced_listed_cancelled(run: Run, tmp_path: Path) -> None:
         ({"begin": "2001-01-01 10:00"}, "is in the past"),
         ({"begin": "2101-01-01T10:00:00Z", "owner": ""}, "an owner is required"),
         ({"begin": in_hours(11)}, "announced already: Alice from"),
+        ({"begin": "2101-01-01T10:00:00Z", "hours": 1e300}, "between 1970 and 9999"),
+        ({"begin": "0001-01-01T00:00:00+10:00"}, "between 1970 and 9999"),
     ],
 )
-def test_a_refusal_changes_nothing(run: Run, arguments: dict[str, str], why: str) -> None:
+def test_a_refusal_changes_nothing(run: Run, arguments: Result, why: str) -> None:
     announce(run, "Alice", 10)
     result = run(state="announced", **{"owner": "Bob", **arguments})
     assert why in result["msg"]
@@ -107,3 +109,20 @@ def test_a_broken_file_is_named_and_left_alone(run: Run, tmp_path: Path) -> None
 )
 def test_a_time_is_utc_unless_it_has_an_offset(text: str, expected: float) -> None:
     assert pure.moment(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"entries": 7}', '{"entries": [7]}', '{"entries": [{"id": "x", "end": 1e300}]}', "[]"],
+)
+@pytest.mark.parametrize("state", ["listed", "announced", "cancelled"])
+def test_a_schedule_of_another_shape_is_named_and_stays(
+    run: Run, tmp_path: Path, text: str, state: str
+) -> None:
+    file = tmp_path / "state" / "schedule.json"
+    file.parent.mkdir()
+    file.write_text(text)
+    result = run(state=state, id="x", owner="Bob", begin=in_hours(1))
+    assert result["failed"] is True
+    assert "schedule.json" in result["msg"]
+    assert file.read_text() == text

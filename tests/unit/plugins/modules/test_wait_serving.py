@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 import typing as t
 from http.server import BaseHTTPRequestHandler
 
@@ -94,6 +95,16 @@ def test_a_completion_is_asked_for_only_if_told(
     assert set(result) - {"changed", "invocation", "warnings"} == set(
         yaml.safe_load(wait_serving.RETURN)
     )
+
+
+def test_a_completion_takes_no_longer_than_what_is_left(
+    docker: Docker, drip: t.Callable[..., str], run_module: RunModule
+) -> None:
+    url = drip(b"HTTP/1.1 200 OK\r\n")
+    started = time.monotonic()
+    result = run_module(docker(scripts()), url, ask=True, completion_timeout=60, remaining=0.5)
+    assert time.monotonic() - started < 5
+    assert result["phase"] == "healthy"
 
 
 def test_a_container_that_has_ended_fails_with_its_last_words(

@@ -19,6 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.modules import workload
 Docker = t.Callable[[dict[str, str]], str]
 RunModule = t.Callable[..., dict[str, t.Any]]
 
+SECRET = "5ec2e7" * 10
 A, RETAINED = "dgxspark-a-0", "dgxspark-a-0.previous"
 
 
@@ -43,7 +44,7 @@ def scripts(log: Path, owner: str = "dgxspark.suite") -> dict[str, str]:
 @pytest.fixture
 def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
     def run(**arguments: t.Any) -> dict[str, t.Any]:
-        given = {"memory_timeout": 0, **arguments}
+        given = {"memory_timeout": 0, "secret": SECRET, **arguments}
         with patch_module_args(given), pytest.raises(SystemExit):
             workload.main()
         result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
@@ -157,6 +158,42 @@ def test_a_unit_is_removed_after_the_renaming_and_before_the_stop(
     assert list((tmp_path / "units").iterdir()) == []
     assert not (tmp_path / "lib").exists()
     assert (result["diff"]["before"] != "", result["diff"]["after"]) == (True, "")
+
+
+def test_the_secret_of_a_unit_lives_with_it_and_is_shown_nowhere(
+    docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
+) -> None:
+    client = docker(scripts(systemctl))
+    wanted = {"docker_bin": client, "supervise": {A: SPEC}}
+    path = tmp_path / "state" / f"{UNIT}.secret"
+    checked = run_module(**wanted, _ansible_check_mode=True)
+    assert not path.exists()
+    result = run_module(**wanted)
+    assert path.read_text().strip() == SECRET
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not run_module(**wanted)["changed"]
+    # Another launch of the same: nothing is restarted.
+    systemctl.unlink()
+    again = run_module(**wanted, secret="an0ther" * 8)
+    assert (again["changed"], again["done"]) == (True, result["done"])
+    assert path.read_text().strip() == "an0ther" * 8
+    assert not systemctl.exists()
+    for shown in (checked, result, again):
+        text = json.dumps(shown)
+        assert not any(word in text for word in (SECRET, "an0ther", path.name))
+    assert all(SECRET not in file.read_text() for file in (tmp_path / "units").iterdir())
+    run_module(docker_bin=client, retain=[A])
+    assert not path.exists()
+
+
+def test_a_unit_without_a_secret_is_not_installed(
+    docker: Docker, run_module: RunModule, tmp_path: Path, systemctl: Path
+) -> None:
+    client = docker(scripts(tmp_path / "log"))
+    result = run_module(docker_bin=client, supervise={A: SPEC}, secret="")
+    assert "'secret' is required" in result["unsupervised"]
+    assert not (tmp_path / "units" / UNIT).exists()
+    assert not systemctl.exists()
 
 
 def test_a_unit_of_somebody_else_is_left_alone_with_a_warning(

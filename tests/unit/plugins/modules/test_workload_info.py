@@ -108,13 +108,23 @@ def test_lock_and_swap_of_a_head_are_reported_without_the_token(
     docker: Docker, run_module: RunModule, tmp_path: Path
 ) -> None:
     held = {"token": "t0ken", "owner": "Alice", "reason": "", "since": 0, "expires": 60}
-    (tmp_path / "lock.json").write_text(json.dumps(held))
+    (tmp_path / "lock.json").write_text(json.dumps({**held, "holder": {}, "run": None}))
     (tmp_path / "swap.json").write_text('{"recipe": "lab-tiny", "phase": "wait"}')
     result = run_module({"docker_bin": docker(SCRIPTS), "state_dir": str(tmp_path)})
     assert result["lock"]["owner"] == "Alice"
     assert result["swap"] == {"recipe": "lab-tiny", "phase": "wait"}
     assert "t0ken" not in json.dumps(result)
     assert result["memory_available_bytes"] > 0
+
+
+def test_a_lock_of_another_shape_is_reported(
+    docker: Docker, run_module: RunModule, tmp_path: Path
+) -> None:
+    (tmp_path / "lock.json").write_text('{"token": "t0ken", "expires": 1e300}')
+    result = run_module({"docker_bin": docker(SCRIPTS), "state_dir": str(tmp_path)})
+    assert result["lock"] == {}
+    assert "lock.json" in str(result["warnings"])
+    assert "t0ken" not in json.dumps(result)
 
 
 def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:

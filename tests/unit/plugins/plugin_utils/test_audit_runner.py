@@ -311,3 +311,33 @@ def test_the_program_runs_by_itself_with_nothing_but_webhook_beside_it(
     )
     assert "audit: appeared: a/kernel/swap_now: drift" in done.stdout
     assert receiver.events == [("drift_appeared", ["swap_now"])]
+
+
+def test_a_malformed_finding_is_told_once() -> None:
+    bad = ("a", "kernel", "kernel_answer", "failed")
+    assert changes(report(SWAP), report(bad), report(bad), report(SWAP))[1:] == [
+        ({"a/kernel/kernel_answer"}, set()),
+        (set(), set()),
+        (set(), {"a/kernel/kernel_answer"}),
+    ]
+
+
+@pytest.mark.parametrize("name", ["audit_runner.py", "webhook.py"])
+def test_the_installed_copies_need_nothing_of_the_collection(name: str, tmp_path: Path) -> None:
+    """The role audit_timer copies these two files alone."""
+    program = tmp_path / name
+    program.write_text(Path(audit_runner.__file__).with_name(name).read_text())
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            "import runpy, sys; runpy.run_path(sys.argv[1])",
+            program,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

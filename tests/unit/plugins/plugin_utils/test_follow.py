@@ -103,6 +103,13 @@ def test_progress_is_printed_at_intervals_and_the_end_returned(screen: list[str]
     )
 
 
+def test_a_phase_is_printed_in_one_line_without_control_characters(screen: list[str]) -> None:
+    looks = [fetching(10 * number, "\x1b[2J\nPLAY") for number in range(1, 10)]
+    Download([BEGUN, *looks, DONE]).run(task_vars={"inventory_hostname": "spark1"})
+    assert screen
+    assert all("\\x1b[2J\\nPLAY" in line and line.isprintable() for line in screen)
+
+
 @pytest.mark.parametrize(
     "answer", [{"failed": True, "msg": "gated"}, {"changed": False, "id": "", "files": 0}]
 )

@@ -136,6 +136,49 @@ def test_rays_head_and_worker_know_their_addresses(node: Node) -> None:
     assert "RAY_NODE_ADDRESS is not set" in node.run("dgxspark-ray-head")[1]
 
 
+TOKEN = """RAY_HEAD_ADDRESS=192.0.2.1
+RAY_NODE_ADDRESS=192.0.2.1
+RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN_PATH={token}
+"""
+RAY = """#!/bin/sh
+[ "$1" != --version ] || { echo 'ray, version {version}'; exit; }
+echo "$1 $RAY_AUTH_MODE $RAY_AUTH_TOKEN_PATH"
+"""
+
+
+@pytest.mark.parametrize("script", ["dgxspark-ray-head", "dgxspark-ray-worker"])
+@pytest.mark.parametrize(
+    ("version", "starts"),
+    [
+        *(("2.52.0", True), ("2.60.0", True), ("3.0.0.dev0", True), ("2.9.0", False)),
+        *(("2.51.9", False), ("1.99", False), ("", False), ("odd", False), ("2", False)),
+        ("$(id)", False),
+    ],
+)
+def test_ray_starts_only_if_it_can_require_the_token(
+    node: Node, script: str, version: str, starts: bool
+) -> None:
+    token = node.write("ray-token", "abc")
+    node.write("ray.env", TOKEN.format(token=token))
+    node.write("venv/ray", RAY.replace("{version}", version))
+    code, said = node.run(script)
+    if starts:
+        assert (code, said) == (0, f"start token {token}\n")
+    else:
+        assert code == 78
+        assert "install Ray 2.52" in said
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_ray_does_not_start_without_its_token(node: Node, text: str | None) -> None:
+    node.write("ray.env", TOKEN.format(token=node.root / "ray-token"))
+    if text is not None:
+        node.write("ray-token", text)
+    code, said = node.run("dgxspark-ray-head")
+    assert (code, "ray-token cannot be read" in said) == (78, True)
+
+
 @pytest.mark.parametrize("words", [(), ("help",), ("--help",)])
 def test_the_command_explains_itself(node: Node, words: tuple[str, ...]) -> None:
     code, said = node.run("dgxspark", *words)
@@ -174,7 +217,8 @@ def test_units_bound_how_often_they_start() -> None:
         assert "\nUser=alice\n" in text
         assert "\nLimitMEMLOCK=infinity\n" in text
     assert "\nExecStart=/opt/bin/dgxspark-vllm %i\n" in found["dgxspark-vllm@.service"]
-    assert "\nEnvironmentFile=-/etc/work/%i.env\n" in found["dgxspark-vllm@.service"]
+    files = "\nEnvironmentFile=-/etc/ray.env\nEnvironmentFile=-/etc/work/%i.env\n"
+    assert files in found["dgxspark-vllm@.service"]
 
 
 @pytest.mark.skipif(not shutil.which("systemctl"), reason="no systemd here")

@@ -13,9 +13,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
-    quoted,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.oom_protection import (
     Places,
     Wanted,
@@ -367,13 +364,6 @@ def test_a_node_without_systemd_is_no_crash(node: Node) -> None:
     result, _complaint = node.run(False)
     assert finding(result, "oom_daemon")["status"] == "skipped"
     assert "System has not been booted" in finding(result, "oom_daemon")["actual"]
-
-
-def test_words_of_a_unit_file_stay_the_words_they_are() -> None:
-    assert quoted(["/bin/a", "-M", "1,2"]) == "/bin/a -M 1,2"
-    assert quoted(["a b", 'c"d', "e\\f", "100%", "$x", ""]) == (
-        '"a b" "c\\"d" "e\\\\f" 100%% $$x ""'
-    )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
     why_unsupported,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import files
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import Clock
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
     DockerEngine,
@@ -764,7 +763,7 @@ def test_what_lies_on_a_file_system_that_is_read_only_is_blocked_by_name(
 ) -> None:
     node.limits.unlink()
     (node.root / "systemd/logind.conf.d/90-dgxspark.conf").unlink()
-    monkeypatch.setattr(files, "can_replace", lambda _path: False)
+    monkeypatch.setattr(os, "access", lambda *_given, **_more: False)
     result, complaint = node.run(True)
     assert result["changed"] is False
     assert having(result, "blocked") == {"limits_file", "nofile_limit", "remove_ipc"}

@@ -441,7 +441,9 @@ def test_a_file_that_cannot_be_used_leaves_triton_unassessed() -> None:
 
 def test_a_file_out_of_reach_is_blocked_rather_than_drift() -> None:
     observed = World("3.5.1", {}).observed()
-    planned = plan(replace(observed, file=EnvFile("/etc/paths.env", writable=False)), WANTED)
+    out_of_reach = Blocked("/etc/paths.env cannot be written", "Run as root (become).")
+    file = EnvFile("/etc/paths.env", unwritable=out_of_reach)
+    planned = plan(replace(observed, file=file), WANTED)
     assert planned.actions == ()
     assert finding(planned, "triton_ptxas_path").status == "blocked"
     assert "become" in finding(planned, "triton_ptxas_path").hint

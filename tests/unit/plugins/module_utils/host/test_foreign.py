@@ -94,9 +94,11 @@ def test_text_that_is_displayed_has_no_control_characters(text: str) -> None:
     controls = {char for char in shown if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}}
     assert controls <= {"\t", "\n"}
     assert foreign.shown(shown) == shown
+    assert len(foreign.line(text).splitlines()) <= 1
 
 
 def test_what_is_displayed_stays_readable() -> None:
     assert foreign.shown("naïve\tUmlaut ä\n\x1b[2J\x9b\u202e") == (
         "naïve\tUmlaut ä\n\\x1b[2J\\x9b\\u202e"
     )
+    assert foreign.line("naïve\tä\n\x1b[2J") == "naïve\tä\\n\\x1b[2J"

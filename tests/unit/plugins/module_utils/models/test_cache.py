@@ -11,11 +11,11 @@ import os
 import shutil
 import time
 import typing as t
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     MISSING,
     STAGE,
@@ -29,6 +29,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import
 CONFIG = b'{"architectures": ["Qwen3ForCausalLM"]}'
 WEIGHTS = b"w" * 5000
 WHOLE = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+
+
+@contextmanager
+def busy(folder: Path) -> t.Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def only(found: Scan) -> Model:
@@ -146,7 +156,7 @@ def test_a_model_that_is_being_copied_counts_as_downloading(hub: t.Any) -> None:
     stage = hub.folder("org/slow") / STAGE
     stage.mkdir()
     (stage / ("f" * 64)).write_bytes(b"x")
-    with locked(str(hub.folder("org/slow")), 0):
+    with busy(hub.folder("org/slow")):
         assert only(look(hub)).downloading
     assert not only(look(hub)).downloading
 

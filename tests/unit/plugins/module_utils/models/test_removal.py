@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import removal
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import scan
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.removal import RemovalPlan, Seen
@@ -133,18 +134,18 @@ def test_a_model_with_an_open_file_is_refused(two: t.Any) -> None:
 def test_an_interrupted_delete_is_completed_by_the_next(
     two: t.Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = shutil.rmtree
+    real = SafeFolder.remove_tree
 
-    def stop(path: str) -> t.NoReturn:
-        real(os.path.join(path, "blobs"))
-        raise OSError(5, "Input/output error", path)
+    def stop(trash: SafeFolder, name: str) -> t.NoReturn:
+        shutil.rmtree(os.path.join(trash.path, name, "blobs"))
+        raise OSError(5, "Input/output error", name)
 
-    monkeypatch.setattr(shutil, "rmtree", stop)
+    monkeypatch.setattr(SafeFolder, "remove_tree", stop)
     with pytest.raises(OSError, match="Input/output"):
         removal.apply(removal.plan(look(two)))
     # No half of a model is on the menu.
     assert [one.name for one in scan(str(two.path), []).models] == ["org/other"]
-    monkeypatch.setattr(shutil, "rmtree", real)
+    monkeypatch.setattr(SafeFolder, "remove_tree", real)
     plan = removal.plan(look(two))
     assert len(plan.paths) == 1
     removal.apply(plan)

@@ -39,10 +39,6 @@ def target(found: Manifest, tmp_path: Path) -> receive.Destination:
     return receive.Destination.of(found, str(tmp_path / "there" / "hub"))
 
 
-def me(tmp_path: Path) -> owner.Owner:
-    return replace(owner.Owner.of(str(tmp_path)), root_acts=False)
-
-
 @pytest.fixture
 def offer(hub: t.Any) -> t.Iterator[t.Callable[..., tuple[str, int]]]:
     """Start a real daemon; it is stopped when the test ends."""
@@ -67,8 +63,8 @@ def take(found: Manifest, tmp_path: Path, port: int, secret: str = SECRET) -> re
     to = target(found, tmp_path)
     plan = receive.plan(found, to)
 
-    def get(what: receive.ReceivePlan, _whose: owner.Owner) -> None:
-        receive.fetch(what, to, me(tmp_path), ("127.0.0.1", port, secret), 60)
+    def get(what: receive.ReceivePlan) -> None:
+        receive.fetch(what, to, ("127.0.0.1", port, secret), 60)
 
     receive.bring(found, to, False, get, job.Progress(str(tmp_path)))
     return plan
@@ -269,7 +265,7 @@ def test_a_full_disk_is_reported_before_anything_is_copied(
     assert receive.lacks_space(plan, to).startswith("300002 bytes are needed")
 
 
-def never(_what: receive.ReceivePlan, _whose: owner.Owner) -> None:
+def never(_what: receive.ReceivePlan) -> None:
     raise AssertionError("nothing may be fetched")
 
 
@@ -325,6 +321,7 @@ def test_root_runs_commands_as_the_owner_of_the_cache() -> None:
     assert owner.Owner(1000, 1001, False).command(argv) == argv
     assert owner.Owner(0, 0, True).command(argv) == argv
     assert owner.Owner(1000, 1001, True).command(argv) == [
-        *("/usr/bin/setpriv", "--reuid=1000", "--regid=1001", "--clear-groups", "--"),
+        *("/usr/bin/setpriv", "--reuid=1000", "--regid=1001", "--clear-groups"),
+        *("--no-new-privs", "--"),
         *argv,
     ]

@@ -59,6 +59,25 @@ def test_an_engine_that_hangs(engine: Callable[..., str]) -> None:
     assert ask_engine(engine(b"", 1), 0.2).problem == "no answer within 0.2 s"
 
 
+def test_an_engine_that_drips(tmp_path: Path) -> None:
+    path = str(tmp_path / "docker.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+
+        def answer() -> None:
+            connection, _address = listening.accept()
+            # A byte at a time, and never a pause that is longer than the shortest time limit.
+            with connection, suppress(OSError):
+                for _byte in range(1 << 20):
+                    connection.sendall(b"X")
+
+        threading.Thread(target=answer, daemon=True).start()
+        started = time.monotonic()
+        assert ask_engine(path, 0.2).problem == "no answer within 0.2 s"
+        assert time.monotonic() - started < 3
+
+
 def test_no_engine(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
     assert "does not exist" in ask_engine(str(path), 1).problem

@@ -181,6 +181,35 @@ def test_a_server_that_does_not_answer_in_time_is_left(
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
+    ],
+)
+@pytest.mark.parametrize("healthy", [True, False])
+def test_a_server_that_drips_is_left_in_time(
+    drip: t.Callable[..., str], text: bytes, healthy: bool
+) -> None:
+    started = time.monotonic()
+    seen = look(drip(text, healthy), "lab-tiny", True, 0.5)
+    assert time.monotonic() - started < 3
+    # Its /health needs no body; what comes after the headers is nobody's time.
+    dripped = STARTING if text in (b"", b"HTTP/1.1 200 OK\r\nX-") else HEALTHY
+    assert seen.phase == (HEALTHY if healthy else dripped)
+    assert "timed out" in seen.detail
+
+
+def test_the_error_of_a_server_that_drips_is_left_in_time(drip: t.Callable[..., str]) -> None:
+    started = time.monotonic()
+    seen = look(drip(b"HTTP/1.1 500 Oops\r\n\r\n"), "lab-tiny", True, 0.5)
+    assert time.monotonic() - started < 3
+    assert seen.phase == REFUSING
+
+
 def test_the_proxy_of_a_login_is_not_asked(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

@@ -14,11 +14,15 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.sockets import (
     Listener,
+    RayPort,
     listeners,
+    parse_bound,
     parse_container,
     parse_listening,
     parse_peers,
     peers,
+    ray_ports,
+    unprotected,
 )
 
 TCP = """\
@@ -141,6 +145,48 @@ def test_listeners_come_by_port_with_process_and_container(proc: Proc) -> None:
         },
     )
     assert listeners(root) == [Listener(22, 20, "sshd"), Listener(8000, 345, "vllm", INNER)]
+
+
+def test_a_name_cannot_control_a_terminal(proc: Proc) -> None:
+    name = b"\x1b[2J\x1b]0;x\x07\xc2\x9b"
+    root = proc(listening_line(8000, 71), {5: (name, "0::/\n", ["socket:[71]"])})
+    assert [one.process for one in listeners(root)] == ["\\x1b[2J\\x1b]0;x\\x07\\x9b"]
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="recorded on a little-endian machine")
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (TCP, [("127.0.0.1", 52365, "278230"), ("0.0.0.0", 8000, "276405")]),
+        (TCP6, [("::", 41691, "288691"), ("::", 22, "267432")]),
+    ],
+)
+def test_listening_lines_have_an_address(table: str, expected: list[tuple[str, int, str]]) -> None:
+    assert list(parse_bound(table)) == expected
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="recorded on a little-endian machine")
+def test_ports_of_ray_are_found_with_whether_it_asks_for_a_token(proc: Proc) -> None:
+    root = proc(
+        "".join(TCP.splitlines(True)[1:]) + listening_line(46379, 71),
+        {
+            7: (b"gcs_server", "0::/\n", ["/dev/null", "socket:[71]"]),
+            8: (b"ray::DashboardA", "0::/\n", ["socket:[278230]"]),
+            9: (b"raylet", "0::/\n", ["socket:[1]"]),
+            10: (b"vllm", "0::/\n", ["socket:[276405]"]),
+        },
+    )
+    (root / "net" / "tcp6").write_text(TCP6)
+    (root / "9" / "fd" / "1").symlink_to("socket:[288691]")
+    (root / "9" / "environ").write_bytes(b"PATH=/bin\0RAY_AUTH_MODE=token\0")
+    found = ray_ports(root)
+    assert found == [
+        RayPort("::", 41691, 9, "raylet", True),
+        RayPort("0.0.0.0", 46379, 7, "gcs_server", False),
+        RayPort("127.0.0.1", 52365, 8, "ray::DashboardA", False),
+    ]
+    assert [port.port for port in unprotected(found, [])] == [46379]
+    assert unprotected(found, ["0.0.0.0"]) == []
 
 
 def test_an_inherited_socket_belongs_to_the_oldest_process(proc: Proc) -> None:

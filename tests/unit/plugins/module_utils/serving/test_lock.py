@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import state_files
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.lock import (
     Request,
     acquire,
@@ -16,6 +21,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.lock import
     release,
     remove,
     renew,
+    stored,
 )
 
 NOW = 1_764_036_000.0  # 2025-11-25T02:00:00Z
@@ -41,10 +47,25 @@ def run(id: str, expires: float = NOW + 30) -> Lock:
     return {"id": id, "holder": {"pid": 3}, "since": NOW - 5, "expires": expires}
 
 
-@pytest.mark.parametrize("found", [{}, held(expires=NOW), held(expires=NOW - 9)])
-def test_a_free_or_expired_lock_is_taken(found: Lock) -> None:
+@pytest.mark.parametrize(
+    ("found", "whose"),
+    [
+        ({}, ""),
+        (
+            held(expires=NOW),
+            "Alice (benchmarks) until 2025-11-25T02:00:00Z, which has expired",
+        ),
+        (
+            held(expires=NOW - 9),
+            "Alice (benchmarks) until 2025-11-25T01:59:51Z, which has expired",
+        ),
+    ],
+)
+def test_a_free_or_expired_lock_is_taken_and_whose_it_was_is_reported(
+    found: Lock, whose: str
+) -> None:
     verdict = acquire(found, BOB, NOW)
-    assert not verdict.refusal
+    assert (verdict.refusal, verdict.taken_from) == ("", whose)
     assert verdict.lock == {
         "schema": 1,
         "token": "b",
@@ -64,10 +85,10 @@ def test_a_held_lock_is_refused_with_its_holder_and_its_end() -> None:
         "To take it over: -e force=true"
     )
     assert verdict.lock == held()
-    assert verdict.blocker["holder"] == {"pid": 1}
+    assert verdict.blocker == {"pid": 1}
 
 
-@pytest.mark.parametrize("how", [{"force": True}, {"gone": "a"}])
+@pytest.mark.parametrize("how", [{"force": True}, {"gone": {"pid": 1}}])
 def test_force_and_an_ended_holder_take_over_and_report_the_owner(how: Lock) -> None:
     verdict = acquire(held(), Request("b", "Bob", "", 600, **how), NOW)
     assert verdict.lock is not None
@@ -76,7 +97,16 @@ def test_force_and_an_ended_holder_take_over_and_report_the_owner(how: Lock) -> 
 
 
 def test_another_holder_that_is_gone_does_not_matter() -> None:
-    assert acquire(held(), Request("b", "Bob", gone="other"), NOW).refusal
+    assert acquire(held(), Request("b", "Bob", gone={"pid": 2}), NOW).refusal
+
+
+def test_an_unknown_holder_is_never_gone() -> None:
+    assert acquire({**held(), "holder": {}}, Request("b", "Bob", gone={}), NOW).refusal
+
+
+def test_the_holder_of_an_expired_lock_notices_that_it_was_taken() -> None:
+    taken = acquire(held(expires=NOW - 1), BOB, NOW).lock
+    assert "it is now held by Bob" in renew(taken or {}, Request("a", seconds=60), NOW).refusal
 
 
 def test_the_token_of_a_reservation_lets_one_launch_in() -> None:
@@ -86,10 +116,10 @@ def test_the_token_of_a_reservation_lets_one_launch_in() -> None:
     )
     second = acquire(first.lock or {}, Request("a", "Alice", seconds=20, run="r2"), NOW + 1)
     assert "A launch has been using this reservation since 2025-11-25T02:00:00Z" in second.refusal
-    assert second.blocker == {**(first.lock or {})["run"], "token": "r1"}
+    assert second.blocker == {"pid": 3}
 
 
-@pytest.mark.parametrize("how", [{"force": True}, {"gone": "r1"}])
+@pytest.mark.parametrize("how", [{"force": True}, {"gone": {"pid": 3}}])
 def test_a_launch_within_a_reservation_can_be_taken_over(how: Lock) -> None:
     verdict = acquire(held(run=run("r1")), Request("a", seconds=9, run="r2", **how), NOW)
     assert verdict.lock is not None
@@ -100,7 +130,8 @@ def test_a_launch_within_a_reservation_can_be_taken_over(how: Lock) -> None:
 def test_a_launch_that_expired_within_a_reservation_is_not_in_the_way() -> None:
     verdict = acquire(held(run=run("r1", NOW)), Request("a", seconds=9, run="r2"), NOW)
     assert not verdict.refusal
-    assert not verdict.taken_from
+    assert verdict.taken_from == "a launch within this reservation, since 2025-11-25T01:59:55Z"
+    assert renew(verdict.lock or {}, Request("a", run="r1"), NOW).refusal
 
 
 def test_a_launch_that_outlasts_its_reservation_keeps_the_lock() -> None:
@@ -183,3 +214,112 @@ def test_the_public_lock_has_no_token() -> None:
         "run_since": "2025-11-25T01:59:55Z",
     }
     assert public({}) == {}
+
+
+@pytest.mark.parametrize("describing", [public, describe])
+def test_control_characters_of_a_holder_are_displayed(
+    describing: t.Callable[[Lock], t.Any],
+) -> None:
+    """Whoever can take the lock names its owner and its reason."""
+    assert "\x1b" not in str(describing({**held(), "owner": "\x1b[2J", "reason": "\x1b]0;x\x07"}))
+
+
+def kept(folder: Path, content: object) -> str:
+    (folder / "lock.json").write_text(json.dumps(content), encoding="utf-8")
+    return str(folder)
+
+
+def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert stored(str(tmp_path)) == {}
+    full = held(run=run("r1"))
+    assert stored(kept(tmp_path, full)) == full
+
+
+WRONG: tuple[object, ...] = (None, "", 7, True, [], {}, -1, 1e300, 10**400)
+FITS: dict[str, tuple[object, ...]] = {
+    "owner": ("",),
+    "reason": ("",),
+    "since": (7,),
+    "expires": (7,),
+    "holder": ({},),
+    "run": (None,),
+}
+
+
+@pytest.mark.parametrize("key", ["token", *FITS])
+@pytest.mark.parametrize("value", ["gone", *WRONG], ids=lambda value: repr(value)[:20])
+def test_a_lock_that_lacks_a_key_or_has_another_type_there_is_broken(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    lock = held(run=run("r1"))
+    fits = any(value == one and type(value) is type(one) for one in FITS.get(key, ()))
+    lock[key] = value
+    if value == "gone":
+        del lock[key]
+        fits = key == "run"
+    folder = kept(tmp_path, lock)
+    if fits:
+        assert stored(folder) == lock
+        return
+    with pytest.raises(state_files.Broken, match=rf"lock\.json is not a lock.*{key}.*remove"):
+        stored(folder)
+
+
+def test_the_text_about_a_broken_lock_has_no_token(tmp_path: Path) -> None:
+    folder = kept(tmp_path, {**held("secret-token"), "owner": 7})
+    with pytest.raises(state_files.Broken) as error:
+        stored(folder)
+    assert "secret-token" not in str(error.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+TIMES = st.floats(allow_nan=False) | st.integers() | st.floats(0, 4e9)
+RUNS = st.none() | st.fixed_dictionaries(
+    {}, optional={"id": st.text() | JSON, "holder": JSON, "since": TIMES, "expires": TIMES}
+)
+LOCKS = JSON | st.fixed_dictionaries(
+    {},
+    optional={
+        "token": st.text(max_size=2) | JSON,
+        "owner": st.text() | JSON,
+        "reason": st.text() | JSON,
+        "since": TIMES | JSON,
+        "expires": TIMES | JSON,
+        "holder": st.dictionaries(st.text(), JSON, max_size=2) | JSON,
+        "run": RUNS | JSON,
+    },
+)
+REQUESTS = st.builds(
+    Request,
+    token=st.text(min_size=1, max_size=2),
+    owner=st.text(),
+    seconds=st.integers() | st.floats(allow_nan=False),
+    run=st.text(max_size=1),
+    force=st.booleans(),
+)
+
+
+# It writes files, on a machine that others use as well.
+@settings(deadline=None)
+@given(LOCKS, REQUESTS)
+def test_whatever_a_lock_has_it_is_broken_or_the_rules_work_on_it(
+    tmp_path_factory: pytest.TempPathFactory, content: object, request_: Request
+) -> None:
+    folder = tmp_path_factory.mktemp("lock")
+    try:
+        lock = stored(kept(folder, content))
+    except state_files.Broken:
+        return
+    for verdict in (
+        acquire(lock, request_, NOW),
+        renew(lock, request_, NOW),
+        release(lock, request_),
+        *([remove(lock, request_)] if lock else []),
+    ):
+        assert "token" not in public(verdict.lock or {})
+        # What the rules write, they read.
+        assert stored(kept(folder, verdict.lock or {})) == (verdict.lock or {})

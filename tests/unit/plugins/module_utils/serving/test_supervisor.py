@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import handshake
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor, units
 
 DOCKER = """\
 #!/bin/sh
@@ -45,6 +47,8 @@ case $1 in
 esac
 """
 
+SECRET = "5ec2e7" * 10
+
 START = {"container": "dgxspark-tiny", "recipe": "tiny", "plan": "p", "starts": 2}
 
 PLAY = """\
@@ -52,6 +56,7 @@ import sys
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
 supervisor.STATE, supervisor.BEAT, supervisor.PAUSE = sys.argv[2], 0.2, 0.05
 supervisor.ADOPT, supervisor.SILENCE = float(sys.argv[3]), float(sys.argv[4])
+supervisor.HANDSHAKE = float(sys.argv[5])
 sys.exit(supervisor.main([sys.argv[1]]))
 """
 
@@ -68,13 +73,20 @@ class Rank:
         self.unit = folder / f"dgxspark-tiny-{rank}.service"
         self.tell(rank=rank, members=" ".join(members), port=port)
         (folder / "asked").touch()
-        self.adopt, self.silence = 60.0, 60.0
+        self.know(SECRET)
+        self.adopt, self.silence, self.handshake = 60.0, 60.0, 5.0
         self.process: subprocess.Popen[str] | None = None
 
     def tell(self, **more: t.Any) -> None:
         self.said = {**getattr(self, "said", START), **more, "docker": self.folder / "docker"}
         lines = [f"{key.capitalize()}={value}" for key, value in self.said.items()]
         self.unit.write_text("\n".join(["[Unit]", "Port=1", "[X-Workload]", *lines, "[Z]", ""]))
+
+    def know(self, secret: str, mode: int = 0o600) -> None:
+        path = Path(f"{self.folder / self.unit.name}.secret")
+        path.unlink(missing_ok=True)
+        path.touch(mode)
+        path.write_text(secret)
 
     @property
     def state(self) -> str:
@@ -98,7 +110,7 @@ class Rank:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-c", PLAY, str(self.unit), str(self.folder)),
-                *(str(self.adopt), str(self.silence)),
+                *(str(self.adopt), str(self.silence), str(self.handshake)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -305,30 +317,249 @@ def test_a_missing_container_ends_the_supervisor(ranks: list[Rank]) -> None:
     assert "is gone; launch it again" in said
 
 
-def test_unknown_peers_and_supervisors_of_other_plans_are_rejected(ranks: list[Rank]) -> None:
+def place(ranks: list[Rank]) -> tuple[str, int]:
+    return "127.0.0.1", ranks[0].said["port"]
+
+
+def visit(ranks: list[Rank]) -> socket.socket:
+    """A connection of somebody else to the supervisor of rank 0."""
+    return socket.create_connection(place(ranks), 5)
+
+
+def closed(visitor: socket.socket) -> bool:
+    """Whether the supervisor closes a connection, after its challenge."""
+    visitor.settimeout(10)
+    try:
+        while visitor.recv(1 << 16):
+            pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def serving(ranks: list[Rank]) -> None:
     for one in ranks:
         one.state = "exited"
-    ranks[1].tell(plan="another")
-    ranks[0].begin()
-    place = ("127.0.0.1", ranks[0].said["port"])
-    for words in (
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"\xff" * 100000 + b"\n",
-        b'{"say": "hello"}\n',
-        b"1\n",
-    ):
-        with socket.socket() as stranger:
-            eventually(lambda: stranger.connect_ex(place) in (0, 106))
-            # The supervisor may close the connection in the middle of a message.
-            with suppress(ConnectionError):
-                stranger.sendall(words)
-    code, said = ranks[1].begin().end()
+        one.begin()
+    formed(ranks)
+
+
+def undisturbed(ranks: list[Rank]) -> None:
+    """The workload still runs, was never stopped, and its ranks still hear each other."""
+    time.sleep(0.5)
+    for one in ranks:
+        assert one.process
+        assert one.process.poll() is None
+        assert one.state == "running"
+        assert one.asked.count("start") == 1
+        assert "down" not in one.recorded
+    ranks[1].state = "exited"
+    code, said = ranks[0].end()
     assert code == supervisor.LOST
-    assert "the supervisor of rank 0 has ended" in said
-    assert ranks[0].state == "exited"
-    ranks[1].tell(plan="p")
+    assert "the container of rank 1 has ended" in said
+
+
+HELLO = {"say": "hello", "version": supervisor.VERSION, "plan": "p", "rank": 1, "running": False}
+
+LINES = {
+    "deep": b"[" * 60000 + b"\n",
+    "HTTP": b"GET / HTTP/1.1\r\n\r\n",
+    "binary": b"\xff" * 60000 + b"\n",
+    "no message": b"1\n",
+    "not finite": b'{"say": 1e999}\n',
+    "an order": b'{"say": "give up", "why": "a stranger says so"}\n',
+    "a hello and an order": json.dumps(HELLO).encode() + b'\n{"say": "give up"}\n',
+    "a hello of the plan": json.dumps(HELLO).encode() + b"\n",
+    "a false proof": json.dumps({**HELLO, "nonce": "0" * 64, "proof": "0" * 64}).encode() + b"\n",
+    "true for 1": json.dumps({**HELLO, "version": True, "rank": True}).encode() + b"\n",
+    "lists": json.dumps({**HELLO, "nonce": [], "proof": {}}).encode() + b"\n",
+    "no ASCII": json.dumps({**HELLO, "nonce": "\udc80", "proof": "\u00b2"}).encode() + b"\n",
+    "too long": b"x" * (supervisor.LONGEST + 2),
+}
+
+
+def test_no_line_of_a_stranger_disturbs_a_workload(ranks: list[Rank]) -> None:
+    serving(ranks)
+    for line in LINES.values():
+        with visit(ranks) as visitor, suppress(ConnectionError):
+            visitor.sendall(line)
+            assert closed(visitor), line[:80]
+    undisturbed(ranks)
+
+
+def test_no_random_bytes_of_strangers_disturb_a_workload(ranks: list[Rank]) -> None:
+    serving(ranks)
+    dice = random.Random(17)
+    words = [*map(json.dumps, (HELLO, [], {}, "", 1)), "{", "[", '"', "\n", "\0", "{}\n", "1e999"]
+    for _round in range(150):
+        with visit(ranks) as visitor, suppress(ConnectionError):
+            for _part in range(dice.randrange(4)):
+                chosen = "".join(dice.choices(words, k=dice.randrange(1, 12))).encode()
+                visitor.sendall(dice.choice((chosen, dice.randbytes(dice.randrange(1, 200)))))
+    undisturbed(ranks)
+
+
+def test_a_stranger_that_is_dropped_while_it_speaks_is_not_obeyed(ranks: list[Rank]) -> None:
+    serving(ranks)
+    order = b'{"say": "give up", "why": "because a stranger says so"}\n'
+    waiting = [visit(ranks) for _one in range(supervisor.STRANGERS)]
+    for _round in range(60):
+        # In one turn: a connection too many, and the word of the one that has to go for it.
+        late = socket.socket()
+        late.setblocking(False)
+        with suppress(BlockingIOError):
+            late.connect(place(ranks))
+        with suppress(ConnectionError):
+            waiting[0].sendall(order)
+        waiting.pop(0).close()
+        waiting.append(late)
+    for one in waiting:
+        one.close()
+    undisturbed(ranks)
+
+
+def test_connections_of_strangers_are_limited_and_time_out(ranks: list[Rank]) -> None:
+    ranks[0].handshake = 1.0
+    ranks[0].state = "exited"
+    ranks[0].begin()
+    eventually(lambda: "inspect" in ranks[0].asked and _listens(ranks))
+    process = ranks[0].process
+    assert process
+    waiting = [visit(ranks) for _one in range(3 * supervisor.PER_ADDRESS)]
+    waiting[-1].sendall(b"{")
+    descriptors = Path(f"/proc/{process.pid}/fd")
+    eventually(lambda: len(list(descriptors.iterdir())) <= supervisor.PER_ADDRESS + 8)
+    # A peer is let in all the same.
+    ranks[1].state = "exited"
     ranks[1].begin()
     formed(ranks)
+    assert all(map(closed, waiting))
+    for one in waiting:
+        one.close()
+    undisturbed(ranks)
+
+
+def _listens(ranks: list[Rank]) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(place(ranks)) == 0
+
+
+def test_a_false_rank_does_not_take_the_place_of_the_real_one(ranks: list[Rank]) -> None:
+    ranks[0].state = ranks[1].state = "exited"
+    ranks[0].begin()
+    eventually(lambda: _listens(ranks))
+    with visit(ranks) as visitor:
+        visitor.sendall(LINES["a false proof"])
+        assert closed(visitor)
+        assert ranks[0].state == "exited"
+        ranks[1].begin()
+        formed(ranks)
+    undisturbed(ranks)
+
+
+@pytest.mark.parametrize("differs", ["plan", "secret"])
+def test_a_rank_of_another_launch_is_not_let_in(ranks: list[Rank], differs: str) -> None:
+    serving_rank = ranks[0]
+    for one in ranks:
+        one.state = "exited"
+    if differs == "plan":
+        ranks[1].tell(plan="another")
+    else:
+        ranks[1].know("another" * 10)
+    for one in ranks:
+        one.begin()
+    time.sleep(1)
+    assert [one.state for one in ranks] == ["exited", "exited"]
+    assert serving_rank.process
+    assert serving_rank.process.poll() is None
+    # Each connection reads it anew.
+    ranks[1].know(SECRET)
+    if differs == "secret":
+        formed(ranks)
+
+
+def test_whoever_answers_for_rank_0_is_not_obeyed(ranks: list[Rank]) -> None:
+    worker = ranks[1]
+    worker.state = "running"
+    worker.adopt = 1.5
+    orders = (b'{"say": "challenge", "nonce": "00"}\n', b'{"say": "welcome", "proof": "00"}\n')
+    give_up = b'{"say": "give up", "why": "x"}\n'
+    with socket.create_server(place(ranks)) as false:
+        worker.begin()
+        connection, _address = false.accept()
+        with connection:
+            for order in (*orders, give_up):
+                with suppress(ConnectionError):
+                    connection.sendall(order)
+            assert closed(connection)
+    code, said = worker.end()
+    assert (code, worker.recorded["down"]["given_up"]) == (supervisor.LOST, False)
+    assert "it does not know the secret" in said
+    assert "no supervisor of 127.0.0.1" in said
+
+
+def test_a_line_of_a_peer_without_its_mac_ends_the_connection() -> None:
+    here, there = socket.socketpair()
+    seals = handshake.Seal(b"s" * 32, "head"), handshake.Seal(b"s" * 32, "worker")
+    peer = supervisor.Peer(here, 1, seals)
+    say = json.dumps({"say": "beat"}).encode()
+    mac = handshake.Seal(b"s" * 32, "worker").mac(say).hex().encode()
+    with here, there:
+        there.sendall(mac + b" " + say + b"\n")
+        assert peer.receive() == [{"say": "beat"}]
+        # The same once more is not the next one.
+        there.sendall(mac + b" " + say + b"\n")
+        with pytest.raises(supervisor.Down, match="unexpected protocol"):
+            peer.receive()
+
+
+@pytest.mark.parametrize(("secret", "mode"), [("", 0o600), ("short", 0o600), (SECRET, 0o644)])
+def test_without_a_secret_of_its_own_a_rank_gives_up(
+    ranks: list[Rank], secret: str, mode: int
+) -> None:
+    for one in ranks:
+        one.know(secret, mode)
+        one.state = "running"
+        code, said = one.begin().end()
+        assert (code, one.state) == (supervisor.GIVEN_UP, "exited")
+        assert "launch it again" in said
+
+
+def test_any_exception_stops_the_container_and_is_recorded(ranks: list[Rank]) -> None:
+    solo = ranks[0]
+    solo.tell(members="127.0.0.1", docker=solo.folder / "docker")
+    (solo.folder / "docker").write_text(DOCKER.replace('"1a2b $(cat "$state")"', '"a b c d"'))
+    solo.state = "running"
+    code, said = solo.begin().end()
+    assert code == supervisor.LOST
+    assert "unexpected: ValueError" in solo.recorded["down"]["why"]
+    assert "Traceback" not in said
+
+
+def test_the_program_of_the_nodes_needs_nothing_but_python(ranks: list[Rank]) -> None:
+    program = ranks[0].folder / "supervisor.py"
+    program.write_text(
+        units.program().replace(supervisor.STATE, str(ranks[0].folder)), encoding="utf-8"
+    )
+    compile(program.read_text(), "supervisor.py", "exec")
+    for one in ranks:
+        one.state = "exited"
+        Path(f"{ranks[0].folder / one.unit.name}.secret").touch(0o600)
+        Path(f"{ranks[0].folder / one.unit.name}.secret").write_text(SECRET)
+        one.process = subprocess.Popen(
+            [sys.executable, "-I", str(program), str(one.unit)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd="/",
+        )
+    formed(ranks)
+    ranks[1].state = "exited"
+    code, said = ranks[0].end()
+    assert code == supervisor.LOST
+    assert "the container of rank 1 has ended" in said
 
 
 def test_a_single_rank_waits_for_nobody(tmp_path: Path, ranks: list[Rank]) -> None:

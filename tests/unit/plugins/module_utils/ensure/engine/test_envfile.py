@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import stat
@@ -239,13 +238,8 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 def test_a_lock_that_is_held_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
     edit = EnvEdit(EnvFile.read(str(tmp_path / "paths.env")), {"A": "/a"}, KEYS, ("a",))
-    holder = os.open(tmp_path, os.O_RDONLY)
-    try:
-        fcntl.flock(holder, fcntl.LOCK_EX)
-        with pytest.raises(Blocked, match="locked by another run"):
-            edit.apply()
-    finally:
-        os.close(holder)
+    with files.locked(str(tmp_path)), pytest.raises(Blocked, match="locked by another run"):
+        edit.apply()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -276,7 +270,7 @@ UNUSABLE = {
     "a directory": (lambda path: path.mkdir(), "is a directory"),
     "a fifo": (os.mkfifo, "not a regular file"),
     "a socket": (make_socket, "not a regular file"),
-    "a link to itself": (lambda path: path.symlink_to(path), "cannot be read"),
+    "a link to itself": (lambda path: path.symlink_to(path), "too many links"),
     "not UTF-8": (lambda path: path.write_bytes(b"A=/\xff\n"), r"not UTF-8 text \(byte 3\)"),
     "zeroed by a crash": (lambda path: path.write_bytes(bytes(64)), "NUL bytes"),
     "cut off": (lambda path: path.write_text('X=1\nY="/a\nZ=2\n'), "line 2 has an unclosed quote"),
@@ -297,15 +291,15 @@ def test_what_cannot_be_edited_is_blocked_with_a_hint(
 
 def test_a_parent_that_is_a_file_is_blocked(tmp_path: Path) -> None:
     (tmp_path / "etc").write_text("")
-    with pytest.raises(Blocked, match="Not a directory"):
+    with pytest.raises(Blocked, match="not a folder"):
         EnvFile.read(str(tmp_path / "etc" / "paths.env"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_of_others_is_not_writable(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    assert not EnvFile.read(str(tmp_path / "new" / "paths.env")).writable
+    assert EnvFile.read(str(tmp_path / "new" / "paths.env")).unwritable
 
 
 def test_a_missing_file_below_a_directory_of_ours_is_writable(tmp_path: Path) -> None:
-    assert EnvFile.read(str(tmp_path / "a" / "b" / "paths.env")).writable
+    assert EnvFile.read(str(tmp_path / "a" / "b" / "paths.env")).unwritable is None

@@ -257,7 +257,7 @@ def test_with_fail_false_a_module_returns_the_same() -> None:
 def test_a_run_waits_for_another_and_fails_after_the_timeout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loop, "_LOCKED", (str(tmp_path),))
+    monkeypatch.setattr(loop, "_NODE", str(tmp_path))
     monkeypatch.setattr(loop, "_RUN_SECONDS", 0.2)
     spec = Spec({"a": "1"})
     with locked(str(tmp_path)):

@@ -13,6 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import validate
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format import registries
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     RecipeError,
@@ -201,6 +202,12 @@ def test_what_an_untrusted_registry_brings_besides_the_server_is_refused(
         ({"name": "a", "url": "http://git.example/a"}, "url"),
         ({"name": "a", "url": "-oProxyCommand=x@host:path"}, "url"),
         ({"name": "a", "url": "https://alice:hush@git.example/a"}, "password"),
+        ({"name": "a", "url": "https://hush@git.example/a"}, "token"),
+        ({"name": "a", "url": "https://git.example/a?private_token=hush"}, "token"),
+        ({"name": "a", "url": "ssh://hush@git.example/a"}, "token"),
+        ({"name": "a", "url": "hush@git.example:a"}, "token"),
+        ({"name": "a", "url": "https://alice:hu/sh@git.example/a"}, "token"),
+        ({"name": "a", "url": "ftp://hush@git.example/a"}, "token"),
         ({"name": "a", "url": "/srv/a", "ref": "--exec=x"}, "ref"),
         ({"name": "a", "url": "/srv/a", "commit": "main"}, "40 hex digits"),
         ({"name": "a", "url": "/srv/a", "folder": "../b"}, "within the repository"),
@@ -218,3 +225,113 @@ def test_two_registries_of_one_name_are_refused() -> None:
     entry = {"name": "a", "url": "/srv/a"}
     with pytest.raises(RecipeError, match="twice"):
         registries_of([entry, entry])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.example/a.git",
+        "https://git.example:8443/~alice/a@b",
+        "ssh://git@git.example:22/a",
+        "ssh://git.example/a",
+        "git@git.example:team/a.git",
+        "https://[2001:db8::1]:3000/a",
+        "file:///srv/a@b",
+        "/srv/a",
+    ],
+)
+def test_an_address_without_a_secret_is_taken(url: str) -> None:
+    assert registries_of([{"name": "a", "url": url}])[0].url == url
+
+
+@pytest.fixture
+def filters(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The controller's user has filters; the file in which they note that they ran."""
+    ran = tmp_path / "ran"
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (home / ".gitattributes").write_text("* filter=mine\n", encoding="utf-8")
+    (home / ".gitconfig").write_text(
+        f'[filter "mine"]\n\tsmudge = tee -a {ran}\n\tclean = tee -a {ran}\n\trequired = true\n'
+        f'[filter "other"]\n\tprocess = touch {ran}\n'
+        f"[core]\n\tattributesFile = {home}/.gitattributes\n\teol = crlf\n",
+        encoding="utf-8",
+    )
+    return ran
+
+
+def test_no_filter_of_the_user_sees_a_file_of_a_registry(
+    upstream: pathlib.Path, cache: str, filters: pathlib.Path
+) -> None:
+    """Its bytes stay as they are in the repository, too."""
+    attributes = "*.yaml filter=mine ident text eol=crlf working-tree-encoding=UTF-16\n"
+    (upstream / ".gitattributes").write_text(attributes, encoding="utf-8")
+    (upstream / "mods/.gitattributes").write_text("* filter=other\n", encoding="utf-8")
+    (upstream / "recipes/ident.yml").write_text("# $Id$\n" + RECIPE, encoding="utf-8")
+    git(upstream, "add", ".gitattributes", "mods", "recipes/ident.yml")
+    git(upstream, "commit", "--quiet", "--message=filters")
+    mine = registry(upstream)
+    fetch(mine, cache)
+    folder = place_of(mine, cache).path
+    assert (folder / "deep/mine.yaml").read_text(encoding="utf-8") == RECIPE
+    assert (folder / "ident.yml").read_bytes().startswith(b"# $Id$\nmodel")
+    assert not filters.exists()
+
+
+def test_a_secret_in_an_address_is_in_no_error_and_no_pin(
+    upstream: pathlib.Path, cache: str
+) -> None:
+    lost = Registry("arena", "https://ghp_hush@127.0.0.1:9/a", folder="recipes")
+    with pytest.raises(RecipeError, match="git fetch") as caught:
+        fetch(lost, cache)
+    assert "ghp_hush" not in str(caught.value)
+    pin = pathlib.Path(cache) / "arena" / "pinned.json"
+    commit = git(upstream, "rev-parse", "HEAD")
+    pin.write_text(f'{{"url": "{lost.url}", "ref": "", "commit": "{commit}"}}', encoding="utf-8")
+    mine = registry(upstream)
+    assert pinned_commit(mine, cache) == ""
+    fetch(mine, cache)
+    assert "ghp_hush" not in pin.read_text(encoding="utf-8")
+
+
+def test_a_users_token_for_all_addresses_is_in_no_error(cache: str, filters: pathlib.Path) -> None:
+    config = filters.parent / "home/.gitconfig"
+    rule = '[url "https://ghp_hush@127.0.0.1:9/"]\n\tinsteadOf = https://git.example/\n'
+    config.write_text(rule, encoding="utf-8")
+    with pytest.raises(RecipeError, match="git fetch") as caught:
+        fetch(Registry("arena", "https://git.example/a"), cache)
+    assert "ghp_hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["files", "bytes", "bomb"])
+def test_a_registry_that_is_too_large_is_not_unpacked(
+    upstream: pathlib.Path, cache: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    if what == "files":
+        monkeypatch.setattr(registries, "MAX_FILES", 2)
+    elif what == "bytes":
+        monkeypatch.setattr(registries, "MAX_BYTES", 100)
+    else:
+        grow(upstream)
+    with pytest.raises(RecipeError, match="has more than"):
+        fetch(registry(upstream), cache)
+    assert [path.name for path in (pathlib.Path(cache) / "arena").iterdir()] == [".lock"]
+
+
+def grow(upstream: pathlib.Path) -> None:
+    """A tree of 12 objects with 10^9 files."""
+    blob = git(upstream, "hash-object", "-w", "recipes/deep/mine.yaml")
+    inner = f"100644 blob {blob}\tx.yaml"
+    for _level in range(9):
+        done = subprocess.run(
+            ["git", "-C", str(upstream), "mktree"],
+            input="".join(inner.replace("\t", f"\t{i}") + "\n" for i in range(10)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        inner = f"040000 tree {done.stdout.strip()}\tx"
+    commit = git(upstream, "commit-tree", "-m", "bomb", done.stdout.strip())
+    git(upstream, "update-ref", "refs/heads/main", commit)

@@ -85,6 +85,9 @@ EFFECTIVE: dict[str, dict[str, t.Any]] = {
     "ray_port": {"settings": Settings(ray_port=6379)},
     "ray_object_store_bytes": {"settings": Settings(ray_object_store_bytes=10**8)},
     "ray_wait_seconds": {"settings": Settings(ray_wait_seconds=5)},
+    "ray_auth": {"settings": Settings(ray_auth=False)},
+    "security_opts": {"settings": Settings(security_opts=())},
+    "pids_limit": {"settings": Settings(pids_limit=0)},
 }
 
 
@@ -322,7 +325,7 @@ def test_env_precedence_is_ours_then_inventory_then_recipe(
         assert rank["env"]["NCCL_SOCKET_IFNAME"] == "eth7"
     assert plan["env"]["shared"]["NCCL_SOCKET_IFNAME"] == "eth7"
     assert "NCCL_SOCKET_IFNAME" not in plan["env"]["per_node"]["spark1"]
-    assert plan["warnings"] == [
+    assert plan["warnings"][:2] == [
         "the recipe's env sets HF_HUB_OFFLINE=0 over 1",
         "the recipe's env sets NCCL_SOCKET_IFNAME=eth7 over the value detected on each node",
     ]
@@ -584,7 +587,8 @@ RAY = {"assembles": True, "pins": {}, "message": "", "ray": "2.60.0"}
 
 
 def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> None:
-    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY}, ray_auth=True)
+    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": RAY})
+    assert (plan["ray_auth"], plan["refusals"]) == ("token", [])
     assert plan["ray_token"] == "/var/lib/dgxspark/ray/token"
     for rank in plan["ranks"]:
         assert rank["env"]["RAY_AUTH_MODE"] == "token"
@@ -592,24 +596,101 @@ def test_ray_asks_for_a_token_that_is_nowhere_but_in_a_file(nodes: Nodes) -> Non
         assert (mount["source"], mount["read_only"]) == (plan["ray_token"], True)
         assert rank["env"]["RAY_AUTH_TOKEN_PATH"] == mount["target"]
         kept = json.loads(rank["labels"]["dgxspark.suite/image-facts"])
-        again = with_facts(nodes(2), {"spark1": kept, "spark2": kept}, ray_auth=True)
+        again = with_facts(nodes(2), {"spark1": kept, "spark2": kept})
         assert again["hash"] == plan["hash"]
-    assert plan["warnings"] == lab_tiny(nodes(2))["warnings"]
+    assert plan["warnings"] == with_facts(nodes(2), {}, ray_auth=False)["warnings"][:-1]
 
 
-def test_a_ray_that_knows_no_token_is_told(nodes: Nodes) -> None:
-    old = {**RAY, "ray": "2.51.1"}
-    plan = with_facts(nodes(2), {"spark1": RAY, "spark2": old}, ray_auth=True)
-    assert (plan["ray_token"], plan["hash"]) == ("", lab_tiny(nodes(2))["hash"])
-    assert "Ray 2.51.1 of the image asks for no token" in plan["warnings"][-1]
+@pytest.mark.parametrize("facts", [{"spark1": RAY}, {"spark2": RAY}, {"spark1": RAY, "spark2": {}}])
+def test_one_node_that_knows_the_image_is_enough(nodes: Nodes, facts: dict[str, t.Any]) -> None:
+    """All nodes get the image of the first that has it, before anything is stopped."""
+    assert with_facts(nodes(2), facts)["ray_auth"] == "token"
 
 
-@pytest.mark.parametrize("facts", [{}, {"spark1": RAY}, {"spark1": RAY, "spark2": {"ray": ""}}])
-def test_no_token_where_it_is_not_known_that_ray_asks_for_it(
+def test_the_first_node_with_the_image_decides(nodes: Nodes) -> None:
+    other = {**RAY, "ray": "2.51.1"}
+    assert with_facts(nodes(2), {"spark1": RAY, "spark2": other})["ray_auth"] == "token"
+    assert with_facts(nodes(2), {"spark1": other, "spark2": RAY})["ray_auth"] == "unsupported"
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["2.51.1", "1.99", "2", "", "3.0.0.dev0", "2.60.0 x", "2.٦٠", "9" * 5000, "v2.60", "\x1b2.60"],
+)
+def test_a_ray_that_cannot_ask_for_a_token_is_refused_with_the_way_out(
+    nodes: Nodes, version: str
+) -> None:
+    plan = with_facts(nodes(2), {"spark1": {**RAY, "ray": version}})
+    assert (plan["ray_auth"], plan["ray_token"]) == ("unsupported", "")
+    (refusal,) = plan["refusals"]
+    assert "46379 of spark1" in refusal
+    assert "-e dgxspark_ray_auth=false" in refusal
+    assert "\x1b" not in refusal
+    assert "RAY_AUTH_MODE" not in plan["ranks"][0]["env"]
+
+
+@pytest.mark.parametrize("version", ["2.52.0", "2.53", "2.60.0+nv1", "3.0.0", "2.52.0rc1"])
+def test_a_ray_that_can_ask_for_a_token_does(nodes: Nodes, version: str) -> None:
+    assert with_facts(nodes(2), {"spark1": {**RAY, "ray": version}})["ray_auth"] == "token"
+
+
+@pytest.mark.parametrize("facts", [{}, {"spark1": {}}, {"spark1": {"assembles": None}}])
+def test_what_is_not_known_of_ray_is_refused_until_it_is(
     nodes: Nodes, facts: dict[str, t.Any]
 ) -> None:
-    assert with_facts(nodes(2), facts, ray_auth=True) == lab_tiny(nodes(2))
+    plan = with_facts(nodes(2), facts)
+    assert (plan["ray_auth"], plan["ray_token"], len(plan["refusals"])) == ("unknown", "", 1)
 
 
-def test_ray_asks_for_no_token_unless_it_is_wanted(nodes: Nodes) -> None:
-    assert with_facts(nodes(2), {"spark1": RAY, "spark2": RAY}) == lab_tiny(nodes(2))
+def test_without_a_token_only_where_the_inventory_says_so(nodes: Nodes) -> None:
+    old = {**RAY, "ray": "2.40.0"}
+    plan = with_facts(nodes(2), {"spark1": old, "spark2": old}, ray_auth=False)
+    assert (plan["ray_auth"], plan["ray_token"], plan["refusals"]) == ("off", "", [])
+    # From 2.61 on Ray would ask for one that it does not have.
+    assert plan["ranks"][1]["env"]["RAY_AUTH_MODE"] == "disabled"
+    assert "46379 of spark1" in plan["warnings"][-1]
+    assert plan["hash"] == with_facts(nodes(2), {}, ray_auth=False)["hash"]
+
+
+def test_one_node_has_no_ray(recipe_of: RecipeOf, nodes: Nodes) -> None:
+    resolved = resolve(recipe_of(), None, nodes(1))
+    plan = build_plan(resolved, Settings(), {"spark1": {**RAY, "ray": "2.40.0"}})
+    assert (plan["ray_auth"], plan["ray_token"], plan["refusals"]) == ("", "", [])
+
+
+@pytest.mark.parametrize("name", ["RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+@pytest.mark.parametrize("auth", [True, False])
+def test_no_env_decides_about_the_token(
+    recipe_of: RecipeOf, nodes: Nodes, name: str, auth: bool
+) -> None:
+    settings = Settings(ray_auth=auth)
+    for recipe, inventory in (({"env": {name: "disabled"}}, {}), ({}, {name: "disabled"})):
+        with pytest.raises(RecipeError, match=f"env sets {name}, which dgxspark_ray_auth decides"):
+            plan_of(recipe_of(min_nodes=2, **recipe), nodes(2), settings, inventory_env=inventory)
+    assert plan_of(recipe_of(env={name: "x"}), nodes(1))["ray_auth"] == ""
+
+
+def test_without_a_preflight_only_the_version_of_ray_counts(nodes: Nodes) -> None:
+    facts = {"spark1": {**FAILS, "ray": "2.60.0"}, "spark2": {**LENT, "ray": "2.60.0"}}
+    plan = with_facts(nodes(2), facts, image_preflight=False)
+    assert plan["ray_auth"] == "token"
+    assert plan["hash"] == with_facts(nodes(2), {"spark1": RAY, "spark2": RAY})["hash"]
+
+
+def test_containers_gain_no_privileges_and_have_a_limit_of_processes(nodes: Nodes) -> None:
+    plan = lab_tiny(nodes(2))
+    command = plan["docker_commands"][1]["command"]
+    assert "--security-opt no-new-privileges" in command
+    assert "--pids-limit 16384" in command
+    without = lab_tiny(nodes(2), settings=Settings(security_opts=(), pids_limit=0))
+    assert "--security-opt" not in without["docker_commands"][0]["command"]
+    assert "--pids-limit" not in without["docker_commands"][0]["command"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(pids_limit=-1), Settings(security_opts=("a\nb",)), Settings(security_opts=("",))],
+)
+def test_impossible_limits_are_refused(nodes: Nodes, settings: Settings) -> None:
+    with pytest.raises(RecipeError, match=r"dgxspark_(pids_limit|security_opts)"):
+        lab_tiny(nodes(2), settings=settings)

@@ -120,6 +120,12 @@ CASES: dict[str, Case] = {
         NOTHING,
         start=[],
     ),
+    "it runs, and the unit of one rank is missing": Case(
+        node(ours(HEAD), units=[unit(HEAD)]),
+        node(ours(WORKER)),
+        NOTHING,
+        start=[],
+    ),
     "units whose containers somebody has removed": Case(
         node(units=[unit(OLD0)]),
         node(units=[unit(WORKER)]),
@@ -454,6 +460,26 @@ def test_a_rollback_restores_the_units() -> None:
     assert undo_steps(steps["previous"], {"spark1": node(retained)})["supervise"] == {
         "spark1": {OLD0: spec}
     }
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"), [([OLD0, OLD1], NOTHING), ([OLD0], {"spark1": [OLD0], "spark2": [OLD1]})]
+)
+def test_units_that_outlast_a_failed_launch_keep_their_secret(
+    units: list[str], expected: dict[str, list[str]]
+) -> None:
+    common = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
+    old = {"spark1": ours(OLD0, "9"), "spark2": ours(OLD1, "9")}
+    for container in old.values():
+        container["labels"]["dgxspark.suite/supervise"] = json.dumps(common)
+    observed = {
+        place: node(one, units=[unit(name, "9") for name in units if name == one["name"]])
+        for place, one in old.items()
+    }
+    previous = launch_steps(PLAN, observed)["previous"]
+    undone = undo_steps(previous, observed)
+    assert undone["restore"] == NOTHING
+    assert {place: list(specs) for place, specs in undone["supervise"].items()} == expected
 
 
 def test_a_rollback_to_nothing_removes_what_was_started() -> None:

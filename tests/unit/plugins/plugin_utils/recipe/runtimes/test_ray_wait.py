@@ -23,6 +23,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[float]]:
         clock = [0.0]
         left = list(answers)
         fake = types.SimpleNamespace(
+            __version__="2.52.0",
             init=lambda **_kwargs: None,
             nodes=lambda: left.pop(0) if len(left) > 1 else left[0],
         )
@@ -55,6 +56,31 @@ def test_it_names_the_missing_nodes_after_the_time(
     assert ray_wait.main(["5", "a", "b", "c"]) == 1
     assert clock == [5.0]
     assert "after 5 s not in the Ray cluster: b, c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mode", "version", "ignores"),
+    [
+        ("token", "2.51.2", True),
+        ("token", "1.99", True),
+        ("token", "", True),
+        ("token", "2.52.0", False),
+        ("token", "3.0.0.dev0", False),
+        ("disabled", "2.51.2", False),
+    ],
+)
+def test_a_ray_that_ignores_its_token_ends_the_launch(
+    cluster: t.Callable[..., list[float]],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    version: str,
+    ignores: bool,
+) -> None:
+    """As where a mod has replaced the Ray of the image."""
+    cluster(alive("a"))
+    monkeypatch.setattr(sys.modules["ray"], "__version__", version)
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    assert ray_wait.main(["5", "a"]) == int(ignores)
 
 
 def test_a_dead_node_has_not_joined() -> None:
