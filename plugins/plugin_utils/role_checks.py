@@ -45,7 +45,9 @@ _DECIDING = frozenset(("assert", "fail"))
 _DYNAMIC = frozenset(("include_role", "include_tasks", "include_vars"))
 _HARMLESS_META = frozenset(("flush_handlers", "noop", "role_complete"))
 # They set no facts. Of any other module that is not known.
-_WITHOUT_FACTS = frozenset(("debug", "meta", "pause", "set_fact", "validate_argument_spec"))
+_WITHOUT_FACTS = frozenset(
+    ("copy", "debug", "file", "meta", "pause", "set_fact", "slurp", "validate_argument_spec")
+)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # Not to be searched: all variables of all nodes.
 _EVERYTHING = frozenset(("groups", "hostvars", "vars"))

@@ -320,6 +320,19 @@ def test_tasks_of_other_modules_and_what_concerns_them_alone_are_passed_over(
     assert result["skipped_specs"] == ["storage"]
 
 
+def test_files_that_a_role_copies_change_no_facts(tmp_path: Path) -> None:
+    role = tmp_path / "roles" / "mine" / "tasks" / "main.yml"
+    role.parent.mkdir(parents=True)
+    role.write_text(
+        "- ansible.builtin.file: {path: /x, state: directory}\n"
+        "- ansible.builtin.slurp: {src: /x/y}\n  register: launchers_token\n"
+        "- ansible.builtin.copy: {content: '{{ launchers_token }}', dest: /x/y}\n"
+        + KERNEL
+        + "  when: ansible_facts.system | default('Linux') == 'Linux'\n"
+    )
+    assert specs(audited(tmp_path, role="mine")) == ["kernel"]
+
+
 def test_a_check_as_a_handler_is_refused(tmp_path: Path) -> None:
     for name, text in (("tasks", "[]\n"), ("handlers", KERNEL)):
         (tmp_path / "roles" / "mine" / name).mkdir(parents=True)
