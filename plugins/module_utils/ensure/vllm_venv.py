@@ -178,7 +178,7 @@ def _outsider(wanted: Wanted) -> Blocked | None:
         owner = code_owner((parent, *python_parts(wanted.python)))
     except Blocked as blocked:
         return blocked
-    if not owner.root_acts or owner.uid == 0:
+    if not owner.is_another:
         return None
     return Blocked(
         "%s or %s belongs to user %d" % (parent, wanted.python, owner.uid),
@@ -717,7 +717,7 @@ class Installer:
     def _scratch(self) -> Iterator[str]:
         """A folder on the file system of the environment: /tmp may be memory, and links need it."""
         parent, name = os.path.split(self.wanted.venv)
-        if self._owner().uid != os.geteuid():
+        if self._owner().is_another:
             parent = "/var/tmp"  # the owner may exchange what root makes in the owner's folders
         with tempfile.TemporaryDirectory(prefix=".%s.tmp-" % name, dir=parent) as scratch:
             with open(os.path.join(scratch, _BUILDING), "w", encoding="ascii"):
@@ -731,8 +731,9 @@ class Installer:
         with open(self.wanted.log_file, "a", encoding="utf-8") as stream:
             stream.write("\n$ %s\n" % " ".join(argv))
             start = stream.tell()
-        # The shell only redirects; the command and the log are its arguments.
-        script = 'exec "$@" >>"$0" 2>&1'
+        # The shell only redirects; the command and the log are its arguments. Servers run as
+        # another user, who has to read what is installed.
+        script = 'umask 022; exec "$@" >>"$0" 2>&1'
         result = run(
             ["/bin/sh", "-c", script, self.wanted.log_file, *owner.command(argv)],
             self.wanted.timeout,
@@ -751,7 +752,7 @@ class Installer:
             for name, value in os.environ.items()
             if name in _PASSED_ON or name.startswith(("PIP_", "UV_"))
         }
-        home = os.path.expanduser("~") if owner.uid == os.geteuid() else scratch or "/"
+        home = scratch or "/" if owner.is_another else os.path.expanduser("~")
         temporary = {"TMPDIR": scratch} if scratch else {}
         return {**passed, "HOME": home, "PYTHONDONTWRITEBYTECODE": "", **temporary}
 
