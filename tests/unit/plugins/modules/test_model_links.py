@@ -189,7 +189,7 @@ def endpoint(place: Path) -> Iterator[str]:
 def fetch(run: RunModule, hub: Path, endpoint: str, python: str) -> RunModule:
     def fetch(**arguments: t.Any) -> dict[str, t.Any]:
         where = {"hf_home": str(hub.parent), "name": NAME, "endpoint": endpoint}
-        begun = run(model_download, **where, python=python, **arguments)
+        begun = run(model_download, **{**where, "python": python, **arguments})
         while begun.get("id"):
             seen = run(model_download, **where, id=begun["id"], revision=begun["revision"])
             if seen.get("failed") or seen["phase"] == job.DONE:
@@ -218,6 +218,21 @@ def test_a_download_as_root_is_the_users(fetch: RunModule, hub: Path) -> None:
     assert owners(hub) == {USER.pw_uid}
     assert {path.name for path in (hub / FOLDER).iterdir()} == {"blobs", "refs", "snapshots"}
     assert fetch()["changed"] is False
+
+
+def test_the_code_of_another_user_is_run_neither_by_root_nor_by_the_owner(
+    fetch: RunModule, hub: Path, place: Path
+) -> None:
+    program, ran = place / "program", place / "ran"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    place.chmod(0o1777)
+    os.chown(program, STRANGER.pw_uid, STRANGER.pw_gid)
+    assert "may write what" in fetch(python=str(program))["msg"]
+    os.chown(program, USER.pw_uid, USER.pw_gid)
+    given(hub.parent, pwd.getpwuid(0))
+    assert "may write what" in fetch(python=str(program))["msg"]
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize("name", PLACES)
