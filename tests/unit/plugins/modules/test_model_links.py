@@ -383,7 +383,6 @@ def test_a_copy_of_a_directory_does_not_follow_a_link_of_the_user(
     assert state(roots) == before
 
 
-@pytest.mark.skipif(not os.access(share.RSYNC, os.X_OK), reason="no rsync here: install rsync")
 @pytest.mark.parametrize("kind", ["hub", "directory"])
 def test_a_copy_as_root_is_the_users(place: Path, hub: Path, kind: str) -> None:
     # As containers that run as root leave it in a cache of the user's.
