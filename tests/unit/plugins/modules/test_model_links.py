@@ -522,6 +522,20 @@ def test_the_leftovers_of_a_delete_are_not_looked_for_behind_a_link(
     assert list(models.iterdir()) == []
 
 
+def test_nothing_is_deleted_behind_a_link_to_a_folder_of_the_system(
+    run: RunModule, place: Path, hub: Path
+) -> None:
+    own = Path(tempfile.mkdtemp(prefix="dgxspark-links-", dir="/var/tmp"))
+    (own / "config.json").write_text("{}")
+    (place / "models").symlink_to(own.parent)
+    name = str(place / "models" / own.name)
+    where = {"hf_home": str(hub.parent), "directories": [str(place / "models")]}
+    result = run(model_delete, name=name, confirm=name, **where)
+    assert "/var/tmp is a folder of the system" in result["msg"]
+    assert [path.name for path in own.iterdir()] == ["config.json"]
+    shutil.rmtree(own)
+
+
 def test_only_folders_that_a_delete_has_moved_away_are_leftovers(
     delete: RunModule, hub: Path
 ) -> None:
