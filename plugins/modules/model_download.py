@@ -179,6 +179,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    code_owner,
+    python_parts,
+    venv_parts,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
@@ -241,7 +246,9 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
         *(given["name"], given["revision"], given["files"], given["exclude"], given["quant"]),
         *(endpoint, python, max(1, given["connections"])),
     )
-    answer = download.listing(wanted, given["token"], Owner.of(hub))
+    whose = Owner.of(hub)
+    _check_code(python, whose)
+    answer = download.listing(wanted, given["token"], whose)
     manifest = download.chosen(wanted, answer)
     target = receive.Destination.of(manifest, hub)
     plan = receive.plan(manifest, target, given["verify"])
@@ -273,6 +280,20 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     limit = given["seconds"]
     result["id"] = download.start(wanted, manifest, hub, given["verify"], given["token"], limit)
     module.exit_json(changed=True, **result)
+
+
+def _check_code(python: str, whose: Owner) -> None:
+    """Raises Blocked for a Python whose code somebody else than root and the owner may write."""
+    venv = os.path.dirname(os.path.dirname(python))
+    packages = venv_parts(venv) if os.path.isfile(os.path.join(venv, "pyvenv.cfg")) else ()
+    writer = code_owner([*python_parts(python), *packages])
+    if writer.root_acts and writer.uid not in (0, whose.uid):
+        raise Blocked(
+            "user %d may write what %s runs, and the cache belongs to user %d"
+            % (writer.uid, python, whose.uid),
+            "Set dgxspark_download_python to a Python of root or of the owner of the cache, or give"
+            " the cache to that user.",
+        )
 
 
 def _look(module: AnsibleModule, result: dict[str, Any]) -> None:
