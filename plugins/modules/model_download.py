@@ -180,9 +180,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    FOLDERS,
     code_owner,
     python_parts,
-    venv_parts,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
@@ -239,6 +239,8 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
             "%s. `site.yml --tags vllm_venv` creates the virtual environment of vLLM, which has"
             " huggingface_hub; dgxspark_download_python sets another Python that has it" % what
         )
+    whose = Owner.of(hub)
+    refuse_python(python, whose)
     endpoint = given["endpoint"].rstrip("/")
     if not endpoint.startswith(("https://", "http://")):
         raise DownloadError("the Hub's address is %r (expected https://...)" % endpoint)
@@ -246,8 +248,6 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
         *(given["name"], given["revision"], given["files"], given["exclude"], given["quant"]),
         *(endpoint, python, max(1, given["connections"])),
     )
-    whose = Owner.of(hub)
-    _check_code(python, whose)
     answer = download.listing(wanted, given["token"], whose)
     manifest = download.chosen(wanted, answer)
     target = receive.Destination.of(manifest, hub)
@@ -282,17 +282,16 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     module.exit_json(changed=True, **result)
 
 
-def _check_code(python: str, whose: Owner) -> None:
-    """Raises Blocked for a Python whose code somebody else than root and the owner may write."""
-    venv = os.path.dirname(os.path.dirname(python))
-    packages = venv_parts(venv) if os.path.isfile(os.path.join(venv, "pyvenv.cfg")) else ()
-    writer = code_owner([*python_parts(python), *packages])
-    if writer.root_acts and writer.uid not in (0, whose.uid):
-        raise Blocked(
-            "user %d may write what %s runs, and the cache belongs to user %d"
-            % (writer.uid, python, whose.uid),
-            "Set dgxspark_download_python to a Python of root or of the owner of the cache, or give"
-            " the cache to that user.",
+def refuse_python(python: str, whose: Owner) -> None:
+    """Raise DownloadError for a Python that a third user can change, and Blocked for several.
+
+    It gets the token of the Hub, and the rights of the cache's owner.
+    """
+    owner = code_owner(python_parts(python, FOLDERS))
+    if owner.is_another and owner.uid != whose.uid:
+        raise DownloadError(
+            "%s can be changed by user %d, who owns neither the cache nor the system."
+            " dgxspark_download_python names another" % (python, owner.uid)
         )
 
 
