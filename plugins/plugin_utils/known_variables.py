@@ -48,6 +48,7 @@ KNOWN = frozenset(
         "dgxspark_download_seconds",
         "dgxspark_env",
         "dgxspark_env_allow",
+        "dgxspark_env_secret",
         "dgxspark_exclude",
         "dgxspark_fabric_address",
         "dgxspark_fabric_cage",
