@@ -24,6 +24,7 @@ KNOWN = frozenset(
         "dgxspark_audit_timer_playbook",
         "dgxspark_audit_timer_program",
         "dgxspark_audit_timer_python",
+        "dgxspark_audit_timer_sandbox",
         "dgxspark_audit_timer_timeout",
         "dgxspark_audit_timer_user",
         "dgxspark_confirm",

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import ipaddress
 import json
+import pathlib
 import re
 import shlex
 import typing as t
@@ -571,17 +572,21 @@ def _check(
     if len(set(names)) < len(names) or len(set(links)) < len(links):
         problems.append(f"each rank needs its own node, found {names} at {links}")
     problems += _settings_problems(resolved, settings)
-    problems += _ray_variables(resolved)
+    problems += _ray_problems(resolved)
     if problems:
         _refuse(resolved, problems)
 
 
-def _ray_variables(resolved: ResolvedRecipe) -> t.Iterator[str]:
-    """Variables by which a recipe would decide whether its Ray asks for a token."""
-    if runtime_named(resolved.runtime).ray:
-        for name in sorted({*resolved.inventory_env, *resolved.env, *resolved.secret_env}):
-            if name.startswith(OWN_VARIABLES):
-                yield f"env sets {name}, which dgxspark_ray_auth decides. Remove it"
+def _ray_problems(resolved: ResolvedRecipe) -> t.Iterator[str]:
+    """Variables and volumes that would replace the token of Ray, or turn it off."""
+    if not runtime_named(resolved.runtime).ray:
+        return
+    for name in sorted({*resolved.inventory_env, *resolved.env, *resolved.secret_env}):
+        if name.startswith(OWN_VARIABLES):
+            yield f"env sets {name}, which dgxspark_ray_auth decides. Remove it"
+    for volume in resolved.volumes:
+        if pathlib.PurePosixPath(RAY_TOKEN_SEEN_AT).is_relative_to("/" + volume.target.strip("/")):
+            yield f"a volume at {volume.target} would hide Ray's token. Mount it elsewhere"
 
 
 def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:

@@ -239,6 +239,20 @@ def test_the_head_ends_where_ray_fails(
     assert "vllm" not in done.stdout
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_user_who_cannot_read_the_token_starts_no_ray(
+    nodes: Nodes,
+    fake_ray: t.Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: pathlib.Path,
+    rank: int,
+) -> None:
+    """Without its file Ray 2.52 ends with a message about its own settings."""
+    plan = with_facts(nodes(2), {"spark1": RAY})
+    done = fake_ray(plan["ranks"][rank], RAY_AUTH_TOKEN_PATH=str(tmp_path / "nothing"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot read Ray's token" in done.stderr
+
+
 def test_a_worker_says_when_the_head_does_not_answer(
     nodes: Nodes, fake_ray: t.Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -668,6 +682,14 @@ def test_no_env_decides_about_the_token(
         with pytest.raises(RecipeError, match=f"env sets {name}, which dgxspark_ray_auth decides"):
             plan_of(recipe_of(min_nodes=2, **recipe), nodes(2), settings, inventory_env=inventory)
     assert plan_of(recipe_of(env={name: "x"}), nodes(1))["ray_auth"] == ""
+
+
+@pytest.mark.parametrize("target", ["/run/dgxspark/ray-token", "/run/dgxspark/", "//run"])
+def test_no_volume_hides_the_token(recipe_of: RecipeOf, nodes: Nodes, target: str) -> None:
+    settings = Settings(volumes_allow=("/srv/x",))
+    recipe = recipe_of(min_nodes=2, volumes=[f"/srv/x:{target}"])
+    with pytest.raises(RecipeError, match="would hide Ray's token"):
+        plan_of(recipe, nodes(2), settings)
 
 
 def test_without_a_preflight_only_the_version_of_ray_counts(nodes: Nodes) -> None:
