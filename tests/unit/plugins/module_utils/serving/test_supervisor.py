@@ -533,7 +533,7 @@ def test_any_exception_stops_the_container_and_is_recorded(ranks: list[Rank]) ->
     (solo.folder / "docker").write_text(DOCKER.replace('"1a2b $(cat "$state")"', '"a b c d"'))
     solo.state = "running"
     code, said = solo.begin().end()
-    assert code == supervisor.LOST
+    assert (code, solo.state) == (supervisor.LOST, "exited")
     assert "unexpected: ValueError" in solo.recorded["down"]["why"]
     assert "Traceback" not in said
 
