@@ -178,7 +178,7 @@ def _begin(module: AnsibleModule) -> None:
             hub = os.path.join(given["hf_home"], "hub")
             result["id"] = copying.start(manifest, hub, given["verify"], source, given["seconds"])
     except (Blocked, OSError) as error:
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s is not copied: %s%s" % (manifest.name, error, hint), **result)
     module.exit_json(changed=plan.changed, **result)
 

@@ -142,7 +142,7 @@ def main() -> None:
         model = models[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
         folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
-        whose = Owner.of(folder)
+        whose = Owner.reader_of(folder)
         offered = replace(offered, entries=_hashed(folder, offered, whose))
         if module.check_mode:
             module.exit_json(changed=False, manifest=offered.to_dict(), port=0, id="")
@@ -150,7 +150,7 @@ def main() -> None:
             folder, given["address"], given["clients"], given["secret"], given["seconds"]
         )
     except (manifest.ManifestError, share.ShareError, Blocked, OSError) as error:
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s cannot be offered: %s%s" % (given["name"], error, hint))
     # What the process does is no change of the node.
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)

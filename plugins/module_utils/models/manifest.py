@@ -82,7 +82,7 @@ class Manifest:
                     for file in given["entries"]
                 ),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ManifestError("it is not a manifest: %r" % error) from None
         in_hub = manifest.kind == HUB
         for path in (*manifest.refs, *(entry.path for entry in manifest.entries)):

@@ -81,7 +81,7 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
             return "%s: %s" % (request["address"], error)
 
     try:
-        whose = Owner.of(request["folder"])
+        whose = Owner.reader_of(request["folder"])
     except (findings.Blocked, OSError) as error:
         refusal = str(error)
         job.work(request, lambda _progress: refusal)
