@@ -99,12 +99,15 @@ bench: venv-dev ## measure durations on the lab and on this machine; asserts not
 ##
 ## Keep it
 
-.PHONY: venv venv-dev contracts format clean bench
+.PHONY: venv venv-dev requirements contracts format clean bench
 venv: ## make or complete .venv: what a controller needs
 	@$(tools)/venv.sh
 
 venv-dev: ## the same with what the tests and linters need
 	@$(tools)/venv.sh dev
+
+requirements: ## write requirements.txt and the other pinned lists, with hashes, from the *.in beside them
+	@$(tools)/requirements.sh
 
 contracts: venv-dev ## write the modules' documentation into docs/contracts, the roles' options and docs/variables.md
 	@python tests/tools/contracts.py
@@ -114,5 +117,5 @@ format: venv-dev ## sort the imports and format the Python files with ruff
 	@ruff format
 
 clean: ## remove .venv, caches and the tools' output; demo-down removes the lab
-	@rm -rf .venv .cache/{build,importer,matrix,mypy,pytest,ruff,sanity,venv.*} .ansible tests/output
+	@rm -rf .venv .cache/{build,importer,matrix,mypy,pytest,requirements,ruff,sanity,venv.*} .ansible tests/output
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -63,10 +63,10 @@ class Verdict:
 
 def site(node: str, tags: str, *options: str) -> Verdict:
     """site.yml on one node, for the specs of these tags."""
-    return told("playbooks/site.yml", [node], tags, "--tags", tags, *options)[node]
+    return verdicts_of("playbooks/site.yml", [node], tags, "--tags", tags, *options)[node]
 
 
-def told(path: str, nodes: Sequence[str], specs: str, *options: str) -> dict[str, Verdict]:
+def verdicts_of(path: str, nodes: Sequence[str], specs: str, *options: str) -> dict[str, Verdict]:
     """The verdict of a playbook on each of these nodes, for these specs."""
     done = run(
         *("ansible-playbook", *INVENTORY, path, "--diff", "--limit", ",".join(nodes), *options),

@@ -69,8 +69,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents im
     write,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.variable_names import (
-    given,
     warnings,
+    words,
 )
 
 COLOURS = {
@@ -122,6 +122,7 @@ class CallbackModule(CallbackBase):
         self.expected: set[str] = set()  # nodes of all plays that have findings
         self.play_nodes: list[str] = []
         self.playbook = ""
+        self.words: set[str] = set()  # of -e, that the playbook reads
         self.check_mode = False
         self.folder = ""
         self.no_folder = ""  # why the directory that is asked for is not known
@@ -129,6 +130,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self.playbook = os.path.basename(playbook._file_name)
+        self.words = words(playbook.get_plays())
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self.check_mode = bool(play.check_mode)
@@ -139,7 +141,7 @@ class CallbackModule(CallbackBase):
         self.folder = self.folder or self._report_dir(play)
         if not self.checked_names:
             self.checked_names = True
-            for warning in warnings(given(play)):
+            for warning in warnings(play, self.words):
                 self._display.warning(warning)
 
     def _report_dir(self, play: Any) -> str:

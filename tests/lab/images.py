@@ -145,14 +145,16 @@ def os_release() -> dict[str, str]:
 
 def ensure_wheels(base: str) -> None:
     """Download the wheels with this Python's pip and its settings, once per set of requirements."""
-    node, serving = HERE / "node" / "requirements.txt", HERE / "serving" / "requirements.txt"
-    torch = HERE / "serving" / "torch.txt"
+    # One call for each list: pip refuses two versions of a package in one call.
+    lists = [*sorted(HERE.glob("node/*.txt")), *sorted(HERE.glob("triton/*.txt"))]
+    serving = HERE / "serving" / "requirements.txt"
+    torch, torch_cpu = serving.with_name("torch.txt"), serving.with_name("torch-cpu.txt")
     asked = "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"
     release = docker("run", "--rm", base, *asked)
     if release not in PYTHONS:
         fail(f"base {base} is {release or 'of no known release'}: expected {', '.join(PYTHONS)}")
     plugin = HERE / "serving" / "dgxspark_lab_platform.py"
-    sources = node, serving, torch, plugin
+    sources = *lists, serving, torch, torch_cpu, plugin
     marker = f"complete-{digest(*sources, PYTHONS[release], platform.machine())}"
     if (WHEELS / marker).exists():
         return
@@ -161,17 +163,15 @@ def ensure_wheels(base: str) -> None:
         # A killed pip leaves half of a wheel, and does not always check it again.
         if not zipfile.is_zipfile(wheel):
             wheel.unlink()
-    pip = [sys.executable, "-m", "pip", "download", "--only-binary=:all:"]
+    pip = [sys.executable, "-m", "pip", "download", "--only-binary=:all:", "--require-hashes"]
     pip += ["--dest", str(WHEELS), "--python-version", PYTHONS[release]]
-    # pip refuses two versions of a package in one file, so each line is a call.
-    for line in node.read_text().splitlines():
-        if line and not line.startswith("#"):
-            work(f"wheels: {line}", *pip, "--no-deps", line)
+    for file in lists:
+        work(f"wheels: {file.stem}", *pip, "--no-deps", "-r", file)
     work("wheels: vLLM's CPU build, Ray and their dependencies", *pip, "--no-deps", "-r", serving)
-    version = torch.read_text().split()[-1]
-    if attempt(f"wheels: {version}, its CPU build", *pip, "--no-deps", f"{version}+cpu"):
+    if attempt("wheels: torch, its CPU build", *pip, "--no-deps", "-r", torch_cpu):
         # The CUDA build works as well, with libraries that are not used.
-        work(f"wheels: {version}; pip knows no CPU build, so 3 GB more", *pip, version)
+        more = "wheels: torch; pip finds no known CPU build, so 3 GB more"
+        work(more, *pip, "--no-deps", "-r", torch)
     make_own_wheels()
     (WHEELS / marker).touch()
 
@@ -205,13 +205,14 @@ def make_wheel(name: str, version: str, files: dict[str, str], entry_points: str
 
 def ensure_node_image(base: str) -> str:
     base_id = docker("image", "inspect", "-f", "{{.Id}}", base)
-    image = f"dgxspark-lab/node:{digest(HERE / 'node', base_id)}"
+    image = f"dgxspark-lab/node:{digest(HERE / 'node', HERE / 'triton', base_id)}"
     if exists(image):
         return image
     for old in docker("images", "-q", "dgxspark-lab/node").split():
         run("docker", "rmi", "--force", old)
     builder = f"{NAME}-builder"
     mounts = [f"--volume={WHEELS}:/wheels:ro", f"--volume={HERE / 'node'}:/lab:ro"]
+    mounts += [f"--volume={HERE / 'triton'}:/triton:ro"]
     work(
         "node image: systemd, sshd, a Docker engine, CUDA's ptxas, two Tritons",
         *("docker", "run", f"--name={builder}", f"--label={LABEL}=builder", *mounts),
@@ -283,6 +284,7 @@ def bring_sglang() -> None:
     if not folder.exists():
         python = PYTHONS[os_release()["VERSION_CODENAME"]]
         pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile"]
+        pip += ["--require-hashes"]
         target = ["--only-binary=:all:", "--python-version", python, "--target", f"{folder}.new"]
         shutil.rmtree(f"{folder}.new", ignore_errors=True)
         work("SGLang: its wheel", *pip, *target, "-r", wanted)

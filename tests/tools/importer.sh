@@ -9,17 +9,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 cache=$PWD/.cache/importer
 venv=$cache/venv
-version=galaxy-importer==0.4.44
+list=$PWD/tests/requirements/importer.txt
 tarball=$(compgen -G "$PWD/.cache/build/*.tar.gz") || { echo "importer: no tarball; run make build first" >&2; exit 1; }
 
 mkdir -p "$cache"
-if [[ $(cat "$venv/.installed" 2>/dev/null) != "$version" ]]; then
+if ! cmp -s "$list" "$venv/.installed"; then
     .venv/bin/python -m venv --clear "$venv"
-    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off "$version" >"$cache/log" 2>&1; then
-        echo "importer: skipped: pip cannot install $version: $(tail -n 1 "$cache/log")"
+    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off \
+        --require-hashes --only-binary=:all: -r "$list" >"$cache/log" 2>&1; then
+        echo "importer: skipped: pip cannot install ${list#"$PWD/"}: $(tail -n 1 "$cache/log")"
         exit 0
     fi
-    echo "$version" >"$venv/.installed"
+    cp "$list" "$venv/.installed"
 fi
 
 printf '[galaxy-importer]\nrun_ansible_lint = False\nrun_flake8 = False\n' >"$cache/config"

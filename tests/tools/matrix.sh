@@ -17,14 +17,13 @@ export DGXSPARK_FUZZ_SECONDS=3
 here=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 # Makes the environment $cache/PYTHON unless it exists and is complete.
-environment() { # PYTHON INTERPRETER PACKAGE...
-    local venv=$cache/$1 interpreter=$2 key site
-    shift 2
-    key="$interpreter $* $(cksum <constraints.txt)"
+environment() { # PYTHON INTERPRETER LIST
+    local venv=$cache/$1 interpreter=$2 list=$3 key site
+    key="$interpreter $(cksum "$list")"
     if [[ $(cat "$venv/.installed" 2>/dev/null) != "$key" ]]; then
         "$interpreter" -m venv --clear "$venv"
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off "$@" \
-            >"$venv/pip.log" 2>&1 || { cat "$venv/pip.log" >&2; exit 1; }
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --progress-bar off \
+            --require-hashes --only-binary=:all: -r "$list" >"$venv/pip.log" 2>&1 || { cat "$venv/pip.log" >&2; exit 1; }
         site=$(collections "$venv")
         mkdir -p "$site/dgxspark"
         ln -sfn "$PWD" "$site/dgxspark/suite"
@@ -49,14 +48,13 @@ controller_tests=(tests/unit --ignore tests/unit/plugins/module_utils)
 # The recipe engine is plain Python: sanity compiles it with every Python. Modules meet 3.9 below.
 [[ ${1:-} != short ]] || controller_tests+=(--ignore tests/unit/plugins/plugin_utils --ignore tests/unit/plugins/modules)
 
-mapfile -t pytest < <(grep -E '^(pytest(-xdist)?|hypothesis)==' requirements-dev.txt)
 for version in "${controllers[@]}"; do
     [[ $version != "$here" ]] || continue
     if ! interpreter=$(tests/tools/python.sh "$version"); then
         echo "matrix: skipped: controller with Python $version, not found on this machine"
         continue
     fi
-    environment "$version" "$interpreter" -c constraints.txt ansible-core jsonschema "${pytest[@]}"
+    environment "$version" "$interpreter" tests/requirements/matrix.txt
     # Tests read results by the callback ansible.posix.json, and playbooks name modules of community.general.
     for namespace in ansible community; do
         ln -sfn "$(collections "$PWD/.venv")/$namespace" "$(collections "$cache/$version")/$namespace"
@@ -67,8 +65,8 @@ for version in "${controllers[@]}"; do
 done
 
 if interpreter=$(tests/tools/python.sh "$node"); then
-    # 8.4 is the last pytest for 3.9; ansible.module_utils, shipped with every module, is .venv's.
-    environment "$node" "$interpreter" "pytest==8.4.2" "pytest-xdist==3.8.0" "PyYAML==6.0.3" "Jinja2==3.1.6"
+    # ansible.module_utils, shipped with every module, is .venv's.
+    environment "$node" "$interpreter" tests/requirements/node.txt
     site=$(dirname "$(collections "$cache/$node")")
     ln -sfn "$(.venv/bin/python -c 'import ansible, os; print(os.path.dirname(ansible.__file__))')" "$site/ansible"
     echo "matrix: node with Python $node"

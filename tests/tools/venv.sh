@@ -5,6 +5,7 @@
 # Makes or completes .venv, and links the collection into it:
 #   venv.sh          what a controller needs (requirements.txt)
 #   venv.sh dev      also what the tests and linters need (requirements-dev.txt)
+# Each file that pip takes has a hash in these lists; requirements.sh writes them.
 # $PYTHON chooses the interpreter of a new environment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -12,13 +13,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=tests/tools
 venv=.venv
 requirements=(requirements.txt)
-[[ ${1:-} != dev ]] || requirements+=(requirements-dev.txt)
+[[ ${1:-} != dev ]] || requirements+=(tests/requirements/build.txt requirements-dev.txt)
 
-stamp() { echo "$venv/.installed-$1"; }
+stamp() { echo "$venv/.installed-${1##*/}"; }
 
-# A stamp is the text of what was installed, so that no checksum program is needed.
-stamp_text() { cat constraints.txt "$1"; }
-installed() { [[ -e $(stamp "$1") && $(cat "$(stamp "$1")") == "$(stamp_text "$1")" ]]; }
+# A stamp is a copy of the list that was installed, so that no checksum program is needed.
+installed() { cmp -s "$1" "$(stamp "$1")"; }
 
 # Runs a slow command and prints its last line every ten seconds; its complete output only when it fails.
 step() { # LABEL COMMAND...
@@ -59,8 +59,9 @@ fi
 for file in "${requirements[@]}"; do
     ! installed "$file" || continue
     step "installing $file (one to three minutes the first time)" \
-        "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-compile -r "$file"
-    stamp_text "$file" >"$(stamp "$file")"
+        "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-compile \
+        --require-hashes --only-binary=:all: --no-binary=reuse --no-build-isolation -r "$file"
+    cp "$file" "$(stamp "$file")"
 done
 
 [[ -x $venv/bin/ansible-playbook ]] || { echo "venv: FAILED: $venv has no ansible-playbook; remove it and run this again" >&2; exit 1; }

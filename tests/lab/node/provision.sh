@@ -4,7 +4,7 @@
 #
 # Turns a bare Debian or Ubuntu root file system into a lab node: systemd, sshd, sudo, a Docker engine,
 # and what a Spark has under /usr/local/cuda and /opt/ai-tools. Runs as root inside that system;
-# /wheels holds the wheels named in requirements.txt.
+# /lab is this folder, /triton the one with Triton's lists, and /wheels holds the wheels that the lists name.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
@@ -15,7 +15,7 @@ client=
 apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server sudo ca-certificates \
     python3 python3-venv python3-requests docker.io ${client:+"$client"} iptables \
-    iproute2 iputils-ping procps rsync \
+    iproute2 iputils-ping procps \
     git curl build-essential ninja-build pkg-config rdma-core python3-dev libnuma1 netplan.io
 command -v dockerd
 command -v docker
@@ -48,7 +48,8 @@ systemctl enable ssh.service docker.service
 # The system CUDA: the real toolkit's ptxas and nvcc, where a Spark has them.
 cuda=/usr/local/cuda-13.0
 python3 -m venv /tmp/cuda
-/tmp/cuda/bin/pip install --quiet --no-index --find-links /wheels --no-deps --target /tmp/cuda/unpacked nvidia-cuda-nvcc
+/tmp/cuda/bin/pip install --quiet --no-index --find-links /wheels --no-deps --require-hashes \
+    --target /tmp/cuda/unpacked -r /lab/cuda.txt
 mv /tmp/cuda/unpacked/nvidia/cu13 "$cuda"
 chmod 0755 "$cuda"/bin/*
 ln -s "$cuda" /usr/local/cuda
@@ -56,7 +57,7 @@ rm -rf /tmp/cuda
 
 # A Spark's owner may have uv; it makes virtual environments in seconds.
 python3 -m venv /tmp/uv
-/tmp/uv/bin/pip install --quiet --no-index --find-links /wheels --no-deps uv
+/tmp/uv/bin/pip install --quiet --no-index --find-links /wheels --no-deps --require-hashes -r /lab/uv.txt
 install -m 0755 /tmp/uv/bin/uv /usr/local/bin/uv
 rm -rf /tmp/uv
 
@@ -66,6 +67,7 @@ for pair in vllm-env:3.5.1 vllm-env-next:3.9.0; do
     venv=/opt/ai-tools/first/${pair%%:*}
     python3 -m venv "$venv"
     ln -s "first/${pair%%:*}" /opt/ai-tools/
-    "$venv/bin/pip" install --quiet --no-index --find-links /wheels --no-deps "triton==${pair##*:}"
+    "$venv/bin/pip" install --quiet --no-index --find-links /wheels --no-deps --require-hashes \
+        -r "/triton/triton-${pair##*:}.txt"
 done
 install -d -o spark -g spark /ai /ai/cache /ai/cache/huggingface

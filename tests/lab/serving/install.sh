@@ -14,11 +14,15 @@ apt-get clean
 rm -rf /var/lib/apt/lists/*
 
 python3 -m venv /opt/vllm
-/opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-deps --no-compile -r /lab/requirements.txt
-/opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-compile -r /lab/torch.txt
+verified() {
+    /opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-deps --no-compile --require-hashes -r "$1"
+}
+verified /lab/requirements.txt
+verified /lab/torch-cpu.txt || verified /lab/torch.txt
 site=$(/opt/vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 # What the lab adds: the name vllm for the CPU build, and the platform plugin that lets Ray place CPU ranks.
+# Made by images.py, so no list has their hashes.
 /opt/vllm/bin/pip install --quiet --no-index --find-links /wheels --no-deps vllm dgxspark-lab-platform
 
 # Once here, on all cores, in place of in every process of every container that imports vLLM.

@@ -22,7 +22,7 @@ from lab import (
     on_node,
     playbook,
     run,
-    told,
+    verdicts_of,
     wait_for,
 )
 
@@ -34,7 +34,7 @@ CHANGE = "/var/lib/dgxspark/fabric-change"
 
 def fabric(nodes: tuple[str, ...], *options: str) -> dict[str, Verdict]:
     """The role on these nodes."""
-    return told(CONVERGE, nodes, "fabric", *options)
+    return verdicts_of(CONVERGE, nodes, "fabric", *options)
 
 
 def why(verdict: Verdict, check: str) -> str:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from lab import NETPLAN, NODES, Verdict, all_reach, links, on_node, run, told, wait_for
+from lab import NETPLAN, NODES, Verdict, all_reach, links, on_node, run, verdicts_of, wait_for
 
 HERE, THERE = NODES[:2]
 pytestmark = pytest.mark.long
@@ -34,7 +34,7 @@ rm -rf {THEIRS.rpartition("/")[0]} /run/NetworkManager
 
 def fabric(renderer: str, *options: str) -> dict[str, Verdict]:
     given = ("-e", f"dgxspark_fabric_renderer={renderer}")
-    return told(CONVERGE, (HERE, THERE), "fabric", *given, *options)
+    return verdicts_of(CONVERGE, (HERE, THERE), "fabric", *given, *options)
 
 
 def connected(node: str) -> set[str]:
@@ -87,7 +87,7 @@ def test_a_link_that_was_changed_by_hand_is_repaired() -> None:
 def test_a_wrong_plan_undoes_itself() -> None:
     before = on_node(HERE, f"cat {NETPLAN}")
     wrong = {"dgxspark_fabric_networks": [f"198.51.100.{n * 32}/27" for n in range(6)]}
-    seen = told(
+    seen = verdicts_of(
         CONVERGE,
         (HERE,),
         "fabric",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import INVENTORY, NODES, Verdict, mark, on_node, run, told, touched
+from lab import INVENTORY, NODES, Verdict, mark, on_node, run, touched, verdicts_of
 
 NODE, OTHER = NODES[0], NODES[1]
 VENV = "/opt/ai-tools/vllm-env"
@@ -109,7 +109,7 @@ def test_check_audit_tasks_and_run_agree(
     options = ("--skip-tags", "vllm_runtime", "--extra-vars", given)
 
     def verdicts(name: str, *more: str) -> dict[str, Verdict]:
-        return told(f"playbooks/{name}.yml", NODES, SPECS, *options, *more)
+        return verdicts_of(f"playbooks/{name}.yml", NODES, SPECS, *options, *more)
 
     with state():
         mark(NODE)
