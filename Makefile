@@ -42,7 +42,7 @@ lab-images: venv ## build the lab, start no node
 ##
 ## Test it
 
-.PHONY: test test-all test-fast types unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
+.PHONY: test test-all test-fast fuzz types unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lab-images+lint+build demo+matrix molecule-after-demo+sanity+unit
@@ -51,9 +51,13 @@ test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lab-images+lint+importer demo+matrix-all molecule+sanity-all+unit
 
+test-fast: export DGXSPARK_FUZZ_SECONDS := 3
 test-fast: venv-dev ## while editing: ruff, mypy, yamllint, unit tests; two minutes, no container
 	@ruff check --output-format concise
 	@$(tools)/phases.sh unit+types
+
+fuzz: venv-dev ## ten minutes of damaged input for all parsers; SEED=N repeats a run
+	@python tests/fuzz/fuzz.py --seconds 600 $(if $(SEED),--seed $(SEED))
 
 types: venv-dev # with yamllint, what is checked beside the unit tests
 	@$(tools)/mypy.sh

@@ -41,6 +41,10 @@ _value:
       description: Why nothing may be done. Empty if the launch may start.
       type: list
       elements: str
+    notes:
+      description: Links of the nodes that are mounted by their targets, in words.
+      type: list
+      elements: str
     running:
       description: Whether every rank runs as planned.
       type: bool

@@ -106,6 +106,15 @@ options:
     default: []
     vars:
       - name: dgxspark_env_allow
+  env_secret:
+    description:
+      - Variables of O(env) and of recipes whose values are secrets, besides those that look like
+        one by their names or values. A plan has their names only.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_env_secret
   master_port:
     description: Port on the head at which vLLM's ranks meet when Ray is not used.
     type: int
@@ -159,6 +168,13 @@ options:
     default: true
     vars:
       - name: dgxspark_ray_auth
+  model_dirs:
+    description: Local model directories on the nodes, whose models and folders recipes may mount.
+    type: list
+    elements: str
+    default: [/ai/models]
+    vars:
+      - name: dgxspark_model_dirs
   security_opts:
     description:
       - Options of C(docker run --security-opt) for all containers. By default no process in them
@@ -184,8 +200,10 @@ options:
       - name: dgxspark_image_preflight
   volumes_allow:
     description:
-      - Sources of volumes, each exactly as a recipe has it, that are mounted although they give the
-        container power over the node, hold credentials, or belong to its system.
+      - Paths of the nodes that a recipe may mount besides what is below O(model_dirs) and
+        O(hf_home), each with what is below it.
+      - A path that a recipe names exactly like this is mounted even if it gives the container power
+        over the node, holds credentials, or belongs to its system. What is below a path is not.
     type: list
     elements: str
     default: []
@@ -201,8 +219,8 @@ options:
     default: {}
   needs:
     description:
-      - Return only what has to be on the nodes, as a map of the plan's C(recipe), C(image) and
-        C(models). It does not depend on the nodes' facts.
+      - Return only what has to be on the nodes, as a map of the plan's C(recipe), C(image),
+        C(models) and C(mounts). It does not depend on the nodes' facts.
     type: bool
     default: false
   secret_values:
@@ -296,10 +314,10 @@ class LookupModule(RecipeLookup):
                 ports=Ports(master=settings.master_port),
             )
             if self.get_option("needs"):
-                return [needs(resolved)]
+                return [needs(resolved, settings)]
             plan = build_plan(resolved, settings, self.plain("image_facts"))
             if self.get_option("secret_values"):
-                return [secret_values(resolved, os.environ)]
+                return [secret_values(resolved, os.environ, settings)]
         except RecipeError as exc:
             raise AnsibleError(str(exc)) from exc
         return [plan]

@@ -12,6 +12,8 @@ short_description: Create folders for models, data and caches, and check space a
 version_added: 0.1.0
 description:
   - Creates folders, and sets their owner, group and mode. Their contents are never changed.
+  - Follows a link only if root owns it in a folder that only root may write. What another user
+    could have put there, and folders of the system, are V(blocked).
   - Reports file systems with too little free space.
   - Sets E(HF_HOME), the Hugging Face cache, for shells and services.
   - With ZFS, checks pools, creates missing datasets and sets properties that differ. It never

@@ -220,7 +220,7 @@ def main() -> None:
             _begin(module, result)
     except (DownloadError, Blocked, OSError) as error:
         result.pop("manifest", None)
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **result)
 
 
@@ -241,7 +241,8 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
         *(given["name"], given["revision"], given["files"], given["exclude"], given["quant"]),
         *(endpoint, python, max(1, given["connections"])),
     )
-    manifest = download.chosen(wanted, _listed(wanted, given["token"], hub))
+    answer = download.listing(wanted, given["token"], Owner.of(hub))
+    manifest = download.chosen(wanted, answer)
     target = receive.Destination.of(manifest, hub)
     plan = receive.plan(manifest, target, given["verify"])
     result.update(
@@ -272,24 +273,6 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     limit = given["seconds"]
     result["id"] = download.start(wanted, manifest, hub, given["verify"], given["token"], limit)
     module.exit_json(changed=True, **result)
-
-
-def _listed(wanted: Wanted, token: str, hub: str) -> dict[str, Any]:
-    """What the Hub lists, asked by the owner of the cache.
-
-    Raises DownloadError, Blocked and OSError.
-    """
-
-    def ask() -> dict[str, Any]:
-        try:
-            return {"listed": download.listing(wanted, token, download.environment())}
-        except DownloadError as error:
-            return {"refusal": str(error)}
-
-    answer = Owner.of(hub).do(ask)
-    if "refusal" in answer:
-        raise DownloadError(answer["refusal"])
-    return dict(answer["listed"])
 
 
 def _look(module: AnsibleModule, result: dict[str, Any]) -> None:

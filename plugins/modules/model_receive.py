@@ -11,7 +11,7 @@ module: model_receive
 short_description: Copy a model from another node
 version_added: 0.1.0
 description:
-  - Copies by rsync what M(dgxspark.suite.model_share) offers and this node lacks. Files are staged,
+  - Copies what M(dgxspark.suite.model_share) offers and this node lacks. Files are staged,
     verified by their content, and only then moved into place, so that no model is ever half there.
     An interrupted copy is resumed.
   - A background process copies, so that a broken connection does not end it; it ends by itself
@@ -178,7 +178,7 @@ def _begin(module: AnsibleModule) -> None:
             hub = os.path.join(given["hf_home"], "hub")
             result["id"] = copying.start(manifest, hub, given["verify"], source, given["seconds"])
     except (Blocked, OSError) as error:
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s is not copied: %s%s" % (manifest.name, error, hint), **result)
     module.exit_json(changed=plan.changed, **result)
 

@@ -11,9 +11,9 @@ module: model_share
 short_description: Offer a model to other nodes for the time of a copy
 version_added: 0.1.0
 description:
-  - Starts an rsync daemon on this node that offers one model, read-only, on one address, to the
-    named clients only, protected by a secret of that run. It ends by itself after O(seconds), if
-    M(dgxspark.suite.share_end) has not ended it before.
+  - Starts a background process on this node that offers one model on one address, to the named
+    clients only, protected by a secret of that run, which both ends prove to know. It ends by
+    itself after O(seconds), if M(dgxspark.suite.share_end) has not ended it before.
   - As root, it reads as the owner of the model.
   - This module is private to the collection and may change without notice.
 author:
@@ -28,7 +28,7 @@ attributes:
     support: none
   idempotent:
     support: partial
-    details: Each run starts another daemon.
+    details: Each run starts another process.
 options:
   name:
     description: The model, as M(dgxspark.suite.model_info) lists it.
@@ -43,7 +43,7 @@ options:
     type: str
     default: ""
   address:
-    description: The address of this node on which the daemon listens.
+    description: The address of this node on which the offer listens.
     type: str
     required: true
   clients:
@@ -95,7 +95,7 @@ manifest:
     refs: [main]
     entries: []
 port:
-  description: The port of the daemon; V(0) in check mode.
+  description: The port of the offer; V(0) in check mode.
   returned: success
   type: int
   sample: 40873
@@ -142,28 +142,31 @@ def main() -> None:
         model = models[0]
         offered = manifest.manifest_of(model, revision, given["quant"])
         folder = os.path.join(model.path, "blobs") if model.kind == cache.HUB else model.path
-        whose = Owner.of(folder)
-        if model.kind != cache.HUB:
-            offered = replace(offered, entries=_hashed(model.path, offered, whose))
+        whose = Owner.reader_of(folder)
+        offered = replace(offered, entries=_hashed(folder, offered, whose))
         if module.check_mode:
             module.exit_json(changed=False, manifest=offered.to_dict(), port=0, id="")
         scratch, port = share.start(
             folder, given["address"], given["clients"], given["secret"], given["seconds"]
         )
     except (manifest.ManifestError, share.ShareError, Blocked, OSError) as error:
-        hint = " %s" % error.hint if isinstance(error, Blocked) else ""
+        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
         module.fail_json(msg="%s cannot be offered: %s%s" % (given["name"], error, hint))
-    # What the daemon does is no change of the node.
+    # What the process does is no change of the node.
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)
 
 
 def _hashed(
     folder: str, offered: manifest.Manifest, whose: Owner
 ) -> tuple[manifest.ManifestEntry, ...]:
-    """The files of a local model directory have no checksums, so their owner reads them."""
-    paths = [os.path.join(folder, entry.path) for entry in offered.entries]
-    sums = whose.do(lambda: list(map(manifest.sha256_of, paths)))
-    return tuple(replace(entry, sha256=one) for entry, one in zip(offered.entries, sums))
+    """The files with a checksum each; its owner reads those that have none.
+
+    Those of a local model directory have none, and a blob may have a name that is not one.
+    """
+    unknown = [entry for entry in offered.entries if not entry.digest()]
+    paths = [os.path.join(folder, entry.blob or entry.path) for entry in unknown]
+    sums = dict(zip(unknown, whose.do(lambda: list(map(manifest.sha256_of, paths)))))
+    return tuple(replace(entry, sha256=sums.get(entry, entry.sha256)) for entry in offered.entries)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,12 @@ options:
     type: list
     elements: path
     default: [/ai/models]
+  mounts:
+    description:
+      - Paths to inspect, as P(dgxspark.suite.launch_plan#lookup) has them in C(mounts).
+    type: list
+    elements: dict
+    default: []
   log_of:
     description: A container whose last 40 lines of log are returned as well.
     type: str
@@ -130,6 +136,25 @@ models:
     size:
       description: Bytes.
       type: int
+mounts:
+  description: What is at the sources of O(mounts), in their order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    source:
+      description: The path as given.
+      type: str
+    real:
+      description: The path without links.
+      type: str
+    links:
+      description: The links that were followed, each as C(link -> target).
+      type: list
+      elements: str
+    problem:
+      description: Why it is not to be mounted; empty if it may be.
+      type: str
 containers:
   description: All containers of the node, running or not.
   returned: success
@@ -249,6 +274,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     answers,
     image_facts,
     lock,
+    mount_sources,
     running,
     state_files,
 )
@@ -265,6 +291,7 @@ def main() -> None:
             "models": {"type": "list", "elements": "dict", "default": []},
             "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
+            "mounts": {"type": "list", "elements": "dict", "default": []},
             "log_of": {"type": "str"},
             "ask": {"type": "bool", "default": False},
             "interfaces": {"type": "bool", "default": False},
@@ -286,6 +313,7 @@ def main() -> None:
         **running.running(present),
         **_head(module),
         models=_models(given),
+        mounts=mount_sources.sources(given["mounts"]),
         **_optional(module, present),
     )
 

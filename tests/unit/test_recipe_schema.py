@@ -82,7 +82,13 @@ NODES = (
     [0, -1, "0", "-2", 2.5, "2.0", "two", "", True, [], {}, [2]],
 )
 PROBES = {
-    "model": Probes(["org/m", "org/m:Q4", "/models/m"], ["", " ", None, 5, True, ["org/m"], {}]),
+    "model": Probes(
+        ["org/m", "org/m:Q4", "/models/m", " org/m\n", "a b"],
+        [
+            *("", " ", None, 5, True, ["org/m"], {}),
+            *("--trust-remote-code", " -x", "org/m\nx", "a\x1b[2J", "a" * 1025),
+        ],
+    ),
     "container": Probes(
         ["org/i:1", "i", "host:5000/i@sha256:0a", " org/i:1 "],
         ["", None, 5, ["org/i:1"], {}, "org/i 1", "-x", "org/i:1;ls"],
@@ -158,7 +164,10 @@ PROBES = {
     "builder_config": MAP,
     "executor_config": MAP,
     "distribution_config": MAP,
-    "draft_model": TEXT,
+    "draft_model": Probes(
+        ["x", "", " ", None, "/models/m"],
+        [5, 2.5, True, ["x"], {"x": 1}, "-x", "org/m\nx", "a" * 1025],
+    ),
     **dict.fromkeys(("name", "description", "maintainer", "model_revision"), PLAIN),
     **dict.fromkeys(("runtime_version", "recipe_version"), PLAIN),
     **dict.fromkeys(("sparkrun_version", "min_sparkrun_version"), PLAIN),

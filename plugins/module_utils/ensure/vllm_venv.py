@@ -15,17 +15,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     EnvEdit,
     EnvFile,
-)
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
-    blocked_by,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
@@ -35,6 +33,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner imp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line, run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    can_replace,
     make_directories,
     obstacle_to,
 )
@@ -122,7 +121,8 @@ class Observed:
     """The input of the plan. pins are those of requirements, or why they cannot be parsed.
 
     abandoned are our folders that a killed run has left. free is in bytes. programs are the
-    executable ones of the environment. outsider: why root makes no environment there.
+    executable ones of the environment. outsider: why no environment is made there. stuck: why
+    remains are not removed.
     """
 
     venv: InstalledVenv
@@ -131,10 +131,11 @@ class Observed:
     uv: str
     abandoned: tuple[str, ...]
     free: int
-    obstacle: Blocked | None
+    writable: bool
     programs: frozenset[str]
     file: EnvFile | Blocked
     outsider: Blocked | None = None
+    stuck: Blocked | None = None
 
 
 def observe(wanted: Wanted) -> Observed:
@@ -155,17 +156,19 @@ def observe(wanted: Wanted) -> Observed:
         for name, _check in PROGRAMS.values()
         if os.access(os.path.join(wanted.venv, "bin", name), os.X_OK)
     )
+    abandoned = tuple(_abandoned(wanted.venv))
     return Observed(
         venv,
         base,
         pins,
         find_tool("uv") if wanted.installer != "pip" else "",
-        tuple(_abandoned(wanted.venv)),
+        abandoned,
         _free(wanted.venv),
-        obstacle_to(wanted.venv),
+        can_replace(wanted.venv),
         programs,
         file,
-        _outsider(wanted),
+        _outsider(wanted) or obstacle_to(wanted.venv),
+        stuck=_stuck((*abandoned, *venv.leftovers)),
     )
 
 
@@ -175,12 +178,22 @@ def _outsider(wanted: Wanted) -> Blocked | None:
         owner = code_owner((parent, *python_parts(wanted.python)))
     except Blocked as blocked:
         return blocked
-    if not owner.root_acts or owner.uid == 0:
+    if not owner.is_another:
         return None
     return Blocked(
         "%s or %s belongs to user %d" % (parent, wanted.python, owner.uid),
         "Make the environment as that user (become_user), or set a path and a python of root's.",
     )
+
+
+def _stuck(folders: Iterable[str]) -> Blocked | None:
+    """Why these are removed neither as root nor as the owner of the folder that has them."""
+    try:
+        for folder in folders:
+            Owner.of(os.path.dirname(folder))
+    except Blocked as blocked:
+        return blocked
+    return None
 
 
 def _abandoned(venv: str) -> list[str]:
@@ -324,8 +337,9 @@ class _Case:
         if not observed.pins:
             hint = "Set the pinned packages (role: dgxspark_vllm_venv_requirements)."
             return Blocked("no packages are configured", hint)
-        if observed.obstacle:
-            return observed.obstacle
+        if not observed.writable:
+            hint = "Run as root (become), on a file system that is not read-only."
+            return Blocked("%s cannot be written by this user" % wanted.venv, hint)
         if observed.venv.interpreter.refused:
             return observed.venv.interpreter.refused
         if self.unusable and observed.outsider:
@@ -401,8 +415,8 @@ class _Case:
         finding = Finding("venv_leftovers", OK, "no remains of an interrupted run", actual)
         if not folders:
             return finding
-        if self.observed.obstacle:
-            return blocked_by(finding, self.observed.obstacle, severity=WARNING)
+        if self.observed.stuck:
+            return replace(self._to_block(finding, self.observed.stuck), severity=WARNING)
         return replace(finding, status=DRIFT, severity=WARNING, fix="remove it")
 
     @property
@@ -641,11 +655,16 @@ class Clear:
         return "".join("remains: %s\n" % folder for folder in self.folders)
 
     def apply(self) -> None:
+        """Raises Blocked or OSError."""
         for folder in self.folders:
-            if os.path.isdir(folder) and not os.path.islink(folder):
-                shutil.rmtree(folder)
-            elif os.path.lexists(folder):
-                os.unlink(folder)
+            Owner.of(os.path.dirname(folder)).do(partial(_remove, folder))
+
+
+def _remove(folder: str) -> None:
+    if os.path.isdir(folder) and not os.path.islink(folder):
+        shutil.rmtree(folder)
+    elif os.path.lexists(folder):
+        os.unlink(folder)
 
 
 @dataclass(frozen=True)
@@ -698,7 +717,7 @@ class Installer:
     def _scratch(self) -> Iterator[str]:
         """A folder on the file system of the environment: /tmp may be memory, and links need it."""
         parent, name = os.path.split(self.wanted.venv)
-        if self._owner().uid != os.geteuid():
+        if self._owner().is_another:
             parent = "/var/tmp"  # the owner may exchange what root makes in the owner's folders
         with tempfile.TemporaryDirectory(prefix=".%s.tmp-" % name, dir=parent) as scratch:
             with open(os.path.join(scratch, _BUILDING), "w", encoding="ascii"):
@@ -712,8 +731,9 @@ class Installer:
         with open(self.wanted.log_file, "a", encoding="utf-8") as stream:
             stream.write("\n$ %s\n" % " ".join(argv))
             start = stream.tell()
-        # The shell only redirects; the command and the log are its arguments.
-        script = 'exec "$@" >>"$0" 2>&1'
+        # The shell only redirects; the command and the log are its arguments. Servers run as
+        # another user, who has to read what is installed.
+        script = 'umask 022; exec "$@" >>"$0" 2>&1'
         result = run(
             ["/bin/sh", "-c", script, self.wanted.log_file, *owner.command(argv)],
             self.wanted.timeout,
@@ -732,7 +752,7 @@ class Installer:
             for name, value in os.environ.items()
             if name in _PASSED_ON or name.startswith(("PIP_", "UV_"))
         }
-        home = os.path.expanduser("~") if owner.uid == os.geteuid() else scratch or "/"
+        home = scratch or "/" if owner.is_another else os.path.expanduser("~")
         temporary = {"TMPDIR": scratch} if scratch else {}
         return {**passed, "HOME": home, "PYTHONDONTWRITEBYTECODE": "", **temporary}
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Container
 from contextlib import suppress
+from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import handshake
 
@@ -75,7 +76,9 @@ def join(address: str, port: int, secret: str, about: str, seconds: float) -> Ch
     about: what is copied, the same at both ends. seconds: see Channel.
     """
     until = time.monotonic() + HELLO_SECONDS
-    connection = socket.create_connection((address, port), HELLO_SECONDS)
+    # As bytes: a text would need a codec, which the owner of a cache may not be able to load.
+    host: Any = address.encode()
+    connection = socket.create_connection((host, port), HELLO_SECONDS)
     try:
         own, key = handshake.nonce(), secret.encode()
         _send(connection, own, until)

@@ -210,6 +210,14 @@ def obstacle_to(path: str) -> Blocked | None:
 _AS_ROOT = "Run as root (become), on a file system that is not read-only."
 
 
+def can_replace(path: str) -> bool:
+    """Whether this user has the rights to replace a file, or create it with its directory."""
+    directory = os.path.dirname(path)
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
+
+
 def own_folder(path: str) -> SafeFolder:
     """Open a folder for files of ours, and create what is missing, readable by everybody.
 

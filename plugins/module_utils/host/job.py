@@ -293,8 +293,11 @@ class Progress:
 
     def follow(self, state: Mapping[str, Any]) -> None:
         """Have the progress of another one, of a process that acts for this one."""
-        self._phase = state["phase"]
-        self.count, self.total = state["progress"], state.get("total", 0)
+        announced = dict(state)
+        self._phase = announced.pop("phase")
+        self.count, self.total = announced.pop("progress"), announced.pop("total", 0)
+        if announced != self._announced:
+            self.announce(**announced)
 
     def close(self, problem: str) -> None:
         _write(self._place, _RESULT, {"phase": DONE, "problem": problem})

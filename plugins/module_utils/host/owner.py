@@ -39,18 +39,39 @@ class Owner:
 
     @classmethod
     def of(cls, path: str) -> Owner:
-        """The owner of path, or of the nearest existing directory above it.
+        """As whom this process writes in path: as itself, but root as the owner of path.
 
-        Raises Blocked where a link or a folder of another user could lead there, and for a folder
-        of root's in which others may write; and OSError.
+        Where it does not exist, the nearest directory above it counts. Raises Blocked where a link
+        or a directory of another user could lead root there, and for one of root's in which others
+        may write; and OSError.
         """
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid(), False)
         folder, missing = SafeFolder.nearest(path)
         with folder:
-            uid, root_acts = folder.status.st_uid, os.geteuid() == 0
-            # Nobody else can move away what root creates in a sticky folder.
+            uid = folder.status.st_uid
+            # Nobody else can move away what root creates in a sticky directory.
             kept = bool(missing) and bool(folder.status.st_mode & stat.S_ISVTX)
-            folder.require(private=root_acts and uid == 0 and not kept)
-            return cls(uid, _group(uid, folder.status.st_gid), root_acts)
+            folder.require(private=uid == 0 and not kept)
+            return cls(uid, _group(uid, folder.status.st_gid), True)
+
+    @classmethod
+    def reader_of(cls, path: str) -> Owner:
+        """As whom this process reads in path: root as the first other owner on the way there.
+
+        That user can lead the way elsewhere, and reads there as well what root has left in a
+        directory of the user's. Raises Blocked for a link of another user, and OSError.
+        """
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid(), False)
+        with SafeFolder.open(path) as folder:
+            names = folder.path.split("/")
+            for count in range(2, len(names) + 1):
+                status = os.lstat("/".join(names[:count]))
+                if status.st_uid != 0:
+                    return cls(status.st_uid, _group(status.st_uid, status.st_gid), True)
+            folder.require()
+            return cls(0, 0, True)
 
     @property
     def is_another(self) -> bool:

@@ -10,6 +10,7 @@ a trusted user owns it in a folder that only trusted users may write.
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
@@ -28,8 +29,16 @@ FOLDER_MODE = 0o755
 # Folders that are never storage: changing their owner or mode breaks the system, or gives it away.
 _SYSTEM = (
     *("/", "/dev", "/dev/shm", "/home", "/opt", "/root", "/run", "/snap", "/tmp", "/usr"),
-    *("/usr/local", "/var", "/var/backups", "/var/cache", "/var/lib", "/var/log", "/var/mail"),
-    *("/var/spool", "/var/tmp"),
+    *(
+        "/usr/local",
+        "/var",
+        "/var/backups",
+        "/var/cache",
+        "/var/lib",
+        "/var/lib/dgxspark",
+        "/var/log",
+    ),
+    *("/var/mail", "/var/spool", "/var/tmp"),
 )
 # The same, with everything below them.
 _SYSTEM_TREES = (
@@ -45,6 +54,8 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
 _MOST_LINKS = 40
+_FIRST_USER = 1000  # the first id of a person; lower ones are services
+_USERS = 100  # the group that people may have, whatever its members
 # No write of a file of ours takes longer.
 _DRAFT_SECONDS = 3600.0
 
@@ -413,7 +424,21 @@ def _closed(descriptor: int, status: os.stat_result) -> bool:
     if not status.st_mode & stat.S_IWGRP:
         return True
     # A user's own group is the user's; an access list may name others.
-    return status.st_gid in {0, os.getegid()} and not _has_list(descriptor)
+    ours = status.st_gid in {0, os.getegid()} or _is_of_services(status.st_gid)
+    return ours and not _has_list(descriptor)
+
+
+def _is_of_services(gid: int) -> bool:
+    """Whether a group has services of the system as members at most: /var/log is syslog's."""
+    try:
+        members = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        return False
+    users = {user.pw_name: user for user in pwd.getpwall()}
+    if gid >= _FIRST_USER or gid == _USERS or not members <= users.keys():
+        return False
+    inside = [user for user in users.values() if user.pw_gid == gid or user.pw_name in members]
+    return all(user.pw_uid < _FIRST_USER for user in inside)
 
 
 def _has_list(descriptor: int) -> bool:
@@ -456,7 +481,9 @@ def system_folder(path: str, status: os.stat_result | None) -> str:
         return path
     if os.path.dirname(path) == "/home":
         return path
-    homes = [user.pw_dir for user in pwd.getpwall() if user.pw_uid == 0 or user.pw_uid >= 1000]
+    homes = [
+        user.pw_dir for user in pwd.getpwall() if user.pw_uid == 0 or user.pw_uid >= _FIRST_USER
+    ]
     for folder in (*_SYSTEM, *_SYSTEM_TREES, *homes):
         if path == folder or (status and _is_folder(folder, status)):
             return folder

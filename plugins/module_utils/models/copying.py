@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    channel,
     command,
     files,
     findings,
+    handshake,
     interpreter,
     job,
     owner,
@@ -30,10 +32,8 @@ TITLE = "dgxspark-copy:"
 
 # What runs in such a process; each finds its imports before.
 _HOST = (command, interpreter, findings, safe_folder, files, repo_names, owner, job)
-MODULES = (
-    *(module.__name__ for module in (*_HOST, completeness, cache, manifest, share, receive)),
-    __name__,
-)
+_MODELS = (completeness, cache, handshake, channel, share, manifest, receive)
+MODULES = (*(module.__name__ for module in (*_HOST, *_MODELS)), __name__)
 
 
 def start(
@@ -52,10 +52,9 @@ def start(
         "hub": hub,
         "verify": verify,
         "source": source,
-        "seconds": seconds,
     }
     unasked = job.ABANDONED_SECONDS
-    return job.start(TITLE + offered.name, MODULES, request, unasked=unasked)
+    return job.start(TITLE + offered.name, MODULES, request, limit=seconds, unasked=unasked)
 
 
 def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
@@ -65,7 +64,7 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
 
     def get(plan: ReceivePlan) -> None:
         address, port, secret = request["source"]
-        receive.fetch(plan, target, (address, port, secret), request["seconds"])
+        receive.fetch(plan, target, (address, port, secret))
 
     def do(progress: job.Progress) -> str:
         try:

@@ -23,6 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     job,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
     completeness,
@@ -85,9 +86,23 @@ def _hub_environment(private: str) -> dict[str, str]:
     }
 
 
-def listing(wanted: Wanted, token: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """The files of the revision, as the Hub lists them. Raises DownloadError."""
-    return _asked(wanted, token, env, _ASK_SECONDS)
+def listing(wanted: Wanted, token: str, whose: Owner) -> dict[str, Any]:
+    """The files of the revision, as the Hub lists them to whose. Raises DownloadError, OSError."""
+    # Read here: the archive in which Ansible sends a module is root's alone.
+    sources = interpreter.sources_of(_IN_HUB)
+
+    def ask() -> dict[str, Any]:
+        try:
+            with tempfile.TemporaryDirectory(prefix="dgxspark-hub-") as home:
+                env = {**environment(), **_hub_environment(home)}
+                return {"listed": _asked(wanted, token, env, _ASK_SECONDS, sources)}
+        except DownloadError as error:
+            return {"refusal": str(error)}
+
+    answer = whose.do(ask)
+    if "refusal" in answer:
+        raise DownloadError(answer["refusal"])
+    return dict(answer["listed"])
 
 
 def _asked(
@@ -95,7 +110,7 @@ def _asked(
     token: str,
     env: Mapping[str, str],
     seconds: float,
-    sources: Mapping[str, str] | None = None,
+    sources: interpreter.Sources,
     **more: Any,
 ) -> dict[str, Any]:
     request = {
@@ -106,10 +121,7 @@ def _asked(
         "connections": wanted.connections,
         **more,
     }
-    sources = sources or interpreter.sources_of(_IN_HUB)
-    with tempfile.TemporaryDirectory(prefix="dgxspark-hub-") as private:
-        env = {**env, **_hub_environment(private)}
-        reply, result = interpreter.ask([wanted.python], sources, request, seconds, env)
+    reply, result = interpreter.ask([wanted.python], sources, request, seconds, env)
     if result.outcome == command.TIMED_OUT:
         longer = "dgxspark_download_seconds gives it longer; what has arrived is kept"
         raise DownloadError("it %s. %s" % (result.reason, longer))
@@ -268,10 +280,13 @@ def _fetch(
     target: Destination,
     sources: interpreter.Sources,
 ) -> None:
+    # A killed run leaves it to the next one, which removes it with the stage.
+    home = os.path.join(target.stage, ".home")
+    os.makedirs(home, mode=0o700, exist_ok=True)
     _asked(
         wanted,
         request["token"],
-        request["env"],
+        {**request["env"], **_hub_environment(home)},
         float(request["seconds"]),
         {name: sources[name] for name in _IN_HUB},
         stage=target.stage,

@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import
     Revision,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.completeness import quant_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import inside, is_size
 
 # The Hugging Face Hub names a large file by its sha256, a small one by the SHA-1 of git.
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -64,41 +65,50 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Manifest:
-        """Raises ManifestError for a manifest that is not valid."""
+        """Raises ManifestError for a manifest that is not valid. Another node has written it."""
         try:
             manifest = cls(
-                str(given["name"]),
-                str(given["kind"]),
-                str(given["revision"]),
-                tuple(map(str, given["refs"])),
+                _text(given["name"]),
+                _text(given["kind"]),
+                _text(given["revision"]),
+                tuple(map(_text, given["refs"])),
                 tuple(
                     ManifestEntry(
-                        str(file["path"]), int(file["size"]), str(file["blob"]), str(file["sha256"])
+                        _text(file["path"]),
+                        _size(file["size"]),
+                        _text(file["blob"]),
+                        _text(file["sha256"]),
                     )
                     for file in given["entries"]
                 ),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ManifestError("it is not a manifest: %r" % error) from None
         in_hub = manifest.kind == HUB
         for path in (*manifest.refs, *(entry.path for entry in manifest.entries)):
-            if not _inside(path):
+            if not inside(path):
                 raise ManifestError("it names the path %r" % path)
         for entry in manifest.entries:
-            if entry.size < 0 or (in_hub and not _BLOB.match(entry.blob)):
+            sha256 = not entry.sha256 or _SHA256.match(entry.sha256)
+            if not sha256 or (in_hub and not _BLOB.match(entry.blob)):
                 raise ManifestError("%s has no content that can be sent" % entry.path)
         if in_hub and not _BLOB.match(manifest.revision):
             raise ManifestError("it names the revision %r" % manifest.revision)
         return manifest
 
 
-def _inside(path: str) -> bool:
-    return (
-        bool(path)
-        and path.isprintable()
-        and posixpath.normpath(path) == path
-        and not path.startswith(("/", ".."))
-    )
+def _text(value: object) -> str:
+    """Raises ManifestError. Not as it is: a string of Ansible is of a class of its own."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ManifestError("%.80r is not a text" % (value,))
+    return str(value)
+
+
+def _size(value: Any) -> int:
+    """Raises ManifestError."""
+    if not is_size(value):
+        raise ManifestError("%.80r is not a number of bytes" % (value,))
+    return int(value)
 
 
 def manifest_of(model: Model, revision: Revision, quant: str = "") -> Manifest:

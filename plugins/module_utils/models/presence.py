@@ -14,6 +14,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.completeness
 
 OTHER = "other"
 
+# Files that servers load as they are, without a folder around them.
+_MODEL_FILES = (".bin", ".gguf", ".nemo", ".pt", ".pth", ".safetensors")
+_NO_MODEL = "it is no model: neither a folder with a config.json or GGUF files, nor a file %s"
+
 
 def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) -> dict[str, Any]:
     """The copy of one model on this node.
@@ -43,8 +47,9 @@ def presence(hub: str, directories: Sequence[str], wanted: Mapping[str, str]) ->
         copy["kind"] = OTHER
     if not models:
         if is_path and os.path.exists(name):
-            # A file, or a directory of a form that cannot be judged here.
-            copy.update(kind=OTHER, complete=True, problem="")
+            usable = os.path.isfile(name) and name.lower().endswith(_MODEL_FILES)
+            problem = "" if usable else _NO_MODEL % " or ".join(_MODEL_FILES)
+            copy.update(kind=OTHER, complete=usable, problem=problem)
         return copy
     model = models[0]
     revision = model.named(wanted["revision"])

@@ -13,16 +13,17 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import lock_file, locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import share
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import (
     HUB,
     STAGE,
@@ -35,10 +36,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest imp
     ManifestEntry,
     differs,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.share import MODULE, RSYNC, USER
 
-# A source that sends nothing for so long is gone, in seconds.
-_QUIET_SECONDS = 120
 _REF_BYTES = 200
 
 
@@ -276,35 +274,33 @@ def _make_folders(path: str) -> None:
     os.mkdir(path, 0o755)
 
 
-def fetch(
-    what: ReceivePlan,
-    target: Destination,
-    source: tuple[str, int, str],
-    seconds: float,
-) -> None:
+def fetch(what: ReceivePlan, target: Destination, source: tuple[str, int, str]) -> None:
     """Copy into the stage; the next run resumes an interrupted copy. ReceiveError, OSError.
 
     source: address, port and secret of an offer of share.py.
     """
-    address, port, secret = source
-    names = [entry.blob if target.in_hub else entry.path for entry in what.entries]
-    host = "[%s]" % address if ":" in address else address
-    argv = (
-        *(RSYNC, "--files-from=-", "--from0", "--copy-links", "--inplace", "--partial"),
-        *("--timeout=%d" % _QUIET_SECONDS, "--contimeout=20", "--chmod=D0755,F0644"),
-        "rsync://%s@%s:%d/%s/" % (USER, host, port, MODULE),
-        target.stage + "/",
-    )
-    result = command.run(
-        argv,
-        seconds,
-        stdin="".join("%s\0" % name for name in names),
-        env={"RSYNC_PASSWORD": secret},
-    )
-    if not result.ok:
-        # Its first line says what went wrong, the last one only where in rsync.
-        first = next(iter(result.stderr.split("\n")), "").strip()[:300]
-        raise ReceiveError("rsync from %s: %s (%s)" % (address, result.describe(), first))
+    unknown = [entry.path for entry in what.entries if not entry.digest()]
+    if unknown:
+        raise ReceiveError("the offer has no checksum of %s" % unknown[0])
+    if not target.in_hub:
+        _remove_others(target.stage, {target.staged(entry) for entry in what.entries})
+    files = [
+        (entry.blob if target.in_hub else entry.path, target.staged(entry), entry.size)
+        for entry in what.entries
+    ]
+    try:
+        share.fetch(source, files, _make_folders)
+    except (share.ShareError, ValueError) as error:
+        raise ReceiveError("%s: %s" % (source[0], error)) from error
+
+
+def _remove_others(stage: str, staged: Container[str]) -> None:
+    """Remove what an earlier copy has staged and this one does not verify: all of it is moved."""
+    for folder, folders, names in os.walk(stage):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for path in (os.path.join(folder, name) for name in (*names, *links)):
+            if path not in staged:
+                os.unlink(path)
 
 
 def check(entry: ManifestEntry, target: Destination) -> None:

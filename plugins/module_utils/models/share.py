@@ -1,26 +1,33 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Offer a directory to other nodes for the time of a copy: an rsync daemon, as a background job.
+"""Offer a directory to other nodes for the time of a copy, as a background job; and copy from it.
 
-Nodes need not trust each other by SSH, and nothing is encrypted on a cable between them. The daemon
-listens on one address, is read-only, admits the named clients by a secret, and ends by itself at a
-time limit.
+Nodes need not trust each other by SSH. The job listens on one address, admits the named clients by
+a secret, reads as the owner of the directory, and ends by itself at a time limit. Both ends prove
+that they know the secret, and what arrives is verified; see host/channel.py. No rsync: its daemon
+proves nothing to its clients.
+
+A client asks for one file after the other, {path, offset}. The answer is {size} or {problem}, then
+the content from that offset.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import posixpath
 import socket
-import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
+    channel,
     command,
     findings,
+    foreign,
+    handshake,
     interpreter,
     job,
     safe_folder,
@@ -28,49 +35,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 
 TITLE = "dgxspark-offer:"
-USER = "dgxspark"
-MODULE = "model"
-RSYNC = "/usr/bin/rsync"
-_TIMEOUT = "/usr/bin/timeout"
-_READY_SECONDS = 8.0
+
+# One who sends or takes nothing for so long is gone, in seconds.
+_QUIET_SECONDS = 120.0
+_ABOUT = "model"
+_MODE = 0o644
 
 # What runs in the process of an offer; each finds its imports before.
-_HOST = (command, interpreter, findings, safe_folder)
+_HOST = (command, interpreter, findings, safe_folder, handshake, channel)
 _MODULES = (*(module.__name__ for module in _HOST), Owner.__module__, job.__name__, __name__)
 
 
 class ShareError(Exception):
-    """The directory cannot be offered; the text says why."""
-
-
-def configuration(
-    folder: str, scratch: str, address: str, port: int, clients: Sequence[str], owner: Owner
-) -> str:
-    """rsyncd.conf; as root, the daemon reads as the owner of the directory.
-
-    Raises ShareError for a directory that it cannot name.
-    """
-    if "%" in folder or folder != folder.strip() or not folder.isprintable():
-        raise ShareError("%r cannot be offered: its name has characters that rsync reads" % folder)
-    lines = [
-        "address = %s" % address,
-        "port = %d" % port,
-        "use chroot = no",
-        *(["uid = %d" % owner.uid, "gid = %d" % owner.gid] if owner.root_acts else []),
-        "log file = %s" % os.path.join(scratch, "rsync.log"),
-        "max connections = 32",
-        "timeout = 120",
-        "[%s]" % MODULE,
-        "path = %s" % folder,
-        "read only = yes",
-        "list = no",
-        "munge symlinks = no",
-        "hosts allow = %s" % " ".join(clients),
-        "hosts deny = *",
-        "auth users = %s" % USER,
-        "secrets file = %s" % os.path.join(scratch, "secret"),
-    ]
-    return "".join("%s\n" % line for line in lines)
+    """The directory cannot be offered, or a file not be copied; the text says why."""
 
 
 def start(
@@ -80,16 +57,11 @@ def start(
 
     Raises ShareError or OSError, and then nothing is left.
     """
-    for program in (RSYNC, _TIMEOUT):
-        if not os.access(program, os.X_OK):
-            raise ShareError("%s is missing: install rsync and coreutils" % program)
     request = {
         "folder": folder,
         "address": address,
         "clients": list(clients),
         "secret": secret,
-        "seconds": seconds,
-        "rsync": RSYNC,
     }
     scratch = job.start(TITLE + folder, _MODULES, request, limit=seconds)
     try:
@@ -105,57 +77,128 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
     def serve(progress: job.Progress) -> str:
         try:
             return _serve(request, progress)
-        except (ShareError, OSError) as error:
-            return str(error)
+        except OSError as error:
+            return "%s: %s" % (request["address"], error)
 
-    job.work(request, serve)
+    try:
+        whose = Owner.reader_of(request["folder"])
+    except (findings.Blocked, OSError) as error:
+        refusal = str(error)
+        job.work(request, lambda _progress: refusal)
+    else:
+        job.work(request, serve, whose)
 
 
 def _serve(request: Mapping[str, Any], progress: job.Progress) -> str:
-    """Run the daemon until it ends, which it does not by itself; the reason."""
-    scratch, address = request["job"]["folder"], request["address"]
-    with socket.create_server((address, 0)) as listening:
-        port = int(listening.getsockname()[1])
-    _write(scratch, "secret", "%s:%s\n" % (USER, request["secret"]))
-    whose = Owner.of(request["folder"])
-    text = configuration(request["folder"], scratch, address, port, request["clients"], whose)
-    _write(scratch, "rsyncd.conf", text)
-    # The limit of the job ends it; this one, where the job itself was killed.
-    argv = [
-        *(_TIMEOUT, "--foreground", str(request["seconds"]), request["rsync"]),
-        *("--daemon", "--no-detach", "--config=%s" % os.path.join(scratch, "rsyncd.conf")),
-    ]
-    # A child of the job's process group, which ends with it.
-    process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
-        argv, stdin=subprocess.DEVNULL
-    )
-    if _listens(process, address, port):
+    """Answer clients until the job ends."""
+    address = request["address"]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    def give(taker: channel.Channel) -> None:
+        while question := taker.receive():
+            _give(taker, request["folder"], question)
+
+    with socket.create_server((address, 0), family=family) as listening:
         progress.begin(job.OFFERING)
-        progress.announce(port=port)
-        process.wait()
-        return "rsync has ended"
-    process.terminate()
-    return "rsync does not listen on %s: %s" % (address, _read(scratch, "rsync.log")[-300:])
+        progress.announce(port=listening.getsockname()[1])
+        clients, secret = request["clients"], request["secret"]
+        channel.serve(listening, clients, secret, _ABOUT, _QUIET_SECONDS, give)
+    return "the offer has ended"
 
 
-def _listens(process: subprocess.Popen[bytes], address: str, port: int) -> bool:
-    deadline = time.monotonic() + _READY_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection((address, port), 1):
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def _write(folder: str, name: str, text: str) -> None:
-    descriptor = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def _read(folder: str, name: str) -> str:
+def _give(taker: channel.Channel, folder: str, question: bytes) -> None:
+    """Send one file, or why not. Raises OSError."""
     try:
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
+        path, offset = _asked(question)
+        descriptor = _opened(os.path.join(folder, path))
+    except (ValueError, OSError) as error:
+        taker.send(json.dumps({"problem": str(error)}).encode())
+        return
+    with open(descriptor, "rb") as stream:
+        size = os.fstat(descriptor).st_size
+        taker.send(json.dumps({"size": size}).encode())
+        stream.seek(offset)
+        left = size - offset
+        while left > 0:
+            data = stream.read(min(left, channel.FRAME))
+            if not data:
+                raise channel.ChannelError("%s has become shorter" % path)
+            taker.send(data)
+            left -= len(data)
+
+
+def _opened(path: str) -> int:
+    """Raises OSError for what is no file; a pipe, which nobody may ever write, opens at once."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("%s is not a file" % path)
+    return descriptor
+
+
+def _asked(question: bytes) -> tuple[str, int]:
+    """Raises ValueError."""
+    asked = foreign.json_of(question)
+    try:
+        path, offset = asked["path"], asked["offset"]
+    except (TypeError, KeyError):
+        raise ValueError("not a question") from None
+    if not isinstance(path, str) or not inside(path) or not is_size(offset):
+        raise ValueError("not a file of this offer")
+    return path, offset
+
+
+def inside(path: str) -> bool:
+    """Whether a relative path is normal and stays below its folder."""
+    return (
+        bool(path)
+        and path.isprintable()
+        and posixpath.normpath(path) == path
+        and path.split("/")[0] not in ("", ".", "..")
+    )
+
+
+def is_size(value: object) -> bool:
+    """Whether a value of somebody else is a number of bytes. True is an int as well."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 60
+
+
+def fetch(
+    source: tuple[str, int, str],
+    files: Sequence[tuple[str, str, int]],
+    make_folders: Callable[[str], None],
+) -> None:
+    """Copy files of an offer; what an earlier copy has of them is kept. ShareError, OSError.
+
+    source: address, port and secret of the offer. files: (path there, path here, bytes).
+    """
+    address, port, secret = source
+    with channel.join(address, port, secret, _ABOUT, _QUIET_SECONDS) as giver:
+        for path, here, size in files:
+            make_folders(os.path.dirname(here))
+            descriptor = os.open(here, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _MODE)
+            with open(descriptor, "wb") as stream:
+                os.fchmod(descriptor, _MODE)
+                offset = os.fstat(descriptor).st_size
+                if offset > size:
+                    os.ftruncate(descriptor, 0)
+                    offset = 0
+                stream.seek(offset)
+                _take(giver, path, offset, size, stream.write)
+        giver.send(b"")
+
+
+def _take(
+    giver: channel.Channel, path: str, offset: int, size: int, write: Callable[[bytes], Any]
+) -> None:
+    giver.send(json.dumps({"path": path, "offset": offset}).encode())
+    said = foreign.json_of(giver.receive())
+    if not isinstance(said, dict) or said.get("size") != size:
+        why = said.get("problem") if isinstance(said, dict) else None
+        raise ShareError("%s: %s" % (path, foreign.shown(str(why or "it has changed there"))))
+    while offset < size:
+        data = giver.receive()
+        if not data or offset + len(data) > size:
+            raise ShareError("%s: it has changed there" % path)
+        write(data)
+        offset += len(data)

@@ -29,8 +29,8 @@ def parse_addresses(text: str, scopes: Sequence[str] = ("global",)) -> list[dict
     try:
         addresses = [
             {
-                "interface": link["ifname"],
-                "address": entry["local"],
+                "interface": str(link["ifname"]),
+                "address": str(entry["local"]),
                 "prefix": int(entry["prefixlen"]),
             }
             for link in foreign.json_of(text)

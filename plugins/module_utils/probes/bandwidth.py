@@ -22,23 +22,30 @@ def parse_iperf(text: str) -> tuple[float, str]:
         if said.get("error"):
             return 0.0, str(said["error"])
         return float(said["end"]["sum_received"]["bits_per_second"]) / 1e9, ""
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return 0.0, "iperf3 printed no result"
 
 
 def parse_ping(text: str) -> float | None:
     """The mean round trip in milliseconds of `ping -q`."""
     match = _RTT.search(text)
-    return float(match[1]) if match else None
+    return _number(match[1]) if match else None
 
 
 def parse_write_bw(text: str) -> float | None:
     """The average in Gbit/s of `ib_write_bw --report_gbits`."""
     matches = _WRITE.findall(text)
-    return float(matches[-1][1]) if matches else None
+    return _number(matches[-1][1]) if matches else None
 
 
 def parse_nccl(text: str) -> float | None:
     """The average bus bandwidth in GB/s of one of NCCL's tests."""
     match = _BUS.search(text)
-    return float(match[1]) if match else None
+    return _number(match[1]) if match else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return foreign.real(text)
+    except foreign.Foreign:
+        return None

@@ -42,21 +42,32 @@ def ask_links(ip: str) -> Mapping[str, Link]:
 
 
 def parse_links(text: str) -> dict[str, Link]:
-    links = {}
-    for record in _objects(text):
-        flags = record.get("flags") or []
-        up = "UP" in flags
-        addresses = tuple(
-            "%s/%s" % (entry.get("local"), entry.get("prefixlen"))
-            for entry in record.get("addr_info") or []
-            if entry.get("family") == "inet" and entry.get("scope") == "global"
-        )
-        name = str(record.get("ifname"))
-        carrier = "LOWER_UP" in flags if up else None
-        mac, mtu = str(record.get("address") or ""), int(record.get("mtu") or 0)
-        master, parent = str(record.get("master") or ""), str(record.get("link") or "")
-        links[name] = Link(name, mac, mtu, up, carrier, addresses, master, parent)
-    return links
+    """Empty for text that `ip -json address show` does not print."""
+    try:
+        links = [_link(record) for record in _objects(text)]
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return {}
+    return {link.name: link for link in links}
+
+
+def _link(record: Mapping[str, Any]) -> Link:
+    flags = record.get("flags") or []
+    up = "UP" in flags
+    addresses = tuple(
+        "%s/%s" % (entry.get("local"), entry.get("prefixlen"))
+        for entry in record.get("addr_info") or []
+        if entry.get("family") == "inet" and entry.get("scope") == "global"
+    )
+    return Link(
+        str(record.get("ifname")),
+        str(record.get("address") or ""),
+        int(record.get("mtu") or 0),
+        up,
+        "LOWER_UP" in flags if up else None,
+        addresses,
+        str(record.get("master") or ""),
+        str(record.get("link") or ""),
+    )
 
 
 def stacked(links: Mapping[str, Link], name: str) -> tuple[str, ...]:
@@ -81,10 +92,17 @@ def ask_default_routes(ip: str) -> tuple[str, ...]:
     interfaces: list[str] = []
     for family in ("-4", "-6"):
         result = run([ip, family, "-json", "route", "show", "default"], _SECONDS) if ip else None
-        routes = _objects(result.stdout) if result and result.ok else []
-        routes.sort(key=lambda route: int(route.get("metric") or 0))
-        interfaces += [str(route["dev"]) for route in routes if route.get("dev")]
+        interfaces += parse_routes(result.stdout) if result and result.ok else []
     return tuple(dict.fromkeys(interfaces))
+
+
+def parse_routes(text: str) -> list[str]:
+    """The interfaces in `ip -json route show`, the lowest metric first; empty for other text."""
+    try:
+        routes = sorted(_objects(text), key=lambda route: int(route.get("metric") or 0))
+    except (ValueError, TypeError, OverflowError):
+        return []
+    return [str(route["dev"]) for route in routes if route.get("dev")]
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
@@ -118,7 +136,14 @@ def _variable(path: str, name: bytes) -> str:
             entries = stream.read().split(b"\0")
     except OSError:
         return ""
-    return next((entry[len(name) :].decode() for entry in entries if entry.startswith(name)), "")
+    return next(
+        (
+            entry[len(name) :].decode("utf-8", "replace")
+            for entry in entries
+            if entry.startswith(name)
+        ),
+        "",
+    )
 
 
 def _parent(path: str) -> int:

@@ -9,7 +9,7 @@ import re
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
-_LINE = re.compile(r"(\S+):\s+(\d+)(?: kB)?")
+_LINE = re.compile(r"(\S+):\s+(\d{1,18})(?: kB)?", re.ASCII)
 
 
 def parse_meminfo(text: str) -> dict[str, int]:

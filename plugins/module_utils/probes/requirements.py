@@ -23,11 +23,15 @@ _HASH = re.compile(r"\s--hash[=\s](sha(?:256|384|512):[0-9a-f]+)")
 _VERSION = re.compile(
     r"v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)"
     r"(?P<rest>(?:[._-]?(?:alpha|beta|preview|pre|post|dev|rev|rc|a|b|c|r)[._-]?\d*|-\d+)*)"
-    r"(?:\+(?P<local>[a-z0-9]+(?:[._-][a-z0-9]+)*))?"
+    r"(?:\+(?P<local>[a-z0-9]+(?:[._-][a-z0-9]+)*))?",
+    re.ASCII,
 )
 _TOKEN = re.compile(
     r"\s*(?:(?P<word>[a-z_]+)|(?P<text>'[^']*'|\"[^\"]*\")|(?P<sign><=|>=|==|!=|~=|<|>|\(|\)))"
 )
+
+# Each is a level of recursion.
+_BRACKETS = 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ def _canonical(version: str) -> tuple[str, str, str]:
     match = _VERSION.fullmatch(version.strip().lower())
     if not match:
         return version, "", ""
-    release = re.sub(r"(?:\.0+)+$", "", ".".join(str(int(n)) for n in match["release"].split(".")))
+    release = re.sub(
+        r"(?:\.0+)+$", "", ".".join(n.lstrip("0") or "0" for n in match["release"].split("."))
+    )
     rest = re.sub(r"[._-]", "", re.sub(r"^-(?=\d)", "post", match["rest"] or ""))
     for long, short in (("alpha", "a"), ("beta", "b"), ("preview", "rc"), ("rev", "post")):
         rest = rest.replace(long, short)
@@ -125,6 +131,8 @@ def holds(marker: str, environment: Mapping[str, str]) -> bool:
             raise ValueError("marker not understood: %s" % marker)
         tokens.append(match[0].strip())
         at = match.end()
+    if tokens.count("(") > _BRACKETS:
+        raise ValueError("marker has more than %d brackets" % _BRACKETS)
     value, rest = _either(tokens, environment, marker)
     if rest:
         raise ValueError("marker not understood: %s" % marker)

@@ -18,6 +18,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 # TCP_ESTABLISHED and TCP_LISTEN in include/net/tcp_states.h
 _ESTABLISHED, _LISTEN = "01", "0A"
+# Address and port.
+_ENDPOINT = re.compile(r"(?:[0-9A-F]{8}|[0-9A-F]{32}):[0-9A-F]{4}")
 # docker-ID.scope, docker/ID and libpod-ID.scope, and what lies below (…/init.scope).
 _CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 
@@ -59,7 +61,7 @@ def parse_bound(table: str) -> Iterator[tuple[str, int, str]]:
     """(address, port, socket inode) of each listening line of a /proc/net/tcp or tcp6 table."""
     for line in table.splitlines()[1:]:
         fields = line.split()
-        if len(fields) > 9 and fields[3] == _LISTEN:
+        if len(fields) > 9 and fields[3] == _LISTEN and _ENDPOINT.fullmatch(fields[1]):
             address, _colon, port = fields[1].rpartition(":")
             yield _address(address), int(port, 16), fields[9]
 
@@ -73,7 +75,11 @@ def parse_peers(table: str) -> Iterator[tuple[int, str]]:
     """(own port, other address) of each connection of a /proc/net/tcp or tcp6 table."""
     for line in table.splitlines()[1:]:
         fields = line.split()
-        if len(fields) > 3 and fields[3] == _ESTABLISHED:
+        if (
+            len(fields) > 3
+            and fields[3] == _ESTABLISHED
+            and all(map(_ENDPOINT.fullmatch, fields[1:3]))
+        ):
             yield int(fields[1].rpartition(":")[2], 16), _address(fields[2].rpartition(":")[0])
 
 

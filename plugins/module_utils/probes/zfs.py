@@ -31,7 +31,7 @@ _SAME = {
     "none": "0",
     "posixacl": "posix",
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPE]?)(?:I?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,25}(?:\.\d{1,25})?)([KMGTPE]?)(?:I?B)?", re.IGNORECASE | re.ASCII)
 _FACTORS = {letter: 1024**power for power, letter in enumerate("KMGTPE", start=1)}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import (
     checked,
     resolved_alone,
@@ -90,7 +91,8 @@ def validated_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
             lines += [f"  {line}" for line in issue_lines(result["issues"])]
     bad = sum(fails(result, strict=False) for result in results)
     clean = sum(not result["issues"] for result in results)
-    return [*lines, f"{len(results)} recipes: {clean} without an issue, {bad} with errors"]
+    lines.append(f"{len(results)} recipes: {clean} without an issue, {bad} with errors")
+    return list(map(shown, lines))
 
 
 def issue_lines(issues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:

@@ -15,7 +15,7 @@ client=
 apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server sudo ca-certificates \
     python3 python3-venv python3-requests docker.io ${client:+"$client"} iptables \
-    iproute2 iputils-ping procps rsync \
+    iproute2 iputils-ping procps \
     git curl build-essential ninja-build pkg-config rdma-core python3-dev libnuma1 netplan.io
 command -v dockerd
 command -v docker

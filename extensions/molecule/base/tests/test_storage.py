@@ -10,7 +10,8 @@ NODE = "spark1"
 
 
 def test_a_missing_folder_is_found_made_and_clean_after() -> None:
-    on_node(NODE, "rm -rf /ai/data; chmod 0700 /ai/models")
+    # Of the owner of /ai: a folder of root's in a user's folder is left to root.
+    on_node(NODE, "rm -rf /ai/data; chmod 0700 /ai/models; chown spark:spark /ai/models")
     mark(NODE)
     found = site(NODE, "storage", "--check")
     assert touched(NODE) == []
@@ -19,6 +20,16 @@ def test_a_missing_folder_is_found_made_and_clean_after() -> None:
     assert repaired.having("fixed") == found.having("drift")
     assert repaired.diff == found.diff
     assert not site(NODE, "storage").changed
+
+
+def test_a_link_of_the_user_who_owns_the_folder_above_leads_nowhere() -> None:
+    on_node(NODE, "mv /ai/data /ai/data.aside; setpriv --reuid spark ln -s /tmp /ai/data")
+    before = on_node(NODE, "stat -c '%U %a' /tmp")
+    for words in (["--check"], []):
+        found = site(NODE, "storage", *words)
+        assert "storage_dir_ai_data" in found.having("blocked")
+        assert on_node(NODE, "stat -c '%U %a' /tmp") == before
+    on_node(NODE, "rm /ai/data; mv /ai/data.aside /ai/data")
 
 
 def test_a_login_shell_and_a_service_know_the_cache() -> None:

@@ -62,7 +62,9 @@ def test_a_copy_to_a_lost_node_fails_and_the_next_run_completes_it() -> None:
     throttle()
     begun = playbook_begun("model_sync", *MODEL)
     until_it_copies()
-    on_node(OTHER, "systemctl stop ssh; kill $(pgrep -x 'sshd|rsync') || true")
+    # The brackets keep the pattern from being found in the shell that has it.
+    running = "$(pgrep -x sshd; pgrep -f 'dgxspark-[c]opy:')"
+    on_node(OTHER, f"systemctl stop ssh; kill {running} || true")
     status, said = ended(begun)
     assert status != 0
     assert f"{OTHER} has not been reachable for " in said
@@ -76,7 +78,7 @@ def test_a_copy_to_a_lost_node_fails_and_the_next_run_completes_it() -> None:
     trees = [on_node(node, f"cd {FOLDER} && sha256sum blobs/*") for node in NODES]
     assert trees[0] == trees[1]
     # Nor does the offer of the first run remain.
-    assert "rsync" not in on_node(FIRST, "ps -eo comm")
+    assert "dgxspark-offer:" not in on_node(FIRST, "ps -eo args")
 
 
 def test_a_second_copy_at_the_same_time_is_refused() -> None:

@@ -103,7 +103,7 @@ def test_sync_makes_both_equal_and_then_changes_nothing(tmp_path: Path) -> None:
     folder = "models--lab--moe"
     assert tree(FIRST, folder) == tree(OTHER, folder)
     assert on_node(FIRST, f"stat -c %U {HUB}/{folder}").strip() == "spark"
-    assert "rsync" not in on_node(OTHER, "ps -eo comm")
+    assert "dgxspark-offer:" not in on_node(OTHER, "ps -eo args")
     assert menu(tmp_path)["lab/moe"]["nodes"] == list(NODES)
 
 

@@ -71,6 +71,7 @@ def test_a_model_is_served_and_comes_back_after_a_crash(
     assert "Application startup complete" in on_node("spark1", f"{COMMAND} logs tiny")
     command = on_node("spark1", f"tr '\\0' ' ' </proc/{served['pid']}/cmdline")
     assert "/opt/ai-tools/vllm-env/bin/" in command
+    assert on_node("spark1", f"ps -o user= -p {served['pid']}").strip() == "dgxspark"
     on_node("spark1", f"kill -KILL {served['pid']}")
     wait(60, lambda: status("spark1", "tiny")["restarts"] == 1)
     on_node("spark1", f"{COMMAND} stop tiny")
@@ -104,10 +105,12 @@ def test_ray_forms_over_two_nodes_whichever_starts_first() -> None:
     on_node("spark1", f"{COMMAND} serve ray-head")
     try:
         ask = (
-            "/opt/ai-tools/vllm-env/bin/ray status --address"
-            " $(sed -n s/^RAY_HEAD_ADDRESS=//p /etc/dgxspark/ray.env):6379 2>&1 || true"
+            "set -a; . /etc/dgxspark/ray.env;"
+            " /opt/ai-tools/vllm-env/bin/ray status --address $RAY_HEAD_ADDRESS:6379 2>&1 || true"
         )
         wait(120, lambda: on_node("spark1", ask).count(" 1 node_") == 2)
+        without = ask.replace("/opt", "RAY_AUTH_MODE=disabled /opt")
+        assert " 1 node_" not in on_node("spark1", without)
         assert status("spark2", "ray-worker")["state"] == "active"
     finally:
         on_node("spark2", f"{COMMAND} stop ray-worker")

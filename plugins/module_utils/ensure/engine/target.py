@@ -183,7 +183,7 @@ class Image:
             owner = code_owner([self.docker])
         except Blocked as blocked:
             return TargetProblem("%s: %s" % (self.docker, blocked), blocked.hint)
-        if owner.root_acts and owner.uid != 0:
+        if owner.is_another:
             return TargetProblem(
                 "%s is not run as root, since it belongs to user %d" % (self.docker, owner.uid),
                 "Set docker_bin, or DOCKER_BIN in paths.env, to a Docker client of root's.",

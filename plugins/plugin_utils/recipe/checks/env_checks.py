@@ -13,8 +13,12 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
 )
 
-# Names of variables whose values are secrets: plans and output contain the name only.
-SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|APIKEY|CREDENTIALS?)$", re.I)
+# Names of variables whose values are secrets: HF_TOKEN, SECRETKEY, OPENAI_KEY_ID, HF_TOKEN_2.
+_SECRET_NAME = re.compile(
+    r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(?:API|SECRET|ACCESS|PRIVATE)KEY|"
+    r"(?:^|_)(?:KEY|PASS|PAT|AUTH|AUTHORIZATION|COOKIE)|_PWD)(?:_(?:ID|[0-9]{1,9}))?$",
+    re.I,
+)
 ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 
 # Another program's references, which would reach the server as they stand.
@@ -25,6 +29,24 @@ _SECRET_VALUE = re.compile(
     r"\bgithub_pat_[A-Za-z0-9_]{20,}|\bnvapi-[A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{16}\b|"
     r"\bxox[abp]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
+
+
+# A user or a password in an address, and what a header of a request has.
+_SECRET_PART = re.compile(r"://[^/\s?#@]*@|\bBearer\s+\S|\bBasic\s+[A-Za-z0-9+/=]{8}", re.I)
+
+
+def is_secret(name: str, value: t.Any, named: t.Collection[str] = ()) -> bool:
+    """Whether plans and output may have the variable's name only.
+
+    By its name, by what its value looks like, or because the inventory has it in named.
+    """
+    text = env_text(value)
+    return (
+        name in named
+        or _SECRET_NAME.search(name) is not None
+        or _SECRET_VALUE.search(text) is not None
+        or _SECRET_PART.search(text) is not None
+    )
 
 
 def env_text(value: t.Any) -> str:
@@ -65,11 +87,12 @@ def env_issues(recipe: Recipe) -> t.Iterator[Issue]:
             )
         elif not isinstance(value, str):
             # YAML's true is text to a container; which text is the author's to say.
+            found = f"found {value!r}; passed on as {env_text(value)!r}"
             yield recipe.issue(
                 "env-not-text",
                 "warning" if isinstance(value, bool) else "suggestion",
                 field,
-                f"expected text, found {value!r}; passed on as {env_text(value)!r}",
+                "expected text" if is_secret(name, value) else f"expected text, {found}",
                 "Write the value in quotes",
             )
 
@@ -78,8 +101,8 @@ def secret_issues(recipe: Recipe) -> t.Iterator[Issue]:
     """Secrets in the file, by the name of a variable or by what they look like."""
     reported = set()
     for name, value in recipe.env.items():
-        named = isinstance(value, str) and value and not ENV_REFERENCE.search(value)
-        if named and SECRET_NAME.search(name):
+        written = isinstance(value, str) and value and not ENV_REFERENCE.search(value)
+        if written and is_secret(name, value):
             reported.add(f"env.{name}")
             yield recipe.issue(
                 "secret-in-recipe",

@@ -18,6 +18,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.field
     extra_issues,
     field_issues,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.model_checks import (
+    model_issues,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
     Given,
     Rendering,
@@ -95,7 +98,7 @@ def check(
         *secret_issues(recipe),
     ]
     if rendering is not None and "command" not in mistyped:
-        issues += command_issues(rendering, given)
+        issues += [*model_issues(rendering), *command_issues(rendering, given)]
     reported = (
         issue
         for issue in issues

@@ -26,6 +26,9 @@ class Field(t.NamedTuple):
 # Null means that the field is not there, in every field that may be absent.
 TEXT = {"type": ["string", "null"]}
 NEEDED = {"type": "string", "pattern": r"\S"}
+# No flag of the server, and without control characters.
+MODEL_LENGTH = 1024
+_MODEL = r"[^\s\x00-\x1f\x7f-][^\x00-\x1f\x7f]*"
 # Descriptive text, which YAML may take for a number.
 PLAIN = {"type": ["string", "number", "boolean", "null"]}
 # Real files write numbers of nodes as text too.
@@ -126,9 +129,15 @@ def described(*names: str) -> dict[str, t.Any]:
 
 
 FIELDS: dict[str, Field] = {
-    "model": Field(NEEDED, "Hugging Face id, repo:quant for GGUF, or the path of a folder"),
+    "model": Field(
+        {"type": "string", "pattern": rf"^\s*{_MODEL}\s*$", "maxLength": MODEL_LENGTH},
+        "Hugging Face id, repo:quant for GGUF, or the path of a folder",
+    ),
     "model_revision": Field(PLAIN, "Commit or tag of the model; the placeholder {model_revision}"),
-    "draft_model": Field(TEXT, "Model that drafts tokens; the placeholder {draft_model}"),
+    "draft_model": Field(
+        {**TEXT, "pattern": rf"^\s*({_MODEL})?\s*$", "maxLength": MODEL_LENGTH},
+        "Model that drafts tokens; the placeholder {draft_model}",
+    ),
     "runtime": Field(TEXT, "vllm, vllm-ray, vllm-distributed, eugr-vllm, sglang or llama-cpp"),
     "runtime_version": Field(PLAIN, "Version that the recipe was made with"),
     "container": Field({"type": "string", "pattern": rf"^\s*{IMAGE}\s*$"}, "Image with its tag"),

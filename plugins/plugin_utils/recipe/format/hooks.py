@@ -19,6 +19,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 
 HOOK_FIELDS = ("pre_exec", "post_exec", "post_commands")
 MOD_SCRIPT = "run.sh"
+# Where other programs of a Hub's client have the models.
+_IN_CACHE = "/.cache/huggingface"
 
 # A recipe stands at most this deep below the folder that has its mods: recipes/4x-cluster/x.yaml.
 _LEVELS = 3
@@ -65,15 +67,17 @@ def volumes_of(value: t.Any) -> tuple[tuple[Volume, ...], list[str]]:
     volumes, wrong = [], []
     for entry in entries:
         for source, target, options in _volume_parts(entry):
-            bad = [path for path in (source, target) if not _is_absolute(path)]
+            bad = [path for path in (source, target) if not is_absolute(path)]
             if bad:
-                wrong.append(f"expected absolute paths without .., found {bad[0]!r:.60}")
+                about = "; remove it, the cache of models is mounted anyway"
+                wrong.append(
+                    f"expected absolute paths without .., found {bad[0]!r:.60}"
+                    f"{about if _IN_CACHE in source else ''}"
+                )
             elif options not in ("", "ro", "rw"):
                 wrong.append(f"expected ro or rw, found {options!r:.60}")
             else:
-                volumes.append(
-                    Volume(posixpath.normpath(source), posixpath.normpath(target), options != "rw")
-                )
+                volumes.append(Volume(normal(source), normal(target), options != "rw"))
     return tuple(volumes), wrong
 
 
@@ -95,7 +99,13 @@ def _target_of(text: str) -> tuple[str, str]:
     return target, options
 
 
-def _is_absolute(path: str) -> bool:
+def normal(path: str) -> str:
+    """The one notation of an absolute path: //etc, which POSIX leaves open, is /etc."""
+    return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
+
+
+def is_absolute(path: str) -> bool:
+    """Whether it is an absolute path without .. and without control characters."""
     return path.startswith("/") and ".." not in path.split("/") and path.isprintable()
 
 

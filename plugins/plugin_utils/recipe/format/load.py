@@ -51,8 +51,8 @@ MAX_INCLUDES = 8
 
 # Fields whose type is checked here and whose value is checked, with more to say, by others.
 _CHECKED_LATER = (
-    *("model", "runtime", "container", "mode", "builder", "executor", "containers"),
-    *("env", "overrides", "include"),
+    *("model", "draft_model", "runtime", "container", "mode", "builder", "executor"),
+    *("containers", "env", "overrides", "include"),
 )
 _NODES = ("min_nodes", "max_nodes")
 # Fields with a notation of their own, read by `hooks`.

@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+
 Severity = t.Literal["error", "warning", "suggestion"]
 
 
@@ -43,7 +45,7 @@ class RecipeError(Exception):
 
     def __init__(self, headline: str, issues: t.Sequence[Issue] = ()) -> None:
         self.issues = tuple(issues)
-        super().__init__("\n".join([headline, *(f"  - {issue}" for issue in issues)]))
+        super().__init__(shown("\n".join([headline, *(f"  - {issue}" for issue in issues)])))
 
 
 class RecipeNotFound(RecipeError):

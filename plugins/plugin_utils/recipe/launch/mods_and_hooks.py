@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a plan makes of a recipe's mods, hooks and volumes: lines of script, and mounts."""
+"""What a plan makes of a recipe's mods and hooks: folders of the nodes, and lines of script."""
 
 from __future__ import annotations
 
@@ -16,25 +16,14 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Hook,
     Mod,
     ResolvedRecipe,
-    Volume,
 )
 
 # On the nodes, by what is in them; in a container, read-only; there, where they are run.
 MODS = "/var/lib/dgxspark/mods"
-_SEEN_AT = "/opt/dgxspark/mods"
-_RUN_AT = "/tmp/dgxspark-mods"
+SEEN_AT = "/opt/dgxspark/mods"
+RUN_AT = "/tmp/dgxspark-mods"
 
 _MOD_BYTES = 64 * 1024 * 1024
-
-# No container is to see these, or anything below or above them.
-_NEVER = (
-    *("/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys"),
-    *("/var/lib/containerd", "/var/lib/docker", "/var/lib/dgxspark", "/var/run", "/var/spool"),
-)
-# And none is to write into these.
-_NO_WRITING = ("/bin", "/lib", "/lib64", "/opt", "/sbin", "/usr", "/var/lib", "/var/log")
-_SECRETS = (".aws", ".config", ".docker", ".git-credentials", ".gnupg", ".kube", ".netrc", ".ssh")
-_NO_TARGET = ("/dev", "/proc", "/sys")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +39,7 @@ class PlacedMod:
 
     @property
     def target(self) -> str:
-        return posixpath.join(_SEEN_AT, self.digest[:16])
+        return posixpath.join(SEEN_AT, self.digest[:16])
 
 
 def placed_mods(mods: t.Sequence[Mod]) -> tuple[list[PlacedMod], list[str]]:
@@ -100,7 +89,7 @@ def before(resolved: ResolvedRecipe, mods: t.Sequence[PlacedMod]) -> str:
     """
     lines = []
     for index, placed in enumerate(mods):
-        folder = f"{_RUN_AT}/{index}"
+        folder = f"{RUN_AT}/{index}"
         run = [
             'export WORKSPACE_DIR="$PWD"',
             f"mkdir -p {folder}",
@@ -145,56 +134,3 @@ def _run(hook: Hook) -> str:
     if hook.timeout is not None:
         words = ["timeout", f"{hook.timeout:g}", *words]
     return shlex.join(words)
-
-
-def volume_mounts(volumes: t.Sequence[Volume]) -> list[dict[str, t.Any]]:
-    return [
-        {
-            "type": "bind",
-            "source": volume.source,
-            "target": volume.target,
-            "read_only": volume.read_only,
-        }
-        for volume in volumes
-    ]
-
-
-def volume_problems(
-    volumes: t.Sequence[Volume], hf_home: str, allowed: t.Collection[str]
-) -> t.Iterator[str]:
-    """Why some are not mounted. allowed: sources that the inventory allows by name."""
-    for volume in volumes:
-        if volume.source not in allowed:
-            why = _why_not(volume, hf_home)
-            if why:
-                yield (
-                    f"the volume {volume.source} {why}. Take another folder, or allow this one by "
-                    f"name: dgxspark_volumes_allow: [{volume.source}]"
-                )
-        if volume.target == "/" or _within(volume.target, _NO_TARGET):
-            yield f"the volume {volume.source} cannot be mounted at {volume.target} of a container"
-
-
-def _why_not(volume: Volume, hf_home: str) -> str:
-    source = volume.source
-    if source == "/" or _within(source, _NEVER) or _around(source, _NEVER):
-        return "would give the container power over the node, or its secrets"
-    if source == "/home" or posixpath.dirname(source) == "/home":
-        return "is a complete home directory, with its keys"
-    if any(part in _SECRETS for part in source.split("/")):
-        return "holds credentials"
-    if source.endswith(".sock"):
-        return "is a socket, by which the container would command what listens there"
-    if not volume.read_only and (_within(source, _NO_WRITING) or _around(source, _NO_WRITING)):
-        return "is part of the node's system, and would be writable"
-    if not volume.read_only and (_within(source, (hf_home,)) or _around(source, (hf_home,))):
-        return "has the models of all, and would be writable"
-    return ""
-
-
-def _within(path: str, folders: t.Collection[str]) -> bool:
-    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
-
-
-def _around(path: str, folders: t.Collection[str]) -> bool:
-    return any(folder.startswith(path.rstrip("/") + "/") for folder in folders)

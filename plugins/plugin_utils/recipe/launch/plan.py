@@ -11,16 +11,19 @@ import dataclasses
 import hashlib
 import ipaddress
 import json
+import pathlib
 import re
 import shlex
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, OWNER
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
-    SECRET_NAME,
+    is_secret,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import normal
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     Rank,
@@ -32,8 +35,15 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_
     after,
     before,
     placed_mods,
-    volume_mounts,
-    volume_problems,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mounts import (
+    Allowed,
+    Mount,
+    extra_mounts,
+    mount_problems,
+    mounts_of,
+    on_node,
+    on_nodes,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.ray_auth import (
     OWN_VARIABLES,
@@ -79,10 +89,12 @@ class Settings:
     master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
     minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
     over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
-    often an hour they start it. volumes_allow: sources of volumes that would be refused otherwise.
-    ray_auth: have Ray ask for a token. security_opts: as of `docker run --security-opt`.
-    pids_limit: of processes and threads in each container, 0 for none. image_preflight: whether
-    more of the image's facts counts than the version of its Ray.
+    often an hour they start it. env_secret: variables whose values are secrets, besides those that
+    are by their names or values. model_dirs: local model directories, which recipes may mount.
+    volumes_allow: further sources that may be mounted, and what is below them. ray_auth: have Ray
+    ask for a token. security_opts: as of `docker run --security-opt`. pids_limit: of processes and
+    threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
+    than the version of its Ray.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -99,11 +111,17 @@ class Settings:
     survive: bool = True
     survive_port: int = 25010
     survive_starts: int = 3
+    env_secret: t.Sequence[str] = ()
+    model_dirs: t.Sequence[str] = ("/ai/models",)
     volumes_allow: t.Sequence[str] = ()
     ray_auth: bool = True
     security_opts: t.Sequence[str] = ("no-new-privileges",)
     pids_limit: int = 16384
     image_preflight: bool = True
+
+    @property
+    def allowed(self) -> Allowed:
+        return Allowed.of(self.model_dirs, self.hf_home, self.volumes_allow)
 
 
 # Node name -> what the module image_preflight found in the image there; empty where not known.
@@ -116,7 +134,8 @@ def build_plan(
     """The plan of this launch. Raises RecipeError with every reason why there can be none."""
     pins, image_warnings = _image(resolved, settings, image_facts or {})
     mods, wrong = placed_mods(resolved.mods)
-    _check(resolved, settings, wrong)
+    mounts = _mounts(resolved, settings, mods)
+    _check(resolved, settings, wrong, mounts)
     workload = slug(resolved.recipe.name)
     auth = ray_auth(resolved, settings.ray_auth, settings.ray_port, image_facts or {})
     environment, warnings = _environment(resolved, settings, pins, auth)
@@ -130,8 +149,7 @@ def build_plan(
             workload,
             environment,
             [
-                *(_read_only(mod.source, mod.target) for mod in mods),
-                *volume_mounts(resolved.volumes),
+                *(mount.entry() for mount in mounts),
                 *map(_read_only, sorted({*pins[rank.node.name].values()})),
                 *([_read_only(RAY_TOKEN, RAY_TOKEN_SEEN_AT)] if auth.state == "token" else []),
             ],
@@ -170,13 +188,14 @@ def build_plan(
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
     plan["models"] = _models(resolved)
+    plan["mounts"] = on_nodes(mounts, settings.allowed)
     plan["ray_auth"] = auth.state
     plan["ray_token"] = RAY_TOKEN if auth.state == "token" else ""
     plan["refusals"] = [*filter(None, [auth.refusal])]
     plan["mods"] = [
         {"name": mod.mod.name, "folder": mod.mod.folder, "source": mod.source} for mod in mods
     ]
-    plan["warnings"] = [*(str(issue) for issue in resolved.warnings), *warnings]
+    plan["warnings"] = [foreign.shown(str(text)) for text in (*resolved.warnings, *warnings)]
     plan["docker_commands"] = [
         {
             "node": rank["node"],
@@ -211,12 +230,21 @@ def _image(
     return pins, [f"{', '.join(nodes)}: {text}" for text, nodes in messages.items()]
 
 
-def needs(resolved: ResolvedRecipe) -> dict[str, t.Any]:
-    """What has to be on the nodes; these parts of a plan do not depend on the nodes' addresses."""
+def needs(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
+    """What has to be on the nodes; these parts of a plan do not depend on the nodes' addresses.
+
+    Raises RecipeError with what may not be mounted: no node looks at it.
+    """
+    mods, wrong = placed_mods(resolved.mods)
+    mounts = _mounts(resolved, settings, mods)
+    problems = [*wrong, *mount_problems(mounts, settings.allowed)]
+    if problems:
+        _refuse(resolved, problems)
     return {
         "recipe": resolved.recipe.name,
         "image": resolved.image,
         "models": _models(resolved),
+        "mounts": on_nodes(mounts, settings.allowed),
     }
 
 
@@ -229,19 +257,12 @@ def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
         # The flag means the served model, which is the first.
         revision = "" if models else server.flag(("--revision",)) or ""
         if name.startswith("/"):
-            models.append({"name": _on_node(resolved, name), "quant": "", "revision": ""})
+            place = on_node(resolved, normal(name))
+            models.append({"name": place, "quant": "", "revision": ""})
         # No place that only the server knows how to reach, as s3://bucket/model.
         elif is_repo(name) and "/" not in quant:
             models.append({"name": name, "quant": quant, "revision": revision})
     return models
-
-
-def _on_node(resolved: ResolvedRecipe, path: str) -> str:
-    """Where on the node a path of the containers leads."""
-    for volume in resolved.volumes:
-        if f"{path}/".startswith(f"{volume.target.rstrip('/')}/"):
-            return volume.source.rstrip("/") + path[len(volume.target.rstrip("/")) :]
-    return path
 
 
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
@@ -289,10 +310,16 @@ def plan_hash(plan: t.Mapping[str, t.Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def secret_values(resolved: ResolvedRecipe, environ: t.Mapping[str, str]) -> dict[str, str]:
+def secret_values(
+    resolved: ResolvedRecipe, environ: t.Mapping[str, str], settings: Settings
+) -> dict[str, str]:
     """The values of the plan's `secret_env`, for the task that starts the containers only."""
     literal = {**resolved.inventory_env, **resolved.env}
-    values = {name: value for name, value in literal.items() if SECRET_NAME.search(name)}
+    values = {
+        name: value
+        for name, value in literal.items()
+        if is_secret(name, value, settings.env_secret)
+    }
     values.update({name: environ[source] for name, source in resolved.secret_env.items()})
     return values
 
@@ -323,15 +350,27 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
     options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
     options += [["--env", name] for name in secret_env]
     options.append(["--entrypoint", *rank["entrypoint"]])
-    lines = ["docker run", *(shlex.join(option) for option in options), shlex.quote(image)]
+    lines = ["docker run", *(" ".join(map(_one_line, option)) for option in options)]
+    lines.append(shlex.quote(image))
     return " \\\n  ".join([*lines, *(_one_line(word) for word in rank["argv"])])
 
 
 def _one_line(word: str) -> str:
-    """A word quoted for bash, without a line end of its own."""
-    if "\n" not in word:
+    """A word quoted for bash, without a line end or another control character of its own."""
+    if word.isprintable():
         return shlex.quote(word)
-    return "$'" + word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _escaped(char: str) -> str:
+    """A character as bash's $'...' takes it."""
+    if char in "\\'":
+        return f"\\{char}"
+    if char == "\n":
+        return "\\n"
+    if char.isprintable():
+        return char
+    return f"\\x{ord(char):02x}" if char.isascii() else f"\\U{ord(char):08x}"
 
 
 def slug(text: str) -> str:
@@ -393,6 +432,8 @@ def _environment(
     detected_names = {name for variables in per_node.values() for name in variables}
     warnings = []
     given = {**resolved.inventory_env, **resolved.env}
+    secret = {name for name in given if is_secret(name, given[name], settings.env_secret)}
+    secret |= set(resolved.secret_env)
     for source, variables in (
         ("dgxspark_env", resolved.inventory_env),
         ("the recipe's env", resolved.env),
@@ -401,8 +442,8 @@ def _environment(
             detected = name in detected_names
             if detected or ours.get(name, value) != value:
                 was = "the value detected on each node" if detected else ours[name]
-                warnings.append(f"{source} sets {name}={value} over {was}")
-    secret = {name for name in given if SECRET_NAME.search(name)} | set(resolved.secret_env)
+                shown = name if is_secret(name, value, settings.env_secret) else f"{name}={value}"
+                warnings.append(f"{source} sets {shown} over {was}")
     shared = {name: value for name, value in {**ours, **given}.items() if name not in secret}
     left = {
         node: {name: value for name, value in variables.items() if name not in {*given, *secret}}
@@ -432,7 +473,7 @@ def _rank(
         "argv": _argv(rank, resolved, settings, name, environment, mods),
         "server_argv": list(rank.argv),
         "env": environment.of(rank.node),
-        "mounts": [*_mounts(resolved, settings), *mounts],
+        "mounts": list(mounts),
         "labels": {
             f"{LABEL}owner": OWNER,
             f"{LABEL}rank": str(rank.rank),
@@ -472,15 +513,14 @@ def _argv(
     return ["-c", first + script, *([] if argument is None else [name, argument])]
 
 
-def _mounts(resolved: ResolvedRecipe, settings: Settings) -> list[dict[str, t.Any]]:
-    folders, model = [settings.hf_home], resolved.model
-    in_cache = model.startswith(settings.hf_home.rstrip("/") + "/")
-    if model.startswith("/") and not in_cache and _on_node(resolved, model) == model:
-        folders.append(model)
-    cache = {"source": settings.runtime_cache, "target": _RUNTIME_CACHE, "read_only": False}
-    kind = "bind" if settings.runtime_cache.startswith("/") else "volume"
-    caches = [{"type": kind, **cache}] if _keeps_cache(resolved, settings) else []
-    return [*map(_read_only, folders), *caches]
+def _mounts(
+    resolved: ResolvedRecipe, settings: Settings, mods: t.Sequence[PlacedMod]
+) -> list[Mount]:
+    cache = settings.runtime_cache if _keeps_cache(resolved, settings) else ""
+    return [
+        *mounts_of(resolved, settings.allowed, cache, _RUNTIME_CACHE),
+        *extra_mounts(resolved, mods),
+    ]
 
 
 def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:
@@ -500,9 +540,13 @@ def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
     return [{"count": -1 if gpus == "all" else int(gpus), "capabilities": [["gpu"]]}]
 
 
-def _check(resolved: ResolvedRecipe, settings: Settings, wrong: t.Sequence[str]) -> None:
-    problems = list(wrong)
-    problems += volume_problems(resolved.volumes, settings.hf_home, settings.volumes_allow)
+def _check(
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    wrong: t.Sequence[str],
+    mounts: t.Sequence[Mount],
+) -> None:
+    problems = [*wrong, *mount_problems(mounts, settings.allowed)]
     for rank in resolved.ranks:
         node = rank.node
         for what, address in (("address", node.address), ("fabric_address", node.fabric_address)):
@@ -528,17 +572,21 @@ def _check(resolved: ResolvedRecipe, settings: Settings, wrong: t.Sequence[str])
     if len(set(names)) < len(names) or len(set(links)) < len(links):
         problems.append(f"each rank needs its own node, found {names} at {links}")
     problems += _settings_problems(resolved, settings)
-    problems += _ray_variables(resolved)
+    problems += _ray_problems(resolved)
     if problems:
         _refuse(resolved, problems)
 
 
-def _ray_variables(resolved: ResolvedRecipe) -> t.Iterator[str]:
-    """Variables by which a recipe would decide whether its Ray asks for a token."""
-    if runtime_named(resolved.runtime).ray:
-        for name in sorted({*resolved.inventory_env, *resolved.env, *resolved.secret_env}):
-            if name.startswith(OWN_VARIABLES):
-                yield f"env sets {name}, which dgxspark_ray_auth decides. Remove it"
+def _ray_problems(resolved: ResolvedRecipe) -> t.Iterator[str]:
+    """Variables and volumes that would replace the token of Ray, or turn it off."""
+    if not runtime_named(resolved.runtime).ray:
+        return
+    for name in sorted({*resolved.inventory_env, *resolved.env, *resolved.secret_env}):
+        if name.startswith(OWN_VARIABLES):
+            yield f"env sets {name}, which dgxspark_ray_auth decides. Remove it"
+    for volume in resolved.volumes:
+        if pathlib.PurePosixPath(RAY_TOKEN_SEEN_AT).is_relative_to("/" + volume.target.strip("/")):
+            yield f"a volume at {volume.target} would hide Ray's token. Mount it elsewhere"
 
 
 def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
@@ -547,24 +595,11 @@ def _refuse(resolved: ResolvedRecipe, problems: t.Sequence[str]) -> t.NoReturn:
 
 
 def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
-    if not settings.hf_home.startswith("/"):
-        yield f"dgxspark_hf_home is {settings.hf_home!r}, expected an absolute path"
     if not re.fullmatch(r"|/.*|[a-zA-Z0-9][\w.-]+", settings.runtime_cache, re.ASCII | re.DOTALL):
         yield (
             f"dgxspark_runtime_cache is {settings.runtime_cache!r}, expected the name of a Docker "
             "volume, an absolute path, or empty for none"
         )
-    mounts = [*_mounts(resolved, settings), *volume_mounts(resolved.volumes)]
-    for path in [mount[end] for mount in mounts for end in ("source", "target")]:
-        # docker run --mount takes a line of comma-separated values.
-        if re.search('[,"\r\n]', path):
-            yield (
-                f"the path {path!r} has a comma, a double quote or a line end in it, "
-                "which docker run --mount cannot take. Use a path without them"
-            )
-    targets = [mount["target"] for mount in mounts]
-    for target in sorted({other for other in targets if targets.count(other) > 1}):
-        yield f"{target} would be mounted twice. Change the volumes of the recipe"
     if settings.pids_limit < 0:
         yield f"dgxspark_pids_limit is {settings.pids_limit}, expected 0 for none, or more"
     for option in settings.security_opts:

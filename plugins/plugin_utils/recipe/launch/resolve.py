@@ -7,13 +7,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.command_checks import (
     spread_issues,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     ENV_REFERENCE,
     env_text,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.model_checks import (
+    models_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
     Rendering,
@@ -143,7 +145,7 @@ def resolve_checked(
         },
         warnings=tuple(issue for issue in issues if issue.severity == "warning"),
         data_parallel=spread.data or 1,
-        models=_models(recipe, values, server),
+        models=models_of(recipe, values, server),
         values={key: value.text for key, value in values.items() if value.value is not None},
         mods=checked.mods,
         pre_exec=rendering.hooks["pre_exec"],
@@ -177,21 +179,6 @@ def _refuse(recipe: Recipe, issues: t.Sequence[Issue]) -> None:
     reasons = errors(issues)
     if reasons:
         raise RecipeError(f"recipe {recipe.name} ({recipe.path}) cannot be launched:", reasons)
-
-
-def _models(recipe: Recipe, values: t.Mapping[str, Value], server: Server) -> tuple[str, ...]:
-    """The served model, and those that draft for it."""
-    models = [values["model"].text, recipe.draft_model]
-    speculative = server.flag(("--speculative-config",))
-    try:
-        config = foreign.json_of(speculative or "{}")
-    except ValueError:
-        config = None
-    if isinstance(config, dict) and isinstance(config.get("model"), str):
-        models.append(config["model"])
-    for flags in (("--speculative-draft-model-path",), ("-md", "--model-draft", "-hfd")):
-        models.append(server.flag(flags) or "")
-    return tuple(dict.fromkeys(model for model in models if model))
 
 
 def _with_values(server: Server, values: t.Mapping[str, Value], engine: Engine) -> Server:

@@ -29,7 +29,8 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     plan: from the lookup launch_plan. observed: node name -> what the module workload_info returned
     there, for every node that may have containers of this collection, also outside of the plan.
 
-    Returns a dict: `refusals` (texts; while there are any, nothing may be done), `running` (whether
+    Returns a dict: `refusals` (texts; while there are any, nothing may be done), `notes` (texts
+    about links that are mounted by their targets), `running` (whether
     every rank runs as planned), `serves` (whether the model has also answered and no step is left;
     False if workload_info did not ask), `previous` (what a rollback restores, see describe; empty
     for nothing), `retain` (node -> names of containers to stop and retain for the rollback),
@@ -50,7 +51,12 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     for node, name in _units_alone(observed):
         remove[node].append(name)
     out: dict[str, Any] = {
-        "refusals": [*_foreign_names(plan, observed), *_taken_ports(plan, observed)],
+        "refusals": [
+            *_foreign_names(plan, observed),
+            *_taken_ports(plan, observed),
+            *([] if running else _bad_mounts(plan, observed)),
+        ],
+        "notes": list(dict.fromkeys(_links(plan, observed))),
         "running": running,
         "previous": describe(previous),
         "retain": _by_node(
@@ -281,6 +287,24 @@ def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
                 f"{plan['head']}: port {port} ({what}) is taken by {who}{where}. "
                 f"Stop it, or choose another port: {_other_port(what)}"
             )
+
+
+def _bad_mounts(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+    """Paths that the plan mounts, and that a node does not have where and as it should."""
+    for node in plan["nodes"]:
+        for mount in observed[node].get("mounts", ()):
+            if mount["problem"]:
+                yield f"{node}: {mount['problem']}"
+
+
+def _links(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+    for node in plan["nodes"]:
+        for mount in observed[node].get("mounts", ()):
+            if mount["links"] and not mount["problem"]:
+                yield (
+                    f"{node}: {mount['source']} is {mount['real']}, by the link "
+                    f"{' and '.join(mount['links'])}"
+                )
 
 
 def _other_port(what: str) -> str:

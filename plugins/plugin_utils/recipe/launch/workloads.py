@@ -36,9 +36,9 @@ def _workload(
     group: list[tuple[str, Mapping[str, Any]]],
     observed: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    group = sorted(group, key=lambda placed: int(_label(placed[1], "rank") or 0))
+    group = sorted(group, key=lambda placed: _number(placed[1], "rank"))
     head = group[0][1]
-    expected = int(_label(head, "ranks") or len(group))
+    expected = _number(head, "ranks") or len(group)
     running = sum(container["status"] == "running" for _node, container in group)
     return {
         "recipe": _label(head, "recipe"),
@@ -55,7 +55,7 @@ def _workload(
         "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [
             {
-                "rank": int(_label(container, "rank") or 0),
+                "rank": _number(container, "rank"),
                 "node": node,
                 "container": container["name"],
                 "status": container["status"],
@@ -93,4 +93,11 @@ def _map(text: str) -> dict[str, Any]:
 
 
 def _label(container: Mapping[str, Any], key: str) -> str:
-    return str(container["labels"].get(LABEL + key, ""))
+    labels = container["labels"]
+    return str(labels.get(LABEL + key, "")) if isinstance(labels, Mapping) else ""
+
+
+def _number(container: Mapping[str, Any], key: str) -> int:
+    """0 for a label that is no number: whoever may use Docker labels containers as ours."""
+    label = _label(container, key)
+    return int(label) if foreign.is_whole(label) else 0

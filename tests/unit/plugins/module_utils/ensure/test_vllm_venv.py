@@ -19,11 +19,13 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import vllm_
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import converge
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.vllm_venv import (
+    Clear,
     Wanted,
     compare,
     observe,
     plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distributions import (
     Distribution,
 )
@@ -300,3 +302,19 @@ def test_what_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         node.wanted(**parameters)
+
+
+def test_remains_in_a_users_folder_are_removed_as_that_user(tree: Any) -> None:
+    site = tree.folder("site-packages", tree.user)
+    tree.folder("site-packages/~theirs", tree.user)
+    (tree.folder("outside") / "file").touch()
+    tree.link("elsewhere", tree.top / "outside", tree.user)
+    Clear("remains", (str(site / "~theirs"),), ("venv_leftovers",)).apply()
+    assert os.listdir(site) == []
+    (tree.folder("site-packages/~roots") / "file").touch()
+    before = tree.state()
+    with pytest.raises(OSError, match="denied"):
+        Clear("remains", (str(site / "~roots"),), ("venv_leftovers",)).apply()
+    with pytest.raises(Blocked):
+        Clear("remains", (str(tree.top / "elsewhere/file"),), ("venv_leftovers",)).apply()
+    assert tree.state() == before

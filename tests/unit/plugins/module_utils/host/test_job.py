@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,17 +20,23 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     command,
+    findings,
     interpreter,
     job,
+    owner,
+    safe_folder,
 )
 
-MODULES = (command.__name__, interpreter.__name__, job.__name__, __name__)
+MODULES = (
+    *(one.__name__ for one in (command, interpreter, findings, safe_folder, owner, job)),
+    __name__,
+)
 SECRET = "s3cret-of-this-job"
 
 # What a job of these tests runs, in a process that has no pytest.
 WORK = """
-import subprocess, time
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+import os, subprocess, time
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import job, owner
 
 def answer(request, sources):
     def do(progress):
@@ -41,7 +48,11 @@ def answer(request, sources):
             progress.count, progress.total = 2, 5
         if request["what"] == "child":
             child = subprocess.Popen(["/bin/sleep", "300"], start_new_session=True)
+            progress.begin(job.FETCHING)
+            progress.count = child.pid
             progress.announce(child=child.pid)
+        if request["what"] == "who":
+            return str(os.geteuid())
         if request["what"] == "raise":
             raise RuntimeError("as it does")
         if request["what"] == "end":
@@ -49,7 +60,8 @@ def answer(request, sources):
         if request["what"] == "refuse":
             return "it is refused"
         time.sleep(300)
-    job.work(request, do)
+    whose = owner.Owner(request["user"], request["user"], True) if "user" in request else None
+    job.work(request, do, whose)
 """
 
 
@@ -63,8 +75,9 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         job.end(str(folder), str(tmp_path))
 
 
-def start(what: str, **settings: t.Any) -> str:
-    return job.start("dgxspark-test", MODULES, {"what": what, "secret": SECRET}, **settings)
+def start(what: str, user: int = 0, **settings: t.Any) -> str:
+    request = {"what": what, "secret": SECRET, **({"user": user} if user else {})}
+    return job.start("dgxspark-test", MODULES, request, **settings)
 
 
 def pid_of(folder: str) -> int:
@@ -190,3 +203,121 @@ def test_no_other_directory_is_asked_or_ended(folder: str, tmp_path: Path) -> No
     for do in (job.look, job.end):
         with pytest.raises(job.JobError, match="not the directory of a background job"):
             do(folder)
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acts for another user: run it as root")
+USER = 65534
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("what", "problem"),
+    [
+        ("who", str(USER)),
+        ("end", ""),
+        ("refuse", "it is refused"),
+        ("raise", "unexpected: RuntimeError: as it does"),
+    ],
+)
+def test_its_work_can_be_done_as_another_user(what: str, problem: str) -> None:
+    folder = start(what, USER)
+    assert until(lambda: ended(folder)) == {"phase": job.DONE, "problem": problem}
+
+
+@as_root
+def test_the_progress_of_another_user_is_its_progress() -> None:
+    folder = start("count", USER)
+    state = until(lambda: (state := job.look(folder))["phase"] == job.PULLING and state)
+    assert state == {"phase": job.PULLING, "progress": 2, "total": 5}
+
+
+def worker_of(folder: str) -> int:
+    """The process that acts for a job as another user."""
+    pid = pid_of(folder)
+    text = until(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text())
+    return int(text.split()[0])
+
+
+@as_root
+@pytest.mark.parametrize("how", ["killed", "abandoned"])
+def test_what_it_does_as_another_user_ends_with_it(how: str) -> None:
+    folder = start("child", USER, unasked=2)
+    child = until(lambda: job.look(folder)["progress"])
+    worker, pid = worker_of(folder), pid_of(folder)
+    if how == "killed":
+        os.kill(pid, signal.SIGKILL)
+    for one in (pid, worker, child):
+        until(lambda one=one: is_gone(one))
+
+
+@as_root
+def test_a_worker_that_is_killed_is_a_problem() -> None:
+    folder = start("sleep", USER)
+    os.kill(worker_of(folder), signal.SIGKILL)
+    assert "ended without a result" in until(lambda: ended(folder))["problem"]
+
+
+def fake(folder: Path, mode: int = 0o700) -> str:
+    folder.mkdir()
+    folder.chmod(mode)
+    (folder / "result").write_text('{"phase": "done", "problem": ""}')
+    return str(folder)
+
+
+def refused(folder: str, parent: str = "") -> None:
+    for do in (job.look, job.end):
+        with pytest.raises(job.JobError, match="not the directory of a background job"):
+            do(folder, parent)
+    assert not job.running(folder)
+
+
+def test_a_directory_that_others_may_enter_is_not_a_job(tmp_path: Path) -> None:
+    for mode in (0o755, 0o711, 0o770):
+        folder = fake(tmp_path / f"{job.PREFIX}{mode:o}", mode)
+        refused(folder)
+        assert Path(folder, "result").exists()
+        shutil.rmtree(folder)
+
+
+def test_a_link_is_not_a_job(tmp_path: Path) -> None:
+    fake(tmp_path / "elsewhere")
+    link = tmp_path / f"{job.PREFIX}link"
+    link.symlink_to(tmp_path / "elsewhere")
+    refused(str(link))
+    link.unlink()
+
+
+@as_root
+def test_the_directory_of_another_user_is_not_a_job(tmp_path: Path) -> None:
+    folder = fake(tmp_path / f"{job.PREFIX}other")
+    os.chown(folder, USER, USER)
+    refused(folder)
+    os.chown(folder, 0, 0)
+
+
+def test_a_place_where_others_may_exchange_it_has_no_jobs(tmp_path: Path) -> None:
+    place = tmp_path / f"{job.PREFIX}place"
+    folder = fake(place)
+    run = fake(place / "run")
+    place.chmod(0o777)
+    for do in (job.look, job.end):
+        with pytest.raises(job.JobError, match="no other user can exchange"):
+            do(run, folder)
+    with pytest.raises(FileExistsError, match="no other user can exchange"):
+        start("end", folder=run)
+    place.chmod(0o700)
+
+
+def test_a_process_with_the_words_of_a_job_is_not_taken_for_it() -> None:
+    folder = start("sleep")
+    known = json.loads(Path(folder, "pid").read_text())
+    os.kill(known["pid"], signal.SIGKILL)
+    time.sleep(0.05)  # the clock of processes has hundredths of a second
+    words = ["/bin/sh", "-c", "sleep 300; true", "dgxspark-test", folder]
+    with subprocess.Popen(words, start_new_session=True) as other:
+        Path(folder, "pid").write_text(json.dumps({**known, "pid": other.pid}))
+        running = job.running(folder)
+        existed = job.end(folder)
+        alive = other.poll() is None
+        os.killpg(other.pid, signal.SIGKILL)
+    assert (running, existed, alive) == (False, True, True)

@@ -192,6 +192,47 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
             opened.open_file("pipe")
 
 
+@pytest.mark.parametrize(
+    ("gid", "members", "primary", "closed"),
+    [
+        (110, [], 0, True),
+        (110, ["service"], 0, True),
+        (110, [], 110, True),  # of the service
+        (110, ["person"], 0, False),
+        (110, ["in no list"], 0, False),
+        (120, [], 0, False),  # of the person
+        (1000, [], 0, False),
+        (100, [], 0, False),
+        (130, None, 0, False),
+    ],
+)
+def test_a_group_of_services_is_trusted(
+    tree: t.Any,
+    monkeypatch: pytest.MonkeyPatch,
+    gid: int,
+    members: list[str] | None,
+    primary: int,
+    closed: bool,
+) -> None:
+    def group(asked: int) -> t.Any:
+        if members is None:
+            raise KeyError(asked)
+        return safe_folder.grp.struct_group(("syslog", "x", asked, members))
+
+    def user(name: str, uid: int, group: int) -> t.Any:
+        return safe_folder.pwd.struct_passwd((name, "x", uid, group, "", "/", "/bin/sh"))
+
+    people = [user("service", 104, primary), user("person", 1001, 120)]
+    monkeypatch.setattr(safe_folder.pwd, "getpwall", lambda: people)
+    monkeypatch.setattr(safe_folder.grp, "getgrgid", group)
+    log = tree.folder("log", mode=0o775)
+    os.chown(log, 0, gid)
+    with SafeFolder.make_all(str(log / "dgxspark")) as made:
+        assert made.private
+    with SafeFolder.open(str(log / "dgxspark")) as opened:
+        assert opened.private is closed
+
+
 def test_an_access_list_that_lets_others_write_counts(tree: t.Any) -> None:
     above = tree.folder("above")
     link = tree.link("above/models", tree.folder("target"))

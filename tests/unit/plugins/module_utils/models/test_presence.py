@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def test_only_a_local_model_directory_can_be_copied(hub: t.Any, folder: str, kin
         (path / name).write_bytes(data)
     seen = look(hub, f"{path}/")
     assert (seen["name"], seen["kind"], seen["complete"]) == (str(path), kind, True)
+
+
+@pytest.mark.parametrize("name", ["etc", "notes.txt", "pipe.gguf", "folder.gguf"])
+def test_what_is_no_model_is_not_complete(hub: t.Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "shadow").write_text("root:x", encoding="ascii")
+    (tmp_path / "notes.txt").write_text("x", encoding="ascii")
+    (tmp_path / "folder.gguf").mkdir()
+    os.mkfifo(tmp_path / "pipe.gguf")
+    seen = look(hub, str(tmp_path / name))
+    assert (seen["complete"], seen["kind"]) == (False, "other")
+    assert seen["problem"].startswith("it is no model")
 
 
 def test_a_file_is_complete_and_of_kind_other(hub: t.Any, tmp_path: Path) -> None:

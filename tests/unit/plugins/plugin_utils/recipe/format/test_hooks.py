@@ -20,6 +20,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Mod,
     Node,
     Recipe,
+    RecipeError,
     Volume,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
@@ -121,3 +122,19 @@ def test_volumes_are_read_in_every_form(value: object, expected: list[Volume]) -
 def test_what_is_no_volume_is_said(value: object) -> None:
     volumes, wrong = volumes_of([value])
     assert (volumes, len(wrong)) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "mods/" + "a" * 300, "a\0b", "a\nb", "../a", "/a", "@a", "."]
+)
+def test_what_can_be_no_folder_is_an_error_of_the_recipe(recipe_of: Make, name: str) -> None:
+    recipe = recipe_of(mods=[name])
+    (issue,) = mods_of(recipe)[1]
+    assert (issue.code, issue.field) == ("mod-invalid", "mods")
+    with pytest.raises(RecipeError):
+        resolve(recipe, {}, [Node("spark1", "192.0.2.1")])
+
+
+def test_an_include_that_can_be_no_file_is_an_error_of_the_recipe(recipe_of: Make) -> None:
+    with pytest.raises(RecipeError, match="there is no recipe aaa"):
+        recipe_of(include="a" * 5000)

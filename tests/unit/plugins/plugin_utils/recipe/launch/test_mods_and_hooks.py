@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mods, hooks and volumes in a plan; what they make of the script is run by a real bash."""
+"""Mods and hooks in a plan; what they make of the script is run by a real bash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
     RecipeError,
     ResolvedRecipe,
-    Volume,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch import mods_and_hooks
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
@@ -60,8 +59,8 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> t.Callable[..., subprocess.CompletedProcess[str]]:
     """Run what comes before the server, which then says where it is; as a container would."""
-    monkeypatch.setattr(mods_and_hooks, "_SEEN_AT", str(tmp_path / "seen"))
-    monkeypatch.setattr(mods_and_hooks, "_RUN_AT", str(tmp_path / "run"))
+    monkeypatch.setattr(mods_and_hooks, "SEEN_AT", str(tmp_path / "seen"))
+    monkeypatch.setattr(mods_and_hooks, "RUN_AT", str(tmp_path / "run"))
     workdir = tmp_path / "workdir"
     workdir.mkdir()
 
@@ -180,6 +179,16 @@ def test_a_mod_is_mounted_by_what_is_in_it_and_changes_the_hash(
     assert other["mods"][0]["source"] != entry["source"]
 
 
+def test_mods_of_the_same_content_are_mounted_once(
+    resolved_of: t.Any, tmp_path: pathlib.Path
+) -> None:
+    mods = (mod(tmp_path / "one"), mod(tmp_path / "two"))
+    plan = build_plan(resolved_of(mods=mods), Settings())
+    targets = [mount["target"] for mount in plan["ranks"][0]["mounts"]]
+    assert len(targets) == len(set(targets)) == 3
+    assert plan["ranks"][0]["argv"][1].count("./run.sh") == 2
+
+
 def test_where_a_mod_lies_on_the_controller_is_not_part_of_the_hash(
     resolved_of: t.Any, tmp_path: pathlib.Path
 ) -> None:
@@ -196,71 +205,3 @@ def test_a_mod_takes_nothing_of_the_controller_along(
     (tmp_path / "patch" / "file").symlink_to(tmp_path / "secret")
     with pytest.raises(RecipeError, match="file leads out of it"):
         build_plan(resolved_of(mods=(patch,)), Settings())
-
-
-@pytest.mark.parametrize(
-    ("source", "read_only", "why"),
-    [
-        ("/", True, "power over the node"),
-        ("/etc", True, "power over the node"),
-        ("/etc/ssl", True, "power over the node"),
-        ("/var", True, "power over the node"),
-        ("/var/run/docker.sock", True, "power over the node"),
-        ("/run", True, "power over the node"),
-        ("/proc", True, "power over the node"),
-        ("/var/lib/docker/volumes", True, "power over the node"),
-        ("/home", True, "complete home"),
-        ("/home/alice", True, "complete home"),
-        ("/srv/alice/.ssh", True, "credentials"),
-        ("/srv/agent.sock", True, "socket"),
-        ("/usr/local/bin", False, "would be writable"),
-        ("/ai", False, "would be writable"),
-        ("/ai/cache/huggingface/hub", False, "would be writable"),
-    ],
-)
-def test_a_dangerous_volume_is_refused_unless_it_is_allowed_by_name(
-    resolved_of: t.Any, source: str, read_only: bool, why: str
-) -> None:
-    resolved = resolved_of(volumes=(Volume(source, "/data", read_only),))
-    with pytest.raises(RecipeError, match=why) as refused:
-        build_plan(resolved, Settings())
-    assert f"dgxspark_volumes_allow: [{source}]" in str(refused.value)
-    plan = build_plan(resolved, Settings(volumes_allow=[source]))
-    assert plan["ranks"][0]["mounts"][-1]["source"] == source
-
-
-@pytest.mark.parametrize(
-    "volume",
-    [
-        Volume("/data/templates", "/templates"),
-        Volume("/usr/local/cuda", "/usr/local/cuda"),
-        Volume("/home/alice/models", "/models"),
-        Volume("/ai/scratch", "/scratch", read_only=False),
-    ],
-)
-def test_other_volumes_are_mounted_as_the_recipe_says(resolved_of: t.Any, volume: Volume) -> None:
-    plan = build_plan(resolved_of(volumes=(volume,)), Settings())
-    assert plan["ranks"][0]["mounts"][-1] == {
-        "type": "bind",
-        "source": volume.source,
-        "target": volume.target,
-        "read_only": volume.read_only,
-    }
-    ending = "" if not volume.read_only else ",readonly"
-    mount = f"type=bind,source={volume.source},target={volume.target}{ending} "
-    assert mount in plan["docker_commands"][0]["command"]
-
-
-@pytest.mark.parametrize(
-    ("volume", "why"),
-    [
-        (Volume("/data", "/"), "cannot be mounted at /"),
-        (Volume("/data", "/proc/sys"), "cannot be mounted at /proc/sys"),
-        (Volume("/data", "/ai/cache/huggingface"), "would be mounted twice"),
-        (Volume("/da,ta", "/x"), "comma"),
-        (Volume("/data", "/x,y"), "comma"),
-    ],
-)
-def test_a_target_that_cannot_be_is_refused(resolved_of: t.Any, volume: Volume, why: str) -> None:
-    with pytest.raises(RecipeError, match=why):
-        build_plan(resolved_of(volumes=(volume,)), Settings())

@@ -239,6 +239,20 @@ def test_the_head_ends_where_ray_fails(
     assert "vllm" not in done.stdout
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_user_who_cannot_read_the_token_starts_no_ray(
+    nodes: Nodes,
+    fake_ray: t.Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: pathlib.Path,
+    rank: int,
+) -> None:
+    """Without its file Ray 2.52 ends with a message about its own settings."""
+    plan = with_facts(nodes(2), {"spark1": RAY})
+    done = fake_ray(plan["ranks"][rank], RAY_AUTH_TOKEN_PATH=str(tmp_path / "nothing"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot read Ray's token" in done.stderr
+
+
 def test_a_worker_says_when_the_head_does_not_answer(
     nodes: Nodes, fake_ray: t.Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -340,7 +354,7 @@ def test_secrets_are_named_in_the_plan_and_nowhere_shown(recipe_of: RecipeOf, no
     assert plan["secret_env"] == ["DB_PASSWORD", "HF_TOKEN", "KEY", "OTHER", "X_API_KEY"]
     assert "hush" not in json.dumps(plan)
     assert "--env HF_TOKEN \\\n" in plan["docker_commands"][0]["command"]
-    assert secret_values(resolved, environ) == {
+    assert secret_values(resolved, environ, Settings()) == {
         "DB_PASSWORD": "hush-inventory",
         "HF_TOKEN": "hush-controller",
         "KEY": "hush-inventory",
@@ -371,7 +385,7 @@ def test_a_path_that_docker_would_read_as_two_is_refused(
 ) -> None:
     with pytest.raises(RecipeError) as caught:
         plan_of(recipe_of(model=model), nodes(1), Settings(hf_home=hf_home))
-    assert f"the path {path!r} has a comma, a double quote or a line end" in str(caught.value)
+    assert repr(path) in str(caught.value)
 
 
 def test_llama_cpp_waits_for_its_workers_and_reads_no_file_by_mapping(
@@ -428,14 +442,14 @@ def test_models_are_named_as_the_nodes_have_them(recipe_of: RecipeOf, nodes: Nod
     assert (gguf["name"], gguf["quant"]) == ("org/one-GGUF", "Q4_K_M")
     assert models("/ai/models/tune")[0]["name"] == "/ai/models/tune"
     # Where a volume has it, and not where the container sees it.
-    volumes = {"volumes": ["/data/models:/models"]}
-    assert models("/models/tune", **volumes)[0]["name"] == "/data/models/tune"
+    volumes = {"volumes": ["/ai/models/mine:/models"]}
+    assert models("/models/tune", **volumes)[0]["name"] == "/ai/models/mine/tune"
     # Nobody here can tell whether such a place has it.
     assert models("s3://bucket/model") == []
 
 
 def test_a_model_within_a_volume_is_mounted_once(recipe_of: RecipeOf, nodes: Nodes) -> None:
-    recipe = recipe_of(model="/models/tune", volumes=["/data/models:/models"])
+    recipe = recipe_of(model="/models/tune", volumes=["/ai/models:/models"])
     (rank,) = plan_of(recipe, nodes(1))["ranks"]
     assert "/models/tune" not in [mount["target"] for mount in rank["mounts"]]
 
@@ -668,6 +682,14 @@ def test_no_env_decides_about_the_token(
         with pytest.raises(RecipeError, match=f"env sets {name}, which dgxspark_ray_auth decides"):
             plan_of(recipe_of(min_nodes=2, **recipe), nodes(2), settings, inventory_env=inventory)
     assert plan_of(recipe_of(env={name: "x"}), nodes(1))["ray_auth"] == ""
+
+
+@pytest.mark.parametrize("target", ["/run/dgxspark/ray-token", "/run/dgxspark/", "//run"])
+def test_no_volume_hides_the_token(recipe_of: RecipeOf, nodes: Nodes, target: str) -> None:
+    settings = Settings(volumes_allow=("/srv/x",))
+    recipe = recipe_of(min_nodes=2, volumes=[f"/srv/x:{target}"])
+    with pytest.raises(RecipeError, match="would hide Ray's token"):
+        plan_of(recipe, nodes(2), settings)
 
 
 def test_without_a_preflight_only_the_version_of_ray_counts(nodes: Nodes) -> None:

@@ -361,6 +361,7 @@ def test_the_steps(case: Case) -> None:
         assert previous["url"] == "http://192.0.2.1:8000"
     assert steps == {
         "refusals": case.refusals,
+        "notes": [],
         "running": not case.start,
         "serves": False,
         "retain": case.retain,
@@ -369,6 +370,17 @@ def test_the_steps(case: Case) -> None:
         "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
     }
     assert (PLAN, observed) == before
+
+
+def test_what_a_node_may_not_mount_is_refused_before_anything_is_stopped() -> None:
+    """A link of root's is named; what runs already is left alone."""
+    fine = {"source": "/ai/models/m", "real": "/mnt/m", "problem": "", "links": ["/ai -> /mnt"]}
+    bad = {"source": "/data", "real": "/etc", "problem": "/data leads to /etc", "links": ["x -> y"]}
+    observed = {"spark1": {**node(), "mounts": [fine]}, "spark2": {**node(), "mounts": [fine, bad]}}
+    steps = launch_steps(PLAN, observed)
+    assert steps["refusals"] == ["spark2: /data leads to /etc"]
+    assert [note.partition(":")[0] for note in steps["notes"]] == ["spark1", "spark2"]
+    assert all("/ai -> /mnt" in note and "/mnt/m" in note for note in steps["notes"])
 
 
 def test_a_node_outside_of_the_plan_loses_our_containers() -> None:
