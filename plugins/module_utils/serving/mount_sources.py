@@ -16,7 +16,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 
 # No container is to see these, or anything below or above them.
 _NEVER = (
@@ -166,22 +168,9 @@ def _way(path: str) -> _Way:
 
 def _is_roots(link: str, folder: str) -> bool:
     """Whether only root, or the user of this process, can have put this link into its folder."""
-    trusted = (0, os.geteuid())
     try:
-        about = os.lstat(folder)
-        if os.lstat(link).st_uid not in trusted or _others_write(about):
-            return False
-        # What is above it decides which folder this is; in a sticky one nobody moves what is ours.
-        while about.st_uid in trusted and folder != "/":
-            folder = os.path.dirname(folder)
-            about = os.lstat(folder)
-            if _others_write(about) and not about.st_mode & stat.S_ISVTX:
-                return False
-        return about.st_uid in trusted
-    except OSError:
+        with SafeFolder.open(folder) as above:
+            about = above.stat(os.path.basename(link))
+            return above.private and about is not None and about.st_uid in (0, os.geteuid())
+    except (Blocked, OSError):
         return False
-
-
-def _others_write(folder: os.stat_result) -> bool:
-    mine = folder.st_gid in (0, os.getegid())
-    return bool(folder.st_mode & (stat.S_IWOTH if mine else stat.S_IWGRP | stat.S_IWOTH))

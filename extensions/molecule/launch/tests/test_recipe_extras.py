@@ -50,6 +50,8 @@ class Handler(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 8000), Handler).serve_forever()
 """
 
+# What a recipe mounts besides models has to be allowed.
+ALLOWED = ("-e", json.dumps({"dgxspark_volumes_allow": ["/srv/templates", "/srv/out"]}))
 NAME = "dgxspark-lab-extras-0"
 pytestmark = pytest.mark.long
 
@@ -83,7 +85,7 @@ def served(recipe: Path) -> None:
     """Launched only where it does not run."""
     on_node("spark1", "mkdir -p /srv/templates /srv/out; echo template > /srv/templates/one")
     if NAME not in on_node("spark1", "docker ps --format '{{.Names}}'").split():
-        status, said = playbook("launch", "-e", f"recipe={recipe}")
+        status, said = playbook("launch", "-e", f"recipe={recipe}", *ALLOWED)
         assert status == 0, said
 
 
@@ -103,13 +105,13 @@ def test_a_volume_is_read_only_unless_the_recipe_says_otherwise() -> None:
 
 
 def test_what_runs_is_as_its_recipe_and_a_changed_mod_is_not(recipe: Path) -> None:
-    status, said = playbook("launch", "-e", f"recipe={recipe}")
+    status, said = playbook("launch", "-e", f"recipe={recipe}", *ALLOWED)
     assert status == 0, said
     assert "it ran already" in said
-    _status, said = playbook("status")
+    _status, said = playbook("status", *ALLOWED)
     assert "matches its recipe" in said
     mod(recipe.parent, "note", "true", text="other\n")
-    _status, said = playbook("status")
+    _status, said = playbook("status", *ALLOWED)
     assert "differs from its recipe" in said
 
 
@@ -117,7 +119,7 @@ def test_a_mod_that_fails_fails_the_launch_by_name_and_what_was_served_is_back(
     recipe: Path,
 ) -> None:
     mod(recipe.parent, "note", "exit 7")
-    status, said = playbook("launch", "-e", f"recipe={recipe}")
+    status, said = playbook("launch", "-e", f"recipe={recipe}", *ALLOWED)
     assert status != 0
     assert "the mod note failed with 7" in said
     assert "lab-extras, which was served before, answers again" in said
@@ -126,13 +128,27 @@ def test_a_mod_that_fails_fails_the_launch_by_name_and_what_was_served_is_back(
 def test_a_dangerous_volume_is_refused_and_the_plan_says_how_to_allow_it(recipe: Path) -> None:
     text = recipe.read_text(encoding="utf-8").replace("/srv/templates", "/etc")
     recipe.write_text(text, encoding="utf-8")
-    status, said = playbook("launch", "-e", f"recipe={recipe}", "--check")
+    status, said = playbook("launch", "-e", f"recipe={recipe}", *ALLOWED, "--check")
     assert status != 0
     assert "dgxspark_volumes_allow: [/etc]" in said
-    allowed = json.dumps({"dgxspark_volumes_allow": ["/etc"]})
+    allowed = json.dumps({"dgxspark_volumes_allow": ["/etc", "/srv/out"]})
     status, said = playbook("launch", "-e", f"recipe={recipe}", "--check", "-e", allowed)
     assert status == 0, said
     assert "type=bind,source=/etc,target=/templates,readonly" in said
+
+
+def test_a_link_of_another_user_is_refused_while_the_old_one_serves(recipe: Path) -> None:
+    on_node("spark1", "mv /srv/templates /srv/mine; ln -s /etc /srv/templates")
+    try:
+        on_node("spark1", "chown -h nobody /srv/templates")
+        text = recipe.read_text(encoding="utf-8").replace("port: 8000", "port: 8001")
+        recipe.write_text(text, encoding="utf-8")
+        status, said = playbook("launch", "-e", f"recipe={recipe}", *ALLOWED)
+        assert status != 0
+        assert "is not a link of root's" in said
+        assert NAME in on_node("spark1", "docker ps --format '{{.Names}}'").split()
+    finally:
+        on_node("spark1", "rm /srv/templates; mv /srv/mine /srv/templates")
 
 
 def test_stop_leaves_nothing_of_it() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
@@ -17,6 +18,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 )
 
 SUFFIXES = (".yaml", ".yml")
+# The folder of a registry's files, which `registries.place_of` names by their commit.
+_COMMIT = re.compile(r"[0-9a-f]{40}|not-fetched")
 # The real path: messages show it, and the collection may be installed as a link.
 BUNDLED = str(pathlib.Path(__file__).resolve().parents[4] / "recipes")
 
@@ -146,7 +149,7 @@ def recipes_in(place: Place) -> list[RecipeFile]:
 
 
 def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
-    """The registry that has a file whose path was given.
+    """The registry that has a file whose path was given, also one of another commit.
 
     Raises RecipeNotFound for a link in a registry's folder that leads out of it.
     """
@@ -155,11 +158,15 @@ def _registry_of(path: pathlib.Path, places: t.Sequence[Place]) -> Place | None:
         if not place.registry:
             continue
         root = place.root or str(place.path)
+        home = os.path.dirname(root) if _COMMIT.fullmatch(os.path.basename(root)) else root
         above = tuple(
-            os.path.join(folder(root), "") for folder in (os.path.abspath, os.path.realpath)
+            os.path.join(folder(home), "") for folder in (os.path.abspath, os.path.realpath)
         )
-        if os.path.realpath(path).startswith(above):
+        real = os.path.realpath(path)
+        if real.startswith(os.path.join(os.path.realpath(root), "")):
             return place
+        if real.startswith(above):
+            return dataclasses.replace(place, folder=home, root=home)
         if any(name.startswith(above) for name in named):
             raise RecipeNotFound(
                 f"{path} leads out of the registry {place.registry}, and is not read"

@@ -189,6 +189,10 @@ def test_what_an_untrusted_registry_brings_besides_the_server_is_refused(
     # Its path makes no other recipe of it.
     direct = load(untrusted.path, [place_of(registry(upstream), cache)])
     assert (direct.registry, direct.trusted) == ("arena", False)
+    commit_more(upstream)
+    fetch(registry(upstream), cache)
+    older = load(untrusted.path, [place_of(registry(upstream), cache)])
+    assert (older.registry, older.trusted) == ("arena", False)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,11 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resol
 RecipeOf = t.Callable[..., Recipe]
 Nodes = t.Callable[[int], list[Node]]
 NODE = Node("spark1", "192.0.2.1")
+HOME = "/home/alice"
 
 FORBIDDEN = [
     *("/", "//", "/etc", "//etc", "/etc/", "/etc/shadow", "/ai/models/../../etc", "/etc/../root"),
-    *("/root", "/root/.ssh", "/home", "/home/alice", "/home/alice/.ssh", "/home/alice/.bashrc"),
+    *("/root", "/root/.ssh", "/home", "/home/alice", f"{HOME}/.ssh", "/home/alice/.bashrc"),
     *("/proc", "/proc/1/environ", "/sys", "/dev", "/dev/shm", "/boot", "/run", "/run/user"),
     *("/var", "/var/run/docker.sock", "//var/run/docker.sock", "/run/docker.sock"),
     *("/var/lib", "/var/lib/docker", "/var/lib/containerd", "/var/lib/dgxspark", "/var/spool"),
@@ -230,7 +231,7 @@ def test_a_refused_volume_is_mounted_if_it_is_allowed_by_name(
         ("/srv", "/srv/alice/.ssh", True, False),
         ("/srv", "/srv/agent.sock", True, False),
         ("/home/alice", "/home/alice/models", True, True),
-        ("/home/alice", "/home/alice/.ssh", True, False),
+        ("/home/alice", f"{HOME}/.ssh", True, False),
         ("/home", "/home/alice", True, False),
         ("/var", "/var/lib/docker", True, False),
         ("/", "/etc", True, False),
