@@ -36,6 +36,8 @@ class ActionModule(ActionBase):
         )
         # It repeats all options of all specs, which nobody reads and every fork hands on.
         result.pop("invocation", None)
+        # Whether it is skipped is decided here, not on the node.
+        result.pop("skipped", None)
         result["skipped_specs"] = skipped
         if not result.get("failed") and not result.get("unreachable"):
             asked = [entry["spec"] for entry in arguments.get("specs", [])]

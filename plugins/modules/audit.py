@@ -95,7 +95,8 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description: What each spec's module returns in check mode, without facts and RV(diff); one for
-    each task of the role, and for each item of a task that loops.
+    each task of the role, and for each item of a task that loops. Where an option is invalid, that
+    is C(failed) and C(msg), and the task fails after all other checks.
   returned: always
   type: list
   elements: dict
@@ -186,11 +187,15 @@ def main() -> None:
     limits = (module.params["probe_timeout"], module.params["node_timeout"])
     results = side_by_side(jobs, max(1, width), *limits)
     diffs = [result.pop("diff", None) for result in results]
-    module.exit_json(
-        changed=any(result["changed"] for result in results),
-        results=results,
-        diff=[diff for diff, result in zip(diffs, results) if result["changed"]],
-    )
+    answer = {
+        "changed": any(result["changed"] for result in results),
+        "results": results,
+        "diff": [diff for diff, result in zip(diffs, results) if result["changed"]],
+    }
+    refused = ["%s: %s" % (one["spec"], one["msg"]) for one in results if one.get("failed")]
+    if refused:
+        module.fail_json(msg="; ".join(refused), **answer)
+    module.exit_json(**answer)
 
 
 if __name__ == "__main__":

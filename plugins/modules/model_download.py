@@ -179,6 +179,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    FOLDERS,
+    code_owner,
+    python_parts,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
@@ -234,6 +239,8 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
             "%s. `site.yml --tags vllm_venv` creates the virtual environment of vLLM, which has"
             " huggingface_hub; dgxspark_download_python sets another Python that has it" % what
         )
+    whose = Owner.of(hub)
+    refuse_python(python, whose)
     endpoint = given["endpoint"].rstrip("/")
     if not endpoint.startswith(("https://", "http://")):
         raise DownloadError("the Hub's address is %r (expected https://...)" % endpoint)
@@ -241,7 +248,7 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
         *(given["name"], given["revision"], given["files"], given["exclude"], given["quant"]),
         *(endpoint, python, max(1, given["connections"])),
     )
-    answer = download.listing(wanted, given["token"], Owner.of(hub))
+    answer = download.listing(wanted, given["token"], whose)
     manifest = download.chosen(wanted, answer)
     target = receive.Destination.of(manifest, hub)
     plan = receive.plan(manifest, target, given["verify"])
@@ -273,6 +280,19 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     limit = given["seconds"]
     result["id"] = download.start(wanted, manifest, hub, given["verify"], given["token"], limit)
     module.exit_json(changed=True, **result)
+
+
+def refuse_python(python: str, whose: Owner) -> None:
+    """Raise DownloadError for a Python that a third user can change, and Blocked for several.
+
+    It gets the token of the Hub, and the rights of the cache's owner.
+    """
+    owner = code_owner(python_parts(python, FOLDERS))
+    if owner.is_another and owner.uid != whose.uid:
+        raise DownloadError(
+            "%s can be changed by user %d, who owns neither the cache nor the system."
+            " dgxspark_download_python names another" % (python, owner.uid)
+        )
 
 
 def _look(module: AnsibleModule, result: dict[str, Any]) -> None:

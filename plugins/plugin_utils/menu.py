@@ -221,7 +221,7 @@ def all_recipes(search_paths: Sequence[str]) -> tuple[list[MenuRecipe], list[str
             try:
                 recipe = load_found(found, search_paths)
             except RecipeError as error:
-                unusable.append(f"{found.path}: {error}".splitlines()[0])
+                unusable.append(foreign.line(f"{found.path}: {error}".splitlines()[0]))
                 continue
             hidden = any(other.name == recipe.name for other in recipes)
             label = found.label if hidden else recipe.name

@@ -12,6 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 controllers=(3.11 3.13)
 node=3.9
 cache=.cache/matrix
+# `make unit` runs the fuzzer for longer.
+export DGXSPARK_FUZZ_SECONDS=3
 here=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 # Makes the environment $cache/PYTHON unless it exists and is complete.

@@ -242,3 +242,11 @@ def test_a_sample_inventory_has_all_groups_of_the_playbooks(sample: str) -> None
     )
     assert "[WARNING]" not in done.stderr
     assert "spark1" in done.stdout
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "guides" / "threat_model.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:[\w/]+/)?(test_\w+\.py)`", text))
+    existing = {path.name for path in ROOT.glob("*/**/test_*.py") if ".venv" not in path.parts}
+    assert named
+    assert named <= existing

@@ -36,6 +36,10 @@ _GRACE = 5.0
 _CHUNK = 1 << 16
 
 
+class InvalidOption(Exception):
+    """What the spec's own module refuses before it looks at anything."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A spec, and the options of a task for it."""
@@ -46,17 +50,25 @@ class Job:
     def check(self) -> dict[str, Any]:
         """The result of the spec's module in check mode, without its own facts.
 
-        Raises ValueError, naming the option, for an invalid value.
+        Raises InvalidOption, naming the option, for an invalid value.
         """
         validated = ArgumentSpecValidator(**self.spec.arguments).validate(dict(self.options))
         if validated.error_messages:
-            raise ValueError("; ".join(validated.error_messages))
+            raise InvalidOption("; ".join(validated.error_messages))
         options = validated.validated_parameters
-        exempt = Exemptions.given(options["skip"], options["accepted"])
-        observe, plan, _store = self.spec.functions(options, exempt, act=False)
+        try:
+            exempt = Exemptions.given(options["skip"], options["accepted"])
+            observe, plan, _store = self.spec.functions(options, exempt, act=False)
+        except ValueError as error:
+            raise InvalidOption(str(error)) from error
         result, _failed_checks = converge(observe, plan, act=False, exempt=exempt)
         keys = ("changed", "findings", "paths", "parity", "seconds", "diff")
         return {"spec": self.spec.name, **{key: result[key] for key in keys}}
+
+    def refused(self, why: str) -> dict[str, Any]:
+        """The result of a spec with an invalid option: its module fails in a run, too."""
+        failed = {"failed": True, "msg": why, "changed": False}
+        return {"spec": self.spec.name, **failed, "findings": [], "parity": {}}
 
     def unassessed(self, why: str, hint: str) -> dict[str, Any]:
         """The result of a check that did not finish."""
@@ -103,7 +115,7 @@ class _Running:
         except ValueError:
             result, error = None, _exit_reason(status)
         if result is None:
-            hint = "If the options are valid, this is a bug in the collection: please report it."
+            hint = "This is a bug in the collection: please report it."
             return self.job.unassessed(error, hint)
         return dict(result)
 
@@ -126,8 +138,8 @@ def _child(sink: int, job: Job, work: Callable[[Job], Any]) -> NoReturn:
         signal.signal(signal.SIGHUP, leave)
         try:
             reply = [work(job), "", cached_answers.COMPUTED_STATES]
-        except ValueError as error:
-            reply = [None, str(error), {}]
+        except InvalidOption as error:
+            reply = [job.refused(str(error)), "", {}]
         except Exception:  # reported as the result of this spec only
             lines = traceback.format_exc().strip().splitlines()
             reply = [None, "%s (%s)" % (lines[-1], lines[-3].strip() if len(lines) > 2 else ""), {}]

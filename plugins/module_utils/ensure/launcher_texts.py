@@ -256,7 +256,7 @@ User=%(user)s
 StateDirectory=%(state)s
 Environment=HOME=%%S/%(state)s
 %(environment)s# A user without rights cannot create the device files of the GPU.
-ExecStartPre=-+/usr/bin/nvidia-modprobe -c 0 -u
+ExecStartPre=-+/bin/sh -c 'm=/usr/bin/nvidia-modprobe; test ! -x $$m || exec $$m -c 0 -u'
 ExecStart=%(program)s
 Restart=on-failure
 RestartSec=%(pause)d

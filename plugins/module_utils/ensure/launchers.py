@@ -36,7 +36,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launcher_tex
     scripts,
     units,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import COMMENT, OwnFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
@@ -237,8 +236,7 @@ def _reachable(observed: Observed, wanted: Wanted) -> Finding:
     if not ports:
         return Finding("ray_reachable", OK, expected, "as expected")
     named = [
-        "%s (pid %d) on %s port %d" % (foreign.shown(ray.process), ray.pid, ray.address, ray.port)
-        for ray in ports
+        "%s (pid %d) on %s port %d" % (ray.process, ray.pid, ray.address, ray.port) for ray in ports
     ]
     more = " and %d more" % (len(named) - 4) if len(named) > 4 else ""
     return Finding(

@@ -270,8 +270,8 @@ def _look(path: str) -> FolderState:
     except Blocked as blocked:
         return FolderState("other", refusal=blocked)
     except OSError as error:
-        reason = "%s: %s" % (error.filename or path, error.strerror)
-        return FolderState("other", refusal=Blocked(reason, "Repair that, then run again."))
+        reason = "%s: %s" % (path, error.strerror)
+        return FolderState("other", refusal=Blocked(reason, "Run as root (become), or repair it."))
     with folder:
         return _state(folder, missing)
 

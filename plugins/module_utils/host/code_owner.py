@@ -20,6 +20,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
+# Which packages of a virtual environment count.
+ALL, FOLDERS, NONE = "all", "folders", "none"
+
 # The group of a user id that no longer has an account.
 _NOGROUP = 65534
 # As the kernel: more links than this are a loop.
@@ -57,10 +60,10 @@ def _several(writers: dict[int, str]) -> Blocked:
     )
 
 
-def venv_parts(venv: str, bare: bool = False) -> Iterator[str]:
+def venv_parts(venv: str, packages: str = ALL) -> Iterator[str]:
     """The paths that decide what the Python of a virtual environment runs.
 
-    bare: started without its packages (-I -S).
+    packages: ALL of their files, their FOLDERS only, or NONE if it is started without them (-I -S).
     """
     python = os.path.join(venv, "bin", "python")
     yield from (venv, os.path.join(venv, "pyvenv.cfg"), python)
@@ -72,17 +75,17 @@ def venv_parts(venv: str, bare: bool = False) -> Iterator[str]:
             bases.add(os.path.dirname(value))
     for base in sorted(bases):
         yield from _library(base)
-    if not bare:
+    if packages != NONE:
         for site in glob.glob(os.path.join(glob.escape(venv), "lib*", "python3*", "site-packages")):
-            yield from _tree(site)
+            yield from _tree(site) if packages == ALL else _entries(site)
             yield from _added(site)
 
 
-def python_parts(python: str) -> Iterator[str]:
-    """The paths that decide what a Python runs that is started without its packages (-I -S)."""
+def python_parts(python: str, packages: str = NONE) -> Iterator[str]:
+    """The same for any Python; packages are those of its virtual environment if it is in one."""
     folder = os.path.dirname(os.path.dirname(python))
     if os.path.isfile(os.path.join(folder, "pyvenv.cfg")):
-        yield from venv_parts(folder, bare=True)
+        yield from venv_parts(folder, packages)
     yield python
     yield from _library(os.path.dirname(os.path.dirname(os.path.realpath(python))))
 
@@ -90,9 +93,14 @@ def python_parts(python: str) -> Iterator[str]:
 def _library(base: str) -> Iterator[str]:
     """The standard libraries of an installation: their folders and what is directly in them."""
     for library in glob.glob(os.path.join(glob.escape(base), "lib*", "python3*")):
-        yield library
-        with suppress(OSError):
-            yield from (os.path.join(library, name) for name in os.listdir(library))
+        yield from _entries(library)
+
+
+def _entries(folder: str) -> Iterator[str]:
+    """A folder and what is directly in it."""
+    yield folder
+    with suppress(OSError):
+        yield from (os.path.join(folder, name) for name in os.listdir(folder))
 
 
 def _tree(folder: str) -> Iterator[str]:

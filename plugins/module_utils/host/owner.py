@@ -42,13 +42,14 @@ class Owner:
         """As whom this process writes in path: as itself, but root as the owner of path.
 
         Where it does not exist, the nearest directory above it counts. Raises Blocked where a link
-        or a directory of another user could lead root there, and for one of root's in which others
-        may write; and OSError.
+        or a directory of another user could lead root there, for one of root's in which others may
+        write, and for a link to a folder of the system; and OSError.
         """
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), False)
         folder, missing = SafeFolder.nearest(path)
         with folder:
+            refuse_link_to_system(folder)
             uid = folder.status.st_uid
             # Nobody else can move away what root creates in a sticky directory.
             kept = bool(missing) and bool(folder.status.st_mode & stat.S_ISVTX)
@@ -113,6 +114,13 @@ def _group(uid: int, gid: int) -> int:
     except KeyError:
         return gid or _NO_GROUP
     return gid if gid in os.getgrouplist(user.pw_name, user.pw_gid) else user.pw_gid
+
+
+def refuse_link_to_system(folder: SafeFolder) -> None:
+    """Raises Blocked where links, of whoever they are, lead to a folder of the system or a home."""
+    objection = folder.system_objection() if folder.links else None
+    if objection:
+        raise objection
 
 
 class Delegate:

@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import lock_file
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import (
+    refuse_link_to_system,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import folder_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache
@@ -193,6 +196,7 @@ def _found(path: str) -> tuple[str, list[str]]:
     known = re.compile(re.escape(name) + r"\.[0-9]+")
     real, leftovers = path, []
     with suppress(OSError), SafeFolder.open(above) as parent:
+        refuse_link_to_system(parent)
         real = os.path.join(parent.path, name)
         with _trash(parent) as trash:
             leftovers = [

@@ -24,8 +24,9 @@ _ENDPOINT = re.compile(r"(?:[0-9A-F]{8}|[0-9A-F]{32}):[0-9A-F]{4}")
 _CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 
 
-# Ray's processes: the head's store and the node's scheduler, its workers and agents.
-_RAY = re.compile(r"gcs_server|raylet|ray::.*|ray-.*")
+# The head's store and each node's scheduler. Ray's other processes overwrite their environment with
+# their title; they require a token where these do.
+_RAY = ("gcs_server", "raylet")
 _RAY_ASKS = "RAY_AUTH_MODE=token"
 
 
@@ -133,7 +134,7 @@ def ray_ports(proc: Path = Path("/proc")) -> list[RayPort]:
     """The TCP ports of Ray in this network namespace, in a container or not, by port."""
     owners: dict[str, int] = {}
     for pid in _pids(proc):
-        if _RAY.fullmatch(_name(proc, pid)):
+        if _name(proc, pid) in _RAY:
             for link in _descriptors(proc / str(pid) / "fd"):
                 owners.setdefault(link, pid)
     ports = []

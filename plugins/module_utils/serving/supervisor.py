@@ -148,11 +148,6 @@ def read_secret(path: str) -> bytes:
     return secret
 
 
-def one_line(text: str, limit: int) -> str:
-    """The text as it may stand in a journal, in systemd's status and in a message."""
-    return " ".join(foreign.shown(text[:limit]).split())
-
-
 def verdict(running: t.Sequence[bool]) -> str:
     """What all ranks do next. running: whether the container of each rank runs.
 
@@ -322,7 +317,7 @@ class Supervisor:
         if self.listener:
             self.listener.close()
         given_up = isinstance(end, Down) and end.code == GIVEN_UP
-        why = one_line(str(end), 1000)
+        why = foreign.line(str(end)[:1000])
         self._to_all("give up" if given_up else "down", why=why)
         self._stop()
         if isinstance(end, Down):
@@ -336,7 +331,7 @@ class Supervisor:
 
     def _report(self, text: str) -> None:
         """Report a status to systemctl status and status.yml."""
-        text = one_line(text, 500)
+        text = foreign.line(text[:500])
         if text == self._status:
             return
         self._status = text
@@ -387,8 +382,7 @@ class Supervisor:
             self.waiter.kill()
             self.waiter.wait()
             self.waiter = None
-        if self.id:
-            self._docker("stop", "-t", str(STOP), self.id, timeout=STOP + 60)
+        self._docker("stop", "-t", str(STOP), self.id or self.workload.container, timeout=STOP + 60)
 
     def _halt(self) -> None:
         """Stop the container and wait for its memory, which the driver releases late."""
@@ -618,7 +612,7 @@ class Supervisor:
         for peer, message in out:
             if message.get("say") in ("down", "give up"):
                 code = GIVEN_UP if message["say"] == "give up" else LOST
-                raise Down("%s: %s" % (peer.who, one_line(str(message.get("why")), 300)), code)
+                raise Down("%s: %s" % (peer.who, foreign.line(str(message.get("why"))[:300])), code)
         return out
 
     # Strangers. Nothing that they do ends anything but their own connection.
@@ -714,7 +708,7 @@ def main(argv: list[str]) -> int:
     except Stopped:
         return 0
     except Down as end:
-        print("down: %s" % one_line(str(end), 1000), flush=True)
+        print("down: %s" % foreign.line(str(end)[:1000]), flush=True)
         return end.code
     except ValueError as error:
         print("%s: %s" % (argv[0], error), flush=True)

@@ -33,8 +33,10 @@ IN_ORDER = frozenset((OK, SKIPPED, FIXED, ACCEPTED))
 
 # Characters of a text. The longest lists all packages of a node.
 TEXT = 1 << 17
-# Findings of one spec. Those of the largest, storage, are a few for each folder.
+# Findings of one spec, and characters of all their texts. The largest, storage, has a few for each
+# folder.
 FINDINGS = 1000
+TEXTS = 1 << 20
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,199}")
 _FIELDS = frozenset(one.name for one in fields(Finding))
@@ -81,9 +83,15 @@ def findings_of(outcome: object, spec: str) -> list[Finding]:
     found = outcome.get("findings", [])
     if not isinstance(found, list):
         return [_failed(f"{spec}_answer", f"its findings are {_kind(found)}")]
-    checked = [_checked(one, f"{spec}_answer") for one in found[:FINDINGS]]
-    if len(found) > FINDINGS:
-        checked.append(_failed(f"{spec}_answer", f"there are {len(found)} findings"))
+    checked: list[Finding] = []
+    size = 0
+    for one in found:
+        finding = _checked(one, f"{spec}_answer")
+        size += sum(map(len, (finding.expected, finding.actual, finding.fix, finding.hint)))
+        if len(checked) == FINDINGS or size > TEXTS:
+            problem = f"more than {FINDINGS} findings or {TEXTS} characters"
+            return [*checked, _failed(f"{spec}_answer", problem)]
+        checked.append(finding)
     return checked
 
 

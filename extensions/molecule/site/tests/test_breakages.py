@@ -108,6 +108,12 @@ BREAKAGES = {
         "echo echo mine >>/opt/dgxspark/bin/dgxspark-vllm",
         {"launcher_dgxspark_vllm"},
     ),
+    "Ray's token can be read by everybody": Breakage(
+        "launchers", "chmod 0644 /etc/dgxspark/ray-token", {"ray_token"}
+    ),
+    "Ray's token is root's": Breakage(
+        "launchers", "chown root /etc/dgxspark/ray-token", {"ray_token"}
+    ),
     "a launcher is gone": Breakage(
         "launchers", "rm /opt/dgxspark/bin/dgxspark", {"launcher_dgxspark"}
     ),

@@ -10,6 +10,7 @@ there. A run applies exactly those actions, then observes and plans again to ver
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -171,7 +172,10 @@ def _apply(actions: Sequence[Action]) -> tuple[list[Action], dict[str, Blocked]]
         except Blocked as blocked:
             failures.update(dict.fromkeys(action.repairs, blocked))
         except OSError as error:
-            reason = "%s: %s" % (error.filename or action.subject, error.strerror or error)
+            # A name in an open folder, or its descriptor, says nothing to a reader.
+            named = os.path.isabs(str(error.filename or ""))
+            where = error.filename if named else action.subject
+            reason = "%s: %s" % (where, error.strerror or error)
             failure = Blocked(reason, "Repair that, then run again.")
             failures.update(dict.fromkeys(action.repairs, failure))
     return done, failures

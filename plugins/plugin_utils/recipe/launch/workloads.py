@@ -94,7 +94,7 @@ def _map(text: str) -> dict[str, Any]:
 
 def _label(container: Mapping[str, Any], key: str) -> str:
     labels = container["labels"]
-    return str(labels.get(LABEL + key, "")) if isinstance(labels, Mapping) else ""
+    return foreign.line(str(labels.get(LABEL + key, ""))) if isinstance(labels, Mapping) else ""
 
 
 def _number(container: Mapping[str, Any], key: str) -> int:

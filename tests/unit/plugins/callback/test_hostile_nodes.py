@@ -33,6 +33,16 @@ PLAY = """\
       when: inventory_hostname == 'silent'
     - import_role: {name: dgxspark.suite.verdict}
 """
+AUDIT = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - dgxspark.suite.audit:
+        specs: [{spec: storage, options: {directories: [], hf_home: ""}}]
+      vars: {dgxspark_report_in: ran}
+      register: dgxspark_result_audit
+    - import_role: {name: dgxspark.suite.verdict}
+"""
 FINDING = {
     "check": "c",
     "status": "ok",
@@ -54,6 +64,10 @@ ANSWERS: dict[str, object] = {
     "keys": answer(extra="x"),
     "nothing": {"changed": False},
     "wrong": {"changed": False, "spec": ["\x1b[2J"], "findings": "none"},
+    "skipped": {"skipped": True, "skip_reason": "x"},
+    "results": {"changed": False, "results": "x"},
+    "empty": {"changed": False, "results": []},
+    "audit": {"changed": False, "results": [answer(status="DRIFT"), 3, None]},
     "escape": answer(status="drift", actual="\x1b]0;x\x07\nChecks: 9 ok", hint="\x9b2J"),
 }
 
@@ -74,8 +88,8 @@ def nodes(tmp_path: Path) -> Path:
     return path
 
 
-def play(nodes: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    (nodes.parent / "play.yml").write_text(PLAY)
+def play(nodes: Path, *options: str, text: str = PLAY) -> subprocess.CompletedProcess[str]:
+    (nodes.parent / "play.yml").write_text(text)
     (nodes.parent / "ansible.cfg").touch()
     environment = {
         "PATH": os.environ["PATH"],
@@ -99,7 +113,9 @@ def play(nodes: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_no_answer_hides_a_node_or_the_report(nodes: Path, tmp_path: Path) -> None:
     wanted = {"dgxspark_fail_on_drift": True, "dgxspark_report_dir": str(tmp_path / "out")}
-    done = play(nodes, "-e", json.dumps(wanted))
+    names = ["status", "types", "keys", "nothing", "wrong", "escape"]
+    limit = ",".join(["good", "silent", *names])
+    done = play(nodes, "--limit", limit, "-e", json.dumps(wanted))
     assert done.returncode == 2, done.stdout + done.stderr
     assert "\x1b" not in done.stdout
     assert "\x9b" not in done.stdout
@@ -110,7 +126,7 @@ def test_no_answer_hides_a_node_or_the_report(nodes: Path, tmp_path: Path) -> No
         "good": "ok",
         "silent": "not assessed",
         "escape": "drift",
-        **dict.fromkeys(set(ANSWERS) - {"escape"}, "failed"),
+        **dict.fromkeys(set(names) - {"escape"}, "failed"),
     }
     assert {one["node"]: one["status"] for one in told["findings"] if one["node"] != "good"} == {
         "escape": "drift",
@@ -119,7 +135,20 @@ def test_no_answer_hides_a_node_or_the_report(nodes: Path, tmp_path: Path) -> No
     assert told["counts"]["failed"] == 5
     assert "\x1b" not in json.dumps(told, ensure_ascii=False)
     failed = dict(line.split(":", 1) for line in done.stdout.splitlines() if "failed=1" in line)
-    assert {name.strip() for name in failed} == set(ANSWERS)
+    assert {name.strip() for name in failed} == set(names)
+
+
+def test_an_audit_needs_an_answer_for_each_spec(nodes: Path, tmp_path: Path) -> None:
+    wanted = {"dgxspark_fail_on_drift": True, "dgxspark_report_dir": str(tmp_path / "out")}
+    names = {"nothing", "skipped", "results", "empty", "audit", "status"}
+    limit = ",".join(["good", *names])
+    done = play(nodes, "--limit", limit, "-e", json.dumps(wanted), text=AUDIT)
+    assert done.returncode == 2, done.stdout + done.stderr
+    told = json.loads((tmp_path / "out" / "drift.json").read_text())
+    cells = {cell["node"]: cell["status"] for cell in told["table"] if cell["spec"] == "storage"}
+    assert cells == {"good": "ok", **dict.fromkeys(names, "failed")}
+    failed = {line.split(":")[0].strip() for line in done.stdout.splitlines() if "failed=1" in line}
+    assert failed == names
 
 
 @pytest.mark.parametrize("folder", ["file/x", "{{ nothing }}"])

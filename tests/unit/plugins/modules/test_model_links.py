@@ -189,7 +189,7 @@ def endpoint(place: Path) -> Iterator[str]:
 def fetch(run: RunModule, hub: Path, endpoint: str, python: str) -> RunModule:
     def fetch(**arguments: t.Any) -> dict[str, t.Any]:
         where = {"hf_home": str(hub.parent), "name": NAME, "endpoint": endpoint}
-        begun = run(model_download, **where, python=python, **arguments)
+        begun = run(model_download, **{**where, "python": python, **arguments})
         while begun.get("id"):
             seen = run(model_download, **where, id=begun["id"], revision=begun["revision"])
             if seen.get("failed") or seen["phase"] == job.DONE:
@@ -218,6 +218,21 @@ def test_a_download_as_root_is_the_users(fetch: RunModule, hub: Path) -> None:
     assert owners(hub) == {USER.pw_uid}
     assert {path.name for path in (hub / FOLDER).iterdir()} == {"blobs", "refs", "snapshots"}
     assert fetch()["changed"] is False
+
+
+def test_the_code_of_another_user_is_run_neither_by_root_nor_by_the_owner(
+    fetch: RunModule, hub: Path, place: Path
+) -> None:
+    program, ran = place / "program", place / "ran"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    place.chmod(0o1777)
+    os.chown(program, STRANGER.pw_uid, STRANGER.pw_gid)
+    assert "may write what" in fetch(python=str(program))["msg"]
+    os.chown(program, USER.pw_uid, USER.pw_gid)
+    given(hub.parent, pwd.getpwuid(0))
+    assert "may write what" in fetch(python=str(program))["msg"]
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -505,6 +520,20 @@ def test_the_leftovers_of_a_delete_are_not_looked_for_behind_a_link(
     (models / ".dgxspark-trash").unlink()
     assert run(model_delete, **arguments, **where)["changed"] is True
     assert list(models.iterdir()) == []
+
+
+def test_nothing_is_deleted_behind_a_link_to_a_folder_of_the_system(
+    run: RunModule, place: Path, hub: Path
+) -> None:
+    own = Path(tempfile.mkdtemp(prefix="dgxspark-links-", dir="/var/tmp"))
+    (own / "config.json").write_text("{}")
+    (place / "models").symlink_to(own.parent)
+    name = str(place / "models" / own.name)
+    where = {"hf_home": str(hub.parent), "directories": [str(place / "models")]}
+    result = run(model_delete, name=name, confirm=name, **where)
+    assert "/var/tmp is a folder of the system" in result["msg"]
+    assert [path.name for path in own.iterdir()] == ["config.json"]
+    shutil.rmtree(own)
 
 
 def test_only_folders_that_a_delete_has_moved_away_are_leftovers(

@@ -22,6 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers impo
     FINDINGS,
     IN_ORDER,
     TEXT,
+    TEXTS,
     complete,
     findings_of,
     is_id,
@@ -107,6 +108,9 @@ def test_there_is_an_end_of_findings() -> None:
     found = findings_of({"findings": [GOOD] * (FINDINGS + 5)}, "kernel")
     assert len(found) == FINDINGS + 1
     assert found[-1].status == FAILED
+    long = findings_of({"findings": [{**GOOD, "actual": "a" * TEXT}] * 100}, "kernel")
+    assert sum(len(one.actual) for one in long) <= TEXTS
+    assert long[-1].status == FAILED
 
 
 @settings(deadline=None)

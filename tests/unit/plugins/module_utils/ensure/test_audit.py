@@ -170,11 +170,26 @@ def test_an_option_that_cannot_be_meant_is_told_of_by_name() -> None:
         Job(spec("named", lambda value: value), {"valeu": 1}),
         Job(picky, {"value": 1}),
     ]
-    typed, named, refused = (told(one)[2] for one in side_by_side(jobs, 2, 60, 60))
+    results = side_by_side([*jobs, Job(spec("right", lambda value: value), {})], 2, 60, 60)
+    assert [(one["spec"], one.get("failed", False)) for one in results] == [
+        ("typed", True),
+        ("named", True),
+        ("picky", True),
+        ("right", False),
+    ]
+    typed, named, picky_too = (one["msg"] for one in results[:3])
     assert "value" in typed
     assert "int" in typed
     assert "valeu" in named
-    assert refused == "not assessed: value: expected another"
+    assert picky_too == "value: expected another"
+
+
+def test_an_error_of_a_check_is_no_invalid_option() -> None:
+    def looks(_value: int) -> str:
+        return str(int("x"))
+
+    (result,) = side_by_side([Job(spec("broken", looks), {})], 2, 60, 60)
+    assert told(result)[:2] == ("broken_assessed", "blocked")
 
 
 def test_what_is_exempt_is_exempt_here_too() -> None:

@@ -25,11 +25,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.targe
     VenvTarget,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
+    FOLDERS,
+    NONE,
     code_owner,
     python_parts,
     venv_parts,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, Finding
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.download import DownloadError
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     examine_as_owner,
     toolkits,
@@ -38,6 +42,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.distribution
     ask_interpreter,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import NOT_RUN
+from ansible_collections.dgxspark.suite.plugins.modules.model_download import refuse_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for another user")
 
@@ -193,7 +198,7 @@ def test_an_environment_of_roots_that_loads_a_users_file_is_the_users(place: Pat
     (record,) = venv.glob("lib/*/site-packages/record.pth")
     os.chown(record, NOBODY, 0)
     assert owned(*venv_parts(str(venv))) == NOBODY
-    assert owned(*venv_parts(str(venv), bare=True)) == 0
+    assert owned(*venv_parts(str(venv), NONE)) == 0
     os.chown(record, 0, 0)
     elsewhere = place / "elsewhere"
     elsewhere.mkdir()
@@ -210,15 +215,30 @@ def test_an_environment_of_roots_that_loads_a_users_file_is_the_users(place: Pat
 
 
 @needs_python
+def test_a_download_uses_the_python_of_root_or_of_the_caches_owner(place: Path) -> None:
+    python = str(environment(place, NOBODY) / "bin" / "python")
+    refuse_python(PYTHON, Owner(OTHER, OTHER, root_acts=True))
+    refuse_python(python, Owner(NOBODY, NOBODY, root_acts=True))
+    for other in (0, OTHER):
+        with pytest.raises(DownloadError, match=str(NOBODY)):
+            refuse_python(python, Owner(other, other, root_acts=True))
+    for path in (place / "home", *(place / "home").rglob("*")):
+        os.lchown(path, 0, 0)
+    (package,) = (place / "home").glob("venv/lib/*/site-packages/record.pth")
+    os.chown(package, NOBODY, 0)
+    assert owned(*python_parts(python, FOLDERS)) == NOBODY
+
+
+@needs_python
 def test_an_environment_of_roots_on_a_python_of_a_users_is_the_users(place: Path) -> None:
     venv = environment(place, 0)
     base = place / "base" / "bin"
     program(base / "python3", 0)
     os.chown(place / "base", NOBODY, 0)
     (venv / "pyvenv.cfg").write_text("home = %s\n" % base)
-    assert owned(*venv_parts(str(venv), bare=True)) == NOBODY
+    assert owned(*venv_parts(str(venv), NONE)) == NOBODY
     (venv / "pyvenv.cfg").write_text("home = /usr/bin\n")
-    assert owned(*venv_parts(str(venv), bare=True)) == 0
+    assert owned(*venv_parts(str(venv), NONE)) == 0
     (venv / "bin" / "python").unlink()
     (venv / "bin" / "python").symlink_to(base / "python3")
     assert owned(*python_parts(str(venv / "bin" / "python"))) == NOBODY

@@ -87,6 +87,15 @@ def test_a_way_through_a_third_user_or_a_link_of_the_owner_is_refused(place: Pat
 
 
 @as_root
+@pytest.mark.parametrize("target", ["/tmp", "/etc", "/usr/share", "/var/lib"])
+def test_a_link_of_root_to_a_folder_of_the_system_is_refused(place: Path, target: str) -> None:
+    (place / "link").symlink_to(target)
+    for name in ("link", "link/new-model"):
+        with pytest.raises(Blocked, match="is a folder of the system or a home, by the link"):
+            Owner.of(str(place / name))
+
+
+@as_root
 def test_root_reads_as_the_user_who_could_lead_the_way_elsewhere(place: Path) -> None:
     assert Owner.reader_of(str(place)).uid == 0
     made(place / "own", USER)

@@ -171,7 +171,7 @@ def test_ports_of_ray_are_found_with_whether_it_asks_for_a_token(proc: Proc) -> 
         "".join(TCP.splitlines(True)[1:]) + listening_line(46379, 71),
         {
             7: (b"gcs_server", "0::/\n", ["/dev/null", "socket:[71]"]),
-            8: (b"ray::DashboardA", "0::/\n", ["socket:[278230]"]),
+            8: (b"ray::RuntimeEnv", "0::/\n", ["socket:[278230]"]),
             9: (b"raylet", "0::/\n", ["socket:[1]"]),
             10: (b"vllm", "0::/\n", ["socket:[276405]"]),
         },
@@ -183,7 +183,6 @@ def test_ports_of_ray_are_found_with_whether_it_asks_for_a_token(proc: Proc) -> 
     assert found == [
         RayPort("::", 41691, 9, "raylet", True),
         RayPort("0.0.0.0", 46379, 7, "gcs_server", False),
-        RayPort("127.0.0.1", 52365, 8, "ray::DashboardA", False),
     ]
     assert [port.port for port in unprotected(found, [])] == [46379]
     assert unprotected(found, ["0.0.0.0"]) == []
