@@ -128,9 +128,9 @@ def mount_problems(mounts: t.Sequence[Mount], allowed: Allowed) -> t.Iterator[st
     for mount in mounts:
         if mount.docker_volume:
             continue
-        wrong = [path for path in (mount.source, mount.target) if not _can_be_said(path)]
+        wrong = [path for path in (mount.source, mount.target) if not _docker_takes(path)]
         if wrong:
-            yield f"{_NAMES.get(mount.kind, f'the {mount.kind}')} is {_unsayable(wrong[0])}"
+            yield f"{_NAMES.get(mount.kind, f'the {mount.kind}')} is {_bad_path(wrong[0])}"
             continue
         why = _why_not(mount, allowed)
         if why:
@@ -200,7 +200,7 @@ def _way_out(mount: Mount, allowed: Allowed) -> str:
     if mount.kind == "volume" and "/.cache/huggingface" in mount.source:
         return f"Remove it: the cache of models is mounted already, at {allowed.hf_home}"
     first = {
-        "model": "Move it below one of them",
+        "model": "Move it below a folder of dgxspark_model_dirs",
         "volume": "Take another folder",
     }.get(mount.kind, "Set another")
     return f"{first}, or allow this one by name: dgxspark_volumes_allow: [{mount.source}]"
@@ -214,12 +214,12 @@ def _is_taken(mount: Mount) -> bool:
     return ours and mount.kind != "mod"
 
 
-def _can_be_said(path: str) -> bool:
+def _docker_takes(path: str) -> bool:
     """Whether `docker run --mount`, a line of values with commas, can take the path."""
     return is_absolute(path) and not re.search('[,"]', path)
 
 
-def _unsayable(path: str) -> str:
+def _bad_path(path: str) -> str:
     if not is_absolute(path):
         return f"{path!r:.200}, expected an absolute path without .. and without control characters"
     return (
