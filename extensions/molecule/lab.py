@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -204,3 +205,24 @@ def frozen(node: str) -> Iterator[None]:
         yield
     finally:
         run("docker", "unpause", node)
+
+
+LLAMA_IMAGE = "dgxspark-lab/llama:cpu"
+LLAMA_MODEL = "/ai/cache/huggingface/hub/models--dgxspark--tiny-llama-GGUF"
+
+
+def remove_llama(*nodes: str) -> None:
+    for node in nodes:
+        run("docker", "exec", node, "docker", "rmi", "--force", LLAMA_IMAGE)
+        on_node(node, f"rm -rf {LLAMA_MODEL}")
+
+
+@contextmanager
+def llama() -> Iterator[None]:
+    """llama.cpp and its model, on the first node; afterwards nothing is served and they are gone."""
+    subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
+    remove_llama(*NODES[1:])
+    yield
+    status, said = playbook("stop")
+    assert status == 0, said
+    remove_llama(*NODES)

@@ -5,36 +5,24 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, address, answers, on_node, playbook, run, wait_for
+from lab import LLAMA_IMAGE as IMAGE
+from lab import LLAMA_MODEL as MODEL
+from lab import NODES, address, answers, llama, on_node, playbook, remove_llama, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
-IMAGE = "dgxspark-lab/llama:cpu"
-MODEL = "/ai/cache/huggingface/hub/models--dgxspark--tiny-llama-GGUF"
 PS = "docker ps --format '{{.Names}}'"
 RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
 
 
-def remove(*nodes: str) -> None:
-    for node in nodes:
-        run("docker", "exec", node, "docker", "rmi", "--force", IMAGE)
-        on_node(node, f"rm -rf {MODEL}")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def first_node() -> Iterator[None]:
-    subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
-    remove(WORKER)
-    yield
-    status, said = playbook("stop")
-    assert status == 0, said
-    remove(HEAD, WORKER)
+    with llama():
+        yield
 
 
 def running() -> set[str]:
@@ -52,7 +40,7 @@ def served() -> None:
 def test_over_two_nodes_image_and_quantisation_are_copied() -> None:
     if running():
         playbook("stop")
-        remove(WORKER)
+        remove_llama(WORKER)
     status, said = playbook("launch", "-e", "recipe=lab-llama")
     assert status == 0, said
     assert "lab-llama answers at" in said

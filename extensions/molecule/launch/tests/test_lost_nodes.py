@@ -7,8 +7,6 @@ Its server starts in a second.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from lab import (
     answers,
     ended,
     frozen,
+    llama,
     on_node,
     playbook,
     playbook_begun,
@@ -38,12 +37,10 @@ def running(node: str, container: str) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def served() -> Iterator[None]:
-    subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
-    status, said = playbook("launch", "-e", "recipe=lab-llama")
-    assert status == 0, said
-    yield
-    status, said = playbook("stop")
-    assert status == 0, said
+    with llama():
+        status, said = playbook("launch", "-e", "recipe=lab-llama")
+        assert status == 0, said
+        yield
 
 
 def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launch(
