@@ -219,7 +219,7 @@ def remove_llama(*nodes: str) -> None:
 
 @contextmanager
 def llama() -> Iterator[None]:
-    """llama.cpp and its model, on the first node; afterwards nothing is served and they are gone."""
+    """llama.cpp and its model on the first node; both are gone afterwards."""
     subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "llama"], check=True)
     remove_llama(*NODES[1:])
     yield

@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 from lab import LLAMA_IMAGE as IMAGE
 from lab import LLAMA_MODEL as MODEL
-from lab import NODES, address, answers, llama, on_node, playbook, remove_llama, wait_for
+from lab import (
+    NODES,
+    ROOT,
+    address,
+    answers,
+    llama,
+    on_node,
+    playbook,
+    remove_llama,
+    run,
+    wait_for,
+)
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
