@@ -228,10 +228,10 @@ def test_the_code_of_another_user_is_run_neither_by_root_nor_by_the_owner(
     program.chmod(0o755)
     place.chmod(0o1777)
     os.chown(program, STRANGER.pw_uid, STRANGER.pw_gid)
-    assert "may write what" in fetch(python=str(program))["msg"]
+    assert "can be changed by user" in fetch(python=str(program))["msg"]
     os.chown(program, USER.pw_uid, USER.pw_gid)
     given(hub.parent, pwd.getpwuid(0))
-    assert "may write what" in fetch(python=str(program))["msg"]
+    assert "can be changed by user" in fetch(python=str(program))["msg"]
     assert not ran.exists()
 
 

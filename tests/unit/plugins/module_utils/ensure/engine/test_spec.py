@@ -12,7 +12,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import ptxas
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.audit import Job
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.audit import InvalidOption, Job
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine import spec as engine
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -95,5 +95,5 @@ def test_invalid_exemptions_fail_the_module_and_the_audit(
     capsys: pytest.CaptureFixture[str], options: dict[str, Any]
 ) -> None:
     assert module_result(capsys, TOY, options, check_mode=True)["failed"] is True
-    with pytest.raises(ValueError, match="a: "):
+    with pytest.raises(InvalidOption, match="a: "):
         Job(TOY, options).check()
