@@ -16,6 +16,7 @@ import signal
 import subprocess
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import INVENTORY, NODES, ROOT, complete, module, on_node, playbook, wait_for
+from lab import INVENTORY, NODES, ROOT, address, complete, module, on_node, playbook, wait_for
 
 QUICK = ROOT / "extensions" / "molecule" / "launch" / "quick"
 PS = "docker ps --all --format '{{.Names}} {{.State}}'"
@@ -34,6 +35,11 @@ def containers(host: Any) -> dict[str, dict[str, Any]]:
     ids = host.check_output("docker ps --all --quiet").split()
     entries = json.loads(host.check_output("docker inspect " + " ".join(ids))) if ids else []
     return {entry["Name"].lstrip("/"): entry for entry in entries}
+
+
+def base64(text: str) -> str:
+    """The text as one word for a shell."""
+    return b64encode(text.encode()).decode()
 
 
 def journal() -> dict[str, Any]:
@@ -222,14 +228,61 @@ def test_a_missing_model_is_refused_with_the_download_command() -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_a_taken_port_is_refused_and_the_running_model_stays(nodes: dict[str, Any]) -> None:
-    listen = "python3 -m http.server --bind 127.0.0.1 9000"
-    nodes["spark1"].check_output(f"systemd-run --unit=taken --collect {listen}")
+    # A process may have any name, one that clears a terminal, too.
+    program = (
+        "import ctypes, socket, time\n"
+        "ctypes.CDLL(None).prctl(15, b'\\x1b[2J\\x1b]0;x\\x07')\n"
+        "listening = socket.create_server(('127.0.0.1', 9000))\n"
+        "time.sleep(600)\n"
+    )
+    nodes["spark1"].check_output(f"echo {base64(program)} | base64 -d >/run/taken.py")
+    nodes["spark1"].check_output("systemd-run --unit=taken --collect python3 /run/taken.py")
     try:
         status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "-e", "overrides=port=9000")
     finally:
-        nodes["spark1"].check_output("systemctl stop taken")
+        nodes["spark1"].check_output("systemctl stop taken; rm /run/taken.py")
     assert status != 0
-    assert "port 9000 (server) is taken by python3" in said
+    assert "port 9000 (server) is taken by \\x1b[2J\\x1b]0;x\\x07" in said
+    assert "\x1b[2J" not in said
+    assert isinstance(complete("lab-tiny"), str)
+
+
+STRANGER = """
+import os, socket, sys
+to = (sys.argv[1], 25010)
+said = b'{"say": "give up"}', b'{"rank": 1, "version": true}'
+for line in (b"[" * 60000, *said, os.urandom(60000)):
+    try:
+        with socket.create_connection(to, 5) as line_to:
+            line_to.sendall(line + b"\\n")
+            line_to.settimeout(1)
+            line_to.recv(4096)
+    except OSError:
+        pass
+held = []
+try:
+    for _number in range(100):
+        held.append(socket.create_connection(to, 1))
+        held[-1].sendall(b'{"say": "give up"}\\n')
+except OSError:
+    pass
+"""
+
+
+@pytest.mark.usefixtures("tiny")
+def test_strangers_at_the_supervisor_change_nothing(nodes: dict[str, Any]) -> None:
+    head = address(NODES[0], "dgxspark_fabric_address")
+    ids = {node: on_node(node, "docker ps --quiet --no-trunc") for node in NODES}
+    for node in NODES:
+        run = "setpriv --reuid=nobody --regid=nogroup --clear-groups python3 -"
+        on_node(node, f"echo {base64(STRANGER)} | base64 -d | {run} {head}")
+    time.sleep(2)
+    for rank, node in enumerate(NODES):
+        unit = f"dgxspark-lab-tiny-{rank}.service"
+        assert on_node(node, f"systemctl is-active {unit}") == "active\n"
+        assert on_node(node, "docker ps --quiet --no-trunc") == ids[node]
+        secret = f"/var/lib/dgxspark/{unit}.secret"
+        assert on_node(node, f"stat -c '%U %a' {secret}") == "root 600\n"
     assert isinstance(complete("lab-tiny"), str)
 
 

@@ -160,3 +160,18 @@ def test_a_full_or_read_only_cache_is_reported_before_anything_is_fetched(
     assert expected in said
     for one in NODES:
         assert on_node(one, "find /ai/try -type f") == ""
+
+
+@pytest.mark.parametrize("part", ["", "/refs", "/snapshots", "/blobs", "/.dgxspark-sync"])
+def test_a_link_of_the_caches_owner_leads_root_nowhere(part: str) -> None:
+    """apt runs as root what a file in that directory says."""
+    place = "/etc/apt/apt.conf.d"
+    parent = f"mkdir -p {LARGE};" if part else ""
+    become = "setpriv --reuid=spark --regid=spark --clear-groups"
+    on_node(FIRST, f"cd /; {become} sh -ec '{parent} ln -s {place} {LARGE}{part}'")
+    before = on_node(FIRST, f"ls -lain {place}")
+    for words in (["--check"], []):
+        status, said = playbook("model_download", *options(), "--limit", FIRST, *words)
+        assert status != 0, said
+        assert f"{LARGE}{part} is a link" in said
+        assert on_node(FIRST, f"ls -lain {place}") == before

@@ -145,3 +145,25 @@ def test_the_paths_file_is_as_launchers_need_it(nodes: dict[str, Any]) -> None:
 def test_converge_left_both_nodes_alike(nodes: dict[str, Any]) -> None:
     module("spark1", "ensure_ptxas", OLD)
     assert {lines_of(nodes[name].file(PATHS).content_string) for name in NODES} == {PINNED}
+
+
+def test_the_code_of_a_user_never_runs_as_root() -> None:
+    """Whoever may write the packages of an environment decides what its Python runs."""
+    start_from("")
+    (site,) = on_node(NODES[0], f"ls -d {OLD['venv']}/lib/python3*/site-packages").split()
+    line = 'import os; open("/tmp/uids", "a").write(f"{os.getuid()}\\n")'
+    on_node(
+        NODES[0],
+        f"install -m 0666 /dev/null /tmp/uids; echo '{line}' >{site}/note.pth; chown spark {site}",
+    )
+    try:
+        for words in (["--check"], []):
+            module(NODES[0], "ensure_ptxas", {"targets": [OLD]}, *words)
+        ran = set(on_node(NODES[0], "cat /tmp/uids").split())
+        assert ran == {on_node(NODES[0], "id -u spark").strip()}
+        on_node(NODES[0], f"chown nobody {OLD['venv']}")
+        found = module(NODES[0], "ensure_ptxas", {"targets": [OLD]}, "--check")
+        assert repairs(found, "blocked")
+        assert set(on_node(NODES[0], "cat /tmp/uids").split()) == ran
+    finally:
+        on_node(NODES[0], f"chown root {OLD['venv']} {site}; rm -f {site}/note.pth /tmp/uids")
