@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import NODES, module, on_node, playbook, site
+from lab import NODES, module, on_node, playbook, site, wait_for
 
 NODE = NODES[0]
 USER = "mallory"
@@ -23,7 +23,9 @@ ROOTS = "/etc /root /usr/local /var/lib/dgxspark /var/spool"
 def user() -> Iterator[None]:
     on_node(NODE, f"id {USER} >/dev/null 2>&1 || useradd --create-home {USER}")
     yield
-    on_node(NODE, f"pkill -KILL -u {USER} || true; userdel --remove {USER} 2>/dev/null")
+    on_node(NODE, f"pkill -KILL -u {USER} || true")
+    wait_for(lambda: not on_node(NODE, f"pgrep -u {USER} || true"), 10)
+    on_node(NODE, f"userdel --remove {USER} 2>/dev/null")
 
 
 def as_user(script: str, who: str = USER) -> str:

@@ -151,19 +151,20 @@ def test_the_code_of_a_user_never_runs_as_root() -> None:
     """Whoever may write the packages of an environment decides what its Python runs."""
     start_from("")
     (site,) = on_node(NODES[0], f"ls -d {OLD['venv']}/lib/python3*/site-packages").split()
-    line = 'import os; open("/tmp/uids", "a").write(f"{os.getuid()}\\n")'
+    line = 'import os; open("/run/uids/ran", "a").write(f"{os.getuid()}\\n")'
     on_node(
         NODES[0],
-        f"install -m 0666 /dev/null /tmp/uids; echo '{line}' >{site}/note.pth; chown spark {site}",
+        f"install -d -m 0777 /run/uids; install -m 0666 /dev/null /run/uids/ran;"
+        f" echo '{line}' >{site}/note.pth; chown spark {site}",
     )
     try:
         for words in (["--check"], []):
             module(NODES[0], "ensure_ptxas", {"targets": [OLD]}, *words)
-        ran = set(on_node(NODES[0], "cat /tmp/uids").split())
+        ran = set(on_node(NODES[0], "cat /run/uids/ran").split())
         assert ran == {on_node(NODES[0], "id -u spark").strip()}
         on_node(NODES[0], f"chown nobody {OLD['venv']}")
         found = module(NODES[0], "ensure_ptxas", {"targets": [OLD]}, "--check")
         assert repairs(found, "blocked")
-        assert set(on_node(NODES[0], "cat /tmp/uids").split()) == ran
+        assert set(on_node(NODES[0], "cat /run/uids/ran").split()) == ran
     finally:
-        on_node(NODES[0], f"chown root {OLD['venv']} {site}; rm -f {site}/note.pth /tmp/uids")
+        on_node(NODES[0], f"chown root {OLD['venv']} {site}; rm -rf {site}/note.pth /run/uids")

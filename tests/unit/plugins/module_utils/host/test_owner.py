@@ -115,6 +115,7 @@ def test_what_is_done_as_the_owner_has_the_rights_of_the_owner_alone(place: Path
     def act() -> dict[str, t.Any]:
         text = Path("/proc/self/status").read_text()
         status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        denied = False
         try:
             (place / "secret").read_text()
         except PermissionError:
