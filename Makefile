@@ -42,7 +42,7 @@ lab-images: venv ## build the lab, start no node
 ##
 ## Test it
 
-.PHONY: test test-all test-fast fuzz types unit matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
+.PHONY: test test-all test-fast fuzz types unit unit-fast matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lab-images+lint+build demo+matrix molecule-after-demo+sanity+unit
@@ -52,9 +52,9 @@ test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/phases.sh lab-images+lint+importer demo+matrix-all molecule+sanity-all+unit
 
 test-fast: export DGXSPARK_FUZZ_SECONDS := 3
-test-fast: venv-dev ## while editing: ruff, mypy, yamllint, unit tests; two minutes, no container
+test-fast: venv-dev ## while editing: ruff, mypy, yamllint, all but the slow unit tests; two minutes, no container
 	@ruff check --output-format concise
-	@$(tools)/phases.sh unit+types
+	@$(tools)/phases.sh unit-fast+types
 
 fuzz: venv-dev ## ten minutes of damaged input for all parsers; SEED=N repeats a run
 	@python tests/fuzz/fuzz.py --seconds 600 $(if $(SEED),--seed $(SEED))
@@ -65,6 +65,9 @@ types: venv-dev # with yamllint, what is checked beside the unit tests
 
 unit: venv-dev ## unit tests with .venv's Python and ansible-core
 	@$(tools)/pytest.sh python
+
+unit-fast: venv-dev # those of test-fast
+	@$(tools)/pytest.sh python -m "not slow"
 
 matrix: venv-dev ## unit tests of plugins with the other ansible-core, of node code with a node's oldest Python
 	@$(tools)/matrix.sh short
