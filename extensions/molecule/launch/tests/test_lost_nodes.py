@@ -74,6 +74,9 @@ def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launc
 def test_a_worker_lost_while_serving_stops_the_head_and_both_restart() -> None:
     on_node(HEAD, f"rm -f /var/lib/dgxspark/{RANKS[HEAD]}.service.json")
     assert answers("lab-llama", 20)
+    # A launch ends when the units have started, a moment before their supervisors have met.
+    met = f"systemctl show --property=StatusText {RANKS[HEAD]}.service"
+    wait_for(lambda: "runs, with 2 ranks" in on_node(HEAD, met), 20)
     with frozen(WORKER):
         wait_for(lambda: not running(HEAD, RANKS[HEAD]), 90)
         _status, said = playbook("status")

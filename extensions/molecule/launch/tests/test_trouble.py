@@ -77,7 +77,7 @@ def test_an_unreachable_node_ends_the_launch_before_any_change() -> None:
 
 def test_a_full_disk_ends_the_launch_before_any_change() -> None:
     before = containers(HEAD)
-    on_node(HEAD, "mount -t tmpfs -o size=16k tmpfs /var/lib/dgxspark")
+    on_node(HEAD, "mount -t tmpfs -o size=16k,mode=755 tmpfs /var/lib/dgxspark")
     on_node(HEAD, "cat /dev/zero >/var/lib/dgxspark/full 2>/dev/null || true")
     try:
         status, said = playbook("launch", "-e", "recipe=lab-tiny-2")
