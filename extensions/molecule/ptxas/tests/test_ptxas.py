@@ -155,7 +155,7 @@ def test_the_code_of_a_user_never_runs_as_root() -> None:
     on_node(
         NODES[0],
         f"install -d -m 0777 /run/uids; install -m 0666 /dev/null /run/uids/ran;"
-        f" echo '{line}' >{site}/note.pth; chown spark {site}",
+        f" printf '%s\\n' '{line}' >{site}/note.pth; chown spark {site}",
     )
     try:
         for words in (["--check"], []):
