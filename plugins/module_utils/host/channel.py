@@ -4,8 +4,8 @@
 """A connection between two nodes for the time of a copy.
 
 Both ends prove that they know the secret of the copy before anything else is sent, and each frame
-is verified before its receiver gets it. Nothing is encrypted. Time limits are those of a whole
-handshake and of a whole frame, not of a read.
+is verified before its receiver gets it. Nothing is encrypted. Time limits are those of a complete
+handshake and of a complete frame, not of a read.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ its log. What it has to do, secrets included, reaches it on standard input. It e
 time limit, and where that is asked for, when nobody has asked for its progress for a while.
 
 The directory belongs to the user who starts the job, and only that user may enter it: what is in it
-is believed because nobody else can have written it.
+is trusted because nobody else can have written it.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection(http.client.HTTPConnection):
-    """timeout is that of the whole answer."""
+    """timeout is that of the complete answer."""
 
     def __init__(self, host: str, timeout: float) -> None:
         super().__init__(host, timeout=timeout)
