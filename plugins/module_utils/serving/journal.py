@@ -11,7 +11,6 @@ the end) and `why`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,14 +35,7 @@ _ENTRY: checked.Fields = {
 
 def stored(folder: str) -> dict[str, Any]:
     """The entry of the last swap, empty where there is none. Raises state_files.Broken."""
-    entry = state_files.read(folder, state_files.SWAP)
-    problem = checked.misfit(entry, _ENTRY) if entry else ""
-    if problem:
-        raise state_files.Broken(
-            "%s is not a journal of this version: %s. Inspect it, then remove it"
-            % (os.path.join(folder, state_files.SWAP), problem)
-        )
-    return entry
+    return state_files.read_checked(folder, state_files.SWAP, "a journal", _ENTRY)
 
 
 def begin(

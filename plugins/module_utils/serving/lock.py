@@ -11,7 +11,6 @@ its `run`: a map of `id`, `holder`, `since` and `expires`. The id of a run is as
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,14 +73,8 @@ class LockVerdict:
 
 def stored(folder: str) -> dict[str, Any]:
     """The lock in the folder, empty where there is none. Raises state_files.Broken."""
-    lock = state_files.read(folder, state_files.LOCK)
-    problem = checked.misfit(lock, _LOCK) if lock else ""
-    if problem:
-        raise state_files.Broken(
-            "%s is not a lock of this version: %s. If nobody uses the cluster, remove the file"
-            % (os.path.join(folder, state_files.LOCK), problem)
-        )
-    return lock
+    remedy = "If nobody uses the cluster, remove the file"
+    return state_files.read_checked(folder, state_files.LOCK, "a lock", _LOCK, remedy)
 
 
 def acquire(current: Lock, request: Request, now: float) -> LockVerdict:

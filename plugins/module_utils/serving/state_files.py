@@ -23,6 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     replace_file,
     rightful_owner,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked
 
 FOLDER = "/var/lib/dgxspark"
 LOCK = "lock.json"
@@ -31,6 +32,8 @@ SCHEDULE = "schedule.json"
 HISTORY = "swaps.jsonl"
 # Only root reads the token of a lock.
 MODE = 0o600
+
+_REMEDY = "Inspect it, then remove it"
 
 
 class Broken(Exception):
@@ -55,9 +58,24 @@ def read(folder: str, name: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise Broken("%s cannot be read: %s. Inspect it, then remove it" % (path, error)) from error
+        raise Broken("%s cannot be read: %s. %s" % (path, error, _REMEDY)) from error
     if not isinstance(content, dict):
-        raise Broken("%s has no JSON object. Inspect it, then remove it" % path)
+        raise Broken("%s has no JSON object. %s" % (path, _REMEDY))
+    return content
+
+
+def read_checked(
+    folder: str, name: str, what: str, fields: checked.Fields, remedy: str = _REMEDY
+) -> dict[str, Any]:
+    """The map in a file, which has the fields, or is empty where there is none. Raises Broken.
+
+    what: what the file is, for a message.
+    """
+    content = read(folder, name)
+    problem = checked.misfit(content, fields) if content else ""
+    if problem:
+        path = os.path.join(folder, name)
+        raise Broken("%s is not %s of this version: %s. %s" % (path, what, problem, remedy))
     return content
 
 
