@@ -56,13 +56,18 @@ class HostileTree:
 
 
 @pytest.fixture
-def tree() -> t.Iterator[HostileTree]:
+def place() -> t.Iterator[Path]:
+    """A folder that every user may enter, as those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="dgxspark-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def tree(place: Path) -> HostileTree:
     if os.geteuid() != 0:
         pytest.skip("only root can give folders to other users")
-    # The folders of pytest are closed to other users.
-    with tempfile.TemporaryDirectory(prefix="dgxspark-tree-") as top:
-        os.chmod(top, 0o755)
-        yield HostileTree(Path(top))
+    return HostileTree(place)
 
 
 @pytest.fixture(autouse=True, scope="session")

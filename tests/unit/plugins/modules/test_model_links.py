@@ -73,15 +73,6 @@ def no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that every user may enter, as those of pytest are not."""
-    path = Path(tempfile.mkdtemp(prefix="dgxspark-links-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
 def roots(place: Path) -> Path:
     """Folders of root's, with files whose names are those of refs, blobs, leftovers and commits."""
     path = place / "etc"

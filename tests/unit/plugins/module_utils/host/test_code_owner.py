@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +46,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for
 
 PYTHON = "/usr/bin/python3"
 NOBODY, OTHER = 65534, 1
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder of root's that everybody may enter, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
 
 
 def program(path: Path, uid: int, text: str = "#!/bin/sh\nid -u >&2\nexit 1\n") -> str:

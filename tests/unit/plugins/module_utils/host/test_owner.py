@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
-import tempfile
 import time
 import typing as t
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,15 +24,6 @@ NOBODY = Owner(USER.pw_uid, USER.pw_gid, True)
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acts for another user: run it as root")
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that every user may enter, as those of pytest are not."""
-    path = Path(tempfile.mkdtemp(prefix="dgxspark-owner-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def made(path: Path, user: pwd.struct_passwd, group: int = -1, mode: int = 0o755) -> Path:
