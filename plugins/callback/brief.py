@@ -51,6 +51,7 @@ from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import outcomes
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import natural
 
 WIDTH = 120
@@ -70,6 +71,7 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self.started = time.monotonic()
         self.play = ""  # its name, until it is printed
+        self.hosts: Any = []  # its pattern
         self.check = False
         self.task: _Task | None = None
         self.errors: set[str] = set()  # those that were printed
@@ -90,10 +92,10 @@ class CallbackModule(CallbackBase):
         self.play = " ".join(str(play.get_name()).split())
         self.check = bool(play.check_mode)
         self.play += " (check)" if self.check else ""
-        self.pattern = play.hosts
+        self.hosts = play.hosts
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
-        hosts = self.pattern if isinstance(self.pattern, list) else [str(self.pattern)]
+        hosts = self.hosts if isinstance(self.hosts, list) else [str(self.hosts)]
         self.patterns += [host for host in hosts if host not in self.patterns]
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
@@ -335,9 +337,7 @@ class _Watch:
 
 def _outcomes(result: Any, word: str = "") -> list[dict[str, Any]]:
     """The results of a loop's items, those only that have the word set; or else the result."""
-    items = result.result.get("results")
-    if not result.task.loop or not isinstance(items, list):
-        return [result.result]
+    items = outcomes(result.result) if result.task.loop else []
     chosen = [item for item in items if isinstance(item, dict) and (not word or item.get(word))]
     return chosen or [result.result]
 
