@@ -170,7 +170,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop 
     ensure,
     exemptions,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 
 
 def main() -> None:
@@ -210,7 +210,7 @@ def main() -> None:
         try:
             (fabric_test.serve if state == "serving" else fabric_test.stop)(wanted)
         except Blocked as blocked:
-            module.fail_json(msg="%s. %s" % (blocked, blocked.hint))
+            module.fail_json(msg=explained(blocked))
     # The servers of a test are not a lasting change.
     module.exit_json(changed=False)
 

@@ -102,7 +102,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import removal, users
 
@@ -157,7 +157,7 @@ def main() -> None:
     try:
         removal.apply(plan)
     except Blocked as error:
-        module.fail_json(msg="%s is not removed: %s. %s" % (name, error, error.hint), **result)
+        module.fail_json(msg="%s is not removed: %s" % (name, explained(error)), **result)
     except OSError as error:
         where = "%s: %s" % (error.filename or name, error.strerror or error)
         again = "%s is not completely removed: %s. Fix that and run again"

@@ -184,7 +184,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner imp
     code_owner,
     python_parts,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download, receive
@@ -225,8 +225,7 @@ def main() -> None:
             _begin(module, result)
     except (DownloadError, Blocked, OSError) as error:
         result.pop("manifest", None)
-        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
-        module.fail_json(msg="%s is not downloaded: %s%s" % (name, error, hint), **result)
+        module.fail_json(msg="%s is not downloaded: %s" % (name, explained(error)), **result)
 
 
 def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import copying, receive
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.cache import HUB
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
@@ -178,8 +178,7 @@ def _begin(module: AnsibleModule) -> None:
             hub = os.path.join(given["hf_home"], "hub")
             result["id"] = copying.start(manifest, hub, given["verify"], source, given["seconds"])
     except (Blocked, OSError) as error:
-        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
-        module.fail_json(msg="%s is not copied: %s%s" % (manifest.name, error, hint), **result)
+        module.fail_json(msg="%s is not copied: %s" % (manifest.name, explained(error)), **result)
     module.exit_json(changed=plan.changed, **result)
 
 

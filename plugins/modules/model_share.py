@@ -111,7 +111,7 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, manifest, share
 
@@ -150,8 +150,7 @@ def main() -> None:
             folder, given["address"], given["clients"], given["secret"], given["seconds"]
         )
     except (manifest.ManifestError, share.ShareError, Blocked, OSError) as error:
-        hint = ". %s" % error.hint if isinstance(error, Blocked) else ""
-        module.fail_json(msg="%s cannot be offered: %s%s" % (given["name"], error, hint))
+        module.fail_json(msg="%s cannot be offered: %s" % (given["name"], explained(error)))
     # What the process does is no change of the node.
     module.exit_json(changed=False, manifest=offered.to_dict(), port=port, id=scratch)
 

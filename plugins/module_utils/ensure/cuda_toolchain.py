@@ -39,6 +39,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
     Plan,
+    explained,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
@@ -370,7 +371,7 @@ class _Case:
             hint = "Move it away: a link to the toolkit in use belongs there."
             obstacle = Blocked("%s is not a link" % path, hint)
         if obstacle:
-            hint = "%s. %s" % (obstacle, obstacle.hint)
+            hint = explained(obstacle)
             return replace(finding, status=BLOCKED, fix="", hint=hint), ()
         if link.names == _ALTERNATIVE and self.observed.update_alternatives:
             argv = (self.observed.update_alternatives, "--set", "cuda", home)
@@ -416,7 +417,7 @@ class _Case:
             return findings, ()
         obstacle = file.obstacle(tuple(CHECKS))
         if obstacle:
-            hint = "%s. %s" % (obstacle, obstacle.hint)
+            hint = explained(obstacle)
             return [
                 replace(finding, status=BLOCKED, hint=hint, fix="")
                 if finding.status == DRIFT

@@ -122,26 +122,29 @@ def judge_user(account: Account) -> Judged:
 
 @dataclass(frozen=True)
 class Token:
-    """The file with Ray's token. kind is absent, file or other; its content is never read."""
+    """The file with Ray's token. kind is absent, file or other; its content is never read.
+
+    obstacle: why it cannot be replaced, or created with its directory; None if it can.
+    """
 
     path: str
     kind: str = "absent"
     mode: int = 0
     uid: int = -1
     size: int = 0
-    writable: bool = True
+    obstacle: Blocked | None = None
 
     @classmethod
     def read(cls, path: str) -> Token:
         """The file as it is. Changes nothing."""
-        writable = obstacle_to(path) is None
+        obstacle = obstacle_to(path)
         try:
             status = os.lstat(path)
         except OSError:
-            return cls(path, writable=writable)
+            return cls(path, obstacle=obstacle)
         kind = "file" if stat.S_ISREG(status.st_mode) else "other"
         mode = stat.S_IMODE(status.st_mode)
-        return cls(path, kind, mode, status.st_uid, status.st_size, writable)
+        return cls(path, kind, mode, status.st_uid, status.st_size, obstacle)
 
 
 @dataclass(frozen=True)
@@ -227,8 +230,8 @@ def judge_token(token: Token, account: Account, version: str, is_head: bool) -> 
     if not actual:
         return finding, ()
     finding = replace(finding, status=DRIFT, severity=CRITICAL, actual=actual, fix=fix)
-    if not token.writable:
-        return blocked_by(finding, Blocked("only root can do that", "Run as root (become).")), ()
+    if token.obstacle:
+        return blocked_by(finding, token.obstacle), ()
     return finding, (TokenChange(token, account.name, is_head, (check,)),)
 
 

@@ -48,6 +48,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
     Plan,
+    explained,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
@@ -406,7 +407,7 @@ class _Case:
 
     @staticmethod
     def _to_block(finding: Finding, obstacle: Blocked) -> Finding:
-        hint = "%s. %s" % (obstacle, obstacle.hint)
+        hint = explained(obstacle)
         return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint)
 
     def leftovers(self) -> Finding:

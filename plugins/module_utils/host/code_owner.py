@@ -17,14 +17,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner, group_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 
 # Which packages of a virtual environment count.
 ALL, FOLDERS, NONE = "all", "folders", "none"
 
-# The group of a user id that no longer has an account.
-_NOGROUP = 65534
 # As the kernel: more links than this are a loop.
 _LINKS = 40
 _ACL = "system.posix_acl_access"
@@ -48,7 +46,7 @@ def code_owner(paths: Iterable[str]) -> Owner:
     (uid, part), *others = writers.items()
     if others or uid < 0:
         raise _several(writers)
-    return Owner(uid, _group(uid), root_acts=True)
+    return Owner(uid, group_of(uid), root_acts=True)
 
 
 def _several(writers: dict[int, str]) -> Blocked:
@@ -184,14 +182,6 @@ def _members(gid: int) -> set[int]:
             with suppress(KeyError):
                 users.add(pwd.getpwnam(name).pw_uid)
     return users - {0}
-
-
-def _group(uid: int) -> int:
-    # Not that of a file: root may have given it to the user with root's own group.
-    try:
-        return pwd.getpwuid(uid).pw_gid
-    except KeyError:
-        return _NOGROUP
 
 
 def _name(uid: int) -> str:

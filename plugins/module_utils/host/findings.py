@@ -33,6 +33,11 @@ class Blocked(Exception):
         self.hint = hint
 
 
+def explained(error: Exception) -> str:
+    """The text of an error, followed by the hint of a Blocked."""
+    return "%s. %s" % (error, error.hint) if isinstance(error, Blocked) else str(error)
+
+
 @dataclass(frozen=True)
 class Finding:
     """The result of a check.

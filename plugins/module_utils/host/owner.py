@@ -54,7 +54,7 @@ class Owner:
             # Nobody else can move away what root creates in a sticky directory.
             kept = bool(missing) and bool(folder.status.st_mode & stat.S_ISVTX)
             folder.require(private=uid == 0 and not kept)
-            return cls(uid, _group(uid, folder.status.st_gid), True)
+            return cls(uid, group_of(uid, folder.status.st_gid), True)
 
     @classmethod
     def reader_of(cls, path: str) -> Owner:
@@ -70,7 +70,7 @@ class Owner:
             for count in range(2, len(names) + 1):
                 status = os.lstat("/".join(names[:count]))
                 if status.st_uid != 0:
-                    return cls(status.st_uid, _group(status.st_uid, status.st_gid), True)
+                    return cls(status.st_uid, group_of(status.st_uid, status.st_gid), True)
             folder.require()
             return cls(0, 0, True)
 
@@ -104,16 +104,18 @@ class Owner:
         return Delegate(self, act) if self.is_another else None
 
 
-def _group(uid: int, gid: int) -> int:
-    """The group of a folder if its owner is in it, else the owner's own.
+def group_of(uid: int, gid: int | None = None) -> int:
+    """The group of a path if its owner is in it, else the owner's own; nobody's if there is none.
 
-    A folder of a user may well have the group of root, whose rights are not the user's.
+    A path of a user may well have the group of root, whose rights are not the user's.
     """
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
         return gid or _NO_GROUP
-    return gid if gid in os.getgrouplist(user.pw_name, user.pw_gid) else user.pw_gid
+    if gid is not None and gid in os.getgrouplist(user.pw_name, user.pw_gid):
+        return gid
+    return user.pw_gid
 
 
 def refuse_link_to_system(folder: SafeFolder) -> None:

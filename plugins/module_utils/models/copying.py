@@ -74,8 +74,7 @@ def answer(request: dict[str, Any], _sources: interpreter.Sources) -> None:
         return ""
 
     def explain(error: Exception) -> str:
-        again = "%s is not completely copied: %s. %sRun again; what has arrived is kept"
-        hint = "%s " % error.hint if isinstance(error, findings.Blocked) else ""
-        return again % (offered.name, error, hint)
+        again = "%s is not completely copied: %s. Run again; what has arrived is kept"
+        return again % (offered.name, findings.explained(error).rstrip("."))
 
     receive.work(request, offered, target, do, explain)

@@ -22,7 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     interpreter,
     job,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     cache,
@@ -269,8 +269,7 @@ def answer(request: dict[str, Any], sources: interpreter.Sources) -> None:
 
 
 def _failure(error: Exception) -> str:
-    hint = "%s " % error.hint if isinstance(error, Blocked) else ""
-    return "%s. %sRun again; what has arrived is kept" % (error, hint)
+    return "%s. Run again; what has arrived is kept" % explained(error).rstrip(".")
 
 
 def _fetch(

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import lock_file
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import (
     refuse_link_to_system,
@@ -157,7 +157,7 @@ def observe(
     try:
         real, leftovers = _found(path)
     except Blocked as error:
-        blocked = "%s. %s" % (error, error.hint)
+        blocked = explained(error)
     if model is None:
         trash = os.path.join(os.path.dirname(path), TRASH)
         writable = not leftovers or os.access(trash, os.W_OK)

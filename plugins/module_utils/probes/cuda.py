@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import code_owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
@@ -130,7 +130,7 @@ def examine_as_owner(path: str, where: str, arch: str, timeout: float = 15.0) ->
     try:
         owner = code_owner([path])
     except Blocked as blocked:
-        return Binary(path, where, NOT_RUN, detail="%s. %s" % (blocked, blocked.hint))
+        return Binary(path, where, NOT_RUN, detail=explained(blocked))
     return examine(path, where, arch, timeout, owner)
 
 

@@ -17,6 +17,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Action,
     Blocked,
     Finding,
+    explained,
 )
 
 # A finding, and the actions that repair it.
@@ -33,7 +34,7 @@ def own_file(path: str) -> OwnFile | Blocked:
 
 def blocked_by(finding: Finding, obstacle: Blocked, **changes: Any) -> Finding:
     """The finding as blocked, for that reason."""
-    hint = "%s. %s" % (obstacle, obstacle.hint)
+    hint = explained(obstacle)
     return replace(finding, status=BLOCKED, fix="", hint=hint, **changes)
 
 

@@ -30,6 +30,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
     Plan,
+    explained,
 )
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def _exclusive(module: AnsibleModule, act: bool) -> Iterator[None]:
         with locked(_NODE, _RUN_SECONDS):
             yield
     except Blocked as blocked:
-        module.fail_json(
-            msg="Another run is in progress on this node: %s. %s" % (blocked, blocked.hint)
-        )
+        module.fail_json(msg="This node cannot be repaired now: %s" % explained(blocked))
 
 
 @contextmanager

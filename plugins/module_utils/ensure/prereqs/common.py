@@ -15,6 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Action,
     Blocked,
     Finding,
+    explained,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import TOOL_FOLDERS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import LISTS
@@ -142,7 +143,7 @@ class CheckResult:
 
 def blocked_result(finding: Finding, obstacle: Blocked) -> CheckResult:
     """The finding as blocked, for that reason."""
-    hint = "%s. %s" % (obstacle, obstacle.hint)
+    hint = explained(obstacle)
     return CheckResult(replace(finding, status=BLOCKED, fix="", hint=hint))
 
 
