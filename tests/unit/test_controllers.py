@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.slow
 
@@ -143,3 +144,39 @@ def test_the_drift_report_is_an_artifact(tmp_path: Path, playbook: str, options:
         count for status, count in node["checks"].items() if status in ("drift", "blocked")
     )
     assert {"kernel"} == {one["spec"] for one in node["wrong"]}
+
+
+def test_the_plan_of_a_launch_is_an_artifact_without_templates(tmp_path: Path) -> None:
+    plan = {
+        "recipe": "{{ lookup('pipe', 'id') }}",
+        "nodes": ["spark1"],
+        **dict.fromkeys(("model", "served_model_name", "runtime", "image", "head", "url"), "x"),
+        "warnings": ["{% raw %}"],
+        "refusals": [],
+        "overrides": {"api_key": "hidden"},
+        "docker_commands": ["hidden"],
+    }
+    tasks = yaml.safe_load((ROOT / "roles/launch/tasks/plan.yml").read_text(encoding="utf-8"))
+    (stats,) = (task for task in tasks if "ansible.builtin.set_stats" in task)
+    play = {
+        "hosts": "spark_heads",
+        "gather_facts": False,
+        "tasks": [
+            # As a recipe's text comes: not as a template.
+            {
+                "name": "Read the plan",
+                "ansible.builtin.set_fact": {
+                    "launch_plan": "{{ lookup('ansible.builtin.file', '%s/plan') | from_json }}"
+                    % tmp_path
+                },
+            },
+            stats,
+        ],
+    }
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/play.json").write_text(json.dumps([play]), encoding="utf-8")
+    (tmp_path / "plan").write_text(json.dumps(plan), encoding="utf-8")
+    found = artifacts(tmp_path, "play.json")["dgxspark_plan"]
+    assert found["recipe"] == "{ { lookup('pipe', 'id') }}"
+    assert found["warnings"] == ["{ % raw %}"]
+    assert "hidden" not in json.dumps(found)
