@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import CRITICAL, Finding
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import (
     FAILED,
@@ -25,6 +26,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers impo
 )
 
 REPORT = "dgxspark_report"
+# Variables of the next job; the second is set by the role launch.
+ARTIFACTS = frozenset((REPORT, "dgxspark_plan"))
 # Findings of all nodes together, and characters of one text.
 FINDINGS = 500
 TEXT = 300
@@ -41,7 +44,7 @@ def drift(nodes: Mapping[str, Mapping[str, Any]], of: int) -> dict[str, Any]:
     data = {"schema": 1, "nodes": {node: _node(nodes[node], share) for node in nodes}}
     # Plain data, without Ansible's own subclasses of str.
     return {
-        "data": {REPORT: json.loads(json.dumps(data))},
+        "data": {REPORT: foreign.json_of(json.dumps(data))},
         "per_host": False,
         "aggregate": True,
     }

@@ -96,17 +96,21 @@ def test_the_audit_timer_refuses_a_machine_without_systemd_and_cron_d(tmp_path: 
         for task in one["tasks"]
         if task["hosts"]["localhost"].get("failed")
     )
-    assert f"17 * * * * {PLAYBOOK} -i " in task["msg"]
+    assert ": 17 * * * * ANSIBLE_CALLBACKS_ENABLED=" in task["msg"]
+    assert f" {PLAYBOOK} -i " in task["msg"]
+    assert task["msg"].endswith(" dgxspark.suite.audit")
     assert not (tmp_path / "programs").exists()
 
 
-def artifacts(tmp_path: Path, playbook: str, options: str = "") -> dict[str, Any]:
-    """What ansible-runner, and AWX with it, keeps of a run."""
+def artifacts(
+    tmp_path: Path, playbook: str, options: str = "", failed: int = 0, **others: Any
+) -> dict[str, Any]:
+    """What ansible-runner, and AWX with it, keeps of a run; others are nodes besides spark1."""
     runner = shutil.which("ansible-runner", path=f"{PLAYBOOK.parent}:{os.environ['PATH']}")
     if not runner:
         pytest.skip("ansible-runner is not installed")
     for name, text in {
-        "inventory/hosts.json": json.dumps({"spark_heads": {"hosts": {"spark1": NODE}}}),
+        "inventory/hosts.json": json.dumps({"spark_heads": {"hosts": {"spark1": NODE, **others}}}),
         "env/envvars": json.dumps(
             {
                 "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
@@ -120,7 +124,7 @@ def artifacts(tmp_path: Path, playbook: str, options: str = "") -> dict[str, Any
     command = [runner, "run", str(tmp_path), "-p", playbook, "--ident", "job", "--quiet"]
     done = ran([*command, *(["--cmdline", options] if options else [])])
     folder = tmp_path / "artifacts" / "job"
-    assert done.returncode == 0, done.stderr + (folder / "stdout").read_text()
+    assert done.returncode == failed, done.stderr + (folder / "stdout").read_text()
     events = [json.loads(path.read_text()) for path in (folder / "job_events").glob("*.json")]
     (stats,) = (one["event_data"] for one in events if one["event"] == "playbook_on_stats")
     found: dict[str, Any] = stats.get("artifact_data", {})
@@ -144,6 +148,16 @@ def test_the_drift_report_is_an_artifact(tmp_path: Path, playbook: str, options:
         count for status, count in node["checks"].items() if status in ("drift", "blocked")
     )
     assert {"kernel"} == {one["spec"] for one in node["wrong"]}
+
+
+def test_a_node_that_is_lost_is_in_the_artifact(tmp_path: Path) -> None:
+    # Nothing listens there.
+    lost = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    found = artifacts(tmp_path, "dgxspark.suite.audit", "--tags kernel", failed=4, spark2=lost)
+    nodes = found["dgxspark_report"]["nodes"]
+    assert nodes.keys() == {"spark1", "spark2"}
+    assert nodes["spark2"]["in_order"] is False
+    assert [one["check"] for one in nodes["spark2"]["wrong"]] == ["audit_answer"]
 
 
 def test_the_plan_of_a_launch_is_an_artifact_without_templates(tmp_path: Path) -> None:
