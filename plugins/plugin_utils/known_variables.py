@@ -155,6 +155,7 @@ KNOWN = frozenset(
         "dgxspark_runtime_cache",
         "dgxspark_security_opts",
         "dgxspark_serial",
+        "dgxspark_serve_from",
         "dgxspark_services",
         "dgxspark_setup_port",
         "dgxspark_shm_size",

@@ -25,7 +25,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     PINS,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import (
+    SERVE_FROM,
+    Spec,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     TRITON_PROBE,
     Image,
@@ -78,6 +81,7 @@ class Wanted:
     timeout: float
     docker_bin: str | None
     image_python: str
+    optional: bool = False
     costly: str = CACHED
     cache_folder: str = FOLDER
 
@@ -136,7 +140,7 @@ def observe(wanted: Wanted) -> Observed:
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
-        reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus)
+        reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus, wanted.optional)
     target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     pins = {key: values[key] for key in PINS if key in values}
     request = {
@@ -326,6 +330,8 @@ SPEC = Spec(
         "docker_bin": {"type": "path"},
         "image_python": {"type": "str", "default": "python3"},
         **OPTIONS,
+        "optional": {"type": "bool", "default": False},
+        **SERVE_FROM,
     },
     wanted=Wanted,
     observe=observe,
