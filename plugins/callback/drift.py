@@ -62,6 +62,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
     LOGIN,
     login_command,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import next_command
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import (
     FAILED,
     findings_of,
@@ -76,7 +77,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents im
     natural,
     write,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.next_step import next_command
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.variable_names import (
     warnings,
     words,

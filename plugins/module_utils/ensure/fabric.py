@@ -62,7 +62,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
     settings,
 )
 
-# Why nothing of the fabric is set up; see also plugin_utils/report/next_step.py.
+# Why nothing of the fabric is set up; see also plugin_utils/next_step.py.
 NO_PLAN = "no address plan (dgxspark_fabric_topology)"
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 # An interface in our netplan file.

@@ -30,7 +30,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["it is being downloaded"]}},
             SERVED,
             [
-                "spark1: it is being served by recipe tiny; playbooks/stop.yml stops a recipe",
+                "spark1: it is being served by recipe tiny; ansible-playbook dgxspark.suite.stop stops a recipe",
                 "spark2: it is being downloaded",
             ],
         ),
@@ -38,7 +38,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["\x1b[2J"]}},
             [{"node": "spark1", "recipe": "", "process": "\x1b]0;x\x07"}],
             [
-                "spark1: it is being served by \\x1b]0;x\\x07; playbooks/stop.yml stops a recipe",
+                "spark1: it is being served by \\x1b]0;x\\x07; ansible-playbook dgxspark.suite.stop stops a recipe",
                 "spark2: \\x1b[2J",
             ],
         ),

@@ -107,7 +107,7 @@ def test_a_binary_that_cannot_be_used_is_named_with_what_brings_it(
     node.write("paths.env", paths.replace("{root}", str(node.root)))
     code, said = node.run("dgxspark-vllm", "tiny")
     assert (code, said.startswith(f"dgxspark-vllm: {message}")) == (78, True)
-    assert said.endswith("; run site.yml --tags vllm_venv\n")
+    assert said.endswith("; run ansible-playbook dgxspark.suite.site --tags vllm_venv\n")
     assert not (node.root / "pwned").exists()
 
 

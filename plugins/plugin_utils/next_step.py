@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import NO_PLAN
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import DRIFT
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import playbook_command
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import IN_ORDER
@@ -39,6 +38,9 @@ def next_command(report: Report, logins: Mapping[str, str], options: Mapping[str
     # "not assessed" is what was left out, or skipped by a condition.
     if found - IN_ORDER - {"not assessed"}:
         return playbook_command("site", ["--check", *chosen], options)
+    # Not above: most runs do not need it, and it takes 40 ms.
+    from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import NO_PLAN
+
     apart = [
         entry.node
         for entry in report.entries
