@@ -12,10 +12,11 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import pla
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import IN_ORDER
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import Report
 
-# The nodes of a playbook that makes these reports.
+# The playbooks that report all specs of the nodes.
 PLAYBOOKS = ("site.yml", "audit.yml")
-# Every run of those compares the nodes, also if another playbook imports them.
-COMPARED = "parity"
+# What only those have, also if another playbook imports them: they compare the nodes, and a check
+# of a node without an answer is that of the audit.
+THEIRS = {"parity", "audit"}
 # Chooses checks that only a report can leave out.
 FAST = "fast"
 
@@ -26,7 +27,7 @@ def next_command(report: Report, logins: Mapping[str, str], options: Mapping[str
     logins: node -> the command that connects to it, for nodes that could not be reached.
     options: those of this run, as `context.CLIARGS` has them.
     """
-    if report.playbook not in PLAYBOOKS and COMPARED not in report.specs:
+    if report.playbook not in PLAYBOOKS and not THEIRS & set(report.specs):
         return ""
     for node in report.nodes:
         if node in report.unreachable and node in logins:

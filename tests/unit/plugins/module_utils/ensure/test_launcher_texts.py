@@ -86,7 +86,9 @@ def test_pins_reach_the_server_and_a_dead_one_ends_it(node: Node) -> None:
     paths.write_text(paths.read_text() + "TRITON_PTXAS_BLACKWELL_PATH=/gone/ptxas\n")
     code, said = node.run("dgxspark-vllm", "tiny")
     assert code == 78
-    assert "TRITON_PTXAS_BLACKWELL_PATH is not executable: /gone/ptxas; run site.yml" in said
+    assert (
+        "TRITON_PTXAS_BLACKWELL_PATH is not executable: /gone/ptxas; run ansible-playbook" in said
+    )
 
 
 @pytest.mark.parametrize(
