@@ -76,6 +76,7 @@ KNOWN = frozenset(
         "dgxspark_gpus",
         "dgxspark_hf_home",
         "dgxspark_hf_token",
+        "dgxspark_hosts",
         "dgxspark_hub_endpoint",
         "dgxspark_image",
         "dgxspark_image_preflight",

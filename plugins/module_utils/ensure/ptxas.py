@@ -451,7 +451,7 @@ class _Case:
             return ""
         hint = (
             "This applies to containers started with --mount type=bind,source=%s,target=%s,readonly"
-            " --env %s=%s. The playbook launch.yml starts them so."
+            " --env %s=%s. The playbook dgxspark.suite.launch starts them so."
         )
         return hint % (trial.path, trial.path, pin, trial.path)
 

@@ -63,7 +63,7 @@ _STEPS = {"import": _IMPORT, "device": _DEVICE, "compile": _COMPILE, "run": _KER
 
 _PACKAGES = {
     True: "Use another image, or rebuild it.",
-    False: "Repair the environment: run site.yml --tags vllm_venv.",
+    False: "Repair the environment: run ansible-playbook dgxspark.suite.site --tags vllm_venv.",
 }
 _NO_GPU = "no NVIDIA GPU on this node"
 
@@ -267,7 +267,7 @@ class _Case:
         devices = self.answer.get("devices")
         if not devices:
             failure = self._failure("device") or "torch sees no GPU"
-            hint = "Check nvidia-smi (site.yml --tags cuda_toolchain)"
+            hint = "Check nvidia-smi (ansible-playbook dgxspark.suite.site --tags cuda_toolchain)"
             hint += " and that this torch is a CUDA build."
             actual = "%s, although the node has one: %s" % (failure, self.gpu)
             return self._finding(_DEVICE, actual, BLOCKED, hint)
@@ -291,7 +291,10 @@ class _Case:
             return unassessed
         failure = self._failure("compile")
         if failure:
-            hint = "See the findings of ensure_ptxas: run site.yml --tags ptxas."
+            hint = (
+                "See the findings of ensure_ptxas: run ansible-playbook dgxspark.suite.site"
+                " --tags ptxas."
+            )
             return self._finding(_COMPILE, failure, BLOCKED, hint)
         return self._finding(_COMPILE, "as expected")
 
