@@ -18,9 +18,9 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     observed: node name -> what the module workload_info returned there. Each workload is a map:
     `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
     `container` (of the head), `kind` (a list, as the recipe says), `nodes` (in the order of ranks),
-    `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `ray` (the addresses in its Ray cluster;
-    empty without Ray) and `ranks`, a list of maps of `rank`, `node`, `container`, `status`,
-    `started`, `unit` (its systemd unit; empty for none).
+    `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `ray` (the
+    addresses in its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`,
+    `container`, `status`, `started`, `unit` (its systemd unit; empty for none).
     """
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for node, facts in observed.items():

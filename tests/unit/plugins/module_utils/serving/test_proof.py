@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What answers prove: recorded ones of vLLM 0.32, those of other servers by their source, garbage."""
+"""What answers prove: those of vLLM 0.32, those of other servers by their source, and garbage."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import audio, proof
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import AUTO, KINDS
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.proof import (
@@ -497,15 +498,17 @@ def test_samples_that_are_floats() -> None:
 
 # --- whatever is answered ----------------------------------------------------------------------
 
+NAMES = [
+    *("choices", "text", "message", "content", "data", "embedding", "index", "results", "result"),
+    *("score", "relevance_score", "id", "points", "items", "scrubbed_text", "map_handle", "paths"),
+    *("error", "detail"),
+]
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                "choices text message content data embedding index results score id result points "
-                "relevance_score items scrubbed_text map_handle paths error detail".split()
-            ),
+            st.sampled_from(NAMES),
             inner,
             max_size=4,
         )
@@ -563,5 +566,5 @@ def test_whatever_is_answered_there_is_a_verdict(kinds: list[str], answers: list
     except StopIteration as end:
         verdict = end.value
     assert verdict.reason
-    assert verdict.reason.isprintable() or {"\n", "\t"} & set(verdict.reason)
+    assert foreign.shown(verdict.reason + verdict.text) == verdict.reason + verdict.text
     assert len(verdict.reason) < 3000
