@@ -100,6 +100,9 @@ KINDS: Mapping[str, Kind] = {
 }
 # Asked of a server whose kind is not known, after a completion, in this order.
 AUTO = ("chat", "embeddings", "rerank", "speech_to_text")
+# The same where the server does not list its paths: a reranker of llama.cpp also answers a request
+# for embeddings, with its scores.
+AUTO_UNLISTED = ("chat", "rerank", "embeddings", "speech_to_text")
 
 
 def of_labels(labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -19,7 +19,11 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import audio
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import AUTO, KINDS
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import (
+    AUTO,
+    AUTO_UNLISTED,
+    KINDS,
+)
 
 # Nothing is asked twice that is answered so: a wrong question, no key, not allowed, no such model,
 # no such method, a field that is not taken, not implemented.
@@ -134,7 +138,7 @@ def _auto(model: str, given: Given) -> Probe:
     listed = listed_paths(
         (yield Request("GET", "/openapi.json", "/openapi.json", timeout=10, limit=_OPENAPI + 1))
     )
-    for kind in AUTO:
+    for kind in AUTO if listed else AUTO_UNLISTED:
         if listed and not listed.intersection(KINDS[kind].asks):
             continue
         verdict = yield from deep(kind, model, given)

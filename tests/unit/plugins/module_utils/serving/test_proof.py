@@ -362,6 +362,7 @@ class Found(t.NamedTuple):
 
 
 OPENAPI = "/openapi.json"
+UNLISTED = ["/v1/completions", OPENAPI, "/v1/completions", "/v1/chat/completions"]
 FOUND: dict[str, Found] = {
     # The first request of a server for chat is its only one.
     "completion": Found({"/v1/completions": COMPLETION}, "completion", ["/v1/completions"]),
@@ -378,7 +379,17 @@ FOUND: dict[str, Found] = {
     "vLLM --disable-fastapi-docs": Found(
         {EMBED: EMBEDDINGS},
         "embeddings",
-        ["/v1/completions", OPENAPI, "/v1/completions", "/v1/chat/completions", EMBED],
+        [*UNLISTED, RERANK, "/rerank", "/score", EMBED],
+    ),
+    "llama.cpp --reranking": Found(
+        {
+            **dict.fromkeys(("/v1/completions", "/v1/chat/completions"), LLAMA_NO_TOKENS),
+            OPENAPI: LLAMA_NO_PATH,
+            RERANK: ranked(),
+            EMBED: embedded([0.1], [0.2], [0.1]),
+        },
+        "rerank",
+        [*UNLISTED, RERANK],
     ),
     "chat alone": Found(
         {OPENAPI: answer({"paths": {"/v1/chat/completions": {}}}), "/v1/chat/completions": CHAT},
@@ -391,10 +402,12 @@ FOUND: dict[str, Found] = {
                 "/v1/completions": refusal,
                 "/v1/chat/completions": refusal,
                 OPENAPI: LLAMA_NO_PATH,
+                **dict.fromkeys((RERANK, "/rerank"), LLAMA_NOT_SUPPORTED),
+                "/score": LLAMA_NO_PATH,
                 EMBED: EMBEDDINGS,
             },
             "embeddings",
-            ["/v1/completions", OPENAPI, "/v1/completions", "/v1/chat/completions", EMBED],
+            [*UNLISTED, RERANK, "/rerank", "/score", EMBED],
         )
         for name, refusal in (("501", LLAMA_NOT_SUPPORTED), ("no tokens", LLAMA_NO_TOKENS))
     },
