@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until a model server answers a completion, and prints its phase meanwhile.
+"""Waits until a server answers the request of its kind, and prints its phase meanwhile.
 
 On the nodes of the other ranks the same task watches their containers. The end of the wait on one
 node ends it on all: they signal each other by files in the temporary folder of this
@@ -35,6 +35,9 @@ PATIENCE = 4
 # The state of a node that does not answer.
 UNKNOWN: State = {"phase": "unknown", "detail": "", "last_log": "", "changed": False}
 
+# What was answered by kind, where the kind is not the name of it.
+_NAMES = {"": "completion", "chat": "completion", "bot": "container", "http": "request"}
+
 Look = Callable[[dict[str, Any]], State]
 
 
@@ -58,7 +61,7 @@ class ActionModule(ActionBase):
         signals = Signals(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
         wait = (ServerFollower if arguments.get("url") else RankFollower)(look, signals)
         wait.timeout = int(arguments.get("timeout", 1800))
-        # A server that is known to run is asked for a completion at once.
+        # A server that is known to run is sent its request at once.
         wait.ask = boolean(arguments.get("ask", False))
         node = str((task_vars or {}).get("inventory_hostname", ""))
         return _signalled(wait.result(wait.follow()), signals, node)
@@ -130,7 +133,7 @@ class Wait(Follower):
             return KILLED
         if why == TIMEOUT:
             return (
-                f"No completion within {self.timeout:.0f} s: {state['detail']}. The server is "
+                f"No answer within {self.timeout:.0f} s: {state['detail']}. The server is "
                 f"{state['phase']}; its log ends with: {state['last_log']}. "
                 "Give it longer with -e dgxspark_ready_timeout=SECONDS."
             )
@@ -213,7 +216,7 @@ def _milestones(state: State) -> list[str]:
     if state.get("phase") in ("healthy", "refusing", "serving"):
         reached.append("model loaded")
     if state.get("phase") == "serving":
-        reached.append("completion answered")
+        reached.append(f"{_NAMES.get(state.get('kind', ''), state.get('kind'))} answered")
     return reached
 
 

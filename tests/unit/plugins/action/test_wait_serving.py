@@ -163,7 +163,7 @@ def test_the_wait_ends_at_the_time_limit(
     assert result["failed"] is True
     assert limit < result["elapsed"] <= limit + 12
     assert result["msg"] == (
-        f"No completion within {limit} s: a completion was answered with 500: EngineDeadError. "
+        f"No answer within {limit} s: a completion was answered with 500: EngineDeadError. "
         "The server is refusing; its log ends with: POST /v1/completions 500. "
         "Give it longer with -e dgxspark_ready_timeout=SECONDS."
     )
