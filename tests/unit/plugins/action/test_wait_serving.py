@@ -111,6 +111,19 @@ def test_each_phase_is_printed_once_and_the_last_returned(clock: Clock, screen: 
     assert wait.looks[0]["model"] == "lab-tiny"
 
 
+@pytest.mark.parametrize(
+    ("kind", "milestone"),
+    [("", "completion"), ("completion", "completion"), ("embeddings", "embeddings")],
+)
+def test_what_was_answered_is_a_milestone(
+    clock: Clock, screen: list[str], kind: str, milestone: str
+) -> None:
+    wait = Wait(clock, [(1.0, HEALTHY), (1.0, {**SERVING, "kind": kind})], kind=["embeddings"])
+    phases = [done["phase"] for done in wait.run()["phases"]]
+    assert phases == ["model loaded", f"{milestone} answered"]
+    assert wait.looks[1]["kind"] == ["embeddings"]
+
+
 def test_a_completion_is_requested_only_after_health_has_answered(
     clock: Clock, screen: list[str]
 ) -> None:
