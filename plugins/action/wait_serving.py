@@ -27,6 +27,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     Follower,
     State,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.load_progress import stage
 
 # Seconds for which a node repeats its look before it reports an unchanged phase. The end of another
 # rank is noticed no sooner.
@@ -147,15 +148,19 @@ class ServerFollower(Wait):
     silence = 15.0
     eager = True
 
+    stage = ""
+
     def line(self, state: State) -> str:
         return f"{self.elapsed:4.0f} s  {self._describe(state)}"
 
-    @staticmethod
-    def _describe(state: State) -> str:
+    def _describe(self, state: State) -> str:
+        self.stage = stage(state["last_log"]) or self.stage
         if state["phase"] == "healthy":
             return "healthy: /health answers, asking for a completion (the first one may compile)"
         if state["phase"] == "refusing":
             return f"refusing: {state['detail']}"
+        if state["phase"] == "starting" and self.stage:
+            return f"starting: {self.stage}"
         return f"{state['phase']}: {state['last_log'][:100] or state['detail']}"
 
 
