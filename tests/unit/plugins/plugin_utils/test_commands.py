@@ -12,7 +12,7 @@ from ansible import constants as C
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import playbook_command
 
 
-def test_the_options_of_the_run_are_repeated():
+def test_the_options_of_the_run_are_repeated() -> None:
     options = {
         "inventory": [os.path.join(os.getcwd(), "my nodes"), "198.51.100.1,"],
         "remote_user": "alice",
@@ -25,7 +25,7 @@ def test_the_options_of_the_run_are_repeated():
     ]
 
 
-def test_what_the_configuration_says_is_not_repeated():
+def test_what_the_configuration_says_is_not_repeated() -> None:
     options = {"inventory": list(C.DEFAULT_HOST_LIST), "remote_user": C.DEFAULT_REMOTE_USER}
     assert playbook_command("site", (), options) == "ansible-playbook dgxspark.suite.site"
     assert playbook_command("site", (), {}) == "ansible-playbook dgxspark.suite.site"
