@@ -194,5 +194,6 @@ KNOWN = frozenset(
         "dgxspark_volumes_allow",
         "dgxspark_webhook_secret",
         "dgxspark_webhook_urls",
+        "dgxspark_webhook_wait",
     }
 )

@@ -8,6 +8,7 @@
 #   requirements.sh --upgrade                  takes the newest that the *.in allow
 #   requirements.sh --upgrade-package NAME     takes the newest of one package
 set -euo pipefail
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo "requirements.sh: needs bash 4.4 or newer (macOS: brew install bash)" >&2; exit 2; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 venv=.cache/requirements
