@@ -133,6 +133,7 @@ KNOWN = frozenset(
         "dgxspark_prereqs_nofile",
         "dgxspark_prereqs_packages",
         "dgxspark_prereqs_time_package",
+        "dgxspark_prune",
         "dgxspark_ptxas_arch",
         "dgxspark_ptxas_cuda_home",
         "dgxspark_ptxas_manage_bin",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -75,3 +76,49 @@ def test_stop_asks_which_of_several_services(two: dict[str, str]) -> None:
     assert answers("lab-quick")
     assert not any(ids("beside").values())
     on_node(NODES[1], "! ls /etc/systemd/system/dgxspark-beside-0.service")
+
+
+@pytest.fixture
+def declared() -> Iterator[tuple[str, ...]]:
+    """Two services, and the options that declare them."""
+    entries = [
+        {"name": "main", "recipe": SOLO, "nodes": [NODES[0]]},
+        {"name": "beside", "recipe": SOLO, "nodes": [NODES[1]], "overrides": {"port": 8001}},
+    ]
+    yield "-e", json.dumps({"dgxspark_services": entries})
+    status, said = playbook("stop", "-e", "confirm=all")
+    assert status == 0, said
+
+
+def test_what_is_declared_is_launched_reported_and_left_alone(declared: tuple[str, ...]) -> None:
+    status, said = playbook("services", *declared, "--check")
+    assert status == 0, said
+    assert said.count("answers as service") == 2
+    assert not any(ids("main").values())
+    status, said = playbook("services", *declared)
+    assert status == 0, said
+    before = ids("main"), ids("beside")
+    assert before[0][NODES[0]]
+    assert before[1][NODES[1]]
+    status, said = playbook("services", *declared)
+    assert status == 0, said
+    assert (ids("main"), ids("beside")) == before
+    # Somebody stops one by hand.
+    on_node(NODES[1], "systemctl stop dgxspark-beside-0; docker rm --force dgxspark-beside-0")
+    status, said = playbook("services", *declared, "--check")
+    assert "service_beside: drift" in said
+    assert "service_main: drift" not in said
+    status, said = playbook("services", *declared)
+    assert status == 0, said
+    assert ids("main") == before[0]
+    assert ids("beside")[NODES[1]]
+    # No more declared: named, and left alone until it is pruned by name.
+    main_only = json.loads(declared[1])["dgxspark_services"][:1]
+    only = ("-e", json.dumps({"dgxspark_services": main_only}))
+    status, said = playbook("services", *only)
+    assert status == 0, said
+    assert "Not declared, left as they are: beside" in said
+    status, said = playbook("services", *only, "-e", "prune=beside")
+    assert status == 0, said
+    assert not any(ids("beside").values())
+    assert ids("main") == before[0]
