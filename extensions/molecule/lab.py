@@ -170,6 +170,12 @@ def ended(begun: subprocess.Popen[str]) -> tuple[int, str]:
     return begun.returncode, " ".join(said.split())
 
 
+def recipes_on(node: str) -> set[str]:
+    """The recipes of the containers that run on a node."""
+    label = '{{.Label "dgxspark.suite/recipe"}}'
+    return set(on_node(node, f"docker ps --format '{label}'").split())
+
+
 def complete(model: str, seconds: float = 60) -> str:
     """The text of a completion of four tokens by the first node; raises OSError."""
     body = {"model": model, "prompt": "two sparks", "max_tokens": 4, "ignore_eos": True}

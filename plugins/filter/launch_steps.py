@@ -86,7 +86,7 @@ _value:
       description: For each node, names of containers to stop and retain for the rollback.
       type: dict
     remove:
-      description: For each node, names of other containers of this collection, to be removed.
+      description: For each node, names of other containers of the service, to be removed.
       type: dict
     drop:
       description: For each node, names of containers to remove once the model has answered.

@@ -24,6 +24,11 @@ options:
     description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
     type: dict
     required: true
+  service:
+    description: The service of the launch. Containers of others are left as they are.
+    type: str
+    default: main
+    version_added: 0.2.0
 """
 
 EXAMPLES = r"""
@@ -38,7 +43,7 @@ _value:
   type: dict
   contains:
     remove:
-      description: For each node, the names of all other containers of this collection.
+      description: For each node, the names of all other containers of the service.
       type: dict
     restore:
       description: For each node, names of the containers to restart. None if all of them still

@@ -33,14 +33,16 @@ _value:
   type: list
   elements: dict
   sample:
-    - recipe: lab-tiny-solo
+    - service: main
+      slot: 0
+      recipe: lab-tiny-solo
       recipe_path: /etc/recipes/lab-tiny-solo.yaml
       overrides: {}
       plan_hash: 7d3d
       served_model_name: lab-tiny-solo
       url: http://192.0.2.11:8000
       head: spark1
-      container: dgxspark-lab-tiny-solo-0
+      container: dgxspark-main-0
       kind: []
       nodes: [spark1]
       image_facts: {spark1: {}}
@@ -48,7 +50,7 @@ _value:
       ranks:
         - rank: 0
           node: spark1
-          container: dgxspark-lab-tiny-solo-0
+          container: dgxspark-main-0
           status: running
           started: '2026-11-22T03:18:32.7Z'
           unit: {state: active, enabled: true, restarts: 0,

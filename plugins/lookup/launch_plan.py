@@ -217,6 +217,16 @@ options:
       - The version of its Ray decides about O(ray_auth).
     type: dict
     default: {}
+  service:
+    description: The service that the launch replaces, which names its containers.
+    type: str
+    default: main
+    version_added: 0.2.0
+  slot:
+    description: The number that chooses its ports, from P(dgxspark.suite.service_slot#filter).
+    type: int
+    default: 0
+    version_added: 0.2.0
   needs:
     description:
       - Return only what has to be on the nodes, as a map of the plan's C(recipe), C(image),
@@ -278,6 +288,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.value
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.nodes import node
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
+    SETTINGS,
+    Service,
     Settings,
     build_plan,
     needs,
@@ -288,7 +300,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resol
     resolve,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.lookup import RecipeLookup
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Ports
 
 
 class LookupModule(RecipeLookup):
@@ -300,7 +311,9 @@ class LookupModule(RecipeLookup):
         self.set_templated_options(variables, kwargs)
         if len(terms) != 1:
             raise AnsibleError(f"launch_plan takes one recipe, got {len(terms)}")
-        settings = Settings(**{name: self.plain(name) for name in Settings.__dataclass_fields__})
+        service = Service(self.plain("service"), self.plain("slot"))
+        chosen = Settings(**{name: self.plain(name) for name in SETTINGS})
+        settings = service.settings(chosen)
         try:
             recipe = load(terms[0], self.search_paths())
             known = Context(inventory=self.plain("recipe_values"))
@@ -311,11 +324,11 @@ class LookupModule(RecipeLookup):
                 Variables(self.plain("env"), self.plain("env_allow"), os.environ),
                 inventory=known.values_for(recipe),
                 mod_paths=self.plain("mod_paths"),
-                ports=Ports(master=settings.master_port),
+                ports=service.ports(chosen),
             )
             if self.get_option("needs"):
                 return [needs(resolved, settings)]
-            plan = build_plan(resolved, settings, self.plain("image_facts"))
+            plan = build_plan(resolved, settings, self.plain("image_facts"), service)
             if self.get_option("secret_values"):
                 return [secret_values(resolved, os.environ, settings)]
         except RecipeError as exc:

@@ -95,7 +95,7 @@ EXAMPLES = r"""
   dgxspark.suite.wait_serving:
     url: http://192.0.2.11:8000
     model: lab-tiny
-    container: dgxspark-lab-tiny-0
+    container: dgxspark-main-0
     timeout: 600
 """
 

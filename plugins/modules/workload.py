@@ -84,11 +84,11 @@ options:
 EXAMPLES = r"""
 - name: Stop what is served and retain it for rollback
   dgxspark.suite.workload:
-    retain: [dgxspark-lab-tiny-0]
+    retain: [dgxspark-main-0]
 
 - name: Restore it
   dgxspark.suite.workload:
-    restore: [dgxspark-lab-tiny-0]
+    restore: [dgxspark-main-0]
 
 - name: Install its unit
   dgxspark.suite.workload:
@@ -102,7 +102,7 @@ done:
   returned: success
   type: list
   elements: str
-  sample: [retained dgxspark-lab-tiny-0, stopped dgxspark-lab-tiny-0.previous]
+  sample: [retained dgxspark-main-0, stopped dgxspark-main-0.previous]
 unsupervised:
   description: Why O(supervise) failed, empty if it did not.
   returned: success

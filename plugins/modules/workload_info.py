@@ -163,7 +163,7 @@ containers:
   type: list
   elements: dict
   sample:
-    - name: dgxspark-lab-tiny-0
+    - name: dgxspark-main-0
       id: 1a444f003362
       image: dgxspark-lab/vllm:cpu
       image_id: sha256:c89d5534b40a
@@ -192,7 +192,7 @@ answers:
   description: What the servers answered, by the name of their container.
   returned: when O(ask=true)
   type: dict
-  sample: {dgxspark-lab-tiny-0: {phase: serving, detail: a completion was answered, answer: a,
+  sample: {dgxspark-main-0: {phase: serving, detail: a completion was answered, answer: a,
     seconds: 0.12, kind: completion}}
 units:
   description: The units of this collection that supervise containers of this node.
@@ -205,6 +205,9 @@ units:
       type: str
     recipe:
       description: What the container was launched from.
+      type: str
+    service:
+      description: The service that it belongs to.
       type: str
     plan:
       description: The hash of its plan.
@@ -241,7 +244,7 @@ ray:
       of the head itself.
   returned: success
   type: dict
-  sample: {dgxspark-lab-tiny-0: [192.0.2.1, 192.0.2.2]}
+  sample: {dgxspark-main-0: [192.0.2.1, 192.0.2.2]}
 listening:
   description:
     - The TCP ports on which a process listens.

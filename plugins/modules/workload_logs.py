@@ -28,6 +28,11 @@ options:
     description: Only containers that were launched from this recipe, by name. Empty for all.
     type: str
     default: ""
+  service:
+    description: Only containers of this service. Empty for all.
+    type: str
+    default: ""
+    version_added: 0.2.0
   lines:
     description: How many of the last lines of each container are returned.
     type: int
@@ -61,7 +66,7 @@ lines:
   elements: dict
   sample:
     - at: '2026-11-22T03:20:22.733742337Z'
-      container: dgxspark-lab-tiny-0
+      container: dgxspark-main-0
       rank: '0'
       text: 'INFO:     Application startup complete.'
 running:
@@ -72,7 +77,10 @@ running:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
+    LABEL,
+    service_of,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
 
 
@@ -80,6 +88,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "recipe": {"type": "str", "default": ""},
+            "service": {"type": "str", "default": ""},
             "lines": {"type": "int", "default": 40},
             "follow": {"type": "bool", "default": False},
             "since": {"type": "dict", "default": {}},
@@ -93,7 +102,9 @@ def main() -> None:
         ours = [
             container
             for container in containers.containers(docker)
-            if container.ours and given["recipe"] in ("", container.recipe)
+            if container.ours
+            and given["recipe"] in ("", container.recipe)
+            and given["service"] in ("", service_of(container.labels))
         ]
         lines = [
             {

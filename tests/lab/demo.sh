@@ -53,7 +53,7 @@ step "5/8 Serve a model: Ray head on spark1, Ray worker on spark2, vLLM tensor-p
 step "6/8 Ask the model" \
   python tests/lab/chat.py "$(ansible-inventory --host spark1 | python -c 'import json, sys; print(json.load(sys.stdin)["ansible_host"])')"
 step "7/8 Ray's status on its head" \
-  ansible spark_heads --become -m ansible.builtin.command -a "docker exec dgxspark-lab-tiny-0 ray status"
+  ansible spark_heads --become -m ansible.builtin.command -a "docker exec dgxspark-main-0 ray status"
 step "8/8 Launch it again: it runs as planned, nothing changes" \
   ansible-playbook playbooks/launch.yml -e recipe=lab-tiny
 

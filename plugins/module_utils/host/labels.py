@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,27 @@ LABEL = "dgxspark.suite/"
 OWNER = "dgxspark.suite"
 # The end of the name of a container that is retained for a rollback.
 RETAINED = ".previous"
+# The service that a launch replaces where none is named.
+MAIN = "main"
+
+_SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
+
+
+def is_service(name: str) -> bool:
+    """Whether a service may have this name."""
+    return _SERVICE.fullmatch(name) is not None
+
+
+def service_of(labels: Mapping[str, str]) -> str:
+    """The service of one of our containers; versions before services had only `main`."""
+    name = labels.get(LABEL + "service")
+    return name if isinstance(name, str) and is_service(name) else MAIN
+
+
+def slot_of(labels: Mapping[str, str]) -> int:
+    """The number that chooses the ports of a container's service; 0 for that of `main`."""
+    text = labels.get(LABEL + "slot")
+    return int(text) if isinstance(text, str) and foreign.is_whole(text) else 0
 
 
 def own_name(name: str) -> str:
@@ -29,6 +51,7 @@ def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
             return {}
         return {
             "recipe": labels[LABEL + "recipe"],
+            "service": service_of(labels),
             "plan": labels[LABEL + "plan-hash"],
             "rank": int(labels[LABEL + "rank"]),
             "members": [str(member) for member in common["members"]],

@@ -54,7 +54,7 @@ HEAD, WORKER = "head", "worker"  # roles in a handshake
 
 
 class Workload(t.NamedTuple):
-    """The rank of a unit. members: the addresses of all ranks, by rank."""
+    """The rank of a unit. members: the addresses of all ranks, by rank. service: its name."""
 
     container: str
     recipe: str
@@ -64,6 +64,7 @@ class Workload(t.NamedTuple):
     port: int
     starts: int
     docker: str
+    service: str = "main"
 
 
 class Down(Exception):
@@ -97,6 +98,7 @@ def read_unit(text: str) -> Workload:
             int(values["port"]),
             int(values["starts"]),
             values["docker"],
+            values.get("service", "main"),
         )
     except KeyError as error:
         raise ValueError("%s= is missing" % error.args[0].capitalize()) from error

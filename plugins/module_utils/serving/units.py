@@ -38,7 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     rightful_owner,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import own_name
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import MAIN, own_name
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
 
@@ -85,6 +85,7 @@ WantedBy=multi-user.target
 %(section)s
 Container=%(name)s
 Recipe=%(recipe)s
+Service=%(service)s
 Plan=%(plan)s
 Rank=%(rank)s
 Members=%(members)s
@@ -125,12 +126,14 @@ class SupervisedUnit:
     restarts: int = 0
     status_text: str = ""
     down: Mapping[str, Any] | None = None
+    service: str = MAIN
 
 
 def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> str:
     """The unit of a container. Raises ValueError for a value that would add a line."""
     words = {
         "recipe": spec["recipe"],
+        "service": spec.get("service", MAIN),
         "plan": spec["plan"],
         "rank": spec["rank"],
         "members": " ".join(spec["members"]),
@@ -205,6 +208,7 @@ def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) 
         known.restarts,
         known.status_text,
         down,
+        workload.service,
     )
 
 

@@ -199,7 +199,7 @@ def test_a_launch_goes_over_the_links_and_no_measurement_disturbs_it() -> None:
         assert "choices" in on_node(HERE, f"{asked} http://{address(HERE)}:8000/v1/completions")
         after = sent()
         assert f"GLOO_SOCKET_IFNAME={near}" in on_node(
-            HERE, "docker inspect --format '{{.Config.Env}}' dgxspark-lab-tiny-2-0"
+            HERE, "docker inspect --format '{{.Config.Env}}' dgxspark-main-0"
         )
         status, told = playbook("fabric_test")
         assert status != 0

@@ -27,7 +27,7 @@ import pytest
 from lab import INVENTORY, NODES, ROOT, address, complete, module, on_node, playbook, wait_for
 
 QUICK = ROOT / "extensions" / "molecule" / "launch" / "quick"
-PS = "docker ps --all --format '{{.Names}} {{.State}}'"
+PS = "docker ps --all --format '{{.Names}} {{.State}} {{.Label \"dgxspark.suite/recipe\"}}'"
 SOLO, PAIR = str(QUICK / "lab-quick.yaml"), str(QUICK / "lab-quick-2.yaml")
 
 
@@ -47,11 +47,15 @@ def journal() -> dict[str, Any]:
     return dict(json.loads(on_node("spark1", "cat /var/lib/dgxspark/swap.json")))
 
 
-def running(nodes: dict[str, Any], prefix: str) -> bool:
-    """Whether a rank of that name is on each node."""
+def listed(node: str) -> set[str]:
+    """The containers of a node: name, state and recipe of each."""
+    return set(on_node(node, PS).splitlines())
+
+
+def running(recipe: str) -> bool:
+    """Whether each node has its running rank of the recipe, whatever else it has."""
     return all(
-        any(name == f"{prefix}{rank}" for name in containers(nodes[node]))
-        for rank, node in enumerate(NODES)
+        f"dgxspark-main-{rank} running {recipe}" in listed(node) for rank, node in enumerate(NODES)
     )
 
 
@@ -99,10 +103,17 @@ def begun(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def serve(recipe: str, *ranks: str) -> None:
-    """Have this recipe served. ranks: the container of each node that has one."""
-    wanted = [f"{rank} running" for rank in ranks] + [""] * (len(NODES) - len(ranks))
-    if [on_node(node, PS).strip() for node in NODES] != wanted:
+def only(recipe: str, ranks: int) -> bool:
+    """Whether a recipe runs on the first nodes, and nothing else is on any node."""
+    return all(
+        listed(node) == ({f"dgxspark-main-{rank} running {recipe}"} if rank < ranks else set())
+        for rank, node in enumerate(NODES)
+    )
+
+
+def serve(recipe: str, ranks: int) -> None:
+    """Have this recipe served, which needs so many nodes."""
+    if not only(Path(recipe).stem, ranks):
         status, said = playbook("launch", "-e", f"recipe={recipe}")
         assert status == 0, said
 
@@ -110,19 +121,19 @@ def serve(recipe: str, *ranks: str) -> None:
 @pytest.fixture
 def tiny() -> None:
     """Real vLLM over both nodes, through Ray."""
-    serve("lab-tiny", "dgxspark-lab-tiny-0", "dgxspark-lab-tiny-1")
+    serve("lab-tiny", 2)
 
 
 @pytest.fixture
 def solo() -> None:
     """The quick server on the first node."""
-    serve(SOLO, "dgxspark-lab-quick-0")
+    serve(SOLO, 1)
 
 
 @pytest.fixture
 def pair() -> None:
     """The quick server over both nodes."""
-    serve(PAIR, "dgxspark-lab-quick-2-0", "dgxspark-lab-quick-2-1")
+    serve(PAIR, 2)
 
 
 @pytest.fixture
@@ -140,16 +151,16 @@ def test_the_model_answers_on_the_management_address() -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_ray_has_both_nodes_and_both_serve(nodes: dict[str, Any]) -> None:
-    status = nodes["spark1"].check_output("docker exec dgxspark-lab-tiny-0 ray status")
+    status = nodes["spark1"].check_output("docker exec dgxspark-main-0 ray status")
     assert "2.0/2.0 GPU" in status
     for rank, name in enumerate(NODES):
-        processes = nodes[name].check_output(f"docker top dgxspark-lab-tiny-{rank}")
+        processes = nodes[name].check_output(f"docker top dgxspark-main-{rank}")
         assert "ray::RayWorkerProc" in processes, name
 
 
 @pytest.mark.usefixtures("tiny")
 def test_the_server_is_the_first_process_of_the_heads_container(nodes: dict[str, Any]) -> None:
-    head = containers(nodes["spark1"])["dgxspark-lab-tiny-0"]
+    head = containers(nodes["spark1"])["dgxspark-main-0"]
     command = nodes["spark1"].check_output(f"tr '\\0' ' ' </proc/{head['State']['Pid']}/cmdline")
     assert "vllm serve" in command
 
@@ -157,7 +168,7 @@ def test_the_server_is_the_first_process_of_the_heads_container(nodes: dict[str,
 @pytest.mark.usefixtures("tiny")
 def test_ranks_meet_on_the_fabric(nodes: dict[str, Any]) -> None:
     for rank, name in enumerate(NODES):
-        environment = containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Env"]
+        environment = containers(nodes[name])[f"dgxspark-main-{rank}"]["Config"]["Env"]
         assert "GLOO_SOCKET_IFNAME=eth1" in environment
         fabric = nodes[name].interface("eth1").addresses
         assert any(f"VLLM_HOST_IP={own}" in environment for own in fabric)
@@ -166,7 +177,7 @@ def test_ranks_meet_on_the_fabric(nodes: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("tiny")
 def test_all_ranks_carry_one_plan(nodes: dict[str, Any]) -> None:
     hashes = {
-        containers(nodes[name])[f"dgxspark-lab-tiny-{rank}"]["Config"]["Labels"][
+        containers(nodes[name])[f"dgxspark-main-{rank}"]["Config"]["Labels"][
             "dgxspark.suite/plan-hash"
         ]
         for rank, name in enumerate(NODES)
@@ -179,7 +190,7 @@ def test_check_mode_prints_the_docker_commands_and_starts_nothing(nodes: dict[st
     status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "--check")
     assert status == 0, said
     assert "docker run" in said
-    assert "--name dgxspark-lab-tiny-solo-0" in said
+    assert "--name dgxspark-main-0" in said
     assert {name: containers(nodes[name]).keys() for name in NODES} == before
 
 
@@ -278,7 +289,7 @@ def test_strangers_at_the_supervisor_change_nothing(nodes: dict[str, Any]) -> No
         on_node(node, f"echo {base64(STRANGER)} | base64 -d | {run} {head}")
     time.sleep(2)
     for rank, node in enumerate(NODES):
-        unit = f"dgxspark-lab-tiny-{rank}.service"
+        unit = f"dgxspark-main-{rank}.service"
         assert on_node(node, f"systemctl is-active {unit}") == "active\n"
         assert on_node(node, "docker ps --quiet --no-trunc") == ids[node]
         secret = f"/var/lib/dgxspark/{unit}.secret"
@@ -288,31 +299,28 @@ def test_strangers_at_the_supervisor_change_nothing(nodes: dict[str, Any]) -> No
 
 @pytest.mark.usefixtures("tiny")
 def test_a_foreign_container_of_the_same_name_is_left_alone(nodes: dict[str, Any]) -> None:
-    create = "docker create --name dgxspark-lab-tiny-solo-0 dgxspark-lab/vllm:cpu true"
+    create = "docker create --name dgxspark-other-0 dgxspark-lab/vllm:cpu true"
     nodes["spark1"].check_output(create)
     try:
-        status, said = playbook("launch", "-e", "recipe=lab-tiny-solo")
+        status, said = playbook("launch", "-e", "recipe=lab-tiny-solo", "-e", "service=other")
         assert status != 0
         assert "was not started by this collection" in said
-        assert "dgxspark-lab-tiny-solo-0" in containers(nodes["spark1"])
+        assert "dgxspark-other-0" in containers(nodes["spark1"])
         assert isinstance(complete("lab-tiny"), str)
     finally:
-        nodes["spark1"].check_output("docker rm dgxspark-lab-tiny-solo-0")
+        nodes["spark1"].check_output("docker rm dgxspark-other-0")
 
 
 @pytest.mark.usefixtures("tiny")
-def test_another_recipe_replaces_it_on_all_nodes(nodes: dict[str, Any]) -> None:
+def test_another_recipe_replaces_it_on_all_nodes() -> None:
     status, said = playbook("launch", "-e", f"recipe={SOLO}")
     assert status == 0, said
     assert isinstance(complete("lab-quick"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-0"}
-    assert not containers(nodes["spark2"])
+    assert only("lab-quick", 1)
 
 
 @pytest.mark.usefixtures("solo")
-def test_a_server_that_exits_is_rolled_back(
-    nodes: dict[str, Any],
-) -> None:
+def test_a_server_that_exits_is_rolled_back() -> None:
     with receiver() as (url, received):
         webhooks = {"dgxspark_webhook_urls": [url], "dgxspark_webhook_secret": "lab"}
         wrong = ("-e", f"recipe={PAIR}", "-e", "overrides=dtype=no-such-dtype")
@@ -331,8 +339,7 @@ def test_a_server_that_exits_is_rolled_back(
     assert "no-such-dtype" in said
     assert "lab-quick, which was served before, answers again" in said
     assert isinstance(complete("lab-quick"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-0"}
-    assert not containers(nodes["spark2"])
+    assert only("lab-quick", 1)
     assert journal()["result"] == "rolled_back"
 
 
@@ -366,7 +373,7 @@ def test_status_reports_answers_and_differences_from_the_recipe(tmp_path: Path) 
     (workload,) = report["workloads"]
     assert (workload["recipe"], workload["state"]) == ("lab-quick", "running")
     assert report["drift"] == {workload["plan_hash"]: "matches its recipe"}
-    assert report["answers"]["spark1"]["phase"] == "serving"
+    assert report["answers"]["main"]["phase"] == "serving"
     _status, said = playbook("status", "-e", "dgxspark_shm_size=1g")
     assert "differs from its recipe" in said
 
@@ -376,36 +383,32 @@ def test_a_worker_that_dies_while_the_model_loads_ends_the_launch_at_once(
     nodes: dict[str, Any],
 ) -> None:
     with begun("launch", "-e", f"recipe={PAIR}") as controller:
-        wait_for(lambda: running(nodes, "dgxspark-lab-quick-2-") and journal()["phase"] == "wait")
-        nodes["spark2"].check_output("docker kill dgxspark-lab-quick-2-1")
+        wait_for(lambda: running("lab-quick-2") and journal()["phase"] == "wait")
+        nodes["spark2"].check_output("docker kill dgxspark-main-1")
         killed = time.monotonic()
         wait_for(lambda: journal()["phase"] != "wait")
         assert time.monotonic() - killed < 60, "the head would have given up after minutes"
         said, _nothing = controller.communicate()
     assert controller.returncode != 0
-    assert "Container dgxspark-lab-quick-2-1 has ended" in said
+    assert "Container dgxspark-main-1 has ended" in said
     assert "lab-quick, which was served before, answers again" in " ".join(said.split())
     assert isinstance(complete("lab-quick"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-0"}
-    assert not containers(nodes["spark2"])
+    assert only("lab-quick", 1)
 
 
 @pytest.mark.usefixtures("solo")
-def test_a_launch_whose_controller_was_killed_is_finished_by_the_next(
-    nodes: dict[str, Any],
-) -> None:
+def test_a_launch_whose_controller_was_killed_is_finished_by_the_next() -> None:
     with begun("launch", "-e", f"recipe={PAIR}") as controller:
-        wait_for(lambda: running(nodes, "dgxspark-lab-quick-2-"))
+        wait_for(lambda: running("lab-quick-2"))
         os.killpg(controller.pid, signal.SIGKILL)
-    assert "dgxspark-lab-quick-0.previous" in containers(nodes["spark1"])
+    assert "dgxspark-main-0.previous exited lab-quick" in listed("spark1")
     assert journal()["result"] is None
     status, said = playbook("launch", "-e", f"recipe={PAIR}")
     assert status == 0, said
     assert "Took over the cluster lock" in said
     assert "was interrupted in phase" in said
     assert isinstance(complete("lab-quick-2"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-quick-2-0"}
-    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-quick-2-1"}
+    assert only("lab-quick-2", 2)
 
 
 @pytest.mark.usefixtures("pair")
@@ -449,9 +452,8 @@ def test_stop_removes_only_containers_of_this_collection(nodes: dict[str, Any]) 
 
 
 @pytest.mark.long
-def test_vllm_serves_over_two_nodes_without_ray(nodes: dict[str, Any]) -> None:
+def test_vllm_serves_over_two_nodes_without_ray() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tiny-2")
     assert status == 0, said
     assert isinstance(complete("lab-tiny-2"), str)
-    assert set(containers(nodes["spark1"])) == {"dgxspark-lab-tiny-2-0"}
-    assert set(containers(nodes["spark2"])) == {"dgxspark-lab-tiny-2-1"}
+    assert only("lab-tiny-2", 2)

@@ -19,6 +19,7 @@ from lab import (
     llama,
     on_node,
     playbook,
+    recipes_on,
     remove_llama,
     run,
     wait_for,
@@ -27,7 +28,7 @@ from lab import (
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
 PS = "docker ps --format '{{.Names}}'"
-RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
+RANKS = {HEAD: "dgxspark-main-0", WORKER: "dgxspark-main-1"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +44,7 @@ def running() -> set[str]:
 @pytest.fixture
 def served() -> None:
     """Over two nodes, launched only where it does not run."""
-    if running() != set(RANKS.values()):
+    if any(recipes_on(node) != {"lab-llama"} for node in NODES):
         status, said = playbook("launch", "-e", "recipe=lab-llama")
         assert status == 0, said
 

@@ -22,12 +22,13 @@ from lab import (
     on_node,
     playbook,
     playbook_begun,
+    recipes_on,
     wait_for,
 )
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
-RANKS = {HEAD: "dgxspark-lab-llama-0", WORKER: "dgxspark-lab-llama-1"}
+RANKS = {HEAD: "dgxspark-main-0", WORKER: "dgxspark-main-1"}
 
 
 def running(node: str, container: str) -> bool:
@@ -51,7 +52,7 @@ def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launc
     slow = tmp_path / "lab-llama-slow.yaml"
     slow.write_text(f"{text}\npre_exec: ['sleep 30']\n", encoding="utf-8")
     begun = playbook_begun("launch", "-e", f"recipe={slow}")
-    wait_for(lambda: running(WORKER, "dgxspark-lab-llama-slow-1"), 90)
+    wait_for(lambda: "lab-llama-slow" in recipes_on(WORKER), 90)
     # By now the launch waits for the server.
     time.sleep(5)
     with frozen(WORKER):
@@ -64,7 +65,8 @@ def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launc
     assert status == 0, said
     assert answers("lab-llama", 20)
     for node, number in zip(NODES, "01", strict=True):
-        name = f"dgxspark-lab-llama-slow-{number}"
+        name = f"dgxspark-main-{number}"
+        assert recipes_on(node) == {"lab-llama-slow"}
         assert on_node(node, "docker ps --all --format '{{.Names}}'").split() == [name]
         assert "enabled" in on_node(node, f"systemctl is-enabled {name}.service")
     status, said = playbook("launch", "-e", "recipe=lab-llama")

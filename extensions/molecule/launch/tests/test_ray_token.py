@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lab import NODES, playbook
 
-HEAD = "dgxspark-lab-tiny-0"
+HEAD = "dgxspark-main-0"
 pytestmark = pytest.mark.long
 
 

@@ -52,7 +52,7 @@ ThreadingHTTPServer(("0.0.0.0", 8000), Handler).serve_forever()
 
 # What a recipe mounts besides models has to be allowed.
 ALLOWED = ("-e", json.dumps({"dgxspark_volumes_allow": ["/srv/templates", "/srv/out"]}))
-NAME = "dgxspark-lab-extras-0"
+NAME = "dgxspark-main-0"
 pytestmark = pytest.mark.long
 
 

@@ -11,11 +11,11 @@ import json
 import time
 
 import pytest
-from lab import NODES, answers, on_node, playbook, run, wait_for
+from lab import NODES, answers, on_node, playbook, recipes_on, run, wait_for
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
-RANKS = {HEAD: "dgxspark-lab-tiny-0", WORKER: "dgxspark-lab-tiny-1"}
+RANKS = {HEAD: "dgxspark-main-0", WORKER: "dgxspark-main-1"}
 # Seconds. Two cores load the model in one minute, in five if they are busy.
 PATIENCE = 900
 
@@ -56,7 +56,8 @@ def forget_starts() -> None:
 @pytest.fixture(autouse=True)
 def served() -> None:
     """Launched only where it does not run."""
-    if not all(seen.endswith("true") for seen in started().values()):
+    runs = all(seen.endswith("true") for seen in started().values())
+    if not runs or any(recipes_on(node) != {"lab-tiny"} for node in NODES):
         status, said = playbook("launch", "-e", "recipe=lab-tiny")
         assert status == 0, said
     for node, name in RANKS.items():
@@ -134,7 +135,7 @@ def test_stop_leaves_nothing() -> None:
     assert status == 0, said
     for node in NODES:
         left = "ls /etc/systemd/system /etc/systemd/system/multi-user.target.wants /usr/local/lib"
-        assert "dgxspark-lab" not in on_node(node, left)
+        assert "dgxspark-main" not in on_node(node, left)
         assert "dgxspark" not in on_node(node, "ls /usr/local/lib")
         assert "service" not in on_node(node, "ls /var/lib/dgxspark 2>/dev/null || true")
         assert on_node(node, "docker ps --all --quiet") == ""

@@ -15,7 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, answers, complete, frozen, module, on_node, playbook, run, wait_for
+from lab import (
+    NODES,
+    ROOT,
+    answers,
+    complete,
+    frozen,
+    module,
+    on_node,
+    playbook,
+    recipes_on,
+    run,
+    wait_for,
+)
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
@@ -154,7 +166,7 @@ def test_a_lost_lock_is_noticed_before_the_rollback() -> None:
         )
     )
     launch.start()
-    wait_for(lambda: "dgxspark-lab-tiny-solo-0" in containers(HEAD), 300)
+    wait_for(lambda: "lab-tiny-solo" in recipes_on(HEAD), 300)
     token = ""
     while not token:
         # Each phase of the launch extends it.

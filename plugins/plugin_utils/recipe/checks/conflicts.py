@@ -11,7 +11,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     RecipeError,
 )
 
-_KEYS = ("name", "recipe", "port", "overrides", "nodes")
+# Of an entry of dgxspark_services, see services/declared.py.
+KEYS = ("name", "recipe", "overrides", "nodes", "url", "port")
 
 
 class Service(t.NamedTuple):
@@ -27,12 +28,16 @@ def services_of(
 ) -> tuple[list[Service], list[Issue]]:
     """The services that the inventory names, each {name, recipe or port, overrides, nodes}.
 
+    One with a `url` listens elsewhere and is left out.
+
     port_of: the port of a recipe with overrides; raises RecipeError where it has none.
     """
     if not isinstance(given, (list, tuple)):
         return [], [_wrong(f"dgxspark_services is {given!r:.60}, expected a list of maps")]
     services, issues = [], []
     for entry in given:
+        if isinstance(entry, t.Mapping) and entry.get("url"):
+            continue
         try:
             services.append(_service(entry, port_of))
         except RecipeError as exc:
@@ -62,8 +67,8 @@ def port_clashes(services: t.Sequence[Service]) -> list[Issue]:
 
 
 def _service(entry: t.Any, port_of: t.Callable[[str, t.Any], int]) -> Service:
-    if not isinstance(entry, t.Mapping) or not set(entry) <= set(_KEYS):
-        raise RecipeError(f"expected a map of {', '.join(_KEYS)}, found {entry!r:.80}")
+    if not isinstance(entry, t.Mapping) or not set(entry) <= set(KEYS):
+        raise RecipeError(f"expected a map of {', '.join(KEYS)}, found {entry!r:.80}")
     name = str(entry.get("name") or entry.get("recipe") or "")
     port = entry.get("port")
     if port is None and entry.get("recipe"):

@@ -17,7 +17,11 @@ import shlex
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, OWNER
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
+    LABEL,
+    MAIN,
+    OWNER,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     is_secret,
@@ -30,6 +34,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     RecipeError,
     ResolvedRecipe,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claims import claim_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_and_hooks import (
     PlacedMod,
     after,
@@ -58,8 +63,12 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resol
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
     runtime_named,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Ports
 
 SCHEMA = 1
+
+# A service other than `main` has so many ports of its own, from here on.
+SLOT_BASE, SLOT_PORTS, SLOTS = 25100, 16, 40
 
 # Where containers keep what they compile, and by which variables: vLLM its graphs, Triton, inductor
 # and FlashInfer their kernels. A server that finds them starts minutes earlier.
@@ -94,7 +103,8 @@ class Settings:
     volumes_allow: further sources that may be mounted, and what is below them. ray_auth: have Ray
     ask for a token. security_opts: as of `docker run --security-opt`. pids_limit: of processes and
     threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
-    than the version of its Ray.
+    than the version of its Ray. ray_first: the first port of the service's slot, from which Ray's
+    other ports are chosen as well; 0 leaves these to Ray.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -118,10 +128,41 @@ class Settings:
     security_opts: t.Sequence[str] = ("no-new-privileges",)
     pids_limit: int = 16384
     image_preflight: bool = True
+    ray_first: int = 0
 
     @property
     def allowed(self) -> Allowed:
         return Allowed.of(self.model_dirs, self.hf_home, self.volumes_allow)
+
+
+# Those that are options of the lookup launch_plan.
+SETTINGS = [field.name for field in dataclasses.fields(Settings) if field.name != "ray_first"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """What a launch replaces, and the number that chooses the ports at which its ranks meet.
+
+    name: as `is_service` has it. slot: 0 for the ports of the settings, which is that of `main`;
+    from 1 to SLOTS the SLOT_PORTS ports from SLOT_BASE on.
+    """
+
+    name: str = MAIN
+    slot: int = 0
+
+    def settings(self, settings: Settings) -> Settings:
+        """The settings with the ports of the slot."""
+        if not self.slot:
+            return settings
+        first = SLOT_BASE + SLOT_PORTS * self.slot
+        return dataclasses.replace(
+            settings, master_port=first, survive_port=first + 1, ray_port=first + 3, ray_first=first
+        )
+
+    def ports(self, settings: Settings) -> Ports:
+        """Where ranks meet that are planned before the settings of a plan are read."""
+        rpc = {"rpc": SLOT_BASE + SLOT_PORTS * self.slot + 9} if self.slot else {}
+        return Ports(master=self.settings(settings).master_port, **rpc)
 
 
 # Node name -> what the module image_preflight found in the image there; empty where not known.
@@ -129,14 +170,19 @@ ImageFacts = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
 def build_plan(
-    resolved: ResolvedRecipe, settings: Settings, image_facts: ImageFacts | None = None
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    image_facts: ImageFacts | None = None,
+    service: Service = Service(),
 ) -> dict[str, t.Any]:
-    """The plan of this launch. Raises RecipeError with every reason why there can be none."""
+    """The plan of this launch. Raises RecipeError with every reason why there can be none.
+
+    settings: with the ports of the service's slot, see `Service.settings`.
+    """
     pins, image_warnings = _image(resolved, settings, image_facts or {})
     mods, wrong = placed_mods(resolved.mods)
     mounts = _mounts(resolved, settings, mods)
     _check(resolved, settings, wrong, mounts)
-    workload = slug(resolved.recipe.name)
     auth = ray_auth(resolved, settings.ray_auth, settings.ray_port, image_facts or {})
     environment, warnings = _environment(resolved, settings, pins, auth)
     warnings += [*image_warnings, *filter(None, [auth.warning])]
@@ -146,7 +192,7 @@ def build_plan(
             rank,
             resolved,
             settings,
-            workload,
+            service,
             environment,
             [
                 *(mount.entry() for mount in mounts),
@@ -160,7 +206,9 @@ def build_plan(
     plan: dict[str, t.Any] = {
         "schema": SCHEMA,
         "recipe": resolved.recipe.name,
-        "workload": workload,
+        "service": service.name,
+        "slot": service.slot,
+        "workload": slug(resolved.recipe.name),
         "model": resolved.model,
         "served_model_name": resolved.served_model_name,
         "mode": resolved.mode,
@@ -173,6 +221,7 @@ def build_plan(
         "address": head.address,
         "port": resolved.port,
         "ports": _ports(resolved, settings),
+        "worker_ports": {} if resolved.rpc_port is None else {"rpc": resolved.rpc_port},
         "url": f"http://{_in_url(head.address)}:{resolved.port}",
         "supervise": _supervise(resolved, settings),
         "env": {"shared": environment.shared, "per_node": environment.per_node},
@@ -181,6 +230,7 @@ def build_plan(
     }
     plan["hash"] = plan_hash(plan)
     plan["kind"] = list(resolved.recipe.kind)
+    plan["claim"] = claim_of(resolved, bool(settings.gpus))
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
         used = {"pins": pins[rank["node"]], "ray": auth.version}
@@ -269,6 +319,7 @@ def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
 def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, str]:
     """Labels that say of a container what its plan was; none of them is part of the hash."""
     values = {
+        "claim": plan["claim"],
         "supervise": (json.dumps(plan["supervise"], sort_keys=True) if plan["supervise"] else ""),
         "overrides": json.dumps(resolved.overrides, sort_keys=True, default=str),
         "plan-hash": plan["hash"],
@@ -458,12 +509,12 @@ def _rank(
     rank: Rank,
     resolved: ResolvedRecipe,
     settings: Settings,
-    workload: str,
+    service: Service,
     environment: _RankEnvironment,
     mounts: t.Sequence[dict[str, t.Any]],
     mods: t.Sequence[PlacedMod],
 ) -> dict[str, t.Any]:
-    name = f"dgxspark-{workload}-{rank.rank}"
+    name = f"dgxspark-{service.name}-{rank.rank}"
     return {
         "rank": rank.rank,
         "role": rank.role,
@@ -481,7 +532,9 @@ def _rank(
             f"{LABEL}rank": str(rank.rank),
             f"{LABEL}recipe": resolved.recipe.name,
             f"{LABEL}role": rank.role,
-            f"{LABEL}workload": workload,
+            f"{LABEL}service": service.name,
+            f"{LABEL}slot": str(service.slot),
+            f"{LABEL}workload": slug(resolved.recipe.name),
         },
         "network_mode": "host",
         "ipc_mode": settings.ipc_mode,

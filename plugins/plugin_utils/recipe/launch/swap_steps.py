@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The steps of a launch, computed from the plan and from what runs on the nodes. Pure.
 
+A launch replaces one service; all others are neighbours, of which only the ports count.
 The names, labels and states of the containers show how far an earlier launch came: what was served
 before is retained, under a name that ends in `.previous`, until its replacement has answered. So
 the next launch can continue after one that was killed at any point.
@@ -14,11 +15,14 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
     LABEL,
+    MAIN,
     RETAINED,
     own_name,
+    service_of,
     unit_spec,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import of_labels
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claims import too_little
 
 Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
@@ -35,27 +39,29 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     every rank runs as planned), `serves` (whether the model has also answered and no step is left;
     False if workload_info did not ask), `previous` (what a rollback restores, see describe; empty
     for nothing), `retain` (node -> names of containers to stop and retain for the rollback),
-    `remove` (node -> names of other containers of this collection, to be removed), `start` (node ->
+    `remove` (node -> names of other containers of the service, to be removed), `start` (node ->
     its rank of the plan), `supervise` (node -> container -> its unit_spec, for all ranks if one has
     no unit or a different one), `drop` (node -> names of retained containers, to be removed once
     the model has answered).
     """
+    service = plan["service"]
     running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
     starting = [] if running else plan["ranks"]
     wanted = {(rank["node"], rank["name"]) for rank in plan["ranks"]} if running else set()
-    previous = _previous(observed, wanted)
+    previous = _previous(observed, service, wanted)
     previous_ids = {container["id"] for _node, container in previous}
     remove: dict[str, list[str]] = {node: [] for node in observed}
-    for node, container in _ours(observed):
+    for node, container in _ours(observed, service):
         if container["id"] not in previous_ids and (node, container["name"]) not in wanted:
             remove[node].append(container["name"])
-    for node, name in _units_alone(observed):
+    for node, name in _units_alone(observed, service):
         remove[node].append(name)
     out: dict[str, Any] = {
         "refusals": [
             *_foreign_names(plan, observed),
             *_taken_ports(plan, observed),
             *([] if running else _bad_mounts(plan, observed)),
+            *([] if running else _too_little_memory(plan, observed)),
         ],
         "notes": list(dict.fromkeys(_links(plan, observed))),
         "running": running,
@@ -79,19 +85,21 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     return {**out, "serves": complete and _answers(plan, observed)}
 
 
-def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
-    """The steps of a rollback after a failed launch.
+def undo_steps(
+    previous: Mapping[str, Any], observed: Observed, service: str = MAIN
+) -> dict[str, Any]:
+    """The steps of a rollback after a failed launch of a service.
 
     previous: from launch_steps, computed before anything was changed. observed: as there, now.
 
-    Returns a dict: `remove` (node -> names of all other containers of this collection), `restore`
+    Returns a dict: `remove` (node -> names of all other containers of the service), `restore`
     (node -> names of containers of the previous workload to rename back and start; empty everywhere
     if all of them still run under their own names), `supervise` (node -> container -> its unit_spec
     once the workload answers; empty everywhere if all have their units), `lost` (texts: containers
     that are gone).
     """
     ids = {container["id"]: container for container in previous.get("containers", ())}
-    present = [(node, c) for node, c in _ours(observed) if c["id"] in ids]
+    present = [(node, c) for node, c in _ours(observed, service) if c["id"] in ids]
     present_ids = {container["id"] for _node, container in present}
     lost = [
         "%s: container %s is gone" % (container["node"], container["name"])
@@ -103,7 +111,8 @@ def undo_steps(previous: Mapping[str, Any], observed: Observed) -> dict[str, Any
     specs = {(node, own_name(c["name"])): unit_spec(c["labels"]) for node, c in present}
     return {
         "remove": _by_node(
-            observed, [(node, c["name"]) for node, c in _ours(observed) if c["id"] not in ids]
+            observed,
+            [(node, c["name"]) for node, c in _ours(observed, service) if c["id"] not in ids],
         ),
         "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in present]),
         "supervise": _to_supervise(specs, observed, intact),
@@ -134,13 +143,13 @@ def describe(workload: list[Placed]) -> dict[str, Any]:
     }
 
 
-def _previous(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
+def _previous(observed: Observed, service: str, wanted: set[tuple[str, str]]) -> list[Placed]:
     """The containers of the workload that a rollback restores.
 
     What an interrupted launch has retained comes first, because that had answered, together with
     ranks of the same plan that it had not retained yet. Otherwise a workload whose ranks all run.
     """
-    ours = [(node, c) for node, c in _ours(observed) if (node, c["name"]) not in wanted]
+    ours = [(node, c) for node, c in _ours(observed, service) if (node, c["name"]) not in wanted]
     retained = [(node, c) for node, c in ours if c["name"].endswith(RETAINED)]
     if retained:
         group = _largest(retained)
@@ -162,12 +171,12 @@ def _previous(observed: Observed, wanted: set[tuple[str, str]]) -> list[Placed]:
     return [] if wanted else max(complete, key=len, default=[])
 
 
-def _units_alone(observed: Observed) -> Iterator[tuple[str, str]]:
-    """Units of this collection whose containers are gone."""
+def _units_alone(observed: Observed, service: str) -> Iterator[tuple[str, str]]:
+    """Units of the service whose containers are gone."""
     for node, facts in observed.items():
         names = {container["name"] for container in facts["containers"] if container["ours"]}
         for unit in facts.get("units", ()):
-            if unit["container"] not in names:
+            if unit["container"] not in names and unit.get("service", MAIN) == service:
                 yield node, unit["container"]
 
 
@@ -225,10 +234,11 @@ def _by_node(observed: Observed, names: list[tuple[str, str]]) -> dict[str, list
     return {node: [name for where, name in names if where == node] for node in observed}
 
 
-def _ours(observed: Observed) -> Iterator[Placed]:
+def _ours(observed: Observed, service: str) -> Iterator[Placed]:
+    """The containers of the service."""
     for node, facts in observed.items():
         for container in facts["containers"]:
-            if container["ours"]:
+            if container["ours"] and service_of(container["labels"]) == service:
                 yield node, container
 
 
@@ -269,27 +279,47 @@ def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]
 
 
 def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
-    """Ports of the plan on which somebody else listens on the head."""
-    facts = observed[plan["head"]]
-    ours: list[str] = [container["id"] for container in facts["containers"] if container["ours"]]
-    supervisors = [unit["pid"] for unit in facts.get("units", ()) if unit["pid"]]
-    for what, port in plan["ports"].items():
+    """Ports of the plan on which somebody else, or another service, listens there."""
+    head, *workers = plan["nodes"]
+    yield from _taken(plan["service"], head, plan["ports"], observed[head])
+    for worker in workers:
+        yield from _taken(plan["service"], worker, plan["worker_ports"], observed[worker])
+
+
+def _taken(
+    service: str, node: str, ports: Mapping[str, int], facts: Mapping[str, Any]
+) -> Iterator[str]:
+    holders = {container["id"]: container for container in facts["containers"]}
+    supervisors = {unit["pid"]: unit for unit in facts.get("units", ()) if unit["pid"]}
+    for what, port in ports.items():
         for listener in facts["listening"]:
-            if listener["port"] != port or listener["container"] in ours:
+            if listener["port"] != port:
                 continue
-            if listener["pid"] in supervisors:
+            container = holders.get(listener["container"])
+            unit = supervisors.get(listener["pid"])
+            owner = ""
+            if container and container["ours"]:
+                owner = service_of(container["labels"])
+            elif unit:
+                owner = unit.get("service", MAIN)
+            if owner == service:
                 continue
-            who = (
-                f"{listener['process'] or 'a process'} (pid {listener['pid']})"
-                if listener["pid"]
-                else "another process"
-            )
-            named = [c["name"] for c in facts["containers"] if c["id"] == listener["container"]]
-            where = f" in container {named[0]}" if named else ""
             yield (
-                f"{plan['head']}: port {port} ({what}) is taken by {who}{where}. "
+                f"{node}: port {port} ({what}) is taken by {_holder(listener, container, owner)}. "
                 f"Stop it, or choose another port: {_other_port(what)}"
             )
+
+
+def _holder(listener: Mapping[str, Any], container: Mapping[str, Any] | None, service: str) -> str:
+    """Who listens, in words. service: the name of the service that it is, empty for none."""
+    if service:
+        return f"service {service}"
+    who = (
+        f"{listener['process'] or 'a process'} (pid {listener['pid']})"
+        if listener["pid"]
+        else "another process"
+    )
+    return who + (f" in container {container['name']}" if container else "")
 
 
 def _bad_mounts(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
@@ -298,6 +328,11 @@ def _bad_mounts(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
         for mount in observed[node].get("mounts", ()):
             if mount["problem"]:
                 yield f"{node}: {mount['problem']}"
+
+
+def _too_little_memory(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+    for node in plan["nodes"]:
+        yield from too_little(plan["service"], node, plan["claim"], observed[node])
 
 
 def _links(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, RETAINED
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
+    LABEL,
+    RETAINED,
+    service_of,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import of_labels
 
 
@@ -16,7 +20,8 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     """The workloads of this collection; those that are retained for a rollback come last.
 
     observed: node name -> what the module workload_info returned there. Each workload is a map:
-    `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
+    `service`, `slot` (of its ports), `recipe`, `recipe_path`, `overrides`, `plan_hash`,
+    `served_model_name`, `url`, `head`,
     `container` (of the head), `kind` (a list, as the recipe says), `nodes` (in the order of ranks),
     `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `ray` (the
     addresses in its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`,
@@ -27,7 +32,12 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
         for container in facts["containers"]:
             if container["ours"]:
                 retained = container["name"].endswith(RETAINED)
-                key = retained, _label(container, "workload"), _label(container, "plan-hash")
+                key = (
+                    retained,
+                    _service(container),
+                    _label(container, "workload"),
+                    _label(container, "plan-hash"),
+                )
                 groups.setdefault(key, []).append((node, container))
     return [_workload(key[0], group, observed) for key, group in sorted(groups.items())]
 
@@ -42,6 +52,8 @@ def _workload(
     expected = _number(head, "ranks") or len(group)
     running = sum(container["status"] == "running" for _node, container in group)
     return {
+        "service": _service(head),
+        "slot": _number(head, "slot"),
         "recipe": _label(head, "recipe"),
         "recipe_path": _label(head, "recipe-path"),
         "overrides": _map(_label(head, "overrides")),
@@ -97,6 +109,11 @@ def _map(text: str) -> dict[str, Any]:
 def _label(container: Mapping[str, Any], key: str) -> str:
     labels = container["labels"]
     return foreign.line(str(labels.get(LABEL + key, ""))) if isinstance(labels, Mapping) else ""
+
+
+def _service(container: Mapping[str, Any]) -> str:
+    labels = container["labels"]
+    return service_of(labels if isinstance(labels, Mapping) else {})
 
 
 def _number(container: Mapping[str, Any], key: str) -> int:

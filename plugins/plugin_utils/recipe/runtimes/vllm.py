@@ -280,8 +280,25 @@ def _ray_node(node: Node, settings: LaunchSettings) -> str:
             *("--num-gpus", "1"),
             *("--object-store-memory", str(settings.ray_object_store_bytes)),
             "--disable-usage-stats",
+            *_ray_ports(settings.ray_first),
         ]
     )
+
+
+def _ray_ports(first: int) -> list[str]:
+    """The ports of a raylet beside one of another service; first: that of the slot, 0 for none.
+
+    Two raylets of one host would both take workers' ports from 10002 on; 0 lets the kernel choose.
+    """
+    if not first:
+        return []
+    return [
+        *("--node-manager-port", str(first + 5)),
+        *("--object-manager-port", str(first + 6)),
+        *("--metrics-export-port", str(first + 7)),
+        *("--dashboard-agent-listen-port", str(first + 8)),
+        *("--min-worker-port", "0", "--max-worker-port", "0"),
+    ]
 
 
 _READABLE_TOKEN = """\
@@ -303,9 +320,13 @@ def _head_script(
 config="${{VLLM_CONFIG_ROOT:-${{XDG_CONFIG_HOME:-$HOME/.config}}/vllm}}"
 mkdir -p "$config" && echo {shlex.quote(own)} > "$config/ray_non_carry_over_env_vars.json" || exit 1
 ray start --head --port {settings.ray_port} --include-dashboard=false \
-{_ray_node(rank.node, settings)} || exit 1
+{_client_server(settings.ray_first)}{_ray_node(rank.node, settings)} || exit 1
 python3 -c "$1" {shlex.join(waiting)} || exit 1
 {rank.text}"""
+
+
+def _client_server(first: int) -> str:
+    return f"--ray-client-server-port {first + 4} " if first else ""
 
 
 def _worker_script(rank: Rank, head: Node, settings: LaunchSettings) -> str:

@@ -47,8 +47,8 @@ def test_a_template_gets_the_documented_steps(tmp_path: Path) -> None:
     steps = json.loads((tmp_path / "steps.json").read_text("utf-8"))
     assert set(steps) == set(yaml.safe_load(plugin.RETURN)["_value"]["contains"])
     assert {node: rank["name"] for node, rank in steps["start"].items()} == {
-        "spark1": "dgxspark-lab-tiny-0",
-        "spark2": "dgxspark-lab-tiny-1",
+        "spark1": "dgxspark-main-0",
+        "spark2": "dgxspark-main-1",
     }
 
 

@@ -114,6 +114,7 @@ done
 
 SPEC = {
     "recipe": "100% mine",
+    "service": "main",
     "plan": "abc",
     "rank": 0,
     "members": ["192.0.2.1", "192.0.2.2"],

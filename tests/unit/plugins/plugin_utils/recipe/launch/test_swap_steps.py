@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[6]
 PLAN: dict[str, t.Any] = json.loads(
     (ROOT / "tests/unit/fixtures/recipes/lab-tiny.plan.json").read_text(encoding="utf-8")
 )
-HEAD, WORKER = "dgxspark-lab-tiny-0", "dgxspark-lab-tiny-1"
+HEAD, WORKER = "dgxspark-main-0", "dgxspark-main-1"
 OLD0, OLD1 = "dgxspark-old-0", "dgxspark-old-1"
 
 Thing = dict[str, t.Any]
@@ -148,7 +148,7 @@ CASES: dict[str, Case] = {
         node({**ours(HEAD), "image_id": "sha256:0ld"}),
         node(ours(WORKER)),
         NOTHING,
-        previous="lab-tiny",
+        previous="main",
         retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
@@ -165,7 +165,7 @@ CASES: dict[str, Case] = {
         node(ours(HEAD, "other"), listening=[listens(8000, HEAD)]),
         node(ours(WORKER, "other")),
         NOTHING,
-        previous="lab-tiny",
+        previous="main",
         retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
@@ -259,7 +259,7 @@ CASES: dict[str, Case] = {
         node({**ours(WORKER), "image_id": "sha256:0ld"}),
         {"spark1": [HEAD], "spark2": []},
         start=["spark1", "spark2"],
-        previous="lab-tiny",
+        previous="main",
         retain={"spark1": [], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
@@ -273,7 +273,7 @@ CASES: dict[str, Case] = {
         node(ours(WORKER)),
         node(ours(HEAD)),
         NOTHING,
-        previous="lab-tiny",
+        previous="main",
         retain={"spark1": [WORKER], "spark2": [HEAD]},
         drop={"spark1": [f"{WORKER}.previous"], "spark2": [f"{HEAD}.previous"]},
     ),
@@ -470,7 +470,7 @@ def test_a_rollback_restores_the_units() -> None:
     before = {"spark1": node(old, units=[unit(OLD0, "9")])}
     steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
     retained = {**old, "name": f"{OLD0}.previous", "status": "exited"}
-    spec = {"recipe": "old", "plan": "9", "rank": 0, **common}
+    spec = {"recipe": "old", "service": "main", "plan": "9", "rank": 0, **common}
     assert undo_steps(steps["previous"], {"spark1": node(retained)})["supervise"] == {
         "spark1": {OLD0: spec}
     }

@@ -50,6 +50,8 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
     ranks = workload.pop("ranks")
     assert [(placed["rank"], placed["node"]) for placed in ranks] == [(0, "spark2"), (1, "spark1")]
     assert workload == {
+        "service": "main",
+        "slot": 0,
         "recipe": "a",
         "recipe_path": "/r/a.yaml",
         "overrides": {"port": 9000},

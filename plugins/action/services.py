@@ -1,0 +1,122 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares declared services with what runs; see the module of the same name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemptions import (
+    Exemptions,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import ARGUMENTS
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.slots import slot_for
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workloads import (
+    workloads,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import (
+    Declared,
+    declared,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.drift import (
+    Service,
+    pending,
+    plan_of,
+    service,
+    undeclared,
+)
+
+
+class ActionModule(ActionBase):
+    """Reads what the nodes have returned; no node is contacted."""
+
+    _requires_connection = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        specification = {
+            "services": {"type": "raw", "default": []},
+            "observed": {"type": "dict", "required": True},
+            "launched": {"type": "dict", "default": {}},
+            "plan_only": {"type": "bool", "default": False},
+            "skip": ARGUMENTS["skip"],
+            "accepted": ARGUMENTS["accepted"],
+        }
+        _checked, options = self.validate_argument_spec(argument_spec=specification)
+        hosts = list(variables["ansible_play_hosts_all"])
+        observed: dict[str, Any] = {
+            node: seen for node, seen in options["observed"].items() if "containers" in seen
+        }
+        try:
+            exempt = Exemptions.given(options["skip"], options["accepted"])
+            wanted = declared(options["services"], hosts)
+            services = [self._service(one, observed, hosts, variables) for one in wanted]
+        except (RecipeError, ValueError) as error:
+            return {**result, "failed": True, "msg": str(error)}
+        result.update(
+            changed=False, pending=pending(services), undeclared=undeclared(services, observed)
+        )
+        if options["plan_only"]:
+            return result
+        node = str(variables["inventory_hostname"])
+        plan = exempt.applied(plan_of(services, node, options["launched"]))
+        return {
+            **result,
+            "changed": bool(plan.actions) and self._task.check_mode,
+            "spec": "services",
+            "findings": [asdict(finding) for finding in plan.findings],
+        }
+
+    def _service(
+        self,
+        one: Declared,
+        observed: dict[str, Any],
+        hosts: list[str],
+        variables: dict[str, Any],
+    ) -> Service:
+        plan, error = None, ""
+        if one.recipe and all(node in observed for node in one.nodes or hosts):
+            try:
+                plan = self._plan(one, observed, list(one.nodes or hosts), variables)
+            except (AnsibleError, RecipeError) as problem:
+                error = str(problem)
+        return service(one, plan, error, observed, hosts)
+
+    def _plan(
+        self,
+        one: Declared,
+        observed: dict[str, Any],
+        nodes: list[str],
+        variables: dict[str, Any],
+    ) -> dict[str, Any]:
+        """The plan of a launch of the service as it is declared. Raises AnsibleError."""
+        lookup = lookup_loader.get(
+            "dgxspark.suite.launch_plan", loader=self._loader, templar=self._templar
+        )
+        (plan,) = lookup.run(
+            [one.recipe],
+            variables,
+            nodes=nodes,
+            overrides=dict(one.overrides),
+            image_facts=_image_facts(one.name, observed),
+            service=one.name,
+            slot=slot_for(observed, one.name),
+        )
+        return dict(plan)
+
+
+def _image_facts(name: str, observed: dict[str, Any]) -> dict[str, Any]:
+    """What the running plan of a service uses of its image, by node: part of its hash."""
+    for workload in workloads(observed):
+        if workload["service"] == name and workload["state"] != "retained":
+            return dict(workload["image_facts"])
+    return {}

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The memory that a service claims on each of its nodes, and whether a node has it. Pure.
+
+A claim is text, since containers carry it as a label: `share:0.3` of the node's memory, for engines
+that take a share at their start, or `gib:12.5`; empty where nothing is known of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, service_of
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    ResolvedRecipe,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.estimate import (
+    estimate_memory,
+)
+
+GIB = 1 << 30
+# For the operating system and the rest of a node, as `memory/fit.py` has it.
+RESERVE_GIB = 4.0
+# A share beyond 1 is no share, and no node has a TiB.
+_MOST = {"share": 1.0, "gib": 1024.0}
+
+Facts = Mapping[str, Any]
+
+
+def claim_of(resolved: ResolvedRecipe, gpus: bool) -> str:
+    """The claim of each rank. gpus: whether containers get one; without, no share is taken."""
+    estimate = estimate_memory(resolved)
+    if estimate.utilisation_gib is not None:
+        return f"gib:{estimate.utilisation_gib:.2f}"
+    if gpus and estimate.utilisation is not None and not estimate.fixed_pool:
+        return f"share:{estimate.utilisation:g}"
+    need = estimate.total_gib
+    return "" if need is None or estimate.confidence == "low" else f"gib:{need:.2f}"
+
+
+def gib_of(claim: str, total_bytes: int) -> float | None:
+    """A claim in GiB on a node with that much memory; None where it is not known."""
+    kind, _colon, text = claim.partition(":")
+    try:
+        number = foreign.real(text)
+    except ValueError:
+        return None
+    if kind not in _MOST or not 0 <= number <= _MOST[kind]:
+        return None
+    return number * total_bytes / GIB if kind == "share" else number
+
+
+def too_little(service: str, node: str, claim: str, facts: Facts) -> Iterator[str]:
+    """Why a node has too little memory for a service beside its neighbours, with the figures.
+
+    Without neighbours there is no refusal: the engine itself says what it lacks.
+    """
+    total = facts.get("memory_total_bytes", 0)
+    asked = gib_of(claim, total)
+    others = neighbours(service, facts)
+    if not others or asked is None or not total:
+        return
+    room = total / GIB - RESERVE_GIB - sum(gib or 0.0 for gib in others.values())
+    if asked <= room:
+        return
+    held = ", ".join(
+        f"{name} {'an unknown part' if gib is None else f'{gib:.1f} GiB'}"
+        for name, gib in others.items()
+    )
+    yield (
+        f"{node}: service {service} asks for {asked:.1f} GiB, and {max(room, 0.0):.1f} of "
+        f"{total / GIB:.1f} GiB are left ({held}; {RESERVE_GIB:g} GiB for the system). Lower its "
+        "share or context with -e overrides, choose another node with -e nodes, or stop one of them"
+    )
+
+
+def neighbours(service: str, facts: Facts) -> dict[str, float | None]:
+    """The other services of a node that run, and what each claims there in GiB."""
+    out: dict[str, float | None] = {}
+    for container in facts["containers"]:
+        labels = container["labels"]
+        name = service_of(labels)
+        if container["ours"] and name != service and container["status"] == "running":
+            claim = str(labels.get(LABEL + "claim", ""))
+            out[name] = gib_of(claim, facts.get("memory_total_bytes", 0))
+    return out
