@@ -233,6 +233,13 @@ options:
         C(models) and C(mounts). It does not depend on the nodes' facts.
     type: bool
     default: false
+  problem:
+    description:
+      - Return why the recipe cannot be launched on so many nodes, or an empty text. No node's facts
+        are needed.
+    type: bool
+    default: false
+    version_added: 0.2.0
   secret_values:
     description:
       - Return the values of the plan's C(secret_env) instead of the plan.
@@ -267,7 +274,7 @@ _raw:
   description:
     - The plan. C(docs/contracts/launch_plan.md) in the collection describes every key.
     - With O(needs=true) a part of it. With O(secret_values=true) a map of the secret variables
-      instead.
+      instead, with O(problem=true) a text.
   type: list
   elements: dict
 """
@@ -307,7 +314,7 @@ class LookupModule(RecipeLookup):
 
     def run(
         self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
-    ) -> list[dict[str, t.Any]]:
+    ) -> list[dict[str, t.Any] | str]:
         self.set_templated_options(variables, kwargs)
         if len(terms) != 1:
             raise AnsibleError(f"launch_plan takes one recipe, got {len(terms)}")
@@ -328,14 +335,19 @@ class LookupModule(RecipeLookup):
             )
             if self.get_option("needs"):
                 return [needs(resolved, settings)]
+            if self.get_option("problem"):
+                needs(resolved, settings)
+                return [""]
             plan = build_plan(resolved, settings, self.plain("image_facts"), service)
             if self.get_option("secret_values"):
                 return [secret_values(resolved, os.environ, settings)]
         except RecipeError as exc:
+            if self.get_option("problem"):
+                return [str(exc)]
             raise AnsibleError(str(exc)) from exc
         return [plan]
 
     def _nodes(self, hostvars: t.Mapping[str, t.Any]) -> list[Node]:
-        if self.get_option("needs"):
+        if self.get_option("needs") or self.get_option("problem"):
             return [Node(str(given), "", None, None) for given in self.plain("nodes")]
         return [node(given, hostvars) for given in self.plain("nodes")]

@@ -59,6 +59,29 @@ def playbook_command(
     return shlex.join([*command, f"{COLLECTION}.{name}", *words])
 
 
+# What a server of a kind is asked, beside its model: path and body.
+_REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "embeddings": ("embeddings", {"input": "Hello"}),
+    "rerank": ("rerank", {"query": "Hello", "documents": ["Good day", "A stone"]}),
+    "": ("completions", {"prompt": "Hello", "max_tokens": 32}),
+}
+
+
+def request_command(url: str, model: str, kind: str = "") -> str:
+    """The command line that asks a server what has just been proven of it.
+
+    url: without path. model: the name under which it is served, quoted here. kind: of kinds.py;
+    any that is not asked by a body of JSON is asked for its models.
+    """
+    known = {"chat": "", "completion": ""}.get(kind, kind)
+    if known not in _REQUESTS:
+        return shlex.join(["curl", "-s", f"{url}/v1/models"])
+    path, body = _REQUESTS[known]
+    data = json.dumps({"model": model, **body})
+    header = "Content-Type: application/json"
+    return shlex.join(["curl", "-s", f"{url}/v1/{path}", "-H", header, "-d", data])
+
+
 def login_command(
     node: str, variables: Mapping[str, Any], options: Mapping[str, Any] | None = None
 ) -> str:

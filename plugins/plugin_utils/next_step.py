@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import DRIFT
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import playbook_command
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    playbook_command,
+    request_command,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import IN_ORDER
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import Report
 
@@ -48,6 +51,28 @@ def next_command(report: Report, logins: Mapping[str, str], options: Mapping[str
         if entry.check == "fabric_netplan" and entry.actual == NO_PLAN
     ]
     return playbook_command("discover" if len(set(apart)) > 1 else "status", (), options)
+
+
+def status_command(report: Mapping[str, Any], lost: Sequence[str] = ()) -> str:
+    """One line for a shell, from what is served.
+
+    report: of the role status, with `workloads` and `answers`. lost: nodes that did not answer.
+    """
+    if lost:
+        return playbook_command("site", ["--check", "--limit", ",".join(lost)])
+    running = [one for one in report["workloads"] if one["state"] != "retained"]
+    if not running:
+        return playbook_command("recipes")
+    for workload in running:
+        service = ["-e", f"service={workload['service']}"]
+        if workload["state"] != "running":
+            return playbook_command("launch", [*service, "-e", f"recipe={workload['recipe_path']}"])
+        answer = report["answers"].get(workload["service"], {})
+        if answer.get("phase") != "serving":
+            return playbook_command("logs", service)
+    first = running[0]
+    kind = str(report["answers"][first["service"]].get("kind", ""))
+    return request_command(first["url"], first["served_model_name"], kind)
 
 
 def _selection(options: Mapping[str, Any]) -> list[str]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from typing import Any
 
 import pytest
 from ansible import constants as C
 from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils import commands
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import playbook_command
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    playbook_command,
+    request_command,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import status_command
 
 
 def test_the_options_of_the_run_are_repeated() -> None:
@@ -45,3 +50,52 @@ def test_the_nodes_of_the_run_are_repeated(monkeypatch: pytest.MonkeyPatch, host
         hosts,
         json.dumps({"dgxspark_hosts": hosts}),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "key"),
+    [
+        ("", "completions", "prompt"),
+        ("chat", "completions", "prompt"),
+        ("embeddings", "embeddings", "input"),
+        ("rerank", "rerank", "documents"),
+    ],
+)
+def test_a_request_can_be_typed_whatever_the_model_is_called(
+    kind: str, path: str, key: str
+) -> None:
+    name = 'it\'s $(touch x) "b"'
+    words = shlex.split(request_command("http://192.0.2.1:8000", name, kind))
+    assert words[:3] == ["curl", "-s", f"http://192.0.2.1:8000/v1/{path}"]
+    body = json.loads(words[-1])
+    assert (body["model"], key in body) == (name, True)
+
+
+def test_a_server_of_another_kind_is_asked_for_its_models() -> None:
+    assert (
+        request_command("http://192.0.2.1:1", "m", "bot") == "curl -s http://192.0.2.1:1/v1/models"
+    )
+
+
+def workload(**more: Any) -> dict[str, Any]:
+    fields = {"service": "main", "state": "running", "recipe_path": "/r/a.yaml"}
+    return {**fields, "url": "http://192.0.2.1:8000", "served_model_name": "a", **more}
+
+
+@pytest.mark.parametrize(
+    ("workloads", "phase", "lost", "expected"),
+    [
+        ([], "", (), "dgxspark.suite.recipes"),
+        ([workload(state="retained")], "", (), "dgxspark.suite.recipes"),
+        ([workload()], "serving", (), "/v1/completions"),
+        ([workload()], "healthy", (), "dgxspark.suite.logs -e service=main"),
+        ([workload(state="ended")], "", (), "launch -e service=main -e recipe=/r/a.yaml"),
+        ([workload(state="1 of 2 ranks run")], "serving", (), "dgxspark.suite.launch"),
+        ([workload()], "serving", ("spark2",), "dgxspark.suite.site --check --limit spark2"),
+    ],
+)
+def test_what_is_served_leads_on(
+    workloads: list[dict[str, Any]], phase: str, lost: tuple[str, ...], expected: str
+) -> None:
+    report = {"workloads": workloads, "answers": {"main": {"phase": phase}} if phase else {}}
+    assert expected in status_command(report, lost)
