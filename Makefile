@@ -3,6 +3,7 @@
 #
 # `make` lists the targets. Required: git, Python 3.11 or newer with venv; for the lab also a Docker engine and
 # an SSH client. PYTHON=/path/to/python3.12 chooses the interpreter of a new .venv.
+# `make venv` and `make clean` also run on macOS: with GNU make 3.81, which ignores .SHELLFLAGS, and bash 3.2.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -97,7 +98,7 @@ molecule-after-demo: venv-dev # the scenarios of `make test`, on the nodes that 
 	@$(tools)/molecule.sh after-demo
 
 bench: venv-dev ## measure durations on the lab and on this machine; asserts nothing
-	@for file in tests/benchmarks/bench_*.py; do echo "bench: $$file"; python "$$file"; done
+	@for file in tests/benchmarks/bench_*.py; do echo "bench: $$file"; python "$$file" || exit 1; done
 
 ##
 ## Keep it

@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             if given.pop("run", ""):
                 given["run"] = secrets.token_hex(8)
             given["token"] = given.get("token") or secrets.token_hex(16)
-            given["owner"] = given.get("owner") or _user()
+            given["owner"] = given.get("owner") or _user(task_vars or {})
             if boolean(given.pop("bound", False)):
                 # Tasks run in children of ansible-playbook.
                 given["holder"] = process(os.getppid())
@@ -124,7 +124,12 @@ def _start(proc: Path, pid: int) -> str:
     return (proc / str(pid) / "stat").read_text("ascii", "replace").rpartition(")")[2].split()[19]
 
 
-def _user() -> str:
+def _user(variables: Mapping[str, Any]) -> str:
+    """Who runs Ansible: user@controller; in a job of AWX, whose pod has neither, its user."""
+    for tool in ("awx", "tower"):
+        name = variables.get(f"{tool}_user_name") or variables.get(f"{tool}_schedule_name")
+        if name:
+            return f"{name}@{tool}-job-{variables.get(f'{tool}_job_id', 'unknown')}"
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in containers

@@ -14,7 +14,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemp
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import ARGUMENTS
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Plan
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import compare, values_of
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.parity import (
+    compare,
+    results_of,
+    values_of,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.run_stats import drift
 
 
 class ActionModule(ActionBase):
@@ -41,6 +46,13 @@ class ActionModule(ActionBase):
             for node in variables["ansible_play_hosts_all"]
             if node in hosts
         }
-        plan = Plan(tuple(compare(nodes, variables["inventory_hostname"])))
+        node = variables["inventory_hostname"]
+        plan = Plan(tuple(compare(nodes, node)))
         findings = [asdict(finding) for finding in exempt.applied(plan).findings]
-        return {**result, "changed": False, "spec": "parity", "findings": findings}
+        answer = {"changed": False, "spec": "parity", "findings": findings}
+        reported = {node: {**results_of(hosts.raw_get(node)), "parity": answer}}
+        present = variables["ansible_play_hosts"]
+        if node == present[0]:  # it also reports the nodes that were lost before
+            lost = [other for other in nodes if other not in present]
+            reported.update((other, results_of(hosts.raw_get(other))) for other in lost)
+        return {**result, **answer, "ansible_stats": drift(reported, len(nodes))}

@@ -15,8 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.webhook import LONGEST
 
 PROGRAM = Path(__file__).resolve().parents[1] / "plugin_utils" / "webhook.py"
 PATIENCE = 3  # seconds for the first attempts of all receivers together
@@ -45,17 +48,19 @@ class ActionModule(ActionBase):
             },
             sort_keys=True,
         )
+        wait = boolean(given.get("wait", False))
         message = {
+            "wait": wait,
             "event": str(given["event"]),
             "delivery": secrets.token_hex(16),
             "secret": str(given["secret"]),
             "body": body,
         }
         senders = {str(url): _send({**message, "url": str(url)}) for url in given.get("urls") or []}
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + (LONGEST if wait else PATIENCE)
         deliveries = []
         for url, sender in senders.items():
-            outcome = _first_outcome(sender, deadline - time.monotonic())
+            outcome = _outcome(sender, deadline - time.monotonic())
             # Everything in a URL besides its host may be a secret.
             receiver = urllib.parse.urlsplit(url).hostname or "a URL without a host"
             deliveries.append({"receiver": receiver, "outcome": outcome})
@@ -64,15 +69,15 @@ class ActionModule(ActionBase):
         return {"changed": False, "deliveries": deliveries}
 
 
-def _send(message: dict[str, str]) -> subprocess.Popen[str]:
+def _send(message: dict[str, Any]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-I", str(PROGRAM)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        # It outlives ansible-playbook, and Ctrl-C.
-        start_new_session=True,
+        # It outlives ansible-playbook, and Ctrl-C; not where that waits for it.
+        start_new_session=not message["wait"],
         cwd="/",
     )
     # A process that could not start is reported by its missing outcome.
@@ -83,8 +88,8 @@ def _send(message: dict[str, str]) -> subprocess.Popen[str]:
     return process
 
 
-def _first_outcome(sender: subprocess.Popen[str], seconds: float) -> str:
-    """The outcome of the first attempt, if it is known within so many seconds."""
+def _outcome(sender: subprocess.Popen[str], seconds: float) -> str:
+    """The outcome that it prints, if it is known within so many seconds."""
     if sender.stdout is None:
         return ""
     with sender.stdout, selectors.DefaultSelector() as selector:

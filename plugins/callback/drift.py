@@ -19,6 +19,7 @@ description:
   - Findings of M(dgxspark.suite.audit) are reported like those of the ensure modules.
   - An answer that is no finding of this collection is C(failed), with the reason. A node of a play
     that has findings, but none of this node, is C(not assessed).
+  - After C(site) and C(audit) the last line is C(next:) with the command that leads on.
   - A run without findings prints nothing.
   - With a directory for reports it also writes C(drift.json), C(drift.xml) for JUnit and
     C(drift.html), one self-contained page. They have the same content in a stable
@@ -39,21 +40,29 @@ options:
       - section: callback_drift
         key: report_dir
 requirements:
-  - enabled in C(ansible.cfg) with C(callbacks_enabled = dgxspark.suite.drift)
+  - The playbooks of this collection bring it with them. For your own playbooks, enable it in
+    C(ansible.cfg) with C(callbacks_enabled = dgxspark.suite.drift).
 """
 
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Finding
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    LOGIN,
+    login_command,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import next_command
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import (
     FAILED,
     findings_of,
@@ -127,6 +136,7 @@ class CallbackModule(CallbackBase):
         self.folder = ""
         self.no_folder = ""  # why the directory that is asked for is not known
         self.checked_names = False
+        self.play: Any = None  # the last
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self.playbook = os.path.basename(playbook._file_name)
@@ -134,6 +144,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self.check_mode = bool(play.check_mode)
+        self.play = play
         inventory = play.get_variable_manager()._inventory
         # Also those of the other batches of a play that is serial.
         hosts = inventory.get_hosts(play.hosts, ignore_restrictions=True)
@@ -238,6 +249,23 @@ class CallbackModule(CallbackBase):
         self._display.display(f"\nChecks: {counts}", color=COLOURS[worst])
         if self.folder or self.no_folder:
             self._write(report)
+        if command := next_command(report, self._logins(), context.CLIARGS):
+            self._display.display(f"next: {command}")
+
+    def _logins(self) -> dict[str, str]:
+        """Node -> the command that connects to it, of nodes that could not be reached."""
+        if self.play is None:
+            return {}
+        variables = self.play.get_variable_manager()
+        logins = {}
+        for node in self.unreachable:
+            known = variables.get_vars(play=self.play, host=variables._inventory.get_host(node))
+            given = {name: known[name] for name in LOGIN if name in known}
+            # Without the values that have no meaning outside of a task.
+            with suppress(AnsibleError):
+                given = Templar(self.play.get_loader(), variables=known).template(given)
+                logins[node] = login_command(node, given)
+        return {node: command for node, command in logins.items() if command}
 
     def _report(self) -> Report:
         nodes = sorted(

@@ -65,7 +65,8 @@ def _refusals(
     for row in menu["models"]:
         for user in row["serving"]:
             by = f"recipe {user['recipe']}" if user["recipe"] else user["process"]
-            yield f"{user['node']}: it is being served by {by}; playbooks/stop.yml stops a recipe"
+            stop = "ansible-playbook dgxspark.suite.stop stops a recipe"
+            yield f"{user['node']}: it is being served by {by}; {stop}"
     for node, plan in plans.items():
         for refusal in plan.get("refusals", ()):
             yield f"{node}: {refusal}"

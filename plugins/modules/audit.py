@@ -30,7 +30,7 @@ notes:
     and end by M(ansible.builtin.meta) before the role runs. Tags, variables and conditions of the
     role are applied.
   - After C(end_play) or C(end_batch) Ansible reports no failure of that play. A later play for the
-    same nodes, as in C(playbooks/site.yml), keeps the exit status.
+    same nodes, as in C(dgxspark.suite.site), keeps the exit status.
   - Of the tasks of ensure modules, conditions, loops (C(loop) with C(loop_var) and C(label)),
     variables, tags, C(register) and C(check_mode) are supported, and any attribute that is the
     same for the play or for this task. Anything else is an error that names the task and the

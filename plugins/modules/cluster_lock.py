@@ -57,7 +57,9 @@ options:
     type: str
     default: ""
   owner:
-    description: Who asks. C(user@controller) if it is empty.
+    description:
+      - Who asks. C(user@controller) if it is empty; in a job of AWX C(user@awx-job-17), by its
+        variables C(awx_user_name) or C(awx_schedule_name) and C(awx_job_id).
     type: str
     default: ""
   reason:

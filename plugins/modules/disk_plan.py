@@ -15,7 +15,7 @@ description:
     It is mounted, in a pool, divided, holds any signature or what is left of an earlier partition,
     is the one the node boots from, is read only or too small; the name is no disk's, or is not
     repeated; ZFS would not make such a pool.
-  - Changes nothing. C(playbooks/provision_disk.yml) does what the plan says.
+  - Changes nothing. C(dgxspark.suite.provision_disk) does what the plan says.
   - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)

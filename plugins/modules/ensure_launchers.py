@@ -110,6 +110,14 @@ options:
     type: list
     elements: str
     default: []
+  serve_from:
+    description:
+      - From what models are served. With V(containers) a virtual environment does not apply, and
+        nothing of it is inspected.
+    type: str
+    choices: [containers, venv, both]
+    default: both
+    version_added: 0.2.0
 """
 
 EXAMPLES = r"""

@@ -78,6 +78,21 @@ options:
         case.
     type: bool
     default: true
+  optional:
+    description:
+      - Whether O(image) may be missing on the node, which is then reported as V(skipped). A launch
+        brings an image that is missing.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  serve_from:
+    description:
+      - From what models are served. With V(containers) a virtual environment does not apply, and
+        nothing of it is inspected.
+    type: str
+    choices: [containers, venv, both]
+    default: both
+    version_added: 0.2.0
 """
 
 EXAMPLES = r"""

@@ -18,6 +18,8 @@ description:
   - The value of most nodes is expected; of equally frequent values, that of the first node. Nodes
     that deviate get a finding. Of two nodes that differ, the second is reported.
   - It never fails because of a finding.
+  - It gives the drift report as statistics of the run, C(dgxspark_report), as
+    M(ansible.builtin.set_stats) does; in AWX these are artifacts of the job.
   - This module is private to the collection and may change without notice.
 author:
   - dgxspark.suite contributors (@dgxspark)

@@ -15,7 +15,8 @@ description:
   - Posts a JSON document, signed with HMAC-SHA256, to each receiver. The collection's
     C(docs/contracts/webhook.md) describes the document and how a receiver verifies it.
   - Waits at most 3 seconds for all receivers together. A process on the controller retries failed
-    deliveries in the background, six attempts in all within eight minutes.
+    deliveries in the background, six attempts in all within eight minutes. With O(wait) the task
+    waits for these attempts instead.
   - Never fails; a delivery that does not succeed at once is a warning.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -46,6 +47,12 @@ options:
     description: The shared secret that signs. Without it nothing is sent.
     type: str
     required: true
+  wait:
+    description:
+      - Whether to wait until each message is delivered, refused or out of attempts, nine minutes at
+        most. For a controller whose processes end with the run, such as a container.
+    type: bool
+    default: false
   swap:
     description: The journal entry of the swap.
     type: dict
@@ -64,7 +71,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deliveries:
-  description: The outcome of the first attempt for each receiver.
+  description: The outcome for each receiver; without O(wait) that of the first attempt.
   returned: always
   type: list
   elements: dict

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterable, Mapping
@@ -11,8 +12,20 @@ from typing import Any
 
 from ansible import constants as C
 from ansible import context
+from ansible.parsing.dataloader import DataLoader
+from ansible.utils.vars import load_extra_vars
 
 COLLECTION = "dgxspark.suite"
+# A pattern in place of the groups of serving nodes; it has an effect on the command line alone.
+HOSTS = "dgxspark_hosts"
+# The variables of a node that `login_command` reads.
+LOGIN = (
+    "ansible_connection",
+    "ansible_host",
+    "ansible_port",
+    "ansible_user",
+    "ansible_ssh_private_key_file",
+)
 
 
 def playbook_command(
@@ -22,8 +35,9 @@ def playbook_command(
 
     name: without folder and suffix, as "launch". words: further arguments; they are quoted here.
     options: those of ansible-playbook, as `context.CLIARGS` has them, which is the default. Its
-    inventories, user and -K are repeated, so that the line can be typed as it is printed. The
-    full name of a playbook works in a clone as well as with an installed collection.
+    inventories, user, -K and -e dgxspark_hosts are repeated, so that the line can be typed as it
+    is printed. The full name of a playbook works in a clone as well as with an installed
+    collection.
     """
     given = context.CLIARGS if options is None else options
     command = ["ansible-playbook"]
@@ -31,15 +45,40 @@ def playbook_command(
     # Without -i, Ansible puts the configured inventories here; the next run finds these by itself.
     if inventories != list(C.DEFAULT_HOST_LIST):
         for inventory in inventories:
-            command += ["-i", _short(str(inventory))]
+            command += ["-i", short(str(inventory))]
     if given.get("remote_user") not in (None, C.DEFAULT_REMOTE_USER):
         command += ["-u", str(given["remote_user"])]
     if given.get("become_ask_pass"):
         command.append("-K")
+    if given.get("extra_vars") and (hosts := load_extra_vars(DataLoader()).get(HOSTS)):
+        words = [
+            "-e",
+            f"{HOSTS}={hosts}" if isinstance(hosts, str) else json.dumps({HOSTS: hosts}),
+            *words,
+        ]
     return shlex.join([*command, f"{COLLECTION}.{name}", *words])
 
 
-def _short(inventory: str) -> str:
+def login_command(
+    node: str, variables: Mapping[str, Any], options: Mapping[str, Any] | None = None
+) -> str:
+    """The command line that connects to a node as Ansible does; "" if it does not use SSH.
+
+    variables: those of the node, templated.
+    """
+    given = context.CLIARGS if options is None else options
+    if variables.get("ansible_connection") not in (None, "smart", "ssh", "ansible.builtin.ssh"):
+        return ""
+    command = ["ssh"]
+    for option, name in (("-p", "ansible_port"), ("-i", "ansible_ssh_private_key_file")):
+        if variables.get(name):
+            command += [option, str(variables[name])]
+    address = str(variables.get("ansible_host") or node)
+    user = variables.get("ansible_user") or given.get("remote_user")
+    return shlex.join([*command, f"{user}@{address}" if user else address])
+
+
+def short(inventory: str) -> str:
     """A path below the working directory relative to it; a list of hosts as it is."""
     inside = os.path.join(os.getcwd(), "")
     return inventory[len(inside) :] if inventory.startswith(inside) else inventory

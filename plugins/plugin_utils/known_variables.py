@@ -76,6 +76,7 @@ KNOWN = frozenset(
         "dgxspark_gpus",
         "dgxspark_hf_home",
         "dgxspark_hf_token",
+        "dgxspark_hosts",
         "dgxspark_hub_endpoint",
         "dgxspark_image",
         "dgxspark_image_preflight",
@@ -155,6 +156,7 @@ KNOWN = frozenset(
         "dgxspark_runtime_cache",
         "dgxspark_security_opts",
         "dgxspark_serial",
+        "dgxspark_serve_from",
         "dgxspark_services",
         "dgxspark_setup_port",
         "dgxspark_shm_size",
@@ -192,5 +194,6 @@ KNOWN = frozenset(
         "dgxspark_volumes_allow",
         "dgxspark_webhook_secret",
         "dgxspark_webhook_urls",
+        "dgxspark_webhook_wait",
     }
 )

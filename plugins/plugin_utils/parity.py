@@ -34,8 +34,7 @@ def values_of(variables: Mapping[str, Any]) -> dict[str, str]:
     Of several names with the same check_id it is the first.
     """
     values: dict[str, tuple[str, str]] = {}  # id -> (name, value)
-    for key in sorted(key for key in variables if key.startswith(PREFIX)):
-        result = variables[key]
+    for result in results_of(variables).values():
         for outcome in outcomes(result) if isinstance(result, Mapping) else ():
             given = outcome.get("parity") if isinstance(outcome, Mapping) else None
             for name, value in given.items() if isinstance(given, Mapping) else ():
@@ -43,6 +42,12 @@ def values_of(variables: Mapping[str, Any]) -> dict[str, str]:
                     usable = isinstance(value, str) and len(value) <= _VALUE
                     values.setdefault(check_id(name), (name, value if usable else MALFORMED))
     return dict(values.values())
+
+
+def results_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """One node's results, spec -> what was registered."""
+    keys = sorted(key for key in variables if key.startswith(PREFIX))
+    return {key.removeprefix(PREFIX): variables[key] for key in keys}
 
 
 def check_id(name: str) -> str:

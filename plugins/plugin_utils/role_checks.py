@@ -24,8 +24,9 @@ from ansible.template import Templar
 
 ENSURE = "dgxspark.suite.ensure_"
 _WAY_OUT = (
-    "Change the task, or run the role task by task (site.yml: -e dgxspark_task_by_task=true; a"
-    " playbook of your own: ansible-playbook --check without dgxspark.suite.audit)."
+    "Change the task, or run the role task by task (dgxspark.suite.site:"
+    " -e dgxspark_task_by_task=true; a playbook of your own:"
+    " ansible-playbook --check without dgxspark.suite.audit)."
 )
 
 # Attributes of a task that mean here what they mean in the role. Any other is refused where it

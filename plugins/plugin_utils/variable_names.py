@@ -14,6 +14,7 @@ from ansible.utils.vars import load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.known_variables import KNOWN
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.run_stats import ARTIFACTS
 
 PREFIX = "dgxspark_"
 # Roles register results under such names.
@@ -67,7 +68,11 @@ def misspelt(typed: Iterable[str], read: Iterable[str]) -> Iterator[str]:
 def unknown(names: Iterable[str]) -> Iterator[str]:
     """One sentence for each name that begins with dgxspark_ and is unknown."""
     for name in sorted(names):
-        if name.startswith(PREFIX) and not name.startswith(RESULT) and name not in KNOWN:
+        if (
+            name.startswith(PREFIX)
+            and not name.startswith(RESULT)
+            and name not in KNOWN | ARTIFACTS
+        ):
             near = difflib.get_close_matches(name.removeprefix(PREFIX), SHORT, n=1)
             advice = (
                 f"did you mean {PREFIX}{near[0]}?" if near else "docs/variables.md has them all."

@@ -3,7 +3,7 @@
 """Signed HTTP messages, retried until they are delivered.
 
 Run as a program, it reads the message as JSON from its standard input, so that the secret is in no
-list of processes, and prints the outcome of the first attempt.
+list of processes, and prints the outcome of the first attempt, with `wait` that of the last.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 # Seconds before each further attempt.
 BACKOFF = (2, 8, 30, 120, 300)
 TIMEOUT = 10  # seconds for one attempt
+LONGEST = sum(BACKOFF) + (len(BACKOFF) + 1) * TIMEOUT + 5  # seconds for all attempts
 # Client errors that are retried; all others are final.
 _ASK_AGAIN = (408, 429)
 
@@ -103,7 +104,7 @@ def deliver(
     """Retry until the message is delivered, refused, or out of attempts; whether it is delivered.
 
     message: maps `url`, `event`, `delivery`, `secret`, `body`. report: gets the outcome of the
-    first attempt, "delivered" or what went wrong.
+    first attempt, or of the last if message has `wait`: "delivered" or what went wrong.
     """
     body = str(message["body"]).encode()
     for number, pause in enumerate((0, *BACKOFF)):
@@ -119,7 +120,10 @@ def deliver(
             outcome = f"not delivered: {error}"
         except (OSError, http.client.HTTPException, ValueError) as error:
             outcome, final = f"not delivered yet, retried: {error}", False
-        if number == 0:
+        last = number == len(BACKOFF)
+        if last and not final:
+            outcome = outcome.replace("yet, retried:", f"after {number + 1} attempts:")
+        if final or last if message.get("wait") else number == 0:
             report(outcome)
         if final:
             return outcome == "delivered"

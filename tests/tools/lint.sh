@@ -4,6 +4,7 @@
 #
 # Runs every linter, also after one has failed, and lists at the end those that failed.
 set -euo pipefail
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo "lint.sh: needs bash 4.4 or newer (macOS: brew install bash)" >&2; exit 2; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 export PATH=$PWD/.venv/bin:$PATH

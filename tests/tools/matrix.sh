@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Unit tests with other versions than .venv's: with the ansible-core of the other controller Pythons (the
-# oldest and the newest supported), and, for node code, with the oldest Python of a node.
-#   matrix.sh short    of the controller's tests only those of the plugins that Ansible loads
+# oldest and the newest supported), and, for node code, with the oldest Python of a node and with that of DGX OS 7.
+#   matrix.sh short    of the controller's tests only those of the plugins that Ansible loads; the oldest Python of a node
 #   matrix.sh          all of the controller's tests
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-controllers=(3.11 3.13)
-node=3.9
+controllers=(3.11 3.13 3.14)
+nodes=(3.9 3.12) # DGX OS 7 has 3.12
 cache=.cache/matrix
 # `make unit` runs the fuzzer for longer.
 export DGXSPARK_FUZZ_SECONDS=3
@@ -43,10 +43,13 @@ unit() { # PYTHON [PATH]...
     tests/tools/pytest.sh "$cache/$version/bin/python" -q "$@" || failed+=("$version")
 }
 
-# Node code needs no ansible-core: it runs with a node's oldest Python below and with .venv's by `make unit`.
+# Node code needs no ansible-core: it runs with the nodes' Pythons below and with .venv's by `make unit`.
 controller_tests=(tests/unit --ignore tests/unit/plugins/module_utils)
 # The recipe engine is plain Python: sanity compiles it with every Python. Modules meet 3.9 below.
-[[ ${1:-} != short ]] || controller_tests+=(--ignore tests/unit/plugins/plugin_utils --ignore tests/unit/plugins/modules)
+if [[ ${1:-} == short ]]; then
+    controller_tests+=(--ignore tests/unit/plugins/plugin_utils --ignore tests/unit/plugins/modules)
+    nodes=(3.9)
+fi
 
 for version in "${controllers[@]}"; do
     [[ $version != "$here" ]] || continue
@@ -64,16 +67,21 @@ for version in "${controllers[@]}"; do
     unit "$version" "${controller_tests[@]}"
 done
 
-if interpreter=$(tests/tools/python.sh "$node"); then
+for node in "${nodes[@]}"; do
+    # `make unit` runs the same tests with .venv's Python.
+    [[ $node != "$here" ]] || continue
+    if ! interpreter=$(tests/tools/python.sh "$node"); then
+        echo "matrix: skipped: node with Python $node, not found on this machine"
+        continue
+    fi
+    # A controller's environment of the same version has another ansible-core.
+    environment "node-$node" "$interpreter" tests/requirements/node.txt
     # ansible.module_utils, shipped with every module, is .venv's.
-    environment "$node" "$interpreter" tests/requirements/node.txt
-    site=$(dirname "$(collections "$cache/$node")")
+    site=$(dirname "$(collections "$cache/node-$node")")
     ln -sfn "$(.venv/bin/python -c 'import ansible, os; print(os.path.dirname(ansible.__file__))')" "$site/ansible"
     echo "matrix: node with Python $node"
-    unit "$node" tests/unit/plugins/module_utils tests/unit/plugins/modules
-else
-    echo "matrix: skipped: node with Python $node, not found on this machine"
-fi
+    unit "node-$node" tests/unit/plugins/module_utils tests/unit/plugins/modules
+done
 
 if ((${#failed[@]})); then
     echo "matrix: FAILED with Python ${failed[*]}" >&2

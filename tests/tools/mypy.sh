@@ -17,10 +17,10 @@ files=()
 while read -r file; do
     [[ -e $file ]] || continue # removed, not yet committed
     case $file in
-        plugins/*) files+=("$suite/$file") ;;
+        plugins/* | playbooks/*) files+=("$suite/$file") ;;
         *) files+=("$file") ;;
     esac
-done < <(git ls-files --cached --others --exclude-standard 'plugins/*.py' 'tests/lab/*.py' 'tests/tools/*.py')
+done < <(git ls-files --cached --others --exclude-standard 'plugins/*.py' 'playbooks/*.py' 'tests/lab/*.py' 'tests/tools/*.py')
 
 # The lab and the generator are programs of several files in one folder, not packages.
 MYPYPATH=$tree:tests/lab:tests/tools .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |

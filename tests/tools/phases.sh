@@ -9,6 +9,7 @@
 # pytest's summary ends the output. Processor seconds are those of the complete machine: they include the
 # lab's nodes, and whatever else runs.
 set -euo pipefail
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo "phases.sh: needs bash 4.4 or newer (macOS: brew install bash)" >&2; exit 2; }
 
 # Targets inherit the lock, so that it also waits for those that a killed run has left.
 mkdir -p .cache

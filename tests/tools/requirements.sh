@@ -8,6 +8,7 @@
 #   requirements.sh --upgrade                  takes the newest that the *.in allow
 #   requirements.sh --upgrade-package NAME     takes the newest of one package
 set -euo pipefail
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo "requirements.sh: needs bash 4.4 or newer (macOS: brew install bash)" >&2; exit 2; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 venv=.cache/requirements
@@ -39,6 +40,18 @@ compile tests/requirements/build 3.11
 compile tests/requirements/matrix 3.11
 compile tests/requirements/importer 3.11
 compile tests/requirements/node 3.9
+
+# For those who serve from a virtual environment on their Sparks: what ensure_vllm_venv takes, which has no hashes.
+spark=roles/vllm_venv/files/spark-cuda13
+"$venv/bin/uv" pip compile --quiet --python-platform aarch64-manylinux_2_39 --python-version 3.12 --no-python-downloads \
+    --no-header --no-annotate "${options[@]}" --output-file "$spark.txt" "$spark.in" >"$venv/log"
+{
+    head -n 2 "$spark.in"
+    echo "# Written from spark-cuda13.in by tests/tools/requirements.sh (make requirements); edit that file."
+    grep -v '^#' "$spark.txt"
+} >"$venv/list"
+cp "$venv/list" "$spark.txt"
+echo "requirements: $spark.txt, $(grep -c == "$spark.txt") packages"
 
 # What is not resolved is complete by itself.
 lab=tests/lab

@@ -7,6 +7,8 @@
 #   venv.sh dev      also what the tests and linters need (requirements-dev.txt)
 # Each file that pip takes has a hash in these lists; requirements.sh writes them.
 # $PYTHON chooses the interpreter of a new environment.
+#
+# It runs where a controller may be: with the bash 3.2 and the BSD tools of macOS, without flock or sha256sum.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -42,18 +44,32 @@ step() { # LABEL COMMAND...
     echo "venv:   done in $((SECONDS - started)) s"
 }
 
+# Whether the environment is complete enough to be completed. Its programs name its interpreter by absolute path, so
+# one that was copied or moved here is made anew; the stamp is written last, so one without it was interrupted.
+usable() {
+    [[ -e $(stamp requirements.txt) ]] &&
+        grep -qF "$(pwd -P)/$venv/bin/python" "$venv/bin/ansible-playbook" &&
+        "$venv/bin/python" -c 'import ansible, jinja2, yaml'
+} 2>/dev/null
+
+# Two runs at the same time would damage each other's installation. The lock belongs to this shell's descriptor and
+# outlives the Python that takes it.
+lock() { # PYTHON
+    "$1" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' 2>/dev/null
+}
+
 mkdir -p .cache
 exec 9>.cache/venv.lock
-flock 9 2>/dev/null || true # two runs at the same time would damage each other's installation
-
-# The stamp is written last: an environment without it was interrupted.
-if ! [[ -e $(stamp requirements.txt) ]] || ! "$venv/bin/python" -c '' 2>/dev/null; then
+if ! lock "$venv/bin/python" || ! usable; then
     if ! python=$("$tools/python.sh" controller); then
         echo "venv: no Python 3.11 to 3.14 with the venv module found${PYTHON:+ at PYTHON=$PYTHON};" \
-            "install one (Debian, Ubuntu: apt-get install python3-venv) or name it: make venv PYTHON=/path/to/python3.12" >&2
+            "install one (Debian, Ubuntu: apt-get install python3-venv; macOS: brew install python@3.13)" \
+            "or name it: make venv PYTHON=/path/to/python3.12" >&2
         exit 1
     fi
-    step "making $venv with $("$python" --version)" "$python" -m venv --clear "$venv"
+    lock "$python" || true # as on a file system without locks
+    # Another run may have made it in the meantime.
+    usable || step "making $venv with $("$python" --version)" "$python" -m venv --clear "$venv"
 fi
 
 for file in "${requirements[@]}"; do

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.requirements import parse
+
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = sorted(
     [
@@ -62,3 +64,12 @@ def test_pip_installs_nothing_without_a_hash(path: Path) -> None:
     for command in commands:
         if re.search(r"\bpip install\b", command) and "dgxspark-lab-platform" not in command:
             assert "--require-hashes" in command, command
+
+
+def test_the_list_for_a_spark_is_one_that_ensure_vllm_venv_takes() -> None:
+    text = (ROOT / "roles/vllm_venv/files/spark-cuda13.txt").read_text(encoding="utf-8")
+    pins = {pin.name: pin.version for pin in parse(text, {})}
+    assert {"vllm", "ray", "torch", "triton", "nvidia-cuda-runtime"} <= pins.keys()
+    # What CUDA 13 brings, and no build for another one.
+    assert not [name for name in pins if name.endswith("-cu12") and name.startswith("nvidia-cud")]
+    assert pins["nvidia-cuda-runtime"].startswith("13.")

@@ -107,7 +107,10 @@ class _Running:
         os.close(self.source)
         _pid, status = os.waitpid(self.pid, 0)
         if self.ended_by:
-            hint = "Run it alone to see where it hangs: site.yml --check --tags %s."
+            hint = (
+                "Run it alone to see where it hangs: ansible-playbook dgxspark.suite.site --check"
+                " --tags %s."
+            )
             return self.job.unassessed(self.ended_by, hint % self.job.spec.name)
         try:
             result, error, states = foreign.json_of(bytes(self.reply).decode())

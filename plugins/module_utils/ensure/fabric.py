@@ -62,6 +62,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
     settings,
 )
 
+# Why nothing of the fabric is set up; see also plugin_utils/next_step.py.
+NO_PLAN = "no address plan (dgxspark_fabric_topology)"
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 # An interface in our netplan file.
 _NAMED = re.compile(r"^    (\S+):$", re.MULTILINE)
@@ -680,7 +682,7 @@ def _netplan(
         "as expected",
     )
     if not joined:
-        why = "see fabric_ports" if wanted.links else "no address plan (dgxspark_fabric_topology)"
+        why = "see fabric_ports" if wanted.links else NO_PLAN
         return replace(finding, status=SKIPPED, actual=why)
     if not observed.root and (
         isinstance(observed.foreign, str) or isinstance(observed.own, Blocked)

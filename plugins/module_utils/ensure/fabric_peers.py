@@ -214,7 +214,7 @@ def _change(observed: Observed) -> Finding:
         actual = "the change was undone and the old network restored: %s" % observed.undone
         return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint)
     if observed.open and not observed.settled:
-        hint = "A run confirms or undoes it: site.yml --tags fabric."
+        hint = "A run confirms or undoes it: ansible-playbook dgxspark.suite.site --tags fabric."
         return replace(
             finding,
             status=BLOCKED,
@@ -292,8 +292,8 @@ def _peers(observed: Observed, wanted: Wanted) -> Finding:
     if not silent:
         return finding
     hint = (
-        "Check that the other node runs and has its address (site.yml --tags fabric on both), and "
-        "that both ends of the cable are in the ports of the plan."
+        "Check that the other node runs and has its address (ansible-playbook dgxspark.suite.site"
+        " --tags fabric on both), and that both ends of the cable are in the ports of the plan."
     )
     return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(silent), hint=hint)
 

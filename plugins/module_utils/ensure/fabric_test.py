@@ -246,7 +246,7 @@ def _judge(observed: Observed, check: str, expected: str, limit: float) -> Findi
     ):
         return finding
     hint = (
-        "Run site.yml --check --tags fabric first. If it reports nothing, check the cable, the "
-        "firmware, the power supply and the load of the node."
+        "Run ansible-playbook dgxspark.suite.site --check --tags fabric first. If it reports"
+        " nothing, check the cable, the firmware, the power supply and the load of the node."
     )
     return replace(finding, status=BLOCKED, severity=WARNING, hint=hint)

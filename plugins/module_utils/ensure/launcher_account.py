@@ -49,7 +49,10 @@ _GROUPS = ("video", "render")
 # From this version on Ray can require a token.
 _ASKS = (2, 52)
 _TOKEN_MODE = 0o600
-_TOGETHER = "Run site.yml --tags launchers for the head and the workers of Ray together."
+_TOGETHER = (
+    "Run ansible-playbook dgxspark.suite.site --tags launchers for the head and the workers of Ray"
+    " together."
+)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _HEAD = (
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 paths=%(paths_file)s
+site='ansible-playbook dgxspark.suite.site --tags'
 
 fail() {
     printf '%%s: %%s\\n' "${0##*/}" "$*" >&2
@@ -44,10 +45,10 @@ value() {
 # The binary of a key of paths.env; exits with a hint if it cannot be used.
 binary() {
     path=$(value "$1" "$paths")
-    [ -n "$path" ] || fail "$1 is not set in $paths; run site.yml --tags $2"
-    case $path in /*) ;; *) fail "$1 is not an absolute path: $path; run site.yml --tags $2" ;; esac
+    [ -n "$path" ] || fail "$1 is not set in $paths; run $site $2"
+    case $path in /*) ;; *) fail "$1 is not an absolute path: $path; run $site $2" ;; esac
     if [ ! -f "$path" ] || [ ! -x "$path" ]; then
-        fail "$1 is not executable: $path; run site.yml --tags $2"
+        fail "$1 is not executable: $path; run $site $2"
     fi
     printf '%%s\\n' "$path"
 }
@@ -57,7 +58,7 @@ pins() {
     for key in TRITON_PTXAS_PATH TRITON_PTXAS_BLACKWELL_PATH; do
         pin=$(value "$key" "$paths")
         [ -n "$pin" ] || continue
-        [ -x "$pin" ] || fail "$key is not executable: $pin; run site.yml --tags ptxas"
+        [ -x "$pin" ] || fail "$key is not executable: $pin; run $site ptxas"
         export "$key=$pin"
     done
 }
@@ -104,7 +105,7 @@ _RAY_AUTH = r"""
 if [ "$(value RAY_AUTH_MODE "$config")" = token ]; then
     token=$(value RAY_AUTH_TOKEN_PATH "$config")
     if [ ! -s "$token" ] || [ ! -r "$token" ]; then
-        fail "Ray's token $token cannot be read; run site.yml --tags launchers for all its nodes"
+        fail "Ray's token $token cannot be read; run $site launchers for all its nodes"
     fi
     export RAY_AUTH_MODE=token "RAY_AUTH_TOKEN_PATH=$token"
     version=$("$ray" --version 2>/dev/null | sed -n 's/^ray, version //p')

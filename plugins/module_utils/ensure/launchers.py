@@ -19,7 +19,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_
     judge_file,
     own_file,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import (
+    SERVE_FROM,
+    Spec,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
     ask,
     judge_loaded,
@@ -289,6 +292,7 @@ SPEC = Spec(
         "limits": {"type": "dict", "default": {"MEMLOCK": "infinity", "NOFILE": 1048576}},
         "writable": {"type": "list", "elements": "path", "default": ["/ai/cache"]},
         "enabled": {"type": "list", "elements": "str", "default": []},
+        **SERVE_FROM,
     },
     wanted=Wanted,
     observe=observe,

@@ -29,7 +29,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import (
+    SERVE_FROM,
+    Spec,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     EnvironmentChange,
     Image,
@@ -92,6 +95,7 @@ class Wanted:
     docker_bin: str | None
     image_python: str
     manage_ptxas_bin: bool
+    optional: bool = False
     costly: str = CACHED
     cache_folder: str = FOLDER
 
@@ -168,7 +172,7 @@ def observe(wanted: Wanted) -> Observed:
     reached: VenvTarget | Image = VenvTarget(wanted.target)
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
-        reached = Image(wanted.image, docker, wanted.image_python)
+        reached = Image(wanted.image, docker, wanted.image_python, optional=wanted.optional)
     target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     env = {key: value for key, value in values.items() if key.startswith(_REACHES_TRITON)}
     pins = [key for key in PINS if key in values]
@@ -447,7 +451,7 @@ class _Case:
             return ""
         hint = (
             "This applies to containers started with --mount type=bind,source=%s,target=%s,readonly"
-            " --env %s=%s. The playbook launch.yml starts them so."
+            " --env %s=%s. The playbook dgxspark.suite.launch starts them so."
         )
         return hint % (trial.path, trial.path, pin, trial.path)
 
@@ -546,6 +550,8 @@ SPEC = Spec(
         "image_python": {"type": "str", "default": "python3"},
         "manage_ptxas_bin": {"type": "bool", "default": True},
         **OPTIONS,
+        "optional": {"type": "bool", "default": False},
+        **SERVE_FROM,
     },
     wanted=Wanted,
     observe=observe,

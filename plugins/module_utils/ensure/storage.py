@@ -536,7 +536,10 @@ def _zfs_pools(observed: Observed, wanted: Wanted) -> Judged:
         return Finding("zfs_pools", SKIPPED, "any file system", "no ZFS dataset is configured"), ()
     finding = Finding("zfs_pools", OK, "%s ONLINE" % ", ".join(names), "as expected")
     zfs = observed.zfs
-    wrong, hint = [], "playbooks/provision_disk.yml creates a pool on an empty disk."
+    wrong, hint = (
+        [],
+        "ansible-playbook dgxspark.suite.provision_disk creates a pool on an empty disk.",
+    )
     if not zfs.zfs:
         wrong, hint = ["zfs is not installed"], "Install zfsutils-linux."
     elif zfs.error:

@@ -25,7 +25,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     PINS,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import (
+    SERVE_FROM,
+    Spec,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.target import (
     TRITON_PROBE,
     Image,
@@ -60,7 +63,7 @@ _STEPS = {"import": _IMPORT, "device": _DEVICE, "compile": _COMPILE, "run": _KER
 
 _PACKAGES = {
     True: "Use another image, or rebuild it.",
-    False: "Repair the environment: run site.yml --tags vllm_venv.",
+    False: "Repair the environment: run ansible-playbook dgxspark.suite.site --tags vllm_venv.",
 }
 _NO_GPU = "no NVIDIA GPU on this node"
 
@@ -78,6 +81,7 @@ class Wanted:
     timeout: float
     docker_bin: str | None
     image_python: str
+    optional: bool = False
     costly: str = CACHED
     cache_folder: str = FOLDER
 
@@ -136,7 +140,7 @@ def observe(wanted: Wanted) -> Observed:
     if wanted.image:
         docker = find_docker(wanted.docker_bin or values.get("DOCKER_BIN", ""))
         gpus = wanted.gpus if gpu else ""
-        reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus)
+        reached = Image(wanted.image, docker, wanted.image_python, _NAME, gpus, wanted.optional)
     target = CachedTarget(reached, wanted.cache_folder, wanted.costly)
     pins = {key: values[key] for key in PINS if key in values}
     request = {
@@ -263,7 +267,7 @@ class _Case:
         devices = self.answer.get("devices")
         if not devices:
             failure = self._failure("device") or "torch sees no GPU"
-            hint = "Check nvidia-smi (site.yml --tags cuda_toolchain)"
+            hint = "Check nvidia-smi (ansible-playbook dgxspark.suite.site --tags cuda_toolchain)"
             hint += " and that this torch is a CUDA build."
             actual = "%s, although the node has one: %s" % (failure, self.gpu)
             return self._finding(_DEVICE, actual, BLOCKED, hint)
@@ -287,7 +291,10 @@ class _Case:
             return unassessed
         failure = self._failure("compile")
         if failure:
-            hint = "See the findings of ensure_ptxas: run site.yml --tags ptxas."
+            hint = (
+                "See the findings of ensure_ptxas: run ansible-playbook dgxspark.suite.site"
+                " --tags ptxas."
+            )
             return self._finding(_COMPILE, failure, BLOCKED, hint)
         return self._finding(_COMPILE, "as expected")
 
@@ -326,6 +333,8 @@ SPEC = Spec(
         "docker_bin": {"type": "path"},
         "image_python": {"type": "str", "default": "python3"},
         **OPTIONS,
+        "optional": {"type": "bool", "default": False},
+        **SERVE_FROM,
     },
     wanted=Wanted,
     observe=observe,

@@ -25,7 +25,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
     EnvEdit,
     EnvFile,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import (
+    SERVE_FROM,
+    Spec,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
     code_owner,
     python_parts,
@@ -771,6 +774,7 @@ SPEC = Spec(
         "log_file": {"type": "path", "default": "/var/log/dgxspark/vllm_venv.log"},
         "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
         "timeout": {"type": "int", "default": 3600},
+        **SERVE_FROM,
     },
     wanted=Wanted,
     observe=observe,

@@ -535,8 +535,8 @@ class Supervisor:
         before = [at for at in starts if isinstance(at, int)] if isinstance(starts, list) else []
         if not allowed(before, self.workload.starts, now):
             raise Down(
-                "started %d times within an hour without success. See logs.yml, then launch again"
-                % self.workload.starts,
+                "started %d times within an hour without success. See ansible-playbook"
+                " dgxspark.suite.logs, then launch again" % self.workload.starts,
                 GIVEN_UP,
             )
         write_state(self.state, {**state, "starts": [*before[-99:], round(now)]})

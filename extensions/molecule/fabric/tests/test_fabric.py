@@ -203,7 +203,7 @@ def test_a_launch_goes_over_the_links_and_no_measurement_disturbs_it() -> None:
         )
         status, told = playbook("fabric_test")
         assert status != 0
-        assert "Stop it (playbooks/stop.yml), or set dgxspark_fabric_test_while_serving" in told
+        assert "Stop it (ansible-playbook dgxspark.suite.stop), or set dgxspark_fabric_" in told
     finally:
         playbook("stop")
     grown = {name: after[name] - before[name] for name in before}

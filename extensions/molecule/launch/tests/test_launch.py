@@ -222,7 +222,7 @@ def test_a_missing_model_is_refused_with_the_download_command() -> None:
     status, said = playbook("launch", "-e", "recipe=lab-tiny", "-e", "overrides=model=lab/nowhere")
     assert status != 0
     assert f"{' and '.join(NODES)}: " in said
-    assert "playbooks/model_download.yml -e model=lab/nowhere" in said
+    assert "dgxspark.suite.model_download -e model=lab/nowhere" in said
     assert isinstance(complete("lab-tiny"), str)
 
 

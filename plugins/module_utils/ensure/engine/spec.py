@@ -20,9 +20,20 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop 
     ensure,
     exemptions,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import OK, SKIPPED, Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    OK,
+    SKIPPED,
+    Finding,
+    Plan,
+)
 
 _PASSED = frozenset((OK, SKIPPED))
+
+# The option of specs that are of use for one way of serving alone.
+CONTAINERS, VENV, BOTH = "containers", "venv", "both"
+SERVE_FROM: dict[str, Any] = {
+    "serve_from": {"type": "str", "choices": [CONTAINERS, VENV, BOTH], "default": BOTH}
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,8 @@ class Spec:
     one option of either is required. wanted converts the options to what observe and plan get, and
     raises ValueError, naming the option, for an invalid value; with needs_context it also gets the
     exempt check ids and whether drift is going to be repaired (act). A costly spec takes seconds of
-    processor time and much memory; store(observed) caches its answers for the next run.
+    processor time and much memory; store(observed) caches its answers for the next run. A spec with
+    the option of SERVE_FROM does not apply to a virtual environment from which nothing is served.
     """
 
     name: str
@@ -63,7 +75,9 @@ class Spec:
 
         The plan is without exemptions: the loop applies them. Raises ValueError as wanted does.
         """
-        own = {name: parameters[name] for name in self.options}
+        if parameters.get("serve_from") == CONTAINERS and not parameters.get("image"):
+            return self._inapplicable("models are served from containers (dgxspark_serve_from)")
+        own = {name: parameters[name] for name in self.options if name not in SERVE_FROM}
         context = {"exempt": exempt.checks, "act": act} if self.needs_context else {}
         wanted = self.wanted(**own, **context)
 
@@ -77,6 +91,13 @@ class Spec:
                 self.store(observed)
 
         return partial(self.observe, wanted), plan, store
+
+    def _inapplicable(
+        self, reason: str
+    ) -> tuple[Callable[[], Any], Callable[[Any], Plan], Callable[[Any], None]]:
+        """The functions of a spec that is skipped as a whole, without a look at the node."""
+        why = Finding(self.name, SKIPPED, "not applicable", "not applicable: %s" % reason)
+        return lambda: None, lambda _observed: Plan((why,)), lambda _observed: None
 
 
 def run(spec: Spec) -> None:

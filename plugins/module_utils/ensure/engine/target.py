@@ -153,7 +153,8 @@ class Image:
     """The interpreter in a container image, by the Docker engine of this node.
 
     spec is the name of the asking spec; its role variable lists the targets, and its containers
-    have it as a label. gpus is the value of the engine's option --gpus; empty for none.
+    have it as a label. gpus is the value of the engine's option --gpus; empty for none. An optional
+    image may be missing: a launch brings it.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Image:
     python: str
     spec: str = "ptxas"
     gpus: str = ""
+    optional: bool = False
 
     isolated = True
 
@@ -247,6 +249,7 @@ class Image:
             return TargetProblem(
                 "%s is not on this node" % self.name,
                 "Transfer the image first (docker pull, docker load): a check pulls nothing.",
+                left_out=self.optional,
             )
         return TargetProblem(
             "%s: %s" % (self.docker, inspected.describe()),

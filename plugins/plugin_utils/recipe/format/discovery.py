@@ -190,13 +190,13 @@ def _registry(name: str, recipe: str, places: t.Sequence[Place]) -> Place:
                 return place
             raise RecipeNotFound(
                 f"recipe @{name}/{recipe}: the registry {name} has not been fetched yet. "
-                "Fetch it: ansible-playbook playbooks/recipes.yml -e fetch=true"
+                "Fetch it: ansible-playbook dgxspark.suite.recipes -e fetch=true"
             )
     known = ", ".join(f"@{place.registry}" for place in places if place.registry) or "none"
     raise RecipeNotFound(
         f"recipe @{name}/{recipe}: no registry {name} is configured, there is: {known}. "
         "Name it in dgxspark_recipe_registries, then fetch it: "
-        "ansible-playbook playbooks/recipes.yml -e fetch=true"
+        "ansible-playbook dgxspark.suite.recipes -e fetch=true"
     )
 
 

@@ -126,4 +126,4 @@ def _command(playbook: str, wanted: Mapping[str, str], **more: str) -> str:
     """The playbook's command line for this model."""
     given = {"model": wanted["name"], "quant": wanted["quant"], **more}
     words = [f"-e {shlex.quote(f'{name}={value}')}" for name, value in given.items() if value]
-    return " ".join([f"ansible-playbook playbooks/{playbook}.yml", *words])
+    return " ".join([f"ansible-playbook dgxspark.suite.{playbook}", *words])

@@ -79,7 +79,8 @@ def specs(result: Any) -> list[str]:
 
 
 def test_the_roles_tasks_say_what_is_asked_with_tags_loops_and_variables(tmp_path: Path) -> None:
-    result = audited(tmp_path, "--tags", "kernel,ptxas,vllm_runtime")
+    served = ("-e", "dgxspark_serve_from=both")
+    result = audited(tmp_path, *served, "--tags", "kernel,ptxas,vllm_runtime")
     # Two targets of one, none of the other.
     assert specs(result) == ["kernel", "ptxas", "ptxas"]
     # What is skipped here is skipped there, and reported as not assessed.

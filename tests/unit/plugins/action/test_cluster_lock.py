@@ -132,6 +132,24 @@ def test_who_asks_is_said_and_a_token_made_up() -> None:
     assert given["holder"]["pid"] == os.getppid()
 
 
+@pytest.mark.parametrize(
+    ("variables", "owner"),
+    [
+        ({"awx_user_name": "alice", "awx_job_id": 17}, "alice@awx-job-17"),
+        ({"awx_schedule_name": "nightly", "awx_job_id": 18}, "nightly@awx-job-18"),
+        ({"tower_user_name": "bob", "tower_job_id": 19}, "bob@tower-job-19"),
+        ({"awx_user_name": "alice", "tower_user_name": "alice"}, "alice@awx-job-unknown"),
+    ],
+)
+def test_in_a_job_of_awx_its_user_asks(variables: Answer, owner: str) -> None:
+    ask = Ask([{}])
+    ask.run(task_vars=variables)
+    assert ask.asked[0]["owner"] == owner
+    ask = Ask([{}], owner="Carol")
+    ask.run(task_vars=variables)
+    assert ask.asked[0]["owner"] == "Carol"
+
+
 def test_a_reservation_outlives_who_made_it() -> None:
     ask = Ask([{"token": "t"}])
     ask.run(task_vars={})

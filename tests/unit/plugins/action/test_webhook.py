@@ -90,6 +90,30 @@ def test_a_slow_receiver_delays_nothing(
     ]
 
 
+def test_a_run_in_a_pod_waits_for_the_last_outcome(
+    serve: Serve, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PATIENCE", 0)
+    seen: Seen = []
+    codes = iter([503, 204])
+    url = serve({"POST /": lambda handler: answer(next(codes), seen)(handler)})
+    result = act(urls=[f"{url}/"], secret="s", wait="yes")
+    assert result["deliveries"] == [{"receiver": "127.0.0.1", "outcome": "delivered"}]
+    assert (len(seen), warnings) == (2, [])
+    assert seen[0][0]["X-Dgxspark-Delivery"] == seen[1][0]["X-Dgxspark-Delivery"]
+
+
+def test_who_waits_is_given_the_last_outcome_alone() -> None:
+    outcomes: list[str] = []
+
+    def attempt(_url: str, _body: bytes, _headers: t.Mapping[str, str]) -> None:
+        raise OSError("refused")
+
+    waiting = {**MESSAGE, "wait": True}
+    assert deliver(waiting, outcomes.append, lambda _pause: None, attempt) is False
+    assert outcomes == ["not delivered after 6 attempts: refused"]
+
+
 @pytest.mark.parametrize("text", [b"", b"HTTP/1.1 204 No\r\nX-"])
 def test_a_receiver_that_drips_is_left_in_time(
     drip: t.Callable[..., str], monkeypatch: pytest.MonkeyPatch, text: bytes

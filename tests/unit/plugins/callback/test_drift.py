@@ -392,3 +392,52 @@ def test_an_audit_of_nothing_is_no_finding() -> None:
     run = Run()
     run.tell("ok", "spark1", {"results": []}, AUDIT)
     assert run.report() == []
+
+
+SITE_INVENTORY = {
+    "mine": {
+        "hosts": {"gone": {"ansible_host": "192.0.2.1", "ansible_user": "alice"}},
+        "vars": {"ansible_ssh_executable": "SSH"},
+    }
+}
+
+
+@pytest.mark.parametrize("enabled", ["", "dgxspark.suite.drift"])
+@pytest.mark.parametrize("imported", [False, True])
+def test_a_playbook_of_ours_brings_the_report_with_it(
+    tmp_path: Path, enabled: str, imported: bool
+) -> None:
+    """Once, with all nodes lost, whatever the configuration enables."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho 'No route' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    (tmp_path / "hosts.yml").write_text(json.dumps(SITE_INVENTORY).replace("SSH", str(ssh)))
+    (tmp_path / "ansible.cfg").write_text("[callback_drift]\nreport_dir = reports\n")
+    (tmp_path / "mine.yml").write_text("- import_playbook: dgxspark.suite.site\n")
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "true",
+    }
+    environment.pop("ANSIBLE_CALLBACKS_ENABLED", None)
+    if enabled:
+        environment["ANSIBLE_CALLBACKS_ENABLED"] = enabled
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            *("-i", "hosts.yml", "--check", "-e", "dgxspark_hosts=mine"),
+            "mine.yml" if imported else "dgxspark.suite.site",
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert done.stdout.count("DRIFT REPORT") == 1
+    assert "Callback dispatch" not in done.stderr
+    assert (tmp_path / "reports" / "drift.json").exists()
+    assert done.stdout.splitlines()[-1] == "next: ssh alice@192.0.2.1"

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.dgxspark.suite.plugins.filter.model_refusals import FilterModule
 
 FREE: dict[str, Any] = {"plan_id": "1", "refusals": []}
+STOP = "ansible-playbook dgxspark.suite.stop stops a recipe"
 SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
 
 
@@ -30,7 +31,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["it is being downloaded"]}},
             SERVED,
             [
-                "spark1: it is being served by recipe tiny; playbooks/stop.yml stops a recipe",
+                f"spark1: it is being served by recipe tiny; {STOP}",
                 "spark2: it is being downloaded",
             ],
         ),
@@ -38,7 +39,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["\x1b[2J"]}},
             [{"node": "spark1", "recipe": "", "process": "\x1b]0;x\x07"}],
             [
-                "spark1: it is being served by \\x1b]0;x\\x07; playbooks/stop.yml stops a recipe",
+                f"spark1: it is being served by \\x1b]0;x\\x07; {STOP}",
                 "spark2: \\x1b[2J",
             ],
         ),

@@ -43,7 +43,7 @@ def test_different_copies_are_not_overwritten_and_an_incomplete_one_has_no_say()
     (refusal,) = different["refusals"]
     assert f"spark1 has {'a' * 40}, spark2 has {'b' * 40}" in refusal
     assert refusal.endswith(
-        "ansible-playbook playbooks/model_sync.yml -e model=org/one -e quant=Q8_0 -e source=NODE"
+        "ansible-playbook dgxspark.suite.model_sync -e model=org/one -e quant=Q8_0 -e source=NODE"
     )
     half = {**other, "complete": False, "problem": "1 of 2 shards are missing"}
     assert steps(spark1=half, spark2=HAS)["copies"][0]["source"] == "spark2"
@@ -72,7 +72,7 @@ def test_a_missing_model_is_refused_with_the_command_that_downloads_it() -> None
     assert (found["copies"], found["ready"]) == ([], False)
     assert found["refusals"] == [
         "org/one:Q8_0 is not complete on any node. spark1: it is not there; spark2: parts of Q8_0 "
-        "are missing. Download it: ansible-playbook playbooks/model_download.yml -e model=org/one "
+        "are missing. Download it: ansible-playbook dgxspark.suite.model_download -e model=org/one "
         "-e quant=Q8_0 -e revision=v2"
     ]
 

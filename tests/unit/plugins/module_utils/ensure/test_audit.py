@@ -98,7 +98,7 @@ def test_what_hangs_is_given_up_and_has_tidied_up_behind_it(tmp_path: Path) -> N
     first, second = side_by_side(jobs, 2, 0.5, 60)
     assert told(first)[:2] == ("hangs_assessed", "blocked")
     assert "after 0.5 s" in told(first)[2]
-    assert "site.yml --check --tags hangs" in first["findings"][0]["hint"]
+    assert "dgxspark.suite.site --check --tags hangs" in first["findings"][0]["hint"]
     assert told(second)[1] == "ok"
     assert not scratch.exists()
 

@@ -86,7 +86,9 @@ def test_pins_reach_the_server_and_a_dead_one_ends_it(node: Node) -> None:
     paths.write_text(paths.read_text() + "TRITON_PTXAS_BLACKWELL_PATH=/gone/ptxas\n")
     code, said = node.run("dgxspark-vllm", "tiny")
     assert code == 78
-    assert "TRITON_PTXAS_BLACKWELL_PATH is not executable: /gone/ptxas; run site.yml" in said
+    assert (
+        "TRITON_PTXAS_BLACKWELL_PATH is not executable: /gone/ptxas; run ansible-playbook" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_binary_that_cannot_be_used_is_named_with_what_brings_it(
     node.write("paths.env", paths.replace("{root}", str(node.root)))
     code, said = node.run("dgxspark-vllm", "tiny")
     assert (code, said.startswith(f"dgxspark-vllm: {message}")) == (78, True)
-    assert said.endswith("; run site.yml --tags vllm_venv\n")
+    assert said.endswith("; run ansible-playbook dgxspark.suite.site --tags vllm_venv\n")
     assert not (node.root / "pwned").exists()
 
 

@@ -511,7 +511,7 @@ def test_a_pin_of_an_image_comes_with_how_to_start_it(status: str, world: World,
     assert one.status == status
     mount = "--mount type=bind,source=%s,target=%s,readonly --env %s=%s."
     assert mount % (CUDA_130, CUDA_130, key, CUDA_130) in one.hint
-    assert "launch.yml starts them so" in one.hint
+    assert "dgxspark.suite.launch starts them so" in one.hint
     assert finding(plan(world.observed(), WANTED), "triton_compile_sm121").hint == ""
 
 

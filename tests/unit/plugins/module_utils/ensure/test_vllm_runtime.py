@@ -161,7 +161,7 @@ def test_a_failed_import_leaves_nothing_else_judged() -> None:
         "skipped",
         "blocked",
     ]
-    assert found[1].hint == "Repair the environment: run site.yml --tags vllm_venv."
+    assert found[1].hint.endswith("ansible-playbook dgxspark.suite.site --tags vllm_venv.")
 
 
 def test_a_kernel_that_ran_and_wrote_nothing_is_no_success() -> None:

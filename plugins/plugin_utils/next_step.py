@@ -1,0 +1,62 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command that leads on from a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import DRIFT
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import playbook_command
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import IN_ORDER
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import Report
+
+# The playbooks that report all specs of the nodes.
+PLAYBOOKS = ("site.yml", "audit.yml")
+# What only those have, also if another playbook imports them: they compare the nodes, and a check
+# of a node without an answer is that of the audit.
+THEIRS = {"parity", "audit"}
+# Chooses checks that only a report can leave out.
+FAST = "fast"
+
+
+def next_command(report: Report, logins: Mapping[str, str], options: Mapping[str, Any]) -> str:
+    """One line for a shell; "" for a report of something else than all specs of the nodes.
+
+    logins: node -> the command that connects to it, for nodes that could not be reached.
+    options: those of this run, as `context.CLIARGS` has them.
+    """
+    if report.playbook not in PLAYBOOKS and not THEIRS & set(report.specs):
+        return ""
+    for node in report.nodes:
+        if node in report.unreachable and node in logins:
+            return logins[node]
+    found = {entry.status for entry in report.entries} | set(report.cells.values())
+    chosen = _selection(options)
+    if DRIFT in found and report.check_mode:
+        return playbook_command("site", chosen, options)
+    # "not assessed" is what was left out, or skipped by a condition.
+    if found - IN_ORDER - {"not assessed"}:
+        return playbook_command("site", ["--check", *chosen], options)
+    # Not above: most runs do not need it, and it takes 40 ms.
+    from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric import NO_PLAN
+
+    apart = [
+        entry.node
+        for entry in report.entries
+        if entry.check == "fabric_netplan" and entry.actual == NO_PLAN
+    ]
+    return playbook_command("discover" if len(set(apart)) > 1 else "status", (), options)
+
+
+def _selection(options: Mapping[str, Any]) -> list[str]:
+    """The nodes and specs of this run."""
+    words = []
+    if options.get("subset"):
+        words += ["--limit", str(options["subset"])]
+    for option in ("tags", "skip_tags"):
+        tags = [tag for tag in options.get(option) or () if tag not in ("all", FAST)]
+        if tags:
+            words += [f"--{option.replace('_', '-')}", ",".join(tags)]
+    return words
