@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from lab import NODES, ROOT, address, on_node, run
+from packaging.requirements import Requirement
 
 CONTROLLER = "dgxspark-lab-controller"
 WHEELS = ROOT / ".cache/lab/controller"
@@ -67,6 +68,30 @@ def readme(heading: str) -> list[str]:
     return [line.strip() for line in block.group().splitlines()]
 
 
+def wheels(python: str) -> None:
+    """Download what a controller with this Python installs: the container reaches no index."""
+    blocks = re.findall(
+        r"^(\S+==[^\\\n]*)((?:\\\n +--hash=\S+ ?)+)",
+        (ROOT / "requirements.txt").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert blocks
+    # pip judges markers by its own Python.
+    target = {"python_version": python, "python_full_version": f"{python}.0"}
+    wanted = []
+    for text, hashes in blocks:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate(target):
+            wanted.append(f"{requirement.name}{requirement.specifier} {hashes}")
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    listed = WHEELS / "requirements.txt"
+    listed.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--python-version", python]
+    done = run(*pip, "--dest", str(WHEELS), "-r", str(listed))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture
 def fresh() -> None:
     """Nodes as they come, with the stand-ins for image and model."""
@@ -79,6 +104,8 @@ def fresh() -> None:
             check=True,
             capture_output=True,
         )
+    version = "import sys; print('%d.%d' % sys.version_info[:2])"
+    wheels(on_node(NODES[0], f'python3 -c "{version}"').strip())
     last = NODES[-1]
     on_node(last, "mkdir -p /opt/lab-hub/Qwen")
     for file in (ROOT / "tests/lab/hub.py", HERE / "make_model.py"):
