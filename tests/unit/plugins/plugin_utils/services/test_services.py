@@ -51,7 +51,7 @@ def test_a_declaration_with_its_defaults() -> None:
         ([{"name": "a"}], "expected one of recipe, url and port"),
         ([{"name": "a", "recipe": "r", "url": "http://192.0.2.1"}], "expected one of"),
         ([{"name": "a", "recipe": "r", "nodes": ["spark3"]}], "no host spark3"),
-        ([{"name": "a", "url": "http://spark.local:80"}], "with an IP address"),
+        ([{"name": "a", "url": "http://spark:80"}], "with an IP address"),
         ([{"name": "a", "url": "http://u:p@192.0.2.1"}], "with an IP address"),
         ([{"name": "a", "url": "file:///etc/passwd"}], "with an IP address"),
         ([{"name": "a", "recipe": "r"}, {"name": "a", "recipe": "s"}], "two services are named a"),
