@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Tests read the number of changes from its recap.
+os.environ.setdefault("ANSIBLE_STDOUT_CALLBACK", "default")
+
 ROOT = Path(__file__).resolve().parents[2]
 # The first two nodes of the lab, or others: LAB_TEST_NODES=spark8,spark9.
 NODES = tuple(os.environ.get("LAB_TEST_NODES", "spark1,spark2").split(","))

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until a model server answers a completion, and prints its phase meanwhile.
+"""Waits until a server answers the request of its kind, and prints its phase meanwhile.
 
 On the nodes of the other ranks the same task watches their containers. The end of the wait on one
 node ends it on all: they signal each other by files in the temporary folder of this
@@ -27,6 +27,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     Follower,
     State,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.load_progress import stage
 
 # Seconds for which a node repeats its look before it reports an unchanged phase. The end of another
 # rank is noticed no sooner.
@@ -34,6 +35,9 @@ PATIENCE = 4
 
 # The state of a node that does not answer.
 UNKNOWN: State = {"phase": "unknown", "detail": "", "last_log": "", "changed": False}
+
+# What was answered by kind, where the kind is not the name of it.
+_NAMES = {"": "completion", "chat": "completion", "bot": "container", "http": "request"}
 
 Look = Callable[[dict[str, Any]], State]
 
@@ -58,7 +62,7 @@ class ActionModule(ActionBase):
         signals = Signals(Path(C.DEFAULT_LOCAL_TMP), str(getattr(self._task, "_uuid", "")))
         wait = (ServerFollower if arguments.get("url") else RankFollower)(look, signals)
         wait.timeout = int(arguments.get("timeout", 1800))
-        # A server that is known to run is asked for a completion at once.
+        # A server that is known to run is sent its request at once.
         wait.ask = boolean(arguments.get("ask", False))
         node = str((task_vars or {}).get("inventory_hostname", ""))
         return _signalled(wait.result(wait.follow()), signals, node)
@@ -130,7 +134,7 @@ class Wait(Follower):
             return KILLED
         if why == TIMEOUT:
             return (
-                f"No completion within {self.timeout:.0f} s: {state['detail']}. The server is "
+                f"No answer within {self.timeout:.0f} s: {state['detail']}. The server is "
                 f"{state['phase']}; its log ends with: {state['last_log']}. "
                 "Give it longer with -e dgxspark_ready_timeout=SECONDS."
             )
@@ -144,15 +148,19 @@ class ServerFollower(Wait):
     silence = 15.0
     eager = True
 
+    stage = ""
+
     def line(self, state: State) -> str:
         return f"{self.elapsed:4.0f} s  {self._describe(state)}"
 
-    @staticmethod
-    def _describe(state: State) -> str:
+    def _describe(self, state: State) -> str:
+        self.stage = stage(state["last_log"]) or self.stage
         if state["phase"] == "healthy":
             return "healthy: /health answers, asking for a completion (the first one may compile)"
         if state["phase"] == "refusing":
             return f"refusing: {state['detail']}"
+        if state["phase"] == "starting" and self.stage:
+            return f"starting: {self.stage}"
         return f"{state['phase']}: {state['last_log'][:100] or state['detail']}"
 
 
@@ -213,7 +221,7 @@ def _milestones(state: State) -> list[str]:
     if state.get("phase") in ("healthy", "refusing", "serving"):
         reached.append("model loaded")
     if state.get("phase") == "serving":
-        reached.append("completion answered")
+        reached.append(f"{_NAMES.get(state.get('kind', ''), state.get('kind'))} answered")
     return reached
 
 

@@ -17,7 +17,9 @@ description:
     same message share it.
   - Prints an error as one paragraph per cause, followed by the hosts. With C(-v), results are added
     in the format of C(ansible.builtin.default), with C(-vvv) also tracebacks.
-  - The last line has the hosts that failed or could not be reached, or else the number of changes.
+  - The end has the hosts that failed or could not be reached, or else the number of changes, and
+    the command to type next, if a message has one on its last line, after the word C(next) and a
+    colon.
 author:
   - dgxspark.suite contributors (@dgxspark)
 options:
@@ -55,6 +57,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers impo
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import natural
 
 WIDTH = 120
+# How the last line of a message begins that is the command to type next.
+NEXT = "next: "
 # Lines of what a failed program printed.
 PRINTED = 10
 _DEBUG = ("ansible.builtin.debug", "ansible.legacy.debug", "debug")
@@ -78,6 +82,7 @@ class CallbackModule(CallbackBase):
         self.changes = 0
         self.results = 0
         self.patterns: list[str] = []  # of plays that no host matches
+        self.next = ""  # the command to type next
         self.slow = 0.0
         self.watch = _Watch(self._on_slow)
 
@@ -114,7 +119,9 @@ class CallbackModule(CallbackBase):
         task, host = self._task(result), result.host.get_name()
         if result.task.action in _DEBUG:
             for outcome in _outcomes(result):
-                task.add(task.messages, self._message(result, outcome), host)
+                message = self._message(result, outcome)
+                if message:
+                    task.add(task.messages, message, host)
             return
         if result.result.get("changed"):
             task.changed.append(host)
@@ -178,6 +185,9 @@ class CallbackModule(CallbackBase):
         elif self.results:
             nothing = "nothing would change" if self.check else "nothing changed"
             self._line(f"\nComplete: {nothing}, in {took}", C.COLOR_OK)
+
+        if self.next:
+            self._line(self.next)
 
     # Printing.
 
@@ -249,8 +259,14 @@ class CallbackModule(CallbackBase):
             name = result.task.args.get("var", "")
             message = outcome.get(name, outcome)
         if isinstance(message, (list, tuple)) and all(isinstance(part, str) for part in message):
-            return "\n".join(message)
-        return message if isinstance(message, str) else self._text(message)
+            message = "\n".join(message)
+        if not isinstance(message, str):
+            return self._text(message)
+        text, _end, last = message.rstrip("\n").rpartition("\n")
+        if not last.startswith(NEXT):
+            return message
+        self.next = last
+        return text
 
     def _text(self, value: Any) -> str:
         dumped = str(self._dump_results({"value": value}, indent=2))

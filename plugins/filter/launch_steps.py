@@ -50,8 +50,8 @@ _value:
       type: bool
     serves:
       description:
-        - Whether it runs as planned and has answered a completion, and no step is left. V(false) if
-          M(dgxspark.suite.workload_info) did not ask.
+        - Whether it runs as planned and has answered the request of its kind, and no step is left.
+          V(false) if M(dgxspark.suite.workload_info) did not ask.
       type: bool
     previous:
       description:
@@ -71,6 +71,10 @@ _value:
         url:
           description: Its URL.
           type: str
+        kind:
+          description: What it serves, as its recipe says; empty where the server is asked.
+          type: list
+          elements: str
         head:
           description: The node of its first rank.
           type: str

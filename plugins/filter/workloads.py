@@ -41,6 +41,7 @@ _value:
       url: http://192.0.2.11:8000
       head: spark1
       container: dgxspark-lab-tiny-solo-0
+      kind: []
       nodes: [spark1]
       image_facts: {spark1: {}}
       state: running

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: wait_serving
-short_description: Wait until a model server answers a completion
+short_description: Wait until a server answers the request of its kind
 version_added: 0.1.0
 description:
   - This module is private to the collection and may change without notice.
-  - Waits until the server answers a completion of one token, and prints its phase meanwhile.
+  - Waits until the server answers the request of its O(kind) as it should, and prints its phase
+    meanwhile. A server for chat has to answer a completion of one token.
   - Fails as soon as the container has ended, with the last line of its log; as soon as the server
     answers that the key, the model or the request is wrong; and at the time limit.
   - A task that runs on all nodes of a workload, with O(url) on the head alone, watches all ranks.
-    It ends on all nodes with the first rank that ends, and with the completion of the head.
+    It ends on all nodes with the first rank that ends, and with the answer of the head.
   - An answer of C(/health) is not enough, because the engine behind it may be unusable.
 author:
   - dgxspark.suite contributors (@dgxspark)
@@ -45,9 +46,18 @@ options:
     description: How long to wait, in seconds.
     type: int
     default: 1800
+  kind:
+    description:
+      - What is served, and so what is requested. All of several kinds have to pass.
+      - Where it is empty, the server is asked. It is a completion that is requested first.
+    type: list
+    elements: str
+    choices: [chat, completion, embeddings, rerank, speech_to_text, text_to_speech, vector_store,
+      redaction, bot, http]
+    default: []
   completion_timeout:
-    description: How long a single completion may take, in seconds. The first one may compile
-      kernels.
+    description: How long the requests of one look may take, in seconds. The first completion may
+      compile kernels.
     type: int
     default: 180
   api_key:
@@ -56,12 +66,12 @@ options:
     type: str
     default: ""
   ask:
-    description: Request a completion with the first look, because the server is known to run.
+    description: Send the request with the first look, because the server is known to run.
       Otherwise only after C(/health) has answered.
     type: bool
     default: true
   known:
-    description: The phase of the last look. While it stays the same and no completion is requested,
+    description: The phase of the last look. While it stays the same and nothing is requested,
       the node repeats its look for up to O(patience). The action plugin sets it.
     type: str
     default: ""
@@ -110,14 +120,19 @@ phases:
   elements: dict
   sample: [{phase: Ray formed, seconds: 9.1}, {phase: model loaded, seconds: 31.5},
     {phase: completion answered, seconds: 2.2}]
-completion:
-  description: The text that was generated.
-  returned: when a completion was answered
+answer:
+  description: What was answered, in short. The text of a completion.
+  returned: when the request was answered
   type: str
-completion_seconds:
-  description: How long that completion took.
-  returned: when a completion was answered
+answer_seconds:
+  description: How long that took.
+  returned: when the request was answered
   type: float
+kind:
+  description: The kind that the server has proven to be, or was asked for last.
+  returned: when the request was answered
+  type: str
+  sample: completion
 elapsed:
   description: How long the wait took, in seconds.
   returned: always
@@ -136,7 +151,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import last_line
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import kinds, proof, readiness
 
 LOG_LINES = 200
 # What ray_wait.py prints on the head.
@@ -154,6 +170,7 @@ def main() -> None:
             "model": {"type": "str", "default": ""},
             "container": {"type": "str", "required": True},
             "timeout": {"type": "int", "default": 1800},
+            "kind": {"type": "list", "elements": "str", "default": [], "choices": [*kinds.KINDS]},
             "completion_timeout": {"type": "int", "default": 180},
             "ask": {"type": "bool", "default": True},
             "known": {"type": "str", "default": ""},
@@ -180,11 +197,12 @@ def main() -> None:
             msg="Container %s has ended (%s, exit status %d): %s"
             % (state.name, state.status, state.exit_code, last_line(log()))
         )
-    seen = serving.Look(RUNNING, "the container runs")
+    seen = readiness.Look(RUNNING, "the container runs")
     if given["url"]:
-        seen = look(given, given["api_key"] or containers.api_key(inspected))
-    completion = {"completion": seen.completion, "completion_seconds": seen.seconds}
-    module.exit_json(**result(seen.phase, seen.detail, log()), **completion)
+        health = containers.health(inspected)
+        seen = look(given, given["api_key"] or containers.api_key(inspected), health)
+    answer = {"answer": seen.answer, "answer_seconds": seen.seconds, "kind": seen.kind}
+    module.exit_json(**result(seen.phase, seen.detail, log()), **answer)
 
 
 def result(phase: str, detail: str, log: str) -> dict[str, Any]:
@@ -200,13 +218,21 @@ def result(phase: str, detail: str, log: str) -> dict[str, Any]:
     }
 
 
-def look(given: dict[str, Any], api_key: str) -> serving.Look:
+def look(given: dict[str, Any], api_key: str, health: str) -> readiness.Look:
     """Look until the phase differs from the known one, or patience or the remaining time ends."""
     limit = given["remaining"] or math.inf
     until = time.monotonic() + min(given["patience"], limit)
     seconds = min(given["completion_timeout"], limit)
     while True:
-        seen = serving.look(given["url"], given["model"], given["ask"], seconds, api_key)
+        seen = readiness.look(
+            given["url"],
+            given["model"],
+            given["ask"],
+            seconds,
+            api_key,
+            given["kind"],
+            proof.Given(health=health),
+        )
         if given["ask"] or seen.phase != given["known"] or time.monotonic() >= until:
             return seen
         time.sleep(INTERVAL)

@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - This module is private to the collection and may change without notice.
   - Reports in one round trip what runs on a node and its ports, units and memory; the cluster lock
-    and the last swap; on request also an image, models, completions, network interfaces and a log.
+    and the last swap; on request also an image, models, answers of servers, network interfaces and
+    a log.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -60,11 +61,12 @@ options:
     description: A container whose last 40 lines of log are returned as well.
     type: str
   ask:
-    description: Request a completion of one token from each server whose first rank runs here.
+    description: Send each server whose first rank runs here the request of its kind, a completion
+      of one token if it serves chat.
     type: bool
     default: false
   completion_timeout:
-    description: How long such a completion may take, in seconds.
+    description: How long the requests to one server may take, in seconds.
     type: int
     default: 30
   interfaces:
@@ -190,8 +192,8 @@ answers:
   description: What the servers answered, by the name of their container.
   returned: when O(ask=true)
   type: dict
-  sample: {dgxspark-lab-tiny-0: {phase: serving, detail: a completion was answered, completion: a,
-    seconds: 0.12}}
+  sample: {dgxspark-lab-tiny-0: {phase: serving, detail: a completion was answered, answer: a,
+    seconds: 0.12, kind: completion}}
 units:
   description: The units of this collection that supervise containers of this node.
   returned: success

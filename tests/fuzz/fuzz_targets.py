@@ -48,7 +48,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     netplan,
     ptxas,
     requirements,
-    serving,
     sockets,
     systemd,
     version_spec,
@@ -56,6 +55,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     lock,
+    proof,
     state_files,
     supervisor,
 )
@@ -114,6 +114,16 @@ class Target:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+def _judge(text: str) -> object:
+    answer = proof.Answer(200, {}, _bytes(text))
+    request = proof.Request("POST", "/", "it")
+    checks = (
+        *(proof.check_completion, proof.check_chat, proof.check_embeddings, proof.check_rerank),
+        *(proof.check_speech, proof.check_search, proof.check_rehydrated),
+    )
+    return [proof.judge(request, check, answer) for check in checks]
 
 
 def _ended(text: str) -> list[Result]:
@@ -471,10 +481,13 @@ TARGETS = (
         allowed=(ValueError,),
     ),
     _json(
-        "serving.parse_completion",
-        lambda text: serving.parse_completion(_bytes(text)),
-        {"choices": [{"text": "Paris", "finish_reason": "stop"}]},
-        allowed=(ValueError,),
+        "proof.judge",
+        _judge,
+        {"choices": [{"text": "Paris", "message": {"content": "Paris"}}]},
+        {"data": [{"index": index, "embedding": [1.0, index]} for index in range(3)]},
+        {"results": [{"index": index, "relevance_score": 0.1} for index in range(3)]},
+        {"result": {"points": [{"id": 1}, {"id": 2}]}},
+        {"text": "the lazy fox"},
     ),
     _text("sockets.parse_container", sockets.parse_container, f"0::/docker-{'a' * 64}.scope\n"),
     _text("sockets.parse_bound", lambda text: list(sockets.parse_bound(text)), _TCP),

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests that run playbooks read its recap; those of other callbacks set their own.
+os.environ["ANSIBLE_STDOUT_CALLBACK"] = "default"
 
 HERE = Path(__file__).parent
 # They start Ansible, build environments, or wait for time limits.

@@ -133,6 +133,22 @@ PROBES = {
         ["base", "base.yaml", "@reg/base"],
         ["", None, 5, True, ["base"], {}, "../base", ".base", "a/b", "/base"],
     ),
+    "kind": Probes(
+        ["embeddings", ["embeddings", "rerank"], [], "", None],
+        [
+            "embedding",
+            "Chat",
+            5,
+            True,
+            {},
+            {"chat": 1},
+            ["embedding"],
+            [1],
+            [None],
+            [""],
+            [["chat"]],
+        ],
+    ),
     "mods": WORDS,
     "build_args": WORDS,
     "runtime_config": Probes(

@@ -84,6 +84,15 @@ def parse_environment(text: str) -> dict[str, str]:
     return {name: value for name, _equals, value in pairs}
 
 
+def health(text: str) -> str:
+    """What the health check of the first container of a `docker inspect` says; empty for none."""
+    try:
+        state = foreign.json_of(text)[0]["State"]
+        return str((state.get("Health") or {}).get("Status") or "")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EngineError("docker inspect printed no state: %r" % error) from error
+
+
 def api_key(text: str) -> str:
     """The API key of a server in the first container of a `docker inspect`, if configured."""
     variables = parse_environment(text)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Whether the servers on this node answer a completion."""
+"""Whether the servers on this node answer the request of their kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, serving
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import kinds, proof, readiness
 
 
 def answers(
@@ -32,7 +33,11 @@ def _answers(
             continue
         try:
             question = ["inspect", "--type", "container", container.id]
-            key = containers.api_key(containers.ask(docker, question, 30))
+            inspected = containers.ask(docker, question, 30)
+            key = containers.api_key(inspected)
+            given = proof.Given(health=containers.health(inspected))
         except containers.EngineError:
             continue
-        yield container.name, asdict(serving.look(url, model, True, timeout, key))
+        kind = kinds.of_labels(container.labels)
+        seen = readiness.look(url, model, True, timeout, key, kind, given)
+        yield container.name, asdict(seen)

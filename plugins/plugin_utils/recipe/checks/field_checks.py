@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import KINDS
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
     BUILDERS,
     EXECUTORS,
@@ -82,6 +83,7 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
                 f"Did you mean {near[0]}?" if near else "Put notes under metadata",
             )
     yield from _runtime(recipe)
+    yield from _kind(recipe)
     yield from _metadata(recipe)
 
 
@@ -127,6 +129,19 @@ def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
             f"{recipe.executor} is not supported; containers are started with docker",
             "Use a recipe for docker",
         )
+
+
+def _kind(recipe: Recipe) -> t.Iterator[Issue]:
+    for word in recipe.kind:
+        if word not in KINDS:
+            near = nearest(word, KINDS)
+            yield recipe.issue(
+                "kind-invalid",
+                "error",
+                "kind",
+                f"{word!r:.60} is not a kind of service",
+                f"Did you mean {near[0]}?" if near else f"Use one or several of {', '.join(KINDS)}",
+            )
 
 
 def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import KINDS
+
 Use = t.Literal["used", "ignored", "refused"]
 
 
@@ -141,6 +143,10 @@ FIELDS: dict[str, Field] = {
     "runtime": Field(TEXT, "vllm, vllm-ray, vllm-distributed, eugr-vllm, sglang or llama-cpp"),
     "runtime_version": Field(PLAIN, "Version that the recipe was made with"),
     "container": Field({"type": "string", "pattern": rf"^\s*{IMAGE}\s*$"}, "Image with its tag"),
+    "kind": Field(
+        {"anyOf": [one_of(KINDS), {"type": "array", "items": {"enum": [*KINDS]}}]},
+        f"What is served, one or several of {', '.join(KINDS)}; where absent, the server is asked",
+    ),
     "command": Field(TEXT, "Shell text with {placeholders}; its last statement is the server"),
     "defaults": Field(MAP, "Values of the placeholders; each may be overridden"),
     "env": Field(

@@ -52,7 +52,7 @@ MAX_INCLUDES = 8
 # Fields whose type is checked here and whose value is checked, with more to say, by others.
 _CHECKED_LATER = (
     *("model", "draft_model", "runtime", "container", "mode", "builder", "executor"),
-    *("containers", "env", "overrides", "include"),
+    *("containers", "env", "overrides", "include", "kind"),
 )
 _NODES = ("min_nodes", "max_nodes")
 # Fields with a notation of their own, read by `hooks`.
@@ -311,6 +311,7 @@ def _recipe(
         title=str(metadata.get("name") or fields.text("name") or path.stem),
         description=fields.text("description") or str(metadata.get("description") or ""),
         maintainer=fields.text("maintainer") or str(metadata.get("maintainer") or ""),
+        kind=_kinds(fields.value("kind")),
         mods=fields.words("mods"),
         build_args=fields.words("build_args"),
         builder=fields.text("builder"),
@@ -388,6 +389,12 @@ class _Fields:
         for problem in problems:
             self._note(field, problem, fix, f"{field.replace('_', '-')}-invalid")
         return result
+
+
+def _kinds(value: t.Any) -> tuple[str, ...]:
+    """The kinds as words, whether there are such kinds or not."""
+    words = value if isinstance(value, list) else [value] if value else []
+    return tuple(dict.fromkeys(str(word) for word in words))
 
 
 def _whole(value: t.Any) -> int | None:

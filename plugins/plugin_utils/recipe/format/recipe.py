@@ -89,6 +89,7 @@ class Recipe:
     of the recipes it includes. lines: dotted field -> 1-based line. issues: what loading found;
     `validate` repeats them. runtime_config: the explicit map plus all unknown top-level keys.
     model_revision, draft_model, ...: "" where the file does not say.
+    kind: what is served, of serving/kinds.py; empty where the server is asked.
     registry: name of the registry that it is from; "" for none. root: the registry's folder, or the
     file's. trusted: whether code that it brings besides the server may be run.
     """
@@ -118,6 +119,7 @@ class Recipe:
     title: str = ""
     description: str = ""
     maintainer: str = ""
+    kind: tuple[str, ...] = ()
     mods: tuple[str, ...] = ()
     build_args: tuple[str, ...] = ()
     builder: str = ""

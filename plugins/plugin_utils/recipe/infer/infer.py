@@ -45,6 +45,8 @@ except ImportError:  # reported by Inference.text(), with what to install
 # replaced or removed; its value is the repository.
 INFERRED = "inferred_for"
 _POOLING = ("embedding", "reranker", "encoder")
+# Kind of the model -> kind of the service. What an encoder serves, the server is asked.
+_SERVED_AS = {"embedding": "embeddings", "reranker": "rerank"}
 
 
 class InferenceError(ValueError):
@@ -491,7 +493,10 @@ def _finish(
     recipe: dict[str, t.Any] = {"recipe_version": "2", "model": repository}
     if revision:
         recipe["model_revision"] = revision
-    recipe |= {"runtime": runtime, "container": str(image.value)}
+    recipe["runtime"] = runtime
+    if facts["kind"] in _SERVED_AS:
+        recipe["kind"] = _SERVED_AS[facts["kind"]]
+    recipe["container"] = str(image.value)
     if nodes > 1:
         recipe["min_nodes"] = nodes
     recipe["max_nodes"] = nodes

@@ -180,6 +180,7 @@ def build_plan(
         "ranks": ranks,
     }
     plan["hash"] = plan_hash(plan)
+    plan["kind"] = list(resolved.recipe.kind)
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
         used = {"pins": pins[rank["node"]], "ray": auth.version}
@@ -276,6 +277,7 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
         "recipe-path": resolved.recipe.path,
         "served-model-name": plan["served_model_name"],
         "url": plan["url"],
+        **({"kind": ",".join(plan["kind"])} if plan["kind"] else {}),
     }
     return {LABEL + key: value for key, value in values.items()}
 

@@ -3,8 +3,8 @@
 """The steps of a launch, computed from the plan and from what runs on the nodes. Pure.
 
 The names, labels and states of the containers show how far an earlier launch came: what was served
-before is retained, under a name that ends in `.previous`, until its replacement has answered a
-completion. So the next launch can continue after one that was killed at any point.
+before is retained, under a name that ends in `.previous`, until its replacement has answered. So
+the next launch can continue after one that was killed at any point.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
     own_name,
     unit_spec,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import of_labels
 
 Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
@@ -114,7 +115,8 @@ def describe(workload: list[Placed]) -> dict[str, Any]:
     """A workload from the labels of its containers, empty for none.
 
     Keys: `recipe`, `plan_hash`, `served_model_name`, `url` (empty if there is no such label),
-    `head`, `containers` (maps of `node`, `name`, `id`).
+    `kind` (a list, empty where the server is asked), `head`, `containers` (maps of `node`, `name`,
+    `id`).
     """
     if not workload:
         return {}
@@ -124,6 +126,7 @@ def describe(workload: list[Placed]) -> dict[str, Any]:
         "plan_hash": _label(head, "plan-hash"),
         "served_model_name": _label(head, "served-model-name"),
         "url": _label(head, "url"),
+        "kind": list(of_labels(head["labels"])),
         "head": node,
         "containers": [
             {"node": where, "name": own_name(c["name"]), "id": c["id"]} for where, c in workload

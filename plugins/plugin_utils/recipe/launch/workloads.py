@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, RETAINED
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import of_labels
 
 
 def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -16,10 +17,10 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 
     observed: node name -> what the module workload_info returned there. Each workload is a map:
     `recipe`, `recipe_path`, `overrides`, `plan_hash`, `served_model_name`, `url`, `head`,
-    `container` (of the head), `nodes` (in the order of ranks), `image_facts` (of the lookup
-    launch_plan, as far as the plan uses them), `state`, `ray` (the addresses in its Ray cluster;
-    empty without Ray) and `ranks`, a list of maps of `rank`, `node`, `container`, `status`,
-    `started`, `unit` (its systemd unit; empty for none).
+    `container` (of the head), `kind` (a list, as the recipe says), `nodes` (in the order of ranks),
+    `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `ray` (the
+    addresses in its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`,
+    `container`, `status`, `started`, `unit` (its systemd unit; empty for none).
     """
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for node, facts in observed.items():
@@ -49,6 +50,7 @@ def _workload(
         "url": _label(head, "url"),
         "head": group[0][0],
         "container": head["name"],
+        "kind": list(of_labels(head["labels"])) if isinstance(head["labels"], Mapping) else [],
         "nodes": [node for node, _container in group],
         "image_facts": {node: _map(_label(rank, "image-facts")) for node, rank in group},
         "state": _state(retained, running, expected),

@@ -111,6 +111,19 @@ def test_each_phase_is_printed_once_and_the_last_returned(clock: Clock, screen: 
     assert wait.looks[0]["model"] == "lab-tiny"
 
 
+@pytest.mark.parametrize(
+    ("kind", "milestone"),
+    [("", "completion"), ("completion", "completion"), ("embeddings", "embeddings")],
+)
+def test_what_was_answered_is_a_milestone(
+    clock: Clock, screen: list[str], kind: str, milestone: str
+) -> None:
+    wait = Wait(clock, [(1.0, HEALTHY), (1.0, {**SERVING, "kind": kind})], kind=["embeddings"])
+    phases = [done["phase"] for done in wait.run()["phases"]]
+    assert phases == ["model loaded", f"{milestone} answered"]
+    assert wait.looks[1]["kind"] == ["embeddings"]
+
+
 def test_a_completion_is_requested_only_after_health_has_answered(
     clock: Clock, screen: list[str]
 ) -> None:
@@ -163,7 +176,7 @@ def test_the_wait_ends_at_the_time_limit(
     assert result["failed"] is True
     assert limit < result["elapsed"] <= limit + 12
     assert result["msg"] == (
-        f"No completion within {limit} s: a completion was answered with 500: EngineDeadError. "
+        f"No answer within {limit} s: a completion was answered with 500: EngineDeadError. "
         "The server is refusing; its log ends with: POST /v1/completions 500. "
         "Give it longer with -e dgxspark_ready_timeout=SECONDS."
     )

@@ -227,3 +227,21 @@ def test_results_are_printed_on_request(run: Run) -> None:
     )
     assert "  Quiet" in lines
     assert any("the output" in line for line in lines)
+
+
+def test_the_command_to_type_next_is_the_last_line(run: Run) -> None:
+    lines = run(
+        """\
+        - ansible.builtin.debug:
+            msg: ["It serves.", "next: ansible-playbook dgxspark.suite.status"]
+          run_once: true
+        - ansible.builtin.command: "true"
+        """
+    )
+    assert "It serves." in lines
+    assert lines[-1] == "next: ansible-playbook dgxspark.suite.status"
+    assert lines[-2].startswith("Complete: ")
+    # A message of that line alone prints nothing else.
+    lines = run('- ansible.builtin.debug: {msg: "next: true"}\n')
+    assert lines[-1] == "next: true"
+    assert not [line for line in lines if line.startswith("n2")]

@@ -89,12 +89,38 @@ def test_a_completion_is_asked_for_only_if_told(
     result = run_module(docker(scripts()), url, ask=ask)
     assert "failed" not in result
     assert result["changed"] is False
-    assert (result["phase"], result["completion"]) == (phase, completion)
-    assert (result["completion_seconds"] is not None) is ask
+    assert (result["phase"], result["answer"]) == (phase, completion)
+    assert (result["answer_seconds"] is not None) is ask
+    assert result["kind"] == ("completion" if ask else "")
     assert result["last_log"] == "INFO:     Application startup complete."
     assert set(result) - {"changed", "invocation", "warnings"} == set(
         yaml.safe_load(wait_serving.RETURN)
     )
+
+
+def test_the_kind_decides_what_is_asked(
+    docker: Docker, serve: Serve, run_module: RunModule
+) -> None:
+    scores = [{"index": i, "relevance_score": score} for i, score in enumerate((0.1, 0.9, 0.2))]
+    url = serve({"GET /health": text(""), "POST /v1/rerank": text(json.dumps({"results": scores}))})
+    result = run_module(docker(scripts()), url, kind=["rerank"])
+    assert (result["phase"], result["kind"]) == ("serving", "rerank")
+
+
+@pytest.mark.parametrize(
+    ("health", "phase"), [(None, "serving"), ("healthy", "serving"), ("unhealthy", "refusing")]
+)
+def test_a_bot_is_its_container(
+    docker: Docker, run_module: RunModule, health: str | None, phase: str
+) -> None:
+    inspected = json.loads(scripts()[f"inspect --type container {NAME}"][len("echo '") : -1])
+    if health:
+        inspected[0]["State"]["Health"] = {"Status": health}
+    client = docker(
+        {**scripts(), f"inspect --type container {NAME}": f"echo '{json.dumps(inspected)}'"}
+    )
+    result = run_module(client, "http://127.0.0.1:1", kind=["bot"])
+    assert result["phase"] == phase
 
 
 def test_a_completion_takes_no_longer_than_what_is_left(

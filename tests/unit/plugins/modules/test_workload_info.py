@@ -160,6 +160,24 @@ def serving(rank: int, url: str) -> dict[str, t.Any]:
     }
 
 
+def test_the_label_decides_what_a_server_is_asked(
+    docker: Docker, serve: t.Callable[[dict[str, t.Any]], str], run_module: RunModule
+) -> None:
+    def rank_documents(handler: t.Any) -> None:
+        scores = [{"index": i, "score": score} for i, score in enumerate((0.1, 0.9, 0.2))]
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(json.dumps(scores).encode())
+
+    url = serve({"GET /health": rank_documents, "POST /v1/rerank": rank_documents})
+    container = serving(0, url)
+    container["Config"]["Labels"]["dgxspark.suite/kind"] = "rerank"
+    inspected = f"echo '{json.dumps([container])}'"
+    client = docker({PS: "echo 0a", "inspect --type container 0a": inspected})
+    answer = run_module({"docker_bin": client, "ask": True})["answers"]["dgxspark-m-0"]
+    assert (answer["phase"], answer["kind"]) == ("serving", "rerank")
+
+
 def test_only_the_server_of_rank_0_is_asked_for_a_completion(
     docker: Docker, run_module: RunModule
 ) -> None:

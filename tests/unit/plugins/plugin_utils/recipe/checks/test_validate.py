@@ -57,6 +57,13 @@ CASES = {
     "a mod that is nowhere": Case(
         {"mods": ["mods/x"]}, [("mod-not-found", "error", "mods")], "dgxspark_mod_paths"
     ),
+    "a kind": Case({"kind": "embeddings"}, []),
+    "kinds": Case({"kind": ["embeddings", "rerank"]}, []),
+    "a typo in a kind": Case(
+        {"kind": ["rerank", "embedding"]},
+        [("kind-invalid", "error", "kind")],
+        "Did you mean embeddings?",
+    ),
     "no mods": Case({"mods": []}, []),
     "executor_config": Case(
         {"executor_config": {"user": "root"}}, [("ignored-field", "warning", "executor_config")]

@@ -171,6 +171,8 @@ def test_vision_and_pooling_commands() -> None:
     assert "--runner pooling" in pooling["command"]
     assert "--enable-auto-tool-choice" not in pooling["command"]
     assert pooling["metadata"]["category"] == "embedding"
+    assert pooling["kind"] == "embeddings"
+    assert "kind" not in vision
     assert pooling["defaults"]["max_model_len"] == 32768
     assert pooling["defaults"]["gpu_memory_utilization"] == pytest.approx(0.3)
 
@@ -178,6 +180,7 @@ def test_vision_and_pooling_commands() -> None:
 def test_a_reranker_is_known_by_its_name_and_warned_about() -> None:
     found = infer(config("qwen3-vl-embedding-8b"), "Qwen/Qwen3-VL-Reranker-8B", spark())
     assert found.recipe["metadata"]["category"] == "reranker"
+    assert found.recipe["kind"] == "rerank"
     assert any("rerankers" in warning for warning in found.warnings)
 
 

@@ -73,6 +73,20 @@ def test_a_plan_is_plain_data_and_the_same_each_time(nodes: Nodes) -> None:
     assert json.dumps(plan) == json.dumps(lab_tiny(nodes(2)))
 
 
+@pytest.mark.parametrize("kind", ["embeddings", ["embeddings", "rerank"]])
+def test_the_kind_is_in_the_plan_and_its_labels_and_not_in_the_hash(
+    nodes: Nodes, recipe_of: RecipeOf, kind: t.Any
+) -> None:
+    without = plan_of(recipe_of(), nodes(1))
+    plan = plan_of(recipe_of(kind=kind), nodes(1))
+    words = [kind] if isinstance(kind, str) else kind
+    assert (without["kind"], plan["kind"]) == ([], words)
+    assert plan["hash"] == without["hash"]
+    label = "dgxspark.suite/kind"
+    assert label not in without["ranks"][0]["labels"]
+    assert plan["ranks"][0]["labels"][label] == ",".join(words)
+
+
 EFFECTIVE: dict[str, dict[str, t.Any]] = {
     "an override": {"overrides": {"max_model_len": 128}},
     "hf_home": {"settings": Settings(hf_home="/other")},

@@ -12,6 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
+    describe,
     launch_steps,
     undo_steps,
 )
@@ -359,6 +360,7 @@ def test_the_steps(case: Case) -> None:
     if case.previous:
         assert previous["served_model_name"] == f"{case.previous} as served"
         assert previous["url"] == "http://192.0.2.1:8000"
+        assert previous["kind"] == []
     assert steps == {
         "refusals": case.refusals,
         "notes": [],
@@ -522,6 +524,12 @@ def served() -> dict[str, Thing]:
         "spark1": {**head, "answers": {HEAD: {"phase": "serving"}}},
         "spark2": {**node(ours(WORKER), units=[unit(WORKER)]), "answers": {}},
     }
+
+
+def test_a_rollback_knows_what_was_served() -> None:
+    container = ours("dgxspark-embed-0")
+    container["labels"]["dgxspark.suite/kind"] = "embeddings,rerank"
+    assert describe([("spark1", container)])["kind"] == ["embeddings", "rerank"]
 
 
 def test_a_running_workload_that_answers_serves() -> None:

@@ -58,6 +58,7 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
         "url": "http://192.0.2.1:9000",
         "head": "spark2",
         "container": "dgxspark-a-0",
+        "kind": [],
         "nodes": ["spark2", "spark1"],
         "image_facts": {"spark2": {"pins": {"TRITON_PTXAS_PATH": "/p"}}, "spark1": {}},
         "state": "running",

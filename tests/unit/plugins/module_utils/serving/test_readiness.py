@@ -9,11 +9,12 @@ import socket
 import threading
 import time
 import typing as t
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.serving import (
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.readiness import (
     HEALTHY,
     LOADING,
     REFUSING,
@@ -22,7 +23,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.serving impo
     STARTING,
     Look,
     look,
-    parse_completion,
 )
 
 Reply = t.Callable[[BaseHTTPRequestHandler], None]
@@ -132,7 +132,7 @@ def test_each_state_of_a_server_is_told_apart(serve: Serve, case: Case) -> None:
     seen = look(url, "lab-tiny", case.ask, 5)
     assert seen.phase == case.phase
     assert case.detail in seen.detail
-    assert (seen.completion is not None) is (case.phase == SERVING)
+    assert (seen.answer is not None) is (case.phase == SERVING)
 
 
 def test_nobody_listens() -> None:
@@ -156,7 +156,7 @@ def test_the_question_is_one_token_of_the_named_model(serve: Serve) -> None:
     question, content_type = asked
     assert (question["model"], question["max_tokens"]) == ("lab-tiny", 1)
     assert content_type == "application/json"
-    assert (seen.phase, seen.completion) == (SERVING, " sparks")
+    assert (seen.phase, seen.answer) == (SERVING, " sparks")
     assert seen.seconds is not None
     assert 0.2 <= seen.seconds < 5
 
@@ -219,24 +219,73 @@ def test_the_proxy_of_a_login_is_not_asked(serve: Serve, monkeypatch: pytest.Mon
     assert look(url, "lab-tiny", True, 5).phase == SERVING
 
 
-def test_an_empty_completion_is_one() -> None:
-    assert parse_completion(b'{"choices": [{"text": ""}]}') == ""
+EMBEDDINGS = json.dumps(
+    {
+        "object": "list",
+        "data": [
+            {"index": index, "object": "embedding", "embedding": vector}
+            for index, vector in enumerate(([1.0, 0.0], [0.9, 0.1], [0.0, 1.0]))
+        ],
+    }
+)
+WRONG = EMBEDDINGS.replace("[0.9, 0.1]", "[-1.0, 0.0]")
+NO_PATH = answer(404, '{"detail":"Not Found"}')
+OPENAPI = answer(200, json.dumps({"paths": {"/v1/embeddings": {}, "/rerank": {}, "/score": {}}}))
 
 
+@pytest.mark.parametrize("kind", [(), ("embeddings",)])
 @pytest.mark.parametrize(
-    "body",
+    ("said", "phase", "detail"),
     [
-        b"",
-        b"[]",
-        b"null",
-        b'{"choices": null}',
-        b'{"choices": [{"text": 1}]}',
-        b"\xff\xfe{",
-        b"x" * 999,
+        (EMBEDDINGS, SERVING, "an embedding was answered"),
+        (WRONG, REJECTED, "two near sentences"),
+        ("<html>", REJECTED, "an invalid answer"),
     ],
 )
-def test_what_is_no_completion_is_quoted(body: bytes) -> None:
-    with pytest.raises(ValueError, match="invalid answer") as caught:
-        parse_completion(body)
-    assert repr(body[:200]) in str(caught.value)
-    assert len(str(caught.value)) < 300
+def test_a_pooling_server_is_proven_by_distances(
+    serve: Serve, kind: tuple[str, ...], said: str, phase: str, detail: str
+) -> None:
+    """As vLLM 0.32 with --runner pooling: it has no /v1/completions."""
+    asked: list[t.Any] = []
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))))
+        answer(200, said)(handler)
+
+    replies = {
+        "GET /health": OK,
+        "GET /openapi.json": OPENAPI,
+        "POST /v1/completions": NO_PATH,
+        "POST /v1/embeddings": reply,
+    }
+    seen = look(serve(replies), "minilm", True, 5, kind=kind)
+    assert (seen.phase, seen.kind) == (phase, "embeddings")
+    assert detail in seen.detail
+    assert (seen.answer is not None) is (phase == SERVING)
+    assert [question["model"] for question in asked] == ["minilm"]
+
+
+def test_a_probe_of_several_requests_has_one_time_limit(serve: Serve) -> None:
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.4)
+        with suppress(OSError):
+            NO_PATH(handler)
+
+    paths = ("/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/rerank", "/rerank")
+    replies: dict[str, Reply] = {f"POST {path}": slow for path in paths}
+    url = serve({"GET /health": OK, "GET /openapi.json": slow, **replies})
+    started = time.monotonic()
+    seen = look(url, "m", True, 0.9)
+    assert time.monotonic() - started < 2
+    assert seen.phase == HEALTHY
+    assert "timed out" in seen.detail
+
+
+def test_other_light_probes(serve: Serve) -> None:
+    starting = look(serve({"GET /readyz": answer(503)}), "", True, 5, kind=["vector_store"])
+    assert starting == Look(LOADING, "/readyz answers 503")
+    ready = look(serve({"GET /health": OK}), "", True, 5, kind=["http"])
+    assert (ready.phase, ready.kind) == (SERVING, "http")
+    # A bot has no server.
+    bot = look("http://127.0.0.1:1", "", True, 5, kind=["bot"])
+    assert (bot.phase, bot.kind) == (SERVING, "bot")
