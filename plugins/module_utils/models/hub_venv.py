@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure import vllm_venv
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     DRIFT,
@@ -26,6 +27,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.hub_listing 
 _OLDEST = (3, 10)
 _FREE_GIB = 0.3
 _SECONDS = 900.0
+# For another download, in seconds.
+PATIENCE = 900.0
 _ELSEWHERE = (
     "dgxspark_download_wheels names a folder of the node with its packages,"
     " dgxspark_download_env another index (PIP_INDEX_URL) or a proxy (HTTPS_PROXY),"
@@ -59,11 +62,14 @@ class HubVenv:
 
     def make(self) -> None:
         """Have it hold what is pinned. Raises DownloadError, OSError."""
-        plan = self._plan()
-        self._lacks(plan)
         try:
-            for action in plan.actions:
-                action.apply()
+            # Another download of this node may make it at the moment. Not of the path, which is a
+            # link after the first time: the name of the lock would be another one.
+            with locked(os.path.dirname(os.path.normpath(self.path)), PATIENCE):
+                plan = self._plan()
+                self._lacks(plan)
+                for action in plan.actions:
+                    action.apply()
         except Blocked as blocked:
             problem = "the environment %s of the download cannot be made: %s %s" % (
                 *(self.path, explained(blocked).rstrip(".") + "."),

@@ -21,7 +21,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download, hub_venv
 from ansible_collections.dgxspark.suite.plugins.modules import model_download
 
 pytest.importorskip("huggingface_hub")
@@ -272,6 +272,16 @@ def test_an_environment_that_cannot_be_made_is_refused_before_anything_is_fetche
     assert own["log_file"] in result["msg"]
     assert list((home / "hub").iterdir()) == []
     assert list((tmp_path / "opt").iterdir()) == []
+
+
+def test_two_downloads_do_not_make_the_environment_at_once(
+    run_module: RunModule, own: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_venv, "PATIENCE", 0.0)
+    with locked(str(tmp_path / "opt"), 0):
+        result = run_module(**own)
+    assert "has been locked by another run" in result["msg"]
+    assert not (tmp_path / "opt").exists()
 
 
 def test_a_file_that_the_hub_does_not_send_by_http_is_fetched_with_snapshot_download(
