@@ -14,8 +14,11 @@ description:
   - Lists the files of a revision, fetches the missing ones into a staging directory, verifies them
     by the Hub's checksums, and only then moves them into place. An interrupted download is resumed,
     also within a file.
-  - The transfer is that of C(huggingface_hub), in a Python that has it; everything else needs
-    nothing on the node. It runs as the owner of the cache, also when Ansible runs as root.
+  - The transfer is that of C(huggingface_hub) with C(hf_xet), in an environment of its own,
+    O(venv). If a file has to be fetched and the environment is missing, or differs from
+    O(requirements), it is made first. The list of files needs nothing on the node.
+  - Everything but the environment is done as the owner of the cache, also when Ansible runs as
+    root.
   - The controller prints the progress. The download ends by itself a minute after its controller
     has gone.
   - An existing file of the right size is not read, unless O(verify) is set.
@@ -71,14 +74,34 @@ options:
     type: str
     default: https://huggingface.co
   python:
+    description: A Python that has C(huggingface_hub); with it there is no O(venv).
+    type: path
+  venv:
+    description: The environment of downloads. It is made and replaced by root.
+    type: path
+    default: /opt/dgxspark/download
+    version_added: 0.2.0
+  requirements:
     description:
-      - The Python that has C(huggingface_hub); by default E(PY_BIN) of O(paths_file), which is that
-        of vLLM.
+      - All packages of O(venv), each with its version and hashes, as C(pip-compile) writes them.
+      - It is the text, not the name of a file. Required without O(python).
+    type: str
+    default: ""
+    version_added: 0.2.0
+  wheels:
+    description: A folder of the node with all packages of O(venv). If set, no index is used.
     type: path
-  paths_file:
-    description: The file with the absolute paths of binaries.
+    version_added: 0.2.0
+  base_python:
+    description: The Python that makes O(venv), 3.10 or newer.
     type: path
-    default: /etc/dgxspark/paths.env
+    default: /usr/bin/python3
+    version_added: 0.2.0
+  log_file:
+    description: The log with the output of the installer of O(venv).
+    type: path
+    default: /var/log/dgxspark/download_venv.log
+    version_added: 0.2.0
   connections:
     description: How many files are fetched in parallel.
     type: int
@@ -97,7 +120,8 @@ options:
     type: str
     default: ""
 notes:
-  - E(HTTPS_PROXY) and the like are taken from C(environment) of the task.
+  - E(HTTPS_PROXY) and the like, and for O(venv) those of pip such as E(PIP_INDEX_URL), are taken
+    from C(environment) of the task.
 seealso:
   - module: dgxspark.suite.model_share
   - module: dgxspark.suite.model_receive
@@ -114,6 +138,7 @@ EXAMPLES = r"""
   dgxspark.suite.model_download:
     name: org/name
     token: "{{ vault_hf_token }}"
+    requirements: "{{ lookup('ansible.builtin.file', 'requirements.txt') }}"
 """
 
 RETURN = r"""
@@ -147,6 +172,13 @@ manifest:
   returned: when the Hub has answered
   type: dict
   sample: {name: org/name, kind: hub, revision: 70d244cc, refs: [main], entries: []}
+venv:
+  description: What O(venv) lacked; with check mode, what it lacks. Empty if it is used as it is, if
+    it is not needed, and with O(python).
+  returned: when the Hub has answered
+  type: str
+  sample: /opt/dgxspark/download does not exist
+  version_added: 0.2.0
 problems:
   description: Why the revision is incomplete; empty if it is complete. With O(files) or O(exclude)
     that may be intended.
@@ -173,11 +205,11 @@ progress:
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import job
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import (
     FOLDERS,
@@ -188,10 +220,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.owner import Owner
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download, receive
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.download import (
-    DownloadError,
-    Wanted,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.download import Wanted
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.hub_listing import DownloadError
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.hub_venv import HubVenv
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import ManifestEntry
 
 
 def main() -> None:
@@ -206,7 +238,11 @@ def main() -> None:
             "token": {"type": "str", "default": "", "no_log": True},
             "endpoint": {"type": "str", "default": download.HUB},
             "python": {"type": "path"},
-            "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
+            "venv": {"type": "path", "default": "/opt/dgxspark/download"},
+            "requirements": {"type": "str", "default": ""},
+            "wheels": {"type": "path"},
+            "base_python": {"type": "path", "default": "/usr/bin/python3"},
+            "log_file": {"type": "path", "default": "/var/log/dgxspark/download_venv.log"},
             "connections": {"type": "int", "default": 8},
             "seconds": {"type": "int", "default": 86400},
             "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
@@ -231,15 +267,11 @@ def main() -> None:
 def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     given = module.params
     hub = os.path.join(given["hf_home"], "hub")
-    python = given["python"] or EnvFile.read(given["paths_file"]).values().get("PY_BIN", "")
-    if not python or not os.access(python, os.X_OK):
-        what = "%s is not executable" % python if python else "%(paths_file)s has no PY_BIN" % given
-        raise DownloadError(
-            "%s. `site.yml --tags vllm_venv` creates the virtual environment of vLLM, which has"
-            " huggingface_hub; dgxspark_download_python sets another Python that has it" % what
-        )
+    own = None if given["python"] else _own(given)
+    python = own.python if own else given["python"]
     whose = Owner.of(hub)
-    refuse_python(python, whose)
+    if not own and not os.access(python, os.X_OK):
+        raise DownloadError("dgxspark_download_python: %s is not executable" % python)
     endpoint = given["endpoint"].rstrip("/")
     if not endpoint.startswith(("https://", "http://")):
         raise DownloadError("the Hub's address is %r (expected https://...)" % endpoint)
@@ -259,6 +291,7 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
         total=sum({entry.blob: entry.size for entry in manifest.entries}.values()),
         manifest=manifest.to_dict(),
         id="",
+        venv="",
     )
     refusal = receive.lacks_space(plan, target) or receive.unwritable(target)
     if plan.changed and refusal:
@@ -271,6 +304,8 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
             "another run of this collection works on it (process %d). If its controller is gone, it"
             " ends within a minute" % holder
         )
+    if plan.entries:
+        _prepare(module, result, own, wanted, plan.entries, whose)
     if module.check_mode or not plan.changed:
         result["problems"] = (
             [] if plan.changed else _problems(hub, manifest.name, manifest.revision)
@@ -279,6 +314,32 @@ def _begin(module: AnsibleModule, result: dict[str, Any]) -> None:
     limit = given["seconds"]
     result["id"] = download.start(wanted, manifest, hub, given["verify"], given["token"], limit)
     module.exit_json(changed=True, **result)
+
+
+def _own(given: Mapping[str, Any]) -> HubVenv:
+    names = ("venv", "base_python", "requirements", "wheels", "log_file")
+    if not given["requirements"].strip():
+        raise DownloadError("requirements: expected the packages of %(venv)s, or python" % given)
+    return HubVenv(*(given[name] or "" for name in names))
+
+
+def _prepare(
+    module: AnsibleModule,
+    result: dict[str, Any],
+    own: HubVenv | None,
+    wanted: Wanted,
+    entries: Sequence[ManifestEntry],
+    whose: Owner,
+) -> None:
+    """Have a Python that can fetch these; with check mode, say what it lacks."""
+    if own:
+        result["venv"] = own.lacks()
+        if result["venv"] and module.check_mode:
+            return
+        if result["venv"]:
+            own.make()
+    refuse_python(wanted.python, whose)
+    download.refuse_library(wanted, entries, whose)
 
 
 def refuse_python(python: str, whose: Owner) -> None:

@@ -89,7 +89,10 @@ models:
           problems: []
           format: safetensors
 ignored:
-  description: What is not listed as a model, with the reason.
+  description:
+    - What is not listed as a model, with the reason.
+    - If this user has models in C(~/.cache/huggingface), and that is not O(hf_home), it is the last
+      entry; with O(name) it is not looked for.
   returned: success
   type: list
   elements: dict
@@ -136,12 +139,15 @@ def main() -> None:
         if not os.path.isabs(path):
             module.fail_json(msg="%s is not an absolute path" % path)
     scan = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
+    ignored = list(scan.ignored)
+    if not module.params["name"]:
+        ignored += cache.other_cache(os.path.join(home, "hub"), os.path.expanduser("~"))
     running = users.Users(users.processes())
     wanted = module.params["files"], module.params["configs"]
     module.exit_json(
         changed=False,
         models=[summary.summary(model, running, *wanted) for model in scan.models],
-        ignored=[{"path": path, "reason": reason} for path, reason in scan.ignored],
+        ignored=[{"path": path, "reason": reason} for path, reason in ignored],
         disks=summary.disks([home, *directories]),
         memory=memory_bytes("MemTotal"),
     )

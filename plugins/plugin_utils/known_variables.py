@@ -47,6 +47,8 @@ KNOWN = frozenset(
         "dgxspark_download_node",
         "dgxspark_download_python",
         "dgxspark_download_seconds",
+        "dgxspark_download_venv",
+        "dgxspark_download_wheels",
         "dgxspark_env",
         "dgxspark_env_allow",
         "dgxspark_env_secret",

@@ -19,7 +19,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import interpreter
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import EXITED, Result
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, Finding
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import completeness
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
+    completeness,
+    hub_listing,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
     Manifest,
     ManifestError,
@@ -227,6 +230,13 @@ _MANIFEST = {
     "revision": "a" * 40,
     "refs": ["main"],
     "entries": [{"path": "config.json", "size": 1, "blob": "b" * 40, "sha256": ""}],
+}
+_LISTING = {
+    "sha": "a" * 40,
+    "siblings": [
+        {"rfilename": "config.json", "size": 1, "blobId": "b" * 40},
+        {"rfilename": "a.safetensors", "size": 2, "blobId": "", "lfs": {"sha256": "c" * 64}},
+    ],
 }
 _FINDINGS = [
     asdict(Finding("swap_now", "drift", "no swap", "4 GiB", "warning", "swapoff -a", "Look.")),
@@ -446,6 +456,12 @@ TARGETS = (
     ),
     _json("links.parse_links", links.parse_links, [_LINK]),
     _json("links.parse_routes", links.parse_routes, [{"dst": "default", "dev": "a", "metric": 5}]),
+    _json(
+        "hub_listing.parse",
+        lambda text: hub_listing.parse(text.encode()),
+        _LISTING,
+        allowed=(ValueError,),
+    ),
     _documents("manifest", Manifest.from_dict, _MANIFEST, allowed=(ManifestError,)),
     _text("meminfo.parse_meminfo", meminfo.parse_meminfo, "MemTotal:  125829120 kB\nHuge: 0\n"),
     _documents("completeness", _complete, _INDEX, allowed=(ValueError,)),

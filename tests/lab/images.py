@@ -147,6 +147,7 @@ def ensure_wheels(base: str) -> None:
     """Download the wheels with this Python's pip and its settings, once per set of requirements."""
     # One call for each list: pip refuses two versions of a package in one call.
     lists = [*sorted(HERE.glob("node/*.txt")), *sorted(HERE.glob("triton/*.txt"))]
+    lists.append(HERE.parents[1] / "roles" / "model_download" / "files" / "requirements.txt")
     serving = HERE / "serving" / "requirements.txt"
     torch, torch_cpu = serving.with_name("torch.txt"), serving.with_name("torch-cpu.txt")
     asked = "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"

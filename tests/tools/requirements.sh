@@ -40,6 +40,8 @@ compile tests/requirements/build 3.11
 compile tests/requirements/matrix 3.11
 compile tests/requirements/importer 3.11
 compile tests/requirements/node 3.9
+# On the nodes, for any Python that huggingface_hub supports.
+compile roles/model_download/files/requirements 3.10
 
 # For those who serve from a virtual environment on their Sparks: what ensure_vllm_venv takes, which has no hashes.
 spark=roles/vllm_venv/files/spark-cuda13

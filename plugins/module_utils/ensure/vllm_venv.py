@@ -91,7 +91,10 @@ _PYTHON_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """The module's parameters. requirements is text; free_gib is in GiB, timeout in seconds."""
+    """The module's parameters. requirements is text; free_gib is in GiB, timeout in seconds.
+
+    only_wheels: nothing is built on the node, where a package could run its own code.
+    """
 
     path: str
     python: str
@@ -103,6 +106,7 @@ class Wanted:
     log_file: str
     paths_file: str
     timeout: float
+    only_wheels: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the parameter, for an invalid value."""
@@ -289,13 +293,27 @@ def compare(distributions: Sequence[Distribution], pins: Sequence[Pin], exact: b
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """The findings and actions for an observation. Pure."""
     case = _Case(observed, wanted)
+    packages = packages_plan(observed, wanted)
+    rebuilt = any(finding.status == DRIFT for finding in packages.findings[:2])
+    programs, edit = case.programs(rebuilt)
+    return Plan(
+        (*packages.findings, *programs),
+        (*packages.actions, *edit),
+        case.paths,
+        case.facts(),
+        case.parity(),
+    )
+
+
+def packages_plan(observed: Observed, wanted: Wanted) -> Plan:
+    """The same without programs and paths.env: of an environment that serves nothing. Pure."""
+    case = _Case(observed, wanted)
     findings, actions = case.environment()
     findings.append(case.leftovers())
     if findings[-1].status == DRIFT:
         folders = (*observed.abandoned, *observed.venv.leftovers)
         actions.append(Clear(wanted.venv, folders, (findings[-1].check,)))
-    programs, edit = case.programs(rebuilt=any(finding.status == DRIFT for finding in findings[:2]))
-    return Plan((*findings, *programs), (*actions, *edit), case.paths, case.facts(), case.parity())
+    return Plan(tuple(findings), tuple(actions))
 
 
 @dataclass(frozen=True)
@@ -598,7 +616,7 @@ class Build:
 
     def _make(self, folder: str) -> None:
         install = Installer(self.wanted, self.uv, folder)
-        hint = "Check that python3-venv is installed (--tags prereqs)."
+        hint = "Check that python3-venv is installed: `apt install python3-venv`."
         install.run([self.wanted.python, "-m", "venv", folder], hint)
         install.packages(self.pins)
         distributions = [
@@ -691,6 +709,8 @@ class Installer:
             options = ["--no-deps", "--requirement", requirements]
             if all(pin.hashed for pin in pins):
                 options.append("--require-hashes")
+            if self.wanted.only_wheels:
+                options.append("--only-binary=:all:")
             if self.wanted.wheelhouse:
                 options += ["--no-index", "--find-links", self.wanted.wheelhouse]
             if self.uv:

@@ -282,7 +282,7 @@ class Progress:
         self._announced: dict[str, Any] = {}
 
     def begin(self, phase: str, paths: Sequence[str] = ()) -> None:
-        """Begin a phase. paths: files whose sizes are its progress; without them it is count."""
+        """Begin a phase. paths: files and folders whose sizes are its progress, otherwise count."""
         self.count = self.total = 0
         self._phase, self._paths = phase, paths
 
@@ -319,7 +319,7 @@ class Progress:
         return bool(self._unasked) and time.time() - asked > self._unasked
 
     def _state(self) -> dict[str, Any]:
-        done = sum(map(_size, self._paths)) if self._paths else self.count
+        done = sum(map(size_of, self._paths)) if self._paths else self.count
         state = {"phase": self._phase, "progress": done, **self._announced}
         return {**state, "total": self.total} if self.total else state
 
@@ -364,8 +364,24 @@ def _descendants(pid: int) -> Iterator[int]:
                 yield from _descendants(int(child))
 
 
-def _size(path: str) -> int:
+def size_of(path: str) -> int:
+    """Of a file, or of all files in a folder: there what is on the disk, as holes are filled."""
     try:
-        return os.stat(path).st_size
+        status = os.stat(path)
     except OSError:
         return 0
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_size
+    if os.path.islink(path):
+        return 0
+    return sum(
+        _filled(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names
+    )
+
+
+def _filled(path: str) -> int:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return 0
+    return min(status.st_size, status.st_blocks * 512) if stat.S_ISREG(status.st_mode) else 0

@@ -171,6 +171,19 @@ def scan(
     )
 
 
+def other_cache(hub: str, user_home: str) -> list[tuple[str, str]]:
+    """The default cache of a user with models in it, if it is not hub, and how to use it."""
+    home = os.path.join(user_home, ".cache", "huggingface")
+    other = os.path.join(home, "hub")
+    if os.path.realpath(other) == os.path.realpath(hub):
+        return []
+    size = sum(model.size for model in scan(other, []).models)
+    if not size:
+        return []
+    text = "%.1f GiB of models; set dgxspark_hf_home: %s to use them" % (size / (1 << 30), home)
+    return [(_printable(other), _printable(text))]
+
+
 def _wants_hub(name: str | None) -> bool:
     return name is None or not name.startswith("/")
 

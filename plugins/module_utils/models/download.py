@@ -29,10 +29,18 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models import (
     completeness,
     copying,
     hub,
+    hub_listing,
     manifest,
     receive,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import Manifest
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.hub_listing import (
+    DownloadError,
+    HubProblem,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.models.manifest import (
+    Manifest,
+    ManifestEntry,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive import (
     Destination,
     ReceivePlan,
@@ -40,18 +48,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models.receive impo
 
 TITLE = "dgxspark-download:"
 HUB = "https://huggingface.co"
+# Larger files need another protocol of the Hub, which hf_xet has, and which cannot resume.
+HTTP_BYTES = 50 * 1000**3
 
 # Passed on from the environment of the task: proxies and certificates.
 PASSED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 # What runs with huggingface_hub, and what runs in the job; each finds its imports before.
 _IN_HUB = tuple(module.__name__ for module in (foreign, command, interpreter, hub))
-_IN_PROCESS = (*copying.MODULES, hub.__name__, __name__)
+_IN_PROCESS = (*copying.MODULES, hub.__name__, hub_listing.__name__, __name__)
 _ASK_SECONDS = 120.0
-
-
-class DownloadError(Exception):
-    """The download failed; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,21 @@ def _hub_environment(private: str) -> dict[str, str]:
 
 def listing(wanted: Wanted, token: str, whose: Owner) -> dict[str, Any]:
     """The files of the revision, as the Hub lists them to whose. Raises DownloadError, OSError."""
+
+    def ask() -> dict[str, Any]:
+        try:
+            return hub_listing.listing(wanted.endpoint, wanted.repo, wanted.revision, token)
+        except HubProblem as problem:
+            return {"problem": problem.kind, "text": str(problem)}
+
+    answer = dict(whose.do(ask))
+    if "problem" in answer:
+        raise DownloadError(explain(wanted, bool(token), answer))
+    return answer
+
+
+def refuse_library(wanted: Wanted, entries: Sequence[ManifestEntry], whose: Owner) -> None:
+    """Raise DownloadError for a Python that cannot fetch these, and OSError."""
     # Read here: the archive in which Ansible sends a module is root's alone.
     sources = interpreter.sources_of(_IN_HUB)
 
@@ -95,14 +116,20 @@ def listing(wanted: Wanted, token: str, whose: Owner) -> dict[str, Any]:
         try:
             with tempfile.TemporaryDirectory(prefix="dgxspark-hub-") as home:
                 env = {**environment(), **_hub_environment(home)}
-                return {"listed": _asked(wanted, token, env, _ASK_SECONDS, sources)}
+                return {"about": _asked(wanted, "", env, _ASK_SECONDS, sources)}
         except DownloadError as error:
             return {"refusal": str(error)}
 
     answer = whose.do(ask)
     if "refusal" in answer:
         raise DownloadError(answer["refusal"])
-    return dict(answer["listed"])
+    large = [entry.path for entry in entries if entry.size > HTTP_BYTES]
+    if large and not answer["about"]["xet"]:
+        raise DownloadError(
+            "the Hub does not send %s by HTTP, since it has more than %d bytes, and %s has no"
+            " hf_xet. Install it there, or leave out dgxspark_download_python"
+            % (large[0], HTTP_BYTES, wanted.python)
+        )
 
 
 def _asked(
@@ -135,7 +162,8 @@ def _asked(
 
 
 _NAME_PYTHON = (
-    "site.yml --tags vllm_venv makes the one that has it; dgxspark_download_python names another"
+    "dgxspark_download_python names another Python that has it; without it the collection makes an"
+    " environment that has it"
 )
 
 
@@ -193,13 +221,6 @@ def chosen(wanted: Wanted, listed: Mapping[str, Any]) -> Manifest:
     if not chosen_files:
         count = len(listed["files"])
         raise DownloadError("none of the %d files of %s is wanted" % (count, wanted.repo))
-    large = [file["path"] for file in chosen_files if (file["size"] or 0) > listed["limit"]]
-    if large:
-        raise DownloadError(
-            "the Hub does not send %s by HTTP: it has more than %d bytes. Fetch it on one node with"
-            " `hf download`, then copy it to the others with model_sync.yml"
-            % (large[0], listed["limit"])
-        )
     commit = str(listed["revision"])
     given = wanted.revision or "main"
     try:
@@ -241,6 +262,7 @@ def start(
         "token": token,
         "seconds": seconds,
         "env": environment(),
+        "http_bytes": HTTP_BYTES,
     }
     unasked = job.ABANDONED_SECONDS
     return job.start(TITLE + wanted.repo, _IN_PROCESS, request, unasked=unasked)
@@ -289,6 +311,8 @@ def _fetch(
         float(request["seconds"]),
         {name: sources[name] for name in _IN_HUB},
         stage=target.stage,
+        aside=target.aside,
+        http_bytes=request["http_bytes"],
         files=[
             {"path": entry.path, "size": entry.size, "name": os.path.basename(target.staged(entry))}
             for entry in plan.entries

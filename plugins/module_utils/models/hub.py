@@ -1,18 +1,22 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""List and fetch the files of a model on the Hugging Face Hub, in a Python with huggingface_hub.
+"""Fetch the files of a model on the Hugging Face Hub, in a Python with huggingface_hub.
 
-snapshot_download is not used: since version 1 it discards a partial file and starts again.
-http_get, by which it transfers, can resume.
+A file that the Hub sends by HTTP is fetched with http_get, which resumes it; snapshot_download,
+which calls it, discards a partial file since version 1. The others are fetched with
+snapshot_download, which uses hf_xet, and begins anew with a file that was interrupted.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import importlib
+import importlib.util
 import os
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -33,18 +37,17 @@ STATUS = "status"
 TOKEN = "token"
 UNREACHABLE = "unreachable"
 
-_SECONDS = 30.0
-# Larger files need another protocol of the Hub, which cannot resume.
-_HTTP_BYTES = 50 * 1000**3
 # What an interrupted transfer loses at most, and the granularity of the progress.
 _PIECE_BYTES = 1 << 20
 
 
 def answer(request: dict[str, Any], sources: Sources) -> None:
-    """Reply to a request: {repo, endpoint, token, revision}, optionally {files, stage}.
+    """Reply to a request: {repo, endpoint, token, revision, connections}, and for a transfer more.
 
-    Without files, the reply lists those of the revision; with files, each {path, name, size}, they
-    are fetched into stage under their name. A problem is replied as its kind and a text.
+    {files, stage, http_bytes, aside}: the files, each {path, name, size}, are fetched into stage
+    under their name. Those of more than http_bytes are not asked for by HTTP; until they are
+    complete, they are in the folder aside. Without files, the reply is {version, xet}: of
+    huggingface_hub, and whether hf_xet is there. A problem is replied as its kind and a text.
     """
     _end_with_parent()
     try:
@@ -53,7 +56,7 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
         reply({"problem": MISSING, "text": str(error)})
         return
     try:
-        outcome = _fetch(hub, request) if "files" in request else _list(hub, request)
+        outcome = _fetch(hub, request) if "files" in request else _about(hub)
     except Exception as error:  # whatever the library or its HTTP client raises
         outcome = _problem(error)
         outcome["text"] = _without(str(outcome["text"]), request["token"])
@@ -73,29 +76,9 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _list(hub: Any, request: Mapping[str, Any]) -> dict[str, Any]:
-    api = hub.HfApi(endpoint=request["endpoint"], token=request["token"] or False)
-    info = api.model_info(
-        request["repo"],
-        revision=request["revision"] or None,
-        files_metadata=True,
-        timeout=_SECONDS,
-    )
-    files = [
-        {
-            "path": file.rfilename,
-            "size": file.size,
-            "blob": file.lfs["sha256"] if file.lfs else file.blob_id,
-        }
-        for file in info.siblings or ()
-    ]
-    if files:
-        # The list of files is public even where their content is not.
-        url = _url(hub, request, info.sha, str(files[0]["path"]))
-        hub.get_hf_file_metadata(url, token=request["token"] or False, timeout=_SECONDS)
-    constants = importlib.import_module("huggingface_hub.constants")
-    limit = getattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", _HTTP_BYTES)
-    return {"revision": info.sha, "files": files, "limit": limit, "version": hub.__version__}
+def _about(hub: Any) -> dict[str, Any]:
+    xet = importlib.util.find_spec("hf_xet") is not None
+    return {"version": str(hub.__version__), "xet": xet}
 
 
 def _url(hub: Any, request: Mapping[str, Any], revision: str, path: str) -> str:
@@ -120,7 +103,13 @@ def _fetch(hub: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     except BlockingIOError:
         return {"problem": BUSY, "text": ""}
 
+    # What a killed transfer has left there cannot be resumed.
+    shutil.rmtree(request["aside"], ignore_errors=True)
+
     def bring(file: Mapping[str, Any]) -> None:
+        if file["size"] > request["http_bytes"]:
+            _bring_large(hub, request, file)
+            return
         path = os.path.join(request["stage"], file["name"])
         url = _url(hub, request, request["revision"], file["path"])
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as stream:
@@ -137,6 +126,25 @@ def _fetch(hub: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     for done in as_completed(waiting):
         done.result()
     return {}
+
+
+def _bring_large(hub: Any, request: Mapping[str, Any], file: Mapping[str, Any]) -> None:
+    place = os.path.join(request["stage"], file["name"])
+    if os.path.exists(place) and os.path.getsize(place) == file["size"]:
+        return
+    folder = hub.snapshot_download(
+        request["repo"],
+        revision=request["revision"],
+        allow_patterns=[glob.escape(file["path"])],
+        cache_dir=request["aside"],
+        token=request["token"] or False,
+        endpoint=request["endpoint"],
+        max_workers=1,
+    )
+    blob = os.path.realpath(os.path.join(folder, file["path"]))
+    with open(blob, "rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(blob, place)
 
 
 def _problem(error: Exception) -> dict[str, Any]:

@@ -62,6 +62,11 @@ class Destination:
         return cls(manifest.name, os.path.join(parent, STAGE, name), False)
 
     @property
+    def aside(self) -> str:
+        """Where a file is that cannot be resumed: not staged until it is complete."""
+        return os.path.join(self.stage, ".aside")
+
+    @property
     def guarded(self) -> str:
         """The directory whose lock says that files are staged for this model."""
         return self.root if self.in_hub else self.stage
@@ -162,7 +167,8 @@ def lacks_space(what: ReceivePlan, target: Destination) -> str:
         where = os.path.dirname(where)
     system = os.statvfs(where)
     free = system.f_bavail * system.f_frsize
-    need = what.size - what.staged
+    # What is aside of an earlier run is removed.
+    need = what.size - what.staged - job.size_of(target.aside)
     return "" if need <= free else "%d bytes are needed, %d are free in %s" % (need, free, where)
 
 
@@ -244,7 +250,8 @@ def bring(
     _make_folders(target.guarded)
     with _shown_as_busy(target.guarded):
         if what.entries:
-            progress.begin(job.FETCHING, [target.staged(entry) for entry in what.entries])
+            staged = [target.staged(entry) for entry in what.entries]
+            progress.begin(job.FETCHING, [*staged, target.aside])
             _make_folders(target.stage)
             get(what)
             progress.begin(job.VERIFYING)

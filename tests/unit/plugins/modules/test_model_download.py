@@ -7,7 +7,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,12 +21,13 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import locked
-from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download
+from ansible_collections.dgxspark.suite.plugins.module_utils.models import cache, download, hub_venv
 from ansible_collections.dgxspark.suite.plugins.modules import model_download
 
 pytest.importorskip("huggingface_hub")
 
 RunModule = t.Callable[..., dict[str, t.Any]]
+ROOT = Path(__file__).resolve().parents[4]
 NAME = "org/one"
 WEIGHTS = bytes(range(256)) * 2000
 FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "sub/notes.txt": b"{}"}
@@ -34,7 +37,7 @@ TOKEN = "hf_0123456789"
 @pytest.fixture
 def hub(tmp_path: Path) -> t.Iterator[t.Any]:
     """A model hub with one model; `control` sets how it behaves."""
-    path = Path(__file__).resolve().parents[3] / "lab" / "hub.py"
+    path = ROOT / "tests" / "lab" / "hub.py"
     spec = importlib.util.spec_from_file_location("lab_hub", path)
     assert spec
     assert spec.loader
@@ -44,6 +47,7 @@ def hub(tmp_path: Path) -> t.Iterator[t.Any]:
     for name, data in FILES.items():
         (folder / NAME / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / NAME / name).write_bytes(data)
+    shutil.copytree(folder / NAME, folder / "org/two")
     server = lab_hub.Hub(("127.0.0.1", 0), folder)
     server.endpoint = f"http://127.0.0.1:{server.server_port}"
     server.set = lambda **control: (folder / "control.json").write_text(json.dumps(control))
@@ -169,13 +173,18 @@ def test_verify_detects_damage_on_the_disk(run_module: RunModule, home: Path) ->
         ({"gated": [NAME]}, {}, "org/one is gated: ask for access on http://127.0.0.1"),
         ({"token": "hf_other"}, {"token": TOKEN}, "does not accept the token"),
         ({}, {"revision": "v9"}, "has no revision v9"),
-        ({}, {"endpoint": "http://127.0.0.1:9"}, "is not reachable from this node (ConnectError"),
+        (
+            {},
+            {"endpoint": "http://127.0.0.1:9"},
+            "not reachable from this node (ConnectionRefusedError",
+        ),
         ({}, {"endpoint": "127.0.0.1"}, "the Hub's address is '127.0.0.1'"),
         ({}, {"quant": "Q4_K_M"}, "has no quantisation Q4_K_M; it has: none"),
         ({}, {"files": ["*.onnx"]}, "none of the 3 files of org/one is wanted"),
         ({}, {"name": "org/../one"}, "is not a Hub repository ID"),
-        ({}, {"python": "/nowhere/python"}, "/nowhere/python is not executable. `site.yml"),
-        ({}, {"python": None, "paths_file": "/nowhere/env"}, "/nowhere/env has no PY_BIN"),
+        ({}, {"python": "/nowhere/python"}, "/nowhere/python is not executable"),
+        ({}, {"python": None}, "requirements: expected the packages of /opt/dgxspark/download"),
+        ({}, {"token": "hf_1\nX-Other: 1"}, "does not accept the token"),
     ],
 )
 def test_refusals_say_what_to_do(
@@ -201,6 +210,114 @@ def test_a_python_without_the_library_is_reported(run_module: RunModule, tmp_pat
     result = run_module(python=str(bare))
     assert "has no huggingface_hub" in result["msg"]
     assert "dgxspark_download_python" in result["msg"]
+
+
+REQUIREMENTS = ROOT / "roles" / "model_download" / "files" / "requirements.txt"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of the role's list, as a folder on the node has them."""
+    folder: Path = tmp_path_factory.mktemp("wheels")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
+    pip += ["--only-binary=:all:", "--dest", str(folder), "--requirement", str(REQUIREMENTS)]
+    if subprocess.run(pip, check=False).returncode:
+        pytest.skip("no package index is reachable")
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> dict[str, t.Any]:
+    """The arguments of a node that makes the environment."""
+    return {
+        "python": None,
+        "venv": str(tmp_path / "opt" / "download"),
+        "requirements": REQUIREMENTS.read_text(),
+        "base_python": sys.executable,
+        "log_file": str(tmp_path / "log" / "venv.log"),
+    }
+
+
+def test_the_environment_is_made_from_a_folder_and_downloads(
+    run_module: RunModule, own: dict[str, t.Any], wheels: Path, tmp_path: Path
+) -> None:
+    own["wheels"] = str(wheels)
+    checked = run_module(**own, _ansible_check_mode=True)
+    assert (checked["changed"], checked["files"]) == (True, 2)
+    assert checked["venv"] == f"{own['venv']} does not exist"
+    assert not (tmp_path / "opt").exists()
+    begun = run_module(**own)
+    ended = follow(run_module, begun)
+    assert (begun["venv"], ended["problems"]) == (checked["venv"], [])
+    python = str(Path(own["venv"], "bin", "python"))
+    program = "import huggingface_hub, hf_xet; print(huggingface_hub.__file__)"
+    said = subprocess.run([python, "-I", "-c", program], check=True, capture_output=True, text=True)
+    assert said.stdout.startswith(own["venv"])
+    # Nothing to fetch: the environment is not inspected.
+    assert run_module(**{**own, "venv": "/nowhere/venv"})["changed"] is False
+    # Another list is another environment.
+    pins = own["requirements"].replace("tqdm==4.70.1", "tqdm==4.70.0")
+    changed = run_module(**{**own, "requirements": pins}, name="org/two", _ansible_check_mode=True)
+    assert changed["venv"] == "tqdm is 4.70.1"
+
+
+def test_an_environment_that_cannot_be_made_is_refused_before_anything_is_fetched(
+    run_module: RunModule, own: dict[str, t.Any], home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run_module(**own, wheels=str(tmp_path / "empty"))
+    assert "the environment" in result["msg"]
+    for name in ("dgxspark_download_wheels", "dgxspark_download_env", "dgxspark_download_python"):
+        assert name in result["msg"]
+    assert own["log_file"] in result["msg"]
+    assert list((home / "hub").iterdir()) == []
+    assert list((tmp_path / "opt").iterdir()) == []
+
+
+def test_two_downloads_do_not_make_the_environment_at_once(
+    run_module: RunModule, own: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_venv, "PATIENCE", 0.0)
+    with locked(str(tmp_path / "opt"), 0):
+        result = run_module(**own)
+    assert "has been locked by another run" in result["msg"]
+    assert not (tmp_path / "opt").exists()
+
+
+def test_a_file_that_the_hub_does_not_send_by_http_is_fetched_with_snapshot_download(
+    run_module: RunModule, home: Path, hub: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "HTTP_BYTES", 1000)
+    aside = stage(home) / ".aside" / "models--org--one" / "blobs"
+    aside.mkdir(parents=True)
+    (aside / "x.0123.incomplete").write_bytes(b"of a killed run")
+    hub.set(rate=400_000, token=TOKEN)
+    begun = run_module(token=TOKEN)
+    progress = set()
+    while (seen := run_module(id=begun["id"], revision=begun["revision"]))["phase"] != "done":
+        progress.add(seen["progress"])
+        time.sleep(0.1)
+    assert seen["problems"] == []
+    assert [number for number in progress if 2 < number < 512_000]
+    (model,) = cache.scan(str(home / "hub"), []).models
+    assert model.current is not None
+    assert Path(model.current.path, "model.safetensors").read_bytes() == WEIGHTS
+    assert {path.name for path in Path(model.path).iterdir()} == {"blobs", "refs", "snapshots"}
+    assert {one[3] for one in hub.cdn.seen} == {""}
+
+
+def test_a_python_without_hf_xet_is_refused_for_such_a_file(
+    run_module: RunModule, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "HTTP_BYTES", 1000)
+    hidden = tmp_path / "python"
+    code = "import sys; sys.modules['hf_xet'] = None; exec(sys.stdin.read())"
+    hidden.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+    hidden.chmod(0o755)
+    result = run_module(python=str(hidden))
+    assert "model.safetensors by HTTP" in result["msg"]
+    assert "has no hf_xet" in result["msg"]
+    assert list((home / "hub").iterdir()) == []
 
 
 def test_a_selection_of_files_is_downloaded(run_module: RunModule, home: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -48,7 +49,11 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_module(capsys: pytest.CaptureFixture[str], home: Path) -> RunModule:
+def run_module(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> RunModule:
+    monkeypatch.setenv("HOME", str(home / "alice"))
+
     def run(**arguments: t.Any) -> dict[str, t.Any]:
         given = {"hf_home": str(home / "home"), "directories": [str(home / "own")], **arguments}
         with patch_module_args(given), pytest.raises(SystemExit):
@@ -119,3 +124,20 @@ def test_every_key_that_is_returned_is_documented(run_module: RunModule) -> None
     )
     for name in ("ignored", "disks"):
         assert set(result[name][0]) == set(documented[name]["sample"][0])
+
+
+def test_the_default_cache_of_the_user_is_offered(run_module: RunModule, home: Path) -> None:
+    place = home / "alice" / ".cache" / "huggingface"
+    assert [one["path"] for one in run_module()["ignored"]] == [
+        str(home / "home" / "hub" / "models--bad name")
+    ]
+    place.parent.mkdir(parents=True)
+    shutil.copytree(home / "home", place, symlinks=True)
+    offered = run_module()["ignored"][-1]
+    assert offered["path"] == str(place / "hub")
+    assert f"dgxspark_hf_home: {place}" in offered["reason"]
+    assert run_module(name="org/one")["ignored"] == run_module(name="org/none")["ignored"]
+    # It is the configured one, by another path.
+    shutil.rmtree(place)
+    place.symlink_to(home / "home")
+    assert len(run_module()["ignored"]) == 1
