@@ -1,0 +1,257 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which port is cabled to which node, and the variables of the fabric that follow from it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.dgxspark.suite.plugins.filter.fabric_plan import fabric_plan
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.discovery.nodes import Node
+
+# Private networks that neither home routers nor Docker use first.
+FREE = [
+    network
+    for network in ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=24)
+    if network.network_address >= ipaddress.IPv4Address("192.168.177.0")
+]
+_COUNTS = {"pair": 2, "switch": 2, "ring": 6}
+
+# node -> cage -> the (node, cage) that answer there
+Reach = Mapping[str, Mapping[int, frozenset[tuple[str, int]]]]
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """The proposal. order: the nodes, the head first. why: the reason for it, or for none."""
+
+    order: tuple[str, ...]
+    why: str
+    topology: str = ""
+    networks: tuple[str, ...] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    # node -> further variables
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def planned(self) -> bool:
+        """Whether the nodes have addresses for each other, now or by the plan."""
+        return bool(self.topology or self.hosts)
+
+
+def propose(nodes: Sequence[Node]) -> Fabric:
+    """A plan that exists on the nodes, their addresses, or a plan for the cables as they are."""
+    order = tuple(node.name for node in nodes)
+    if len(nodes) < 2:
+        return Fabric(order, "One node needs no fabric.")
+    existing = _existing_plan(nodes) or _existing_addresses(nodes)
+    if existing:
+        return existing
+    if problem := _obstacle(nodes):
+        return Fabric(order, problem)
+    return _planned(nodes)
+
+
+def reach_of(nodes: Sequence[Node]) -> Reach:
+    """Which cage of which node answers behind each cage."""
+    owners: dict[str, tuple[str, int]] = {}
+    for node in nodes:
+        cages = {name: p.cage for p in node.ports for name in (p.interface, *p.users)}
+        for interface, address, _prefix in node.addresses:
+            if interface in cages:
+                owners[address] = (node.name, cages[interface])
+    reach: dict[str, dict[int, set[tuple[str, int]]]] = {node.name: {} for node in nodes}
+    for node in nodes:
+        for port in node.ports:
+            for address in port.neighbours:
+                peer = owners.get(address)
+                if peer and peer[0] != node.name:
+                    # One side that hears the other proves the cable.
+                    reach[node.name].setdefault(port.cage, set()).add(peer)
+                    reach[peer[0]].setdefault(peer[1], set()).add((node.name, port.cage))
+    return {
+        name: {cage: frozenset(peers) for cage, peers in sorted(cages.items())}
+        for name, cages in reach.items()
+    }
+
+
+def cables(nodes: Sequence[Node]) -> list[str]:
+    """One line for each cage with a cable, for a person."""
+    reach = reach_of(nodes)
+    lines = []
+    for node in nodes:
+        for cage in node.cabled:
+            names = [p.interface for p in node.ports if p.cage == cage and p.state == "cabled"]
+            peers = sorted(reach[node.name].get(cage, ()))
+            there = " and ".join(f"cage {number} of {name}" for name, number in peers)
+            lines.append(f"{node.name} cage {cage} ({', '.join(names)}): {there or 'no Spark'}")
+    return lines
+
+
+def _existing_plan(nodes: Sequence[Node]) -> Fabric | None:
+    """The plan that the fabric role has applied to all nodes, from its local facts."""
+    facts = [node.fabric or {} for node in nodes]
+    topology = facts[0].get("topology")
+    if topology not in ("pair", "switch") or any(f.get("topology") != topology for f in facts):
+        return None
+    rows = [list(_fact_networks(node)) for node in nodes]
+    networks = rows[0] and [str(network) for network, _number in rows[0]]
+    if not networks or any([str(network) for network, _n in row] != networks for row in rows):
+        return None
+    order = tuple(node.name for node in nodes)
+    numbers = {node.name: row[0][1] for node, row in zip(nodes, rows, strict=True)}
+    if numbers == {name: place for place, name in enumerate(order, start=1)}:
+        numbers = {}
+    plan = (topology, order, networks, numbers)
+    try:
+        for node in nodes:
+            want = [link["address"] for link in fabric_plan(node.name, *plan)]
+            if want != [link.get("address") for link in (node.fabric or {}).get("links", ())]:
+                return None
+    except AnsibleFilterError:
+        return None
+    why = "The address plan that the nodes have already."
+    return Fabric(order, why, topology, tuple(networks), numbers, _cages(nodes, reach_of(nodes)))
+
+
+def _fact_networks(node: Node) -> Iterator[tuple[ipaddress.IPv4Network, int]]:
+    """The network of each link in the local facts, and the node's number in it."""
+    present = dict((str(one.ip), one) for _name, one in node.on_ports())
+    for link in (node.fabric or {}).get("links", ()):
+        one = present.get(str(link.get("address")))
+        if one is None:
+            return
+        yield one.network, int(one.ip) - int(one.network.network_address) - 10
+
+
+def _existing_addresses(nodes: Sequence[Node]) -> Fabric | None:
+    """Addresses of the ports in a network that all nodes share, set up by somebody else."""
+    order = tuple(node.name for node in nodes)
+    for _interface, first in nodes[0].on_ports():
+        chosen = {nodes[0].name: first.ip}
+        for node in nodes[1:]:
+            same = [one.ip for _name, one in node.on_ports() if one.network == first.network]
+            if same:
+                chosen[node.name] = same[0]
+        if len(chosen) == len(nodes) and len(set(chosen.values())) == len(nodes):
+            hosts = {name: {"dgxspark_fabric_address": str(ip)} for name, ip in chosen.items()}
+            why = f"The ports have addresses in {first.network} already; they are kept."
+            return Fabric(order, why, hosts=hosts)
+    return None
+
+
+def _obstacle(nodes: Sequence[Node]) -> str:
+    """Why there can be no plan; empty for nothing."""
+    for node in nodes:
+        if not node.ports:
+            return (
+                f"{node.name} has no visible ConnectX-7 port; without a cable the card may be"
+                " absent from PCI. Plug in the cable and run this again."
+            )
+        if used := [port for port in node.ports if port.users]:
+            return (
+                f"{used[0].interface} of {node.name} belongs to {' and '.join(used[0].users)}."
+                " Ports of a bond, a bridge or a VLAN are never configured: remove that first, or"
+                " give it addresses that all nodes share."
+            )
+        if has := node.on_ports():
+            return (
+                f"{has[0][0]} of {node.name} has {has[0][1]}, in a network that not all nodes share."
+                " Remove that configuration first, or set dgxspark_fabric_topology by hand."
+            )
+        if not node.cabled:
+            down = [port.interface for port in node.ports if port.state == "down"]
+            if down:
+                return (
+                    f"{' and '.join(down)} of {node.name} are down, so that a cable is not"
+                    f" detected. On {node.name}: sudo ip link set {down[0]} up"
+                )
+            return f"{node.name} has no cable in a ConnectX-7 port. Plug it in and run this again."
+    return ""
+
+
+def _planned(nodes: Sequence[Node]) -> Fabric:
+    reach = reach_of(nodes)
+    order = tuple(node.name for node in nodes)
+    ring = _ring(order, reach)
+    if ring:
+        return _with_networks(nodes, ring, "ring", "Three cables connect the nodes in a ring.", {})
+    lonely = [name for name in order if not _central(name, order, reach)]
+    if not lonely:
+        topology = "pair" if len(nodes) == 2 else "switch"
+        why = "Each node answers on the cabled port of the others."
+        return _with_networks(nodes, order, topology, why, _cages(nodes, reach))
+    if len(nodes) == 3 and all(len(reach[name]) == 2 for name in order):
+        why = (
+            "The cables form a ring, but not each from cage 0 of a node to cage 1 of the next."
+            " Plug them so."
+        )
+        return Fabric(order, why)
+    why = (
+        f"{' and '.join(lonely)}: not all other nodes answer on one cabled port. See the cables"
+        " above; the node at the other end must be running, with IPv6 on the port."
+    )
+    return Fabric(order, why)
+
+
+def _central(name: str, order: Sequence[str], reach: Reach) -> list[int]:
+    """The cages on which all other nodes answer."""
+    others = set(order) - {name}
+    return [
+        cage for cage, peers in reach[name].items() if others <= {other for other, _cage in peers}
+    ]
+
+
+def _ring(order: Sequence[str], reach: Reach) -> tuple[str, ...]:
+    """The nodes in an order with a cable from cage 0 of each to cage 1 of the next, or none."""
+    if len(order) != 3:
+        return ()
+    for ring in ((order[0], order[1], order[2]), (order[0], order[2], order[1])):
+        ends = zip(ring, (*ring[1:], ring[0]), strict=True)
+        if all(
+            reach[here].get(0) == {(there, 1)} and reach[there].get(1) == {(here, 0)}
+            for here, there in ends
+        ):
+            return ring
+    return ()
+
+
+def _cages(nodes: Sequence[Node], reach: Reach) -> dict[str, dict[str, Any]]:
+    """The cage of each node that has a cable in both, where the role cannot know which one."""
+    order = [node.name for node in nodes]
+    chosen = {node.name: _central(node.name, order, reach) for node in nodes}
+    return {
+        node.name: {"dgxspark_fabric_cage": chosen[node.name][0]}
+        for node in nodes
+        if len(node.cabled) > 1 and chosen[node.name]
+    }
+
+
+def _with_networks(
+    nodes: Sequence[Node],
+    order: tuple[str, ...],
+    topology: str,
+    why: str,
+    hosts: Mapping[str, Mapping[str, Any]],
+) -> Fabric:
+    used = [ipaddress.IPv4Network(network) for node in nodes for network in node.networks]
+    used += [
+        ipaddress.IPv4Interface(f"{address}/{prefix}").network
+        for node in nodes
+        for _interface, address, prefix in node.addresses
+        if ":" not in address
+    ]
+    free = [network for network in FREE if not any(network.overlaps(other) for other in used)]
+    if len(free) < _COUNTS[topology]:
+        return Fabric(
+            order,
+            f"{why} The nodes use all of 192.168.177.0 to 192.168.255.0: choose"
+            f" {_COUNTS[topology]} networks for dgxspark_fabric_networks by hand.",
+        )
+    networks = tuple(str(network) for network in free[: _COUNTS[topology]])
+    return Fabric(order, why, topology, networks, {}, hosts)
