@@ -16,7 +16,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import playbook_command
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.discovery import avahi
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.discovery.fabric import (
-    Fabric,
     cables,
     propose,
 )
@@ -98,7 +97,8 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": "No Spark could be inspected, see above."}
         fabric = propose(nodes)
         text = text_of(nodes, fabric, options["cages"])
-        self._say([*map(_described, nodes), *cables(nodes)])
+        shown = [f"Fabric: {fabric.why}"] if len(nodes) > 1 else []
+        self._say([*map(_described, nodes), *cables(nodes), *shown])
         self._say([text])
         if silent:
             missing = ", ".join(silent)
@@ -117,7 +117,7 @@ class ActionModule(ActionBase):
             message = f"{error.filename or options['write']}: {error.strerror or error}"
             return {"failed": True, "msg": message}
         known = set(names) <= set(options["members"])
-        self._say(next_lines(nodes, fabric, path, names, known))
+        self._say(next_lines(nodes, path, names, known))
         return {"changed": changed, "path": path, "text": text, "left_out": left_out}
 
     def _written(self, folder: str, text: str) -> tuple[str, bool]:
@@ -161,9 +161,7 @@ def _described(node: Node) -> str:
     return f"{node.name}{named}: management address {node.address}{cache}{sudo}"
 
 
-def next_lines(
-    nodes: Sequence[Node], fabric: Fabric, path: str, names: Sequence[str], known: bool
-) -> list[str]:
+def next_lines(nodes: Sequence[Node], path: str, names: Sequence[str], known: bool) -> list[str]:
     """What to type next. path: of the file, empty if there is none yet."""
     given = dict(context.CLIARGS)
     if not path:
@@ -175,7 +173,4 @@ def next_lines(
         return [f"next: {playbook_command('discover', words, given)}"]
     asks = any(node.sudo == "asks" for node in nodes)
     given |= {"inventory": [path], "remote_user": None, "become_ask_pass": asks, "extra_vars": ()}
-    lines = [f"next: {playbook_command('site', ['--check'], given)}"]
-    if len(nodes) > 1 and not fabric.planned:
-        lines.append(f"The nodes have no fabric: {fabric.why}")
-    return lines
+    return [f"next: {playbook_command('site', ['--check'], given)}"]

@@ -128,6 +128,7 @@ sudo:
 
 import os
 import pwd
+import typing as t
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
@@ -158,7 +159,7 @@ _STATES = {True: "cabled", False: "no cable", None: "down"}
 _SECONDS = 10.0
 
 
-def _ports(ip, cages):
+def _ports(ip: str, cages: t.Sequence[t.Sequence[str]]) -> list[dict[str, t.Any]]:
     """The ports of the cages as they are, and who answers on them."""
     links = ask_links(ip)
     cages = cages or connectx.cages(connectx.find_ports())
@@ -183,7 +184,7 @@ def _ports(ip, cages):
     return found
 
 
-def _sudo():
+def _sudo() -> str:
     sudo = find_tool("sudo")
     if os.geteuid() == 0:
         return "free"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
-# DGX OS announces it; NVIDIA's script for two Sparks looks for the same. -p: fields with semicolons,
-# -r: with addresses, -t: end when all are listed, -f: no warning where the daemon is missing.
-BROWSE = ("-p", "-r", "-t", "-f", "_ssh._tcp")
+# What NVIDIA's script for two Sparks looks for. -p: fields with semicolons, -r: with addresses, -t:
+# end when all are listed. Not -f, with which it waits for a daemon that is missing.
+BROWSE = ("-p", "-r", "-t", "_ssh._tcp")
 # How the makers name a new machine with a GB10: spark-1a2b, gx10-1a2b, promaxgb10-1a2b and so on.
 SPARK_NAME = re.compile(r"(?:dgx-?)?spark|gx10|gb10|promax|pgx|zgx|edgexpert|gn100|ai-?top", re.I)
 # A hostname, as mDNS has it: letters, digits, hyphens.

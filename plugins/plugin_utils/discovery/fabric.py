@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -95,38 +96,57 @@ def cables(nodes: Sequence[Node]) -> list[str]:
 
 def _existing_plan(nodes: Sequence[Node]) -> Fabric | None:
     """The plan that the fabric role has applied to all nodes, from its local facts."""
-    facts = [node.fabric or {} for node in nodes]
-    topology = facts[0].get("topology")
-    if topology not in ("pair", "switch") or any(f.get("topology") != topology for f in facts):
+    topology = (nodes[0].fabric or {}).get("topology")
+    rows = {node.name: _links(node) for node in nodes}
+    if any((node.fabric or {}).get("topology") != topology for node in nodes):
         return None
-    rows = [list(_fact_networks(node)) for node in nodes]
-    networks = rows[0] and [str(network) for network, _number in rows[0]]
-    if not networks or any([str(network) for network, _n in row] != networks for row in rows):
+    if topology not in _COUNTS or not all(rows.values()):
         return None
-    order = tuple(node.name for node in nodes)
-    numbers = {node.name: row[0][1] for node, row in zip(nodes, rows, strict=True)}
-    if numbers == {name: place for place, name in enumerate(order, start=1)}:
-        numbers = {}
-    plan = (topology, order, networks, numbers)
+    names = tuple(node.name for node in nodes)
+    for order in permutations(names) if topology == "ring" else (names,):
+        numbers = {name: _number(rows[name][0]) for name in order}
+        if numbers == {name: place for place, name in enumerate(order, start=1)}:
+            numbers = {}
+        links = rows[order[0]]
+        if topology == "ring":
+            # The links of a node are those of its cages 0 and 1, in the order of the cables.
+            links = [
+                link for at, name in enumerate(order) for link in rows[name][2 * (at > 0) :][:2]
+            ]
+        networks = tuple(str(link.network) for link in links)
+        if all(_follows(rows[name], name, topology, order, networks, numbers) for name in order):
+            why = "The address plan that the nodes have already."
+            hosts = {} if topology == "ring" else _cages(nodes, reach_of(nodes))
+            return Fabric(order, why, topology, networks, numbers, hosts)
+    return None
+
+
+def _links(node: Node) -> list[ipaddress.IPv4Interface]:
+    """The addresses in the local facts, with their networks; none if one is missing."""
+    present = {str(one.ip): one for _name, one in node.on_ports()}
+    links = (node.fabric or {}).get("links")
+    wanted = [str(link.get("address")) for link in links] if isinstance(links, list) else []
+    return [present[one] for one in wanted] if set(wanted) <= set(present) else []
+
+
+def _number(link: ipaddress.IPv4Interface) -> int:
+    return int(link.ip) - int(link.network.network_address) - 10
+
+
+def _follows(
+    links: Sequence[ipaddress.IPv4Interface],
+    name: str,
+    topology: str,
+    order: Sequence[str],
+    networks: Sequence[str],
+    numbers: Mapping[str, int],
+) -> bool:
+    """Whether a node has exactly the addresses of that plan."""
     try:
-        for node in nodes:
-            want = [link["address"] for link in fabric_plan(node.name, *plan)]
-            if want != [link.get("address") for link in (node.fabric or {}).get("links", ())]:
-                return None
+        planned = fabric_plan(name, topology, order, networks, numbers)
     except AnsibleFilterError:
-        return None
-    why = "The address plan that the nodes have already."
-    return Fabric(order, why, topology, tuple(networks), numbers, _cages(nodes, reach_of(nodes)))
-
-
-def _fact_networks(node: Node) -> Iterator[tuple[ipaddress.IPv4Network, int]]:
-    """The network of each link in the local facts, and the node's number in it."""
-    present = dict((str(one.ip), one) for _name, one in node.on_ports())
-    for link in (node.fabric or {}).get("links", ()):
-        one = present.get(str(link.get("address")))
-        if one is None:
-            return
-        yield one.network, int(one.ip) - int(one.network.network_address) - 10
+        return False
+    return sorted(link["address"] for link in planned) == sorted(str(link.ip) for link in links)
 
 
 def _existing_addresses(nodes: Sequence[Node]) -> Fabric | None:
@@ -161,8 +181,8 @@ def _obstacle(nodes: Sequence[Node]) -> str:
             )
         if has := node.on_ports():
             return (
-                f"{has[0][0]} of {node.name} has {has[0][1]}, in a network that not all nodes share."
-                " Remove that configuration first, or set dgxspark_fabric_topology by hand."
+                f"{has[0][0]} of {node.name} has {has[0][1]}, in a network that not all nodes"
+                " share. Remove that configuration first, or set dgxspark_fabric_topology by hand."
             )
         if not node.cabled:
             down = [port.interface for port in node.ports if port.state == "down"]

@@ -26,9 +26,7 @@ class Differs(Exception):
     """The file exists and has another text; the message is their difference."""
 
 
-def text_of(
-    nodes: Sequence[Node], fabric: Fabric, cages: Sequence[Sequence[str]] = ()
-) -> str:
+def text_of(nodes: Sequence[Node], fabric: Fabric, cages: Sequence[Sequence[str]] = ()) -> str:
     """An inventory in YAML. cages: dgxspark_fabric_links, where somebody has set it."""
     known = {node.name: node for node in nodes}
     ordered = [known[name] for name in fabric.order]
@@ -47,11 +45,12 @@ def text_of(
         }
         if fabric.numbers:
             plan["dgxspark_fabric_numbers"] = dict(fabric.numbers)
-        lines += [f"    # {fabric.why}", *_settings(plan, "    ")]
-    elif len(nodes) > 1:
-        lines += [f"    # {'' if fabric.planned else 'No address plan: '}{fabric.why}"]
-    if lines[-1] == "  vars:":
-        lines[-1] += " {}"
+        # Not fabric.why, which is another one once the plan is applied.
+        lines += _settings(plan, "    ")
+    elif len(nodes) > 1 and not fabric.planned:
+        lines += [f"    # No fabric: {fabric.why}"]
+    if not any(line.startswith("    ") and "#" not in line[:5] for line in lines):
+        lines[1] += " {}"
     for group, members in (("spark_heads", ordered[:1]), ("spark_workers", ordered[1:])):
         lines += ["", f"{group}:", "  hosts:" if members else "  hosts: {}"]
         for node in members:
