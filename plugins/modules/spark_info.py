@@ -159,29 +159,30 @@ _STATES = {True: "cabled", False: "no cable", None: "down"}
 _SECONDS = 10.0
 
 
-def _ports(ip: str, cages: t.Sequence[t.Sequence[str]]) -> list[dict[str, t.Any]]:
+def _ports(ip: str, ping: str, cages: t.Sequence[t.Sequence[str]]) -> list[dict[str, t.Any]]:
     """The ports of the cages as they are, and who answers on them."""
     links = ask_links(ip)
     cages = cages or connectx.cages(connectx.find_ports())
-    found = [
+    present = [
+        (cage, twin, name)
+        for cage, names in enumerate(cages)
+        for twin, name in enumerate(names)
+        if name in links
+    ]
+    users = {name: stacked(links, name) for _cage, _twin, name in present}
+    cabled = [name for name in users if links[name].carrier]
+    heard = ask_neighbours(ping, [one for name in cabled for one in (name, *users[name])])
+    return [
         {
             "interface": name,
             "cage": cage,
             "twin": twin,
             "state": _STATES[links[name].carrier],
-            "users": list(stacked(links, name)),
+            "users": list(users[name]),
+            "neighbours": sorted({a for one in (name, *users[name]) for a in heard.get(one, ())}),
         }
-        for cage, names in enumerate(cages)
-        for twin, name in enumerate(names)
-        if name in links
+        for cage, twin, name in present
     ]
-    cabled = [port for port in found if port["state"] == "cabled"]
-    names = [name for port in cabled for name in (port["interface"], *port["users"])]
-    heard = ask_neighbours(find_tool("ping"), names)
-    for port in found:
-        answers = {a for n in (port["interface"], *port["users"]) for a in heard.get(n, ())}
-        port["neighbours"] = sorted(answers)
-    return found
 
 
 def _sudo() -> str:
@@ -204,6 +205,9 @@ def main() -> None:
     ip = find_tool("ip")
     if not ip:
         module.fail_json(msg="ip is not installed: apt install iproute2")
+    ping = find_tool("ping")
+    if not ping:
+        module.warn("ping is not installed (iputils-ping): no cable is matched to a node")
     user = pwd.getpwuid(os.geteuid())
     local = ask_facts(ip, _SECONDS).get("ansible_local", {}).get("dgxspark_fabric")
     module.exit_json(
@@ -213,7 +217,7 @@ def main() -> None:
         default_interface=next(iter(ask_default_routes(ip)), ""),
         addresses=ask_addresses(ip, _SECONDS, ("global", "link")),
         networks=list(ask_networks(ip)),
-        ports=_ports(ip, module.params["cages"]),
+        ports=_ports(ip, ping, module.params["cages"]),
         fabric=local if isinstance(local, dict) else {},
         rdma=os.path.isdir("/dev/infiniband"),
         cache=asdict(ask_cache(user.pw_dir, module.params["cache_seconds"])),

@@ -234,7 +234,8 @@ def _ring(order: Sequence[str], reach: Reach) -> tuple[str, ...]:
     for ring in ((order[0], order[1], order[2]), (order[0], order[2], order[1])):
         ends = zip(ring, (*ring[1:], ring[0]), strict=True)
         if all(
-            reach[here].get(0) == {(there, 1)} and reach[there].get(1) == {(here, 0)}
+            reach[here].get(0) == frozenset({(there, 1)})
+            and reach[there].get(1) == frozenset({(here, 0)})
             for here, there in ends
         ):
             return ring
