@@ -15,12 +15,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.dgxspark.suite.plugins.filter.fabric_plan import fabric_plan
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.discovery.nodes import Node
 
-# Private networks that neither home routers nor Docker use first.
-FREE = [
-    network
-    for network in ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=24)
-    if network.network_address >= ipaddress.IPv4Address("192.168.177.0")
-]
+# The third private range of RFC 1918, without the networks that home routers and Docker use first.
+_PRIVATE = ipaddress.IPv4Network((0xC0A8 << 16, 16))
+FREE = list(_PRIVATE.subnets(new_prefix=24))[177:]
 _COUNTS = {"pair": 2, "switch": 2, "ring": 6}
 
 # node -> cage -> the (node, cage) that answer there
@@ -271,7 +268,7 @@ def _with_networks(
     if len(free) < _COUNTS[topology]:
         return Fabric(
             order,
-            f"{why} The nodes use all of 192.168.177.0 to 192.168.255.0: choose"
+            f"{why} The nodes use all networks from {FREE[0]} to {FREE[-1]}: choose"
             f" {_COUNTS[topology]} networks for dgxspark_fabric_networks by hand.",
         )
     networks = tuple(str(network) for network in free[: _COUNTS[topology]])
