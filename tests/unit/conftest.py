@@ -18,6 +18,7 @@ SLOW = {
     HERE / "plugins" / name
     for name in (
         "action/test_audit.py",
+        "action/test_discover.py",
         "action/test_recipe_registry.py",
         "callback/test_brief.py",
         "callback/test_hostile_nodes.py",
