@@ -5,7 +5,7 @@
 Nothing is set up on the nodes: they have Docker, CUDA, an SSH key and sudo. What the lab cannot
 have is replaced and named here: the recipe's image is the lab's CPU build of vLLM under that name,
 the model has the architecture of the real one and random weights and comes from the lab's Hub, the
-collection's address is a folder, and the inventory gets the facts of a lab without GPU.
+collection's address is a folder, and variables beside the playbooks name what a lab without GPU has.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def fresh() -> None:
             check=True,
             capture_output=True,
         )
+        on_node(node, "echo 'DGX_NAME=\"DGX Spark\"' >/etc/dgx-release")
     version = "import sys; print('%d.%d' % sys.version_info[:2])"
     wheels(on_node(NODES[0], f'python3 -c "{version}"').strip())
     last = NODES[-1]
@@ -155,20 +156,21 @@ def inside(script: str) -> str:
     return done.stdout
 
 
-def typed(lines: list[str], replaced: dict[str, str]) -> str:
-    """What a person sees who types these lines one after another in one shell."""
+def typed(lines: list[str], replaced: dict[str, str], playbooks: str) -> str:
+    """What a person sees who types these lines one after another in one shell.
+
+    playbooks: the folder that is there before the inventory is discovered.
+    """
     script = ["set -o pipefail"]
+    facts = f"{FACTS}dgxspark_hub_endpoint: http://{address(NODES[-1])}:8900\n"
     for line in lines:
+        if ".discover" in line:
+            script.append(f"mkdir {playbooks}/group_vars")
+            script.append(f"cat >{playbooks}/group_vars/all.yml <<'FACTS'\n{facts}FACTS")
         for old, new in replaced.items():
             line = line.replace(old, new)
         assert not re.search(r"<[a-z0-9-]+>", line), line
         script.append(f"cat <<'TYPED'\n$ {line}\nTYPED\n{line}")
-        if ".discover" in line:
-            facts = f"{FACTS}dgxspark_hub_endpoint: http://{address(NODES[-1])}:8900\n"
-            folder = re.search(r"write=(\S+)", line)
-            assert folder
-            script.append(f"mkdir -p {folder[1]}/group_vars/all")
-            script.append(f"cat >{folder[1]}/group_vars/all/lab.yml <<'FACTS'\n{facts}FACTS")
     return inside("\n".join(script))
 
 
@@ -194,6 +196,7 @@ def test_from_a_clone_to_a_completion_on_two_sparks(controller: str) -> None:
             "<spark-2-ip>": address(NODES[1]),
             "<spark-user>": "spark",
         },
+        "playbooks",
     )
     assert answered(said)
     # The fabric has addresses that nobody typed.
@@ -218,6 +221,7 @@ def test_from_the_tarball_to_a_completion_on_one_spark(controller: str) -> None:
             "<spark-1-ip>": address(NODES[0]),
             "<spark-user>": "spark",
         },
+        "~/.ansible/collections/ansible_collections/dgxspark/suite/playbooks",
     )
     assert answered(said)
     assert "DRIFT REPORT" in said
