@@ -97,7 +97,7 @@ def _existing_plan(nodes: Sequence[Node]) -> Fabric | None:
     rows = {node.name: _links(node) for node in nodes}
     if any((node.fabric or {}).get("topology") != topology for node in nodes):
         return None
-    if topology not in _COUNTS or not all(rows.values()):
+    if not isinstance(topology, str) or topology not in _COUNTS or not all(rows.values()):
         return None
     names = tuple(node.name for node in nodes)
     for order in permutations(names) if topology == "ring" else (names,):
@@ -122,7 +122,9 @@ def _links(node: Node) -> list[ipaddress.IPv4Interface]:
     """The addresses in the local facts, with their networks; none if one is missing."""
     present = {str(one.ip): one for _name, one in node.on_ports()}
     links = (node.fabric or {}).get("links")
-    wanted = [str(link.get("address")) for link in links] if isinstance(links, list) else []
+    if not isinstance(links, list) or not all(isinstance(link, Mapping) for link in links):
+        return []
+    wanted = [str(link.get("address")) for link in links]
     return [present[one] for one in wanted] if set(wanted) <= set(present) else []
 
 

@@ -13,6 +13,9 @@ from typing import Any
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 _SPARK = re.compile(r"GB10|DGX[ _-]?Spark", re.IGNORECASE)
+# What becomes part of an inventory, in which "{{" would be a template.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
+_PATH = re.compile(r"(?:/[A-Za-z0-9_.@+-]+)+")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
@@ -72,10 +75,9 @@ def node_of(
     """The node that a module's answer describes. Raises ValueError for another answer."""
     try:
         machine = info["machine"]
-        addresses = tuple(
-            (str(entry["interface"]), str(ipaddress.ip_address(entry["address"])), entry["prefix"])
-            for entry in info["addresses"]
-        )
+        addresses = tuple(_address(entry) for entry in info["addresses"])
+        if not _USER.fullmatch(info["user"]):
+            raise ValueError(f"user {info['user']}")
         ports = tuple(
             Port(
                 foreign.line(str(port["interface"])),
@@ -90,7 +92,7 @@ def node_of(
             given,
             given if fixed else _name(str(machine["hostname"])),
             _management(given, info, addresses, ports),
-            user or foreign.line(str(info["user"])),
+            user or info["user"],
             local,
             fixed,
             ports,
@@ -98,7 +100,7 @@ def node_of(
             tuple(str(ipaddress.IPv4Network(network)) for network in info["networks"]),
             info["fabric"] if isinstance(info["fabric"], Mapping) else {},
             bool(info["rdma"]),
-            str(info["cache"]["path"]),
+            info["cache"]["path"] if _PATH.fullmatch(info["cache"]["path"]) else "",
             _cached(info["cache"]),
             str(info["sudo"]),
             str(machine["key"]).strip(),
@@ -107,6 +109,12 @@ def node_of(
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         text = f"the answer of spark_info cannot be used: {type(error).__name__}: {error}"
         raise ValueError(foreign.line(text)) from error
+
+
+def _address(entry: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Interface, address, prefix."""
+    both = ipaddress.ip_interface(f"{entry['address']}/{entry['prefix']}")
+    return foreign.line(str(entry["interface"])), str(both.ip), both.network.prefixlen
 
 
 def _name(hostname: str) -> str:

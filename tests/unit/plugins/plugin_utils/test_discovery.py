@@ -340,11 +340,45 @@ def test_the_management_address_is_never_one_of_the_fabric() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{}, {"machine": None}, {"ports": 3}, {"networks": ["x"]}, {"addresses": [{}]}]
+    "broken",
+    [
+        {},
+        {"machine": None},
+        {"ports": 3},
+        {"networks": ["x"]},
+        {"addresses": [{}]},
+        {"addresses": [{"interface": "a", "address": "192.0.2.1", "prefix": 99}]},
+        {"user": "{{ lookup('pipe', 'id') }}"},
+        {"user": None},
+    ],
 )
 def test_an_answer_of_something_else_is_an_error(broken: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="spark_info"):
         node_of("192.0.2.11", {**info(1), **broken} if broken else {})
+
+
+TEMPLATE = "{{ lookup('pipe', 'id') }}"
+
+
+def test_no_template_of_a_node_becomes_part_of_the_inventory() -> None:
+    infos = sparks(2, PAIR)
+    infos[1]["machine"] |= {"hostname": TEMPLATE, "product": f"GB10 {TEMPLATE}"}
+    infos[1]["cache"] = {**infos[1]["cache"], "path": f"/home/{TEMPLATE}", "repositories": 1}
+    infos[1]["session"] = TEMPLATE
+    infos[2]["ports"][0]["users"] = [f"{TEMPLATE}\nall: 1"]
+    infos[2]["fabric"] = {"topology": [TEMPLATE], "links": TEMPLATE}
+    nodes = nodes_of(infos)
+    text = text_of(nodes, propose(nodes))
+    assert TEMPLATE not in str(yaml.safe_load(text))
+    assert "1" not in yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("links", [None, [None], [{}], [{"address": [1]}], TEMPLATE, []])
+def test_local_facts_of_something_else_are_no_plan(links: Any) -> None:
+    infos = sparks(2, PAIR)
+    for one in infos.values():
+        one["fabric"] = {"topology": "pair", "links": links}
+    assert propose(nodes_of(infos)).networks
 
 
 def test_existing_models_are_offered_with_their_owner() -> None:
