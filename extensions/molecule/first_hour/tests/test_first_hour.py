@@ -5,7 +5,7 @@
 Nothing is set up on the nodes: they have Docker, CUDA, an SSH key and sudo. What the lab cannot
 have is replaced and named here: the recipe's image is the lab's CPU build of vLLM under that name,
 the model has the architecture of the real one and random weights and comes from the lab's Hub, the
-collection's address is a folder, and variables beside the playbooks name what a lab without GPU has.
+collection's address is a folder, and variables beside the playbooks name what a lab has for a GPU.
 """
 
 from __future__ import annotations
