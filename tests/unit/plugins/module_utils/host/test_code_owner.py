@@ -144,6 +144,7 @@ def ran_as(place: Path) -> set[str]:
 
 def findings(spec: Spec, **options: Any) -> dict[str, Finding]:
     values = {name: option.get("default") for name, option in spec.options.items()}
+    values.pop("serve_from", None)
     wanted = spec.wanted(**{**values, **options})
     return {finding.check: finding for finding in spec.plan(spec.observe(wanted), wanted).findings}
 
