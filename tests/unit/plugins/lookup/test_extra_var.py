@@ -101,7 +101,7 @@ def untyped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     return values(tmp_path_factory.mktemp("untyped"), "-e", json.dumps(NAMED))
 
 
-@pytest.mark.parametrize("playbook", sorted(PLAYS.keys() - {"recipes", "schedule"}))
+@pytest.mark.parametrize("playbook", sorted(PLAYS.keys() - {"discover", "recipes", "schedule"}))
 def test_without_a_word_the_default_of_the_role_holds(
     playbook: str, untyped: dict[str, dict[str, Any]]
 ) -> None:

@@ -138,6 +138,8 @@ def test_all_playbooks_take_their_nodes_from_here() -> None:
         if "hosts" in play
         and "dgxspark.suite.nodes" not in play["hosts"]
         and "localhost" not in play["hosts"]
+        # It has no nodes yet.
+        and path.name != "discover.yml"
     ]
     assert others == []
 
