@@ -121,7 +121,7 @@ format: venv-dev ## sort the imports and format the Python files with ruff
 repository: venv-dev ## write the project's address, URL=https://host/owner/name, wherever metadata has it
 	@python tests/tools/repository.py "$(URL)"
 
-release: venv-dev ## turn the fragments into the release VERSION=1.2.3 of galaxy.yml and CHANGELOG.md; DATE=2026-01-31
+release: venv-dev ## turn the fragments into the release VERSION=1.2.3 of galaxy.yml and CHANGELOG.rst; DATE=2026-01-31
 	@$(tools)/release.sh "$(VERSION)" $(DATE)
 
 clean: ## remove .venv, caches and the tools' output; demo-down removes the lab

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Turns the changelog fragments into a release: release.sh VERSION [DATE]
-# Changes galaxy.yml, CHANGELOG.md and changelogs/; commits, tags and publishes nothing.
+# Changes galaxy.yml, CHANGELOG.rst and changelogs/; commits, tags and publishes nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -18,8 +18,8 @@ fi
 compgen -G 'changelogs/fragments/*.y*ml' >/dev/null || { echo "release: no fragment in changelogs/fragments" >&2; exit 2; }
 
 antsibull-changelog lint
+antsibull-changelog release --version "$version" --date "$date"
 # -i.bak is what GNU's and BSD's sed both take.
 sed -i.bak "s/^version: .*/version: $version/" galaxy.yml
 rm galaxy.yml.bak
-antsibull-changelog release --version "$version" --date "$date"
 echo "release: $version of $date; review with git diff, then commit"

@@ -19,7 +19,9 @@ BUNDLED = sorted((ROOT / "recipes").rglob("*.yaml"))
 NODES = [Node(f"spark{i}", f"192.0.2.{i}", f"198.51.100.{i}", "eth1") for i in range(1, 9)]
 
 
-@pytest.mark.parametrize("path", [*BUNDLED, *sorted(LAB.glob("*.yaml"))], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*BUNDLED, *sorted(LAB.glob("*.yaml"))], ids=lambda path: path.stem
+)
 def test_a_recipe_has_no_issue_and_resolves(path: pathlib.Path) -> None:
     recipe = load(str(path))
     assert validate(recipe) == []
