@@ -43,14 +43,14 @@ lab-images: venv ## build the lab, start no node
 ##
 ## Test it
 
-.PHONY: test test-all test-fast fuzz types unit unit-fast matrix matrix-all lint sanity sanity-all build importer molecule molecule-after-demo
+.PHONY: test test-all test-fast fuzz types unit unit-fast matrix matrix-all lint sanity sanity-all build molecule molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
 	@$(tools)/phases.sh lab-images+lint+build demo+matrix molecule-after-demo+sanity+unit
 
 test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+importer demo+matrix-all molecule+sanity-all+unit
+	@$(tools)/phases.sh lab-images+lint+build demo+matrix-all molecule+sanity-all+unit
 
 test-fast: export DGXSPARK_FUZZ_SECONDS := 3
 test-fast: venv-dev ## while editing: ruff, mypy, yamllint, all but the slow unit tests; two minutes, no container
@@ -85,10 +85,8 @@ sanity: venv-dev ## ansible-test sanity with .venv's Python; compile with every 
 sanity-all: venv-dev ## ansible-test sanity with every Python that is found
 	@$(tools)/sanity.sh
 
-build: venv ## build the collection, install it from that tarball, resolve its playbooks
+build: venv ## build the collection, install it from that tarball, resolve its playbooks, import it as Galaxy does
 	@$(tools)/build.sh
-
-importer: build ## import that tarball with Galaxy's importer
 	@$(tools)/importer.sh
 
 molecule: venv-dev ## all Molecule scenarios with their slow tests, on the lab
@@ -103,7 +101,7 @@ bench: venv-dev ## measure durations on the lab and on this machine; asserts not
 ##
 ## Keep it
 
-.PHONY: venv venv-dev requirements contracts format clean bench
+.PHONY: venv venv-dev requirements contracts format repository release clean bench
 venv: ## make or complete .venv: what a controller needs
 	@$(tools)/venv.sh
 
@@ -119,6 +117,12 @@ contracts: venv-dev ## write the modules' documentation into docs/contracts, the
 format: venv-dev ## sort the imports and format the Python files with ruff
 	@ruff check --fix
 	@ruff format
+
+repository: venv-dev ## write the project's address, URL=https://host/owner/name, wherever metadata has it
+	@python tests/tools/repository.py "$(URL)"
+
+release: venv-dev ## turn the fragments into the release VERSION=1.2.3 of galaxy.yml and CHANGELOG.rst; DATE=2026-01-31
+	@$(tools)/release.sh "$(VERSION)" $(DATE)
 
 clean: ## remove .venv, caches and the tools' output; demo-down removes the lab
 	@rm -rf .venv .cache/{build,importer,matrix,mypy,pytest,requirements,ruff,sanity,venv.*} .ansible tests/output

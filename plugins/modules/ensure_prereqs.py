@@ -38,6 +38,7 @@ options:
       - jq
       - ninja-build
       - pkg-config
+      - python3-requests
       - python3-venv
       - rdma-core
   extra_packages:

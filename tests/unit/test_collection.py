@@ -119,9 +119,32 @@ def test_the_action_group_has_every_module_and_nothing_else() -> None:
 
 def test_dependencies_have_a_stable_lower_and_an_upper_bound() -> None:
     dependencies = load(ROOT / "galaxy.yml")["dependencies"]
-    assert set(dependencies) == {"ansible.posix", "community.docker", "community.general"}
+    assert set(dependencies) == {"community.docker", "community.general"}
     for name, bound in dependencies.items():
         assert re.fullmatch(r">=[1-9]\d*\.\d+\.\d+,<[1-9]\d*\.0\.0", bound), name
+
+
+def test_all_addresses_of_the_project_are_below_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    galaxy = load(ROOT / "galaxy.yml")
+    address = galaxy["repository"]
+    assert {key: galaxy[key] for key in ("documentation", "homepage", "issues")} == {
+        "documentation": f"{address}/tree/main/docs",
+        "homepage": address,
+        "issues": f"{address}/issues",
+    }
+    links = (ROOT / "docs/docsite/links.yml").read_text(encoding="utf-8")
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "tools"))
+    with_address = importlib.import_module("repository").with_address
+    moved = yaml.safe_load(with_address(links, address, "https://git.example/o/n"))
+    assert all(link["url"].startswith("https://git.example/o/n/") for link in moved["extra_links"])
+    assert with_address(f"{address}-2 {address}", address, "x") == f"{address}-2 x"
+
+
+def test_an_execution_environment_finds_the_files_that_it_is_told_of() -> None:
+    told = load(ROOT / "meta" / "execution-environment.yml")["dependencies"]
+    assert set(told) == {"system"}
+    assert (ROOT / told["system"]).is_file()
+    assert "bindep.txt" not in load(ROOT / "galaxy.yml")["build_ignore"]
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)

@@ -132,7 +132,7 @@ def _import() -> dict[str, str]:
     if complaints.heard:
         raise ImportError("; ".join(complaints.heard))
     # The server is imported lazily.
-    _engine = vllm.LLM
+    callable(vllm.LLM)
     return {
         "torch": str(torch.__version__),
         "cuda": torch.version.cuda or "",

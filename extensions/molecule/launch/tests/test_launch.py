@@ -196,7 +196,7 @@ def test_check_mode_prints_the_docker_commands_and_starts_nothing(nodes: dict[st
 
 @pytest.mark.usefixtures("tiny")
 def test_check_mode_works_on_nodes_without_the_image(tmp_path: Path) -> None:
-    recipe = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
+    recipe = (ROOT / "tests/lab/recipes/lab-tiny-solo.yaml").read_text(encoding="utf-8")
     elsewhere = tmp_path / "elsewhere.yaml"
     elsewhere.write_text(recipe.replace("dgxspark-lab/vllm:cpu", "registry.invalid/vllm:1"))
     status, said = playbook("launch", "-e", f"recipe={elsewhere}", "--check")

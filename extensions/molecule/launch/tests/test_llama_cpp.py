@@ -98,7 +98,7 @@ def test_a_killed_worker_restarts_both_ranks() -> None:
 
 
 def test_on_one_node(tmp_path: Path) -> None:
-    text = (ROOT / "recipes/lab-llama.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "tests/lab/recipes/lab-llama.yaml").read_text(encoding="utf-8")
     solo = tmp_path / "lab-llama-solo.yaml"
     alone = text.replace("min_nodes: 2\nmax_nodes: 2", "max_nodes: 1")
     solo.write_text(alone.replace(":Q8_0", ":F16"), encoding="utf-8")

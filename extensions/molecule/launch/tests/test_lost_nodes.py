@@ -48,7 +48,7 @@ def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launc
     tmp_path: Path,
 ) -> None:
     """Its engine keeps running; only the node is unreachable."""
-    text = (ROOT / "recipes/lab-llama.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "tests/lab/recipes/lab-llama.yaml").read_text(encoding="utf-8")
     slow = tmp_path / "lab-llama-slow.yaml"
     slow.write_text(f"{text}\npre_exec: ['sleep 30']\n", encoding="utf-8")
     begun = playbook_begun("launch", "-e", f"recipe={slow}")

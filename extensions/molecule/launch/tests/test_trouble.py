@@ -43,7 +43,7 @@ def containers(node: str) -> set[str]:
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     status, said = playbook("stop")
     assert status == 0, said
-    text = (ROOT / "recipes" / "lab-tiny-solo.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "tests/lab/recipes/lab-tiny-solo.yaml").read_text(encoding="utf-8")
     named = text.replace(
         "served_model_name: lab-tiny-solo", f"served_model_name: {json.dumps(SERVED)}"
     ).replace("{served_model_name}", "{quoted}")

@@ -63,7 +63,7 @@ def test_nodes_recipes_and_unknown_nodes_are_joined(tmp_path: Path) -> None:
             "spark2": {"models_disks": {"failed": True, "msg": "no Python"}},
             "spark3": {},
         },
-        recipe_paths=["recipes"],
+        recipe_paths=["recipes", str(ROOT / "tests/lab/recipes")],
         report_dir="reports",
     )
     assert status == 0, said

@@ -23,6 +23,7 @@ spark_nodes:
   vars:
     ansible_connection: local
     base: /ai
+    lab_recipes: ROOT/tests/lab/recipes
     dgxspark_hf_home: "{{ base }}/hf"
     dgxspark_gpus: ""
     dgxspark_ulimits: []
@@ -31,8 +32,8 @@ spark_nodes:
     dgxspark_env: {LEVEL: 3, DB_PASSWORD: "{{ 'hu' ~ 'sh' }}", MINE: "${MY_TOKEN}"}
     dgxspark_env_allow: [MY_TOKEN]
     dgxspark_somebody_elses: "{{ not_known_yet }}"
-    dgxspark_recipe_paths: ["{{ playbook_dir }}/recipes"]
-"""
+    dgxspark_recipe_paths: ["{{ playbook_dir }}/recipes", "{{ lab_recipes }}"]
+""".replace("ROOT", str(ROOT))
 
 # Facts as the setup module leaves them, without a node to gather them from.
 FACTS = {

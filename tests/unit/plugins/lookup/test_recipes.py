@@ -120,5 +120,5 @@ def test_a_registry_is_fetched_and_then_offline(play: Play, tmp_path: pathlib.Pa
 
 
 def test_a_list_of_recipes_is_validated(play: Play) -> None:
-    assert play("-e", '{"validate": ["mine", "lab-tiny"]}').returncode == 0
+    assert play("-e", '{"validate": ["mine", "qwen3-1.7b"]}').returncode == 0
     assert play("-e", '{"validate": ["mine", "broken"]}').returncode != 0

@@ -96,7 +96,7 @@ def test_what_cannot_be_found_or_read_is_an_exit_status_of_its_own(
 def test_it_runs_as_a_program() -> None:
     package = "ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.cli"
     done = subprocess.run(
-        [sys.executable, "-m", package, "validate", "lab-tiny"],
+        [sys.executable, "-m", package, "validate", "qwen3-1.7b"],
         capture_output=True,
         text=True,
         check=False,

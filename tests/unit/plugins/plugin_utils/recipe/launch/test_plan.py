@@ -50,7 +50,7 @@ def plan_of(
 
 
 def lab_tiny(nodes: list[Node], **changes: t.Any) -> dict[str, t.Any]:
-    return plan_of(load("lab-tiny", [str(ROOT / "recipes")]), nodes, **changes)
+    return plan_of(load("lab-tiny", [str(ROOT / "tests/lab/recipes")]), nodes, **changes)
 
 
 def test_the_plan_of_lab_tiny_is_the_recorded_one(nodes: Nodes) -> None:
@@ -568,7 +568,7 @@ FAILS = {"assembles": False, "pins": {}, "message": "Triton fails", "way_out": "
 
 
 def with_facts(nodes: list[Node], facts: dict[str, t.Any], **settings: t.Any) -> dict[str, t.Any]:
-    resolved = resolve(load("lab-tiny", [str(ROOT / "recipes")]), None, nodes)
+    resolved = resolve(load("lab-tiny", [str(ROOT / "tests/lab/recipes")]), None, nodes)
     return build_plan(resolved, Settings(**settings), facts)
 
 
