@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,13 @@ RUN real=$(readlink -f "$(command -v vllm)") && mv "$real" "$real.real" && print
     '[ "$1" != serve ] || set -- "$@" --enforce-eager' \
     "exec $real.real \\"\\$@\\"" >"$real" && chmod 0755 "$real"
 """
+# As DGX OS 7 has it.
+RELEASE = """\
+DGX_NAME="DGX Spark"
+DGX_PRETTY_NAME="NVIDIA DGX Spark"
+DGX_SWBUILD_VERSION="7.2.3"
+"""
+PORTS = ("enp1s0f0np0", "enP2p1s0f0np0", "enp1s0f1np1", "enP2p1s0f1np1")
 # What differs on nodes without a GPU, whose limits are those of a container.
 FACTS = """\
 dgxspark_gpus: ""
@@ -104,7 +112,9 @@ def fresh() -> None:
             check=True,
             capture_output=True,
         )
-        on_node(node, "echo 'DGX_NAME=\"DGX Spark\"' >/etc/dgx-release")
+        on_node(node, f"printf %s {shlex.quote(RELEASE)} >/etc/dgx-release")
+        # DGX OS brings the ports of the ConnectX-7 up.
+        on_node(node, f"for port in {' '.join(PORTS)}; do ip link set $port up || true; done")
     version = "import sys; print('%d.%d' % sys.version_info[:2])"
     wheels(on_node(NODES[0], f'python3 -c "{version}"').strip())
     last = NODES[-1]
