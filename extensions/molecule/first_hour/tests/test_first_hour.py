@@ -43,7 +43,14 @@ DGX_NAME="DGX Spark"
 DGX_PRETTY_NAME="NVIDIA DGX Spark"
 DGX_SWBUILD_VERSION="7.2.3"
 """
-PORTS = ("enp1s0f0np0", "enP2p1s0f0np0", "enp1s0f1np1", "enP2p1s0f1np1")
+# DGX OS brings the ports of the ConnectX-7 up, with link-local addresses, which Docker turns off.
+PORTS = """
+    for port in $(ls /sys/class/net | grep ^en.*np); do
+        sysctl -qw net.ipv6.conf.$port.disable_ipv6=0 net.ipv6.conf.$port.addr_gen_mode=0
+        ip link set $port down
+        ip link set $port up
+    done
+"""
 # What differs on nodes without a GPU, whose limits are those of a container.
 FACTS = """\
 dgxspark_gpus: ""
@@ -113,8 +120,7 @@ def fresh() -> None:
             capture_output=True,
         )
         on_node(node, f"printf %s {shlex.quote(RELEASE)} >/etc/dgx-release")
-        # DGX OS brings the ports of the ConnectX-7 up.
-        on_node(node, f"for port in {' '.join(PORTS)}; do ip link set $port up || true; done")
+        on_node(node, PORTS)
     version = "import sys; print('%d.%d' % sys.version_info[:2])"
     wheels(on_node(NODES[0], f'python3 -c "{version}"').strip())
     last = NODES[-1]
