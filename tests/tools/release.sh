@@ -19,6 +19,7 @@ compgen -G 'changelogs/fragments/*.y*ml' >/dev/null || { echo "release: no fragm
 
 antsibull-changelog lint
 antsibull-changelog release --version "$version" --date "$date"
+rm -f changelogs/.plugin-cache.yaml # yamllint and ansible-lint would read it
 # -i.bak is what GNU's and BSD's sed both take.
 sed -i.bak "s/^version: .*/version: $version/" galaxy.yml
 rm galaxy.yml.bak
