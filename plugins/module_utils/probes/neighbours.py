@@ -26,11 +26,12 @@ def ask_neighbours(ping: str, interfaces: Iterable[str]) -> Mapping[str, tuple[s
     names = list(dict.fromkeys(interfaces))
     if not ping or not names:
         return {}
-    # -L: not this node itself.
-    argv = [ping, "-6", "-n", "-L", "-c", "3", "-i", "0.3", "-W", "1", "-I"]
+    # -L: not this node itself. Without root ping asks a group once a second at most, and binds no
+    # interface: the address names it.
+    argv = [ping, "-6", "-n", "-L", "-c", "2", "-W", "1"]
 
     def answers(name: str) -> tuple[str, ...]:
-        return parse_answers(run([*argv, name, "ff02::1"], _SECONDS).stdout)
+        return parse_answers(run([*argv, f"ff02::1%{name}"], _SECONDS).stdout)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return dict(zip(names, pool.map(answers, names)))
