@@ -141,7 +141,7 @@ def main() -> None:
     scan = cache.scan(os.path.join(home, "hub"), directories, module.params["name"] or None)
     ignored = list(scan.ignored)
     if not module.params["name"]:
-        ignored += cache.other_cache(os.path.join(home, "hub"), os.path.expanduser("~"))
+        ignored += cache.other_cache(os.path.join(home, "hub"))
     running = users.Users(users.processes())
     wanted = module.params["files"], module.params["configs"]
     module.exit_json(

@@ -242,7 +242,8 @@ def test_a_changed_list_is_installed_into_the_same_environment(clone: Clone) -> 
 
 
 def test_two_runs_make_one_environment(clone: Clone) -> None:
-    command = "bash tests/tools/venv.sh & bash tests/tools/venv.sh & wait %1 && wait %2"
+    run = "bash tests/tools/venv.sh &"
+    command = f"{run} first=$!; {run} second=$!; wait $first && wait $second"
     code, output = clone.make(["bash", "-c", command])
     assert (code, clone.calls()) == (0, ["venv", "pip"]), output
 

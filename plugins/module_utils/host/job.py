@@ -375,7 +375,9 @@ def size_of(path: str) -> int:
     if os.path.islink(path):
         return 0
     return sum(
-        _filled(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names
+        _filled(os.path.join(folder, name))
+        for folder, _folders, names in os.walk(path)
+        for name in names
     )
 
 

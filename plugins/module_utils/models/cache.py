@@ -171,9 +171,9 @@ def scan(
     )
 
 
-def other_cache(hub: str, user_home: str) -> list[tuple[str, str]]:
-    """The default cache of a user with models in it, if it is not hub, and how to use it."""
-    home = os.path.join(user_home, ".cache", "huggingface")
+def other_cache(hub: str) -> list[tuple[str, str]]:
+    """The default cache of this user with models in it, if it is not hub, and how to use it."""
+    home = os.path.join(os.path.expanduser("~"), ".cache", "huggingface")
     other = os.path.join(home, "hub")
     if os.path.realpath(other) == os.path.realpath(hub):
         return []

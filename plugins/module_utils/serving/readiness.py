@@ -84,13 +84,17 @@ def look(
             left = started + timeout - time.monotonic()
             request = probe.send(_answer(url, request, left, api_key))
     except StopIteration as end:
-        verdict: proof.Verdict = end.value
+        return _judged(end.value, started)
     except ValueError as error:
         what = request.what if request else "a request"
         return Look(REFUSING, "%s was answered with %s" % (what, error))
     except _NO_ANSWER as error:
         what = request.what.split()[-1] if request else "request"
         return Look(HEALTHY, "no %s: %s" % (what, _reason(error)))
+
+
+def _judged(verdict: proof.Verdict, started: float) -> Look:
+    """What a proof has shown. started: when it began, by the monotonic clock."""
     if not verdict.passed:
         return Look(REJECTED if verdict.final else REFUSING, verdict.reason, kind=verdict.kind)
     seconds = round(time.monotonic() - started, 3)

@@ -96,7 +96,11 @@ def test_a_run_in_a_pod_waits_for_the_last_outcome(
     monkeypatch.setattr(webhook, "PATIENCE", 0)
     seen: Seen = []
     codes = iter([503, 204])
-    url = serve({"POST /": lambda handler: answer(next(codes), seen)(handler)})
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        answer(next(codes), seen)(handler)
+
+    url = serve({"POST /": reply})
     result = act(urls=[f"{url}/"], secret="s", wait="yes")
     assert result["deliveries"] == [{"receiver": "127.0.0.1", "outcome": "delivered"}]
     assert (len(seen), warnings) == (2, [])

@@ -570,6 +570,7 @@ ANSWERS = st.builds(
 def test_whatever_is_answered_there_is_a_verdict(kinds: list[str], answers: list[Answer]) -> None:
     probe = prove(kinds, "m", HEARD)
     asked = 0
+    verdict: t.Any = None
     try:
         next(probe)
         while True:

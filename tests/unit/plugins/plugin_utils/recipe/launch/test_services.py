@@ -45,7 +45,7 @@ MAIN = Service()
 def planned(recipe: str, nodes: list[Node], service: Service = MAIN, **overrides: t.Any) -> Thing:
     chosen = Settings()
     resolved = resolve(
-        load(recipe, [str(ROOT / "recipes")]),
+        load(recipe, [str(ROOT / "recipes"), str(ROOT / "tests/lab/recipes")]),
         overrides,
         nodes,
         Variables(),
