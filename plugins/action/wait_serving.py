@@ -156,7 +156,7 @@ class ServerFollower(Wait):
     def _describe(self, state: State) -> str:
         self.stage = stage(state["last_log"]) or self.stage
         if state["phase"] == "healthy":
-            return "healthy: /health answers, asking for a completion (the first one may compile)"
+            return "healthy: asking for what it serves (a first completion may compile)"
         if state["phase"] == "refusing":
             return f"refusing: {state['detail']}"
         if state["phase"] == "starting" and self.stage:

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    DOCUMENTATION = r"""
+_EXEMPTIONS = r"""
 options:
   skip:
     description:
@@ -37,6 +35,15 @@ options:
         description: The last day, in UTC, as V(2027-01-31).
         type: str
         required: true
+"""
+
+
+class ModuleDocFragment:
+    EXEMPTIONS = _EXEMPTIONS
+
+    DOCUMENTATION = (
+        _EXEMPTIONS
+        + r"""
   fail:
     description:
       - Whether to fail, outside check mode, if a finding is still V(blocked) or V(drift).
@@ -61,6 +68,7 @@ notes:
   - Outside check mode the module repairs what it can, checks again, and fails if any finding is
     still V(blocked) or V(drift). The message lists them with their hints.
 """
+    )
 
     PATHS_FILE = r"""
 options:
@@ -95,4 +103,37 @@ options:
       - Check mode never writes there.
     type: path
     default: /var/lib/dgxspark/cache
+"""
+
+    SERVE_FROM = r"""
+options:
+  serve_from:
+    description:
+      - From what models are served. With V(containers) a virtual environment does not apply, and
+        nothing of it is inspected.
+    type: str
+    choices: [containers, venv, both]
+    default: both
+    version_added: 0.2.0
+"""
+
+    IMAGE = r"""
+options:
+  docker_bin:
+    description:
+      - The Docker client, for O(image).
+      - If not set, E(DOCKER_BIN) of O(paths_file) is used, or else the one in the standard
+        directories.
+    type: path
+  image_python:
+    description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
+    type: str
+    default: python3
+  optional:
+    description:
+      - Whether O(image) may be missing on the node, which is then reported as V(skipped). A launch
+        brings an image that is missing.
+    type: bool
+    default: false
+    version_added: 0.2.0
 """

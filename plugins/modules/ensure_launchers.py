@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.serve_from
 options:
   folder:
     description: Folder of the scripts.
@@ -110,14 +111,6 @@ options:
     type: list
     elements: str
     default: []
-  serve_from:
-    description:
-      - From what models are served. With V(containers) a virtual environment does not apply, and
-        nothing of it is inspected.
-    type: str
-    choices: [containers, venv, both]
-    default: both
-    version_added: 0.2.0
 """
 
 EXAMPLES = r"""

@@ -28,6 +28,8 @@ extends_documentation_fragment:
   - dgxspark.suite.ensure
   - dgxspark.suite.ensure.costly
   - dgxspark.suite.ensure.paths_file
+  - dgxspark.suite.ensure.image
+  - dgxspark.suite.ensure.serve_from
 options:
   venv:
     description:
@@ -61,16 +63,6 @@ options:
       - The timeout of C(ptxas) itself is at most 15 seconds.
     type: int
     default: 60
-  docker_bin:
-    description:
-      - The Docker client, for O(image).
-      - If not set, E(DOCKER_BIN) of O(paths_file) is used, or else the one in the standard
-        directories.
-    type: path
-  image_python:
-    description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
-    type: str
-    default: python3
   manage_ptxas_bin:
     description:
       - Whether C(PTXAS_BIN) of O(paths_file) is checked, and written together with a pin.
@@ -78,21 +70,6 @@ options:
         case.
     type: bool
     default: true
-  optional:
-    description:
-      - Whether O(image) may be missing on the node, which is then reported as V(skipped). A launch
-        brings an image that is missing.
-    type: bool
-    default: false
-    version_added: 0.2.0
-  serve_from:
-    description:
-      - From what models are served. With V(containers) a virtual environment does not apply, and
-        nothing of it is inspected.
-    type: str
-    choices: [containers, venv, both]
-    default: both
-    version_added: 0.2.0
 """
 
 EXAMPLES = r"""
@@ -221,7 +198,7 @@ ptxas:
           environment.
       type: str
     version:
-      description: Full version, empty if the binary does not tell one.
+      description: Full version, empty if the binary prints none.
       type: str
     sha256:
       description: Checksum of the file, empty if it cannot be read.

@@ -26,6 +26,8 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
   - dgxspark.suite.ensure.costly
+  - dgxspark.suite.ensure.image
+  - dgxspark.suite.ensure.serve_from
 options:
   venv:
     description:
@@ -60,31 +62,6 @@ options:
     description: Timeout of the import of vLLM, and of its help, in seconds.
     type: int
     default: 180
-  docker_bin:
-    description:
-      - The Docker client, for O(image).
-      - If not set, E(DOCKER_BIN) of O(paths_file) is used, or else the one in the standard
-        directories.
-    type: path
-  image_python:
-    description: The Python interpreter in O(image), a path or a name to be found in its E(PATH).
-    type: str
-    default: python3
-  optional:
-    description:
-      - Whether O(image) may be missing on the node, which is then reported as V(skipped). A launch
-        brings an image that is missing.
-    type: bool
-    default: false
-    version_added: 0.2.0
-  serve_from:
-    description:
-      - From what models are served. With V(containers) a virtual environment does not apply, and
-        nothing of it is inspected.
-    type: str
-    choices: [containers, venv, both]
-    default: both
-    version_added: 0.2.0
 """
 
 EXAMPLES = r"""

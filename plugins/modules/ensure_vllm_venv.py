@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
   - dgxspark.suite.ensure.paths_file
+  - dgxspark.suite.ensure.serve_from
 options:
   path:
     description: The virtual environment.
@@ -73,14 +74,6 @@ options:
     description: Timeout of each step of the installation, in seconds.
     type: int
     default: 3600
-  serve_from:
-    description:
-      - From what models are served. With V(containers) a virtual environment does not apply, and
-        nothing of it is inspected.
-    type: str
-    choices: [containers, venv, both]
-    default: both
-    version_added: 0.2.0
 """
 
 EXAMPLES = r"""

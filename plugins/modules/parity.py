@@ -27,29 +27,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.info_module
   - dgxspark.suite.attributes.actiongroup_dgxspark
-options:
-  skip:
-    description: Checks that do not apply, check id to reason.
-    type: dict
-    default: {}
-  accepted:
-    description: Findings that are accepted until a date, as with the ensure modules.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      check:
-        description: Id of the check.
-        type: str
-        required: true
-      reason:
-        description: Why it is accepted, for the report.
-        type: str
-        required: true
-      until:
-        description: The last day, in UTC, as V(2027-01-31).
-        type: str
-        required: true
+  - dgxspark.suite.ensure.exemptions
 """
 
 EXAMPLES = r"""

@@ -13,7 +13,7 @@ version_added: 0.2.0
 description:
   - Reads what C(dgxspark.suite.discover) needs for an inventory. Needs no privileges and changes
     nothing.
-  - Sends three pings to the group of all IPv6 nodes on each cabled port, so that the nodes at the
+  - Sends two pings to the group of all IPv6 nodes on each cabled port, so that the nodes at the
     other end are found without an address plan.
   - Runs C(sudo -n true) to find out whether sudo asks for a password.
   - This module is private to the collection and may change without notice.

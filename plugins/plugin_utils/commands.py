@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that a person is told to type next."""
+"""Commands to type next."""
 
 from __future__ import annotations
 

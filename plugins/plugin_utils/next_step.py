@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,13 +67,26 @@ def status_command(report: Mapping[str, Any], lost: Sequence[str] = ()) -> str:
     for workload in running:
         service = ["-e", f"service={workload['service']}"]
         if workload["state"] != "running":
-            return playbook_command("launch", [*service, "-e", f"recipe={workload['recipe_path']}"])
+            return playbook_command("launch", [*service, *_as_before(workload)])
         answer = report["answers"].get(workload["service"], {})
         if answer.get("phase") != "serving":
             return playbook_command("logs", service)
     first = running[0]
     kind = str(report["answers"][first["service"]].get("kind", ""))
     return request_command(first["url"], first["served_model_name"], kind)
+
+
+def _as_before(workload: Mapping[str, Any]) -> list[str]:
+    """What a launch of the same plan is given besides the service."""
+    words = [
+        "-e",
+        f"recipe={workload['recipe_path']}",
+        "-e",
+        f"nodes={','.join(workload['nodes'])}",
+    ]
+    if workload["overrides"]:
+        words += ["-e", json.dumps({"overrides": workload["overrides"]})]
+    return words
 
 
 def _selection(options: Mapping[str, Any]) -> list[str]:

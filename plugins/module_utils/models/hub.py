@@ -59,7 +59,7 @@ def answer(request: dict[str, Any], sources: Sources) -> None:
         outcome = _fetch(hub, request) if "files" in request else _about(hub)
     except Exception as error:  # whatever the library or its HTTP client raises
         outcome = _problem(error)
-        outcome["text"] = _without(str(outcome["text"]), request["token"])
+        outcome["text"] = without(str(outcome["text"]), request["token"])
     reply(outcome)
     # Without waiting for the other transfers: they may take hours, and what has arrived is kept.
     os._exit(0)
@@ -173,5 +173,6 @@ def _problem(error: Exception) -> dict[str, Any]:
     return {"problem": kind, "text": text, "status": status}
 
 
-def _without(text: str, secret: str) -> str:
+def without(text: str, secret: str) -> str:
+    """The text with three dots in place of the secret."""
     return text.replace(secret, "...") if secret else text

@@ -112,7 +112,7 @@ def _answer(method: str, url: str, token: str) -> bytes:
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             text = "%s: %s" % (type(reason).__name__, reason)
-            raise HubProblem(hub.UNREACHABLE, _without(text, token)) from None
+            raise HubProblem(hub.UNREACHABLE, _said(text, token)) from None
     raise HubProblem(hub.OTHER, "it redirects more than %d times" % _REDIRECTS)
 
 
@@ -134,19 +134,18 @@ def _request(method: str, url: str, token: str) -> urllib.request.Request:
 def _problem(status: int, headers: Message, token: str) -> HubProblem:
     """As huggingface_hub: a code of the Hub says more than the status."""
     code, message = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "")
-    text = _without("HTTP %d: %s" % (status, message or code or "no reason given"), token)
+    text = _said("HTTP %d: %s" % (status, message or code or "no reason given"), token)
     if code == "GatedRepo":
         return HubProblem(hub.GATED, text)
     if code == "RevisionNotFound":
         return HubProblem(hub.NO_REVISION, text)
     if status == 401 and message == "Invalid credentials in Authorization header":
         return HubProblem(hub.TOKEN, text)
-    # A model that does not exist cannot be told from a private one.
+    # Private models are answered like those that do not exist.
     if code == "RepoNotFound" or status == 401:
         return HubProblem(hub.NO_REPOSITORY, text)
     return HubProblem(hub.STATUS, text)
 
 
-def _without(text: str, secret: str) -> str:
-    text = foreign.line(text.replace(secret, "...") if secret else text)
-    return text[:300]
+def _said(text: str, token: str) -> str:
+    return foreign.line(hub.without(text, token))[:300]

@@ -26,7 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import kind
 STARTING = "starting"  # nothing answers on the port yet
 LOADING = "loading"  # the port answers, the light probe does not pass
 HEALTHY = "healthy"  # it passes; nothing else was asked for, or no answer came in time
-REFUSING = "refusing"  # the request of its kind was not answered as it should be
+REFUSING = "refusing"  # the answer to the request of its kind is wrong, or an error
 REJECTED = "rejected"  # the same, and asking again changes nothing: key, model, limits or kind
 SERVING = "serving"  # it was answered, and the answer is right
 

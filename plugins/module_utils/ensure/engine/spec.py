@@ -95,7 +95,7 @@ class Spec:
     def _inapplicable(
         self, reason: str
     ) -> tuple[Callable[[], Any], Callable[[Any], Plan], Callable[[Any], None]]:
-        """The functions of a spec that is skipped as a whole, without a look at the node."""
+        """The functions of a spec that is skipped completely; the node is not inspected."""
         why = Finding(self.name, SKIPPED, "not applicable", "not applicable: %s" % reason)
         return lambda: None, lambda _observed: Plan((why,)), lambda _observed: None
 

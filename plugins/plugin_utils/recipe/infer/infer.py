@@ -23,6 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.estim
     estimate_memory,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit import (
+    HOST_RESERVE_GIB,
     Fit,
     NodeMemory,
     fit,
@@ -377,7 +378,7 @@ def _share_to_be_had(
     nodes: t.Sequence[NodeMemory], most: float, limits: t.Mapping[str, RuleSetting]
 ) -> float:
     """The largest share that is free on each node, downwards to hundredths."""
-    reserve = _limit(limits, "host_reserve_gib", 4.0) * GIB
+    reserve = _limit(limits, "host_reserve_gib", HOST_RESERVE_GIB) * GIB
     free = min(
         (node.total_bytes - node.used_by_others_bytes - reserve) / max(node.total_bytes, 1)
         for node in nodes
@@ -408,7 +409,7 @@ def _judge(
     estimate: MemoryEstimate, nodes: t.Sequence[NodeMemory], limits: t.Mapping[str, RuleSetting]
 ) -> Fit:
     """On the node where it is tightest."""
-    reserve = _limit(limits, "host_reserve_gib", 4.0)
+    reserve = _limit(limits, "host_reserve_gib", HOST_RESERVE_GIB)
     verdicts = [fit(estimate, node, reserve) for node in nodes]
     return min(verdicts, key=lambda found: (found.largest_context or 0, found.budget_gib))
 

@@ -19,10 +19,13 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.estimate import (
     estimate_memory,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit import (
+    HOST_RESERVE_GIB,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.launch_settings import (
+    GIB,
+)
 
-GIB = 1 << 30
-# For the operating system and the rest of a node, as `memory/fit.py` has it.
-RESERVE_GIB = 4.0
 # A share beyond 1 is no share, and no node has a TiB.
 _MOST = {"share": 1.0, "gib": 1024.0}
 
@@ -62,7 +65,7 @@ def too_little(service: str, node: str, claim: str, facts: Facts) -> Iterator[st
     others = neighbours(service, facts)
     if not others or asked is None or not total:
         return
-    room = total / GIB - RESERVE_GIB - sum(gib or 0.0 for gib in others.values())
+    room = total / GIB - HOST_RESERVE_GIB - sum(gib or 0.0 for gib in others.values())
     if asked <= room:
         return
     held = ", ".join(
@@ -71,8 +74,9 @@ def too_little(service: str, node: str, claim: str, facts: Facts) -> Iterator[st
     )
     yield (
         f"{node}: service {service} asks for {asked:.1f} GiB, and {max(room, 0.0):.1f} of "
-        f"{total / GIB:.1f} GiB are left ({held}; {RESERVE_GIB:g} GiB for the system). Lower its "
-        "share or context with -e overrides, choose another node with -e nodes, or stop one of them"
+        f"{total / GIB:.1f} GiB are left ({held}; {HOST_RESERVE_GIB:g} GiB for the system). Lower "
+        "its share or context with -e overrides, choose another node with -e nodes, or stop one of "
+        "them"
     )
 
 

@@ -69,7 +69,13 @@ class Fit:
         }
 
 
-def fit(estimate: MemoryEstimate, node: NodeMemory, host_reserve_gib: float = 4.0) -> Fit:
+# For the operating system and the rest of a node.
+HOST_RESERVE_GIB = 4.0
+
+
+def fit(
+    estimate: MemoryEstimate, node: NodeMemory, host_reserve_gib: float = HOST_RESERVE_GIB
+) -> Fit:
     """Whether a node has what the estimate needs; the same for each node of a launch.
 
     host_reserve_gib: for the operating system and the rest of the node.

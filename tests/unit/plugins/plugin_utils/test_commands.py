@@ -79,6 +79,7 @@ def test_a_server_of_another_kind_is_asked_for_its_models() -> None:
 
 def workload(**more: Any) -> dict[str, Any]:
     fields = {"service": "main", "state": "running", "recipe_path": "/r/a.yaml"}
+    fields |= {"nodes": ["spark1"], "overrides": {}}
     return {**fields, "url": "http://192.0.2.1:8000", "served_model_name": "a", **more}
 
 
@@ -90,7 +91,18 @@ def workload(**more: Any) -> dict[str, Any]:
         ([workload()], "serving", (), "/v1/completions"),
         ([workload()], "healthy", (), "dgxspark.suite.logs -e service=main"),
         ([workload(state="ended")], "", (), "launch -e service=main -e recipe=/r/a.yaml"),
-        ([workload(state="1 of 2 ranks run")], "serving", (), "dgxspark.suite.launch"),
+        (
+            [workload(state="1 of 2 ranks run", nodes=["b", "a"])],
+            "serving",
+            (),
+            "launch -e service=main -e recipe=/r/a.yaml -e nodes=b,a",
+        ),
+        (
+            [workload(state="ended", overrides={"port": 9000})],
+            "",
+            (),
+            """-e nodes=spark1 -e '{"overrides": {"port": 9000}}'""",
+        ),
         ([workload()], "serving", ("spark2",), "dgxspark.suite.site --check --limit spark2"),
     ],
 )
