@@ -57,6 +57,11 @@ def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
             "members": [str(member) for member in common["members"]],
             "port": int(common["port"]),
             "starts": int(common["starts"]),
+            "nodes": [str(node) for node in common.get("nodes", ())],
+            "url": labels.get(LABEL + "url", ""),
+            "model": labels.get(LABEL + "served-model-name", ""),
+            "kind": [word for word in labels.get(LABEL + "kind", "").split(",") if word],
+            "claim": labels.get(LABEL + "claim", ""),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

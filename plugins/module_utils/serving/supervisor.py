@@ -54,7 +54,11 @@ HEAD, WORKER = "head", "worker"  # roles in a handshake
 
 
 class Workload(t.NamedTuple):
-    """The rank of a unit. members: the addresses of all ranks, by rank. service: its name."""
+    """The rank of a unit.
+
+    members, nodes: the addresses and the names of the nodes of all ranks, by rank. service: its
+    name. url, model, kind: what proves it, as of readiness.look. claim: of memory, as a label.
+    """
 
     container: str
     recipe: str
@@ -65,6 +69,11 @@ class Workload(t.NamedTuple):
     starts: int
     docker: str
     service: str = "main"
+    nodes: tuple[str, ...] = ()
+    url: str = ""
+    model: str = ""
+    kind: tuple[str, ...] = ()
+    claim: str = ""
 
 
 class Down(Exception):
@@ -99,6 +108,11 @@ def read_unit(text: str) -> Workload:
             int(values["starts"]),
             values["docker"],
             values.get("service", "main"),
+            tuple(values.get("nodes", "").split()),
+            values.get("url", ""),
+            values.get("model", ""),
+            tuple(values.get("kind", "").split()),
+            values.get("claim", ""),
         )
     except KeyError as error:
         raise ValueError("%s= is missing" % error.args[0].capitalize()) from error

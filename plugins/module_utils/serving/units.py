@@ -92,6 +92,11 @@ Members=%(members)s
 Port=%(port)s
 Starts=%(starts)s
 Docker=%(docker)s
+Nodes=%(nodes)s
+Url=%(url)s
+Model=%(model)s
+Kind=%(kind)s
+Claim=%(claim)s
 """
 
 
@@ -115,7 +120,11 @@ exec(  # %(name)s.py
 
 @dataclass(frozen=True)
 class SupervisedUnit:
-    """A unit of this collection. down: when and why its workload went down last."""
+    """A unit of this collection. down: when and why its workload went down last.
+
+    rank, members, nodes, url, model, kind: as of supervisor.Workload. Units are readable by all, so
+    that they show what is served to whoever may not ask Docker.
+    """
 
     container: str
     recipe: str
@@ -127,6 +136,12 @@ class SupervisedUnit:
     status_text: str = ""
     down: Mapping[str, Any] | None = None
     service: str = MAIN
+    rank: int = 0
+    members: Sequence[str] = ()
+    nodes: Sequence[str] = ()
+    url: str = ""
+    model: str = ""
+    kind: Sequence[str] = ()
 
 
 def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> str:
@@ -141,6 +156,11 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
         "starts": spec["starts"],
         "docker": docker,
         "name": name,
+        "nodes": " ".join(spec.get("nodes", ())),
+        "url": spec.get("url", ""),
+        "model": spec.get("model", ""),
+        "kind": " ".join(spec.get("kind", ())),
+        "claim": spec.get("claim", ""),
     }
     for key, word in words.items():
         if not str(word).isprintable():
@@ -209,6 +229,12 @@ def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) 
         known.status_text,
         down,
         workload.service,
+        workload.rank,
+        workload.members,
+        workload.nodes,
+        workload.url,
+        workload.model,
+        workload.kind,
     )
 
 

@@ -42,6 +42,12 @@ def bare() -> Iterator[None]:
     assert all_reach()
 
 
+def has_own_address(node: str) -> bool:
+    """Whether the first link has its link-local address, which no duplicate holds back."""
+    shown = on_node(node, f"ip -6 -o address show dev {CAGES[0][0]} scope link")
+    return "inet6 fe80" in shown and "tentative" not in shown
+
+
 def inventory(folder: Path, *options: str) -> dict[str, Any]:
     status, output = playbook("discover", *GIVEN, "-e", f"write={folder}", *options)
     assert status == 0, output
@@ -85,8 +91,8 @@ def test_fresh_links_get_a_plan_without_an_address_typed(tmp_path: Path) -> None
     for node in NODES[:2]:
         on_node(node, FRESH)
     for node in NODES[:2]:
-        # An address is not used until duplicates have been ruled out.
-        wait_for(lambda node=node: "tentative" not in on_node(node, "ip -6 address"), 30)
+        # An address appears with the link, and is not used until duplicates have been ruled out.
+        wait_for(lambda node=node: has_own_address(node), 30)
     mine = module(HERE, "spark_info", {"cages": CAGES})
     theirs = module(THERE, "spark_info", {"cages": CAGES})
     local = {a["address"] for a in theirs["addresses"] if a["interface"] == CAGES[0][0]}

@@ -339,6 +339,7 @@ def _supervise(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
         return {}
     return {
         "members": [rank.node.link_address for rank in resolved.ranks],
+        "nodes": [rank.node.name for rank in resolved.ranks],
         "port": settings.survive_port,
         "starts": settings.survive_starts,
     }

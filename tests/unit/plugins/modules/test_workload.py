@@ -120,6 +120,11 @@ SPEC = {
     "members": ["192.0.2.1", "192.0.2.2"],
     "port": 25010,
     "starts": 3,
+    "nodes": ["spark1", "spark2"],
+    "url": "http://192.0.2.1:8000",
+    "model": "it's mine",
+    "kind": ["chat", "embeddings"],
+    "claim": "share:0.3",
 }
 UNIT = f"{A}.service"
 
@@ -139,6 +144,9 @@ def test_a_unit_is_installed_once(
     (unit,) = units.installed()
     assert (unit.container, unit.recipe, unit.plan) == (A, "100% mine", "abc")
     assert (unit.state, unit.enabled, unit.pid) == ("active", True, 7)
+    for key in ("rank", "members", "nodes", "url", "model", "kind"):
+        value = getattr(unit, key)
+        assert (list(value) if isinstance(value, tuple) else value) == SPEC[key]
     assert (run_module(**wanted)["changed"], run_module(**wanted)["unsupervised"]) == (False, "")
 
 
@@ -228,8 +236,17 @@ def test_a_value_that_would_add_a_line_to_a_unit_is_refused(
 def test_the_labels_of_a_container_describe_its_unit() -> None:
     labels = {
         "dgxspark.suite/supervise": json.dumps(
-            {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
+            {
+                "members": ["192.0.2.1", "192.0.2.2"],
+                "nodes": ["spark1", "spark2"],
+                "port": 25010,
+                "starts": 3,
+            }
         ),
+        "dgxspark.suite/url": "http://192.0.2.1:8000",
+        "dgxspark.suite/served-model-name": "it's mine",
+        "dgxspark.suite/kind": "chat,embeddings",
+        "dgxspark.suite/claim": "share:0.3",
         "dgxspark.suite/recipe": "100% mine",
         "dgxspark.suite/plan-hash": "abc",
         "dgxspark.suite/rank": "0",

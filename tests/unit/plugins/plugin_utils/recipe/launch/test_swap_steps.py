@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
     describe,
     launch_steps,
@@ -470,10 +471,10 @@ def test_a_rollback_restores_the_units() -> None:
     before = {"spark1": node(old, units=[unit(OLD0, "9")])}
     steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
     retained = {**old, "name": f"{OLD0}.previous", "status": "exited"}
-    spec = {"recipe": "old", "service": "main", "plan": "9", "rank": 0, **common}
     assert undo_steps(steps["previous"], {"spark1": node(retained)})["supervise"] == {
-        "spark1": {OLD0: spec}
+        "spark1": {OLD0: unit_spec(old["labels"])}
     }
+    assert unit_spec(old["labels"])["members"] == common["members"]
 
 
 @pytest.mark.parametrize(
