@@ -57,6 +57,8 @@ options:
       - Containers that get a unit, each by its name with what the unit needs, as
         P(dgxspark.suite.launch_steps#filter) returns it.
       - If that fails, the module only warns, because the containers run all the same.
+      - The module waits until the units of all ranks are connected, and fails if they are not
+        within 45 seconds. If they are not within two minutes, they stop the containers.
     type: dict
     default: {}
   secret:
@@ -160,12 +162,17 @@ def main() -> None:
     except (EngineError, retention.NotOurs, Blocked, OSError) as error:
         module.fail_json(msg=str(error))
     done, unsupervised = [step.description for step in steps], ""
+    begun: list[str] = []
     try:
         written, begun = _supervise(given["supervise"], given["secret"], given["docker_bin"], act)
         diff, done = [*diff, *written], [*done, *begun]
     except (Blocked, OSError, ValueError) as error:
         unsupervised = str(error)
         module.warn("This node's rank will not come back after a reboot: %s" % error)
+    if begun and act and not unsupervised:
+        unmet = units.meet(list(given["supervise"]), units.MEET)
+        if unmet:
+            module.fail_json(msg="The supervisors of the ranks have not met. %s" % unmet)
     stopped = any(step.unit or step.argv[0] == "stop" for step in steps)
     took = time.monotonic() - started
     limit = given["memory_timeout"] if stopped and act else 0

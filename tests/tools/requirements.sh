@@ -57,7 +57,8 @@ echo "requirements: $spark.txt, $(grep -c == "$spark.txt") packages"
 
 # What is not resolved is complete by itself.
 lab=tests/lab
-for list in node/cuda node/uv triton/triton-3.5.1 triton/triton-3.9.0 serving/requirements sglang/requirements; do
+for list in node/cuda node/uv triton/triton-3.5.1 triton/triton-3.9.0 serving/requirements sglang/requirements \
+    minilm/requirements; do
     compile "$lab/$list" 3.11 --no-deps
 done
 # torch's build for CUDA brings a Triton of its own.

@@ -104,7 +104,8 @@ class Settings:
     ask for a token. security_opts: as of `docker run --security-opt`. pids_limit: of processes and
     threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
     than the version of its Ray. ray_first: the first port of the service's slot, from which Ray's
-    other ports are chosen as well; 0 leaves these to Ray.
+    other ports are chosen as well; 0 leaves these to Ray. restart_on_deep_failure: whether a server
+    that answers no request is restarted; it is asked every deep_seconds.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -128,6 +129,8 @@ class Settings:
     security_opts: t.Sequence[str] = ("no-new-privileges",)
     pids_limit: int = 16384
     image_preflight: bool = True
+    restart_on_deep_failure: bool = False
+    deep_seconds: int = 900
     ray_first: int = 0
 
     @property
@@ -342,6 +345,7 @@ def _supervise(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
         "nodes": [rank.node.name for rank in resolved.ranks],
         "port": settings.survive_port,
         "starts": settings.survive_starts,
+        **({"deep": settings.deep_seconds} if settings.restart_on_deep_failure else {}),
     }
 
 
