@@ -52,6 +52,19 @@ options:
     type: list
     elements: str
     default: []
+  start:
+    description:
+      - New containers, each by its name with the words of its C(docker run), as
+        P(dgxspark.suite.launch_plan#lookup) has them in C(docker_commands). One of this collection
+        with the same name is removed before.
+    type: dict
+    default: {}
+    version_added: 0.3.0
+  start_env:
+    description: The values of the variables that O(start) names without one.
+    type: dict
+    default: {}
+    version_added: 0.3.0
   supervise:
     description:
       - Containers that get a unit, each by its name with what the unit needs, as
@@ -147,6 +160,8 @@ def main() -> None:
             "retain": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
+            "start": {"type": "dict", "default": {}},
+            "start_env": {"type": "dict", "default": {}, "no_log": True},
             "supervise": {"type": "dict", "default": {}},
             "secret": {"type": "str", "default": "", "no_log": True},
             "stop_timeout": {"type": "int", "default": 30},
@@ -192,18 +207,18 @@ def main() -> None:
 def _move(
     given: Mapping[str, Any], act: bool
 ) -> tuple[list[retention.Step], Sequence[units.UnitChange]]:
-    """Retain, remove and restore; the steps and the units they remove.
+    """Retain, remove, restore and start; the steps and the units they remove.
 
     Raises EngineError, NotOurs, Blocked and OSError.
     """
     docker, seconds = given["docker_bin"], given["stop_timeout"]
     wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.RETAIN, retention.RESTORE)}
     supervised = [unit.container for unit in units.installed()]
-    steps = retention.steps(containers(docker), wanted, seconds, supervised)
+    steps = retention.steps(containers(docker), wanted, seconds, supervised, given["start"])
     removed = [step.unit for step in steps if step.unit]
     changes = list(units.changes({}, removed, docker)) if removed else []
     if act:
-        retention.carry_out(docker, steps, seconds)
+        retention.carry_out(docker, steps, seconds, given["start_env"])
         _write(changes)
     return steps, changes
 

@@ -89,6 +89,30 @@ def test_what_is_not_ours_is_left_alone(
     assert not log.exists()
 
 
+def test_a_new_container_is_started_with_the_words_of_the_plan(
+    docker: Docker, run_module: RunModule, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    words = ["--name", "dgxspark-b-0", "--env", "TOKEN", "image", "-c", "it's"]
+    answers = scripts(log) | {
+        "run " + " ".join(words): f'echo "$TOKEN $#" >> {log}',
+        f"rm --force --volumes {A}": f"echo rm >> {log}",
+    }
+    client = docker(answers)
+    wanted = {"start": {"dgxspark-b-0": words}, "start_env": {"TOKEN": "secret"}}
+    checked = run_module(docker_bin=client, **wanted, _ansible_check_mode=True)
+    assert not log.exists()
+    result = run_module(docker_bin=client, **wanted)
+    assert result["done"] == checked["done"] == ["started dgxspark-b-0"]
+    assert log.read_text() == "secret 8\n"
+    assert "secret" not in json.dumps(result)
+    # One of its name, which an interrupted launch has left, goes first.
+    again = run_module(docker_bin=docker(answers | {f"run {A}": ":"}), start={A: [A]})
+    assert again["done"] == [f"removed {A}", f"started {A}"]
+    foreign = docker(scripts(log, "somebody"))
+    assert run_module(docker_bin=foreign, start={A: [A]})["failed"] is True
+
+
 @pytest.fixture
 def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A node's folders, and a systemctl that logs its arguments; `show` reports active units."""
