@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What services.yml --check and health.yml cost beside status.yml, with eight services on two nodes.
+"""What services.yml --check and health.yml cost beside status.yml: eight services on two nodes.
 
 On the lab's nodes: stops what is served there. The servers are those of the scenario launch that
 start in a second, so that nothing but the playbooks is measured.
