@@ -39,6 +39,7 @@ compile requirements-dev 3.11
 compile tests/requirements/build 3.11
 compile tests/requirements/matrix 3.11
 compile tests/requirements/importer 3.11
+compile tests/requirements/docs 3.11
 compile tests/requirements/node 3.9
 # On the nodes, for any Python that huggingface_hub supports.
 compile roles/model_download/files/requirements 3.10
