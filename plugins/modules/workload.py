@@ -142,6 +142,7 @@ memory_stable:
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -151,7 +152,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     EngineError,
     containers,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import retention, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    retention,
+    start_permit,
+    units,
+)
 
 
 def main() -> None:
@@ -218,7 +223,8 @@ def _move(
     removed = [step.unit for step in steps if step.unit]
     changes = list(units.changes({}, removed, docker)) if removed else []
     if act:
-        retention.carry_out(docker, steps, seconds, given["start_env"])
+        with start_permit.held(start_permit.FOLDER) if given["start"] else nullcontext():
+            retention.carry_out(docker, steps, seconds, given["start_env"])
         _write(changes)
     return steps, changes
 

@@ -238,6 +238,13 @@ memory_total_bytes:
   description: C(MemTotal) of the node.
   returned: success
   type: int
+starting:
+  description: Services that have not answered since they were started, half an hour ago at most.
+    Nothing else is started beside them.
+  returned: success
+  type: list
+  elements: str
+  sample: [embeddings]
 ray:
   description:
     - The addresses that are connected to the Ray head in a container, by its name, including that

@@ -10,24 +10,41 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, service_of
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import sockets
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import Container
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import retention, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    retention,
+    start_permit,
+    units,
+)
 
 
 def running(containers: Sequence[Container]) -> dict[str, Any]:
-    """The results `containers`, `units`, `ray`, `listening` and those about memory."""
+    """The results `containers`, `units`, `starting`, `ray`, `listening` and those about memory."""
     return {
         "containers": [
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
             for container in containers
         ],
         "units": [asdict(unit) for unit in units.installed()],
+        "starting": sorted(_starting(containers)),
         "ray": _ray(containers),
         "listening": [asdict(listener) for listener in sockets.listeners()],
         "memory_available_bytes": retention.available(),
         "memory_total_bytes": retention.total(),
+    }
+
+
+def _starting(containers: Sequence[Container]) -> set[str]:
+    """The services that have not answered since they were started, and that a unit supervises."""
+    return {
+        service_of(container.labels)
+        for container in containers
+        if container.ours
+        and container.status == "running"
+        and container.labels.get(LABEL + "supervise", "") not in ("", "{}")
+        and start_permit.is_starting(container.id, container.started, start_permit.FOLDER)
     }
 
 

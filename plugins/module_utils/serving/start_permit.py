@@ -10,16 +10,19 @@ as well. All of it is in /run, where nothing is left after a boot.
 
 from __future__ import annotations
 
+import calendar
 import errno
 import fcntl
 import os
 import time
 import typing as t
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 FOLDER = "/run/dgxspark/starts"
 # Seconds after a boot in which nobody starts, so that those who wait are in order.
 GATHER = 20.0
+READY = 1800.0  # seconds after which a server that has not answered keeps nobody from starting
+PATIENCE = 10.0  # seconds for the permit of a moment
 _MODE = 0o600
 
 
@@ -119,19 +122,54 @@ class Permit:
         return "the other services are being counted" if 0 <= age < GATHER else ""
 
 
-def mark_complete(container: str, folder: str = FOLDER) -> None:
+def mark_complete(container: str, folder: str) -> None:
     """The start of a container, by its ID, is complete: others may start. Raises OSError."""
     place = os.path.join(folder, "complete")
     os.makedirs(place, 0o700, exist_ok=True)
     os.close(os.open(os.path.join(place, container), os.O_CREAT | os.O_WRONLY, _MODE))
 
 
-def is_complete(container: str, folder: str = FOLDER) -> bool:
+def is_complete(container: str, folder: str) -> bool:
     """Whether the present start of a container is complete."""
     return os.path.exists(os.path.join(folder, "complete", container))
 
 
-def forget(container: str, folder: str = FOLDER) -> None:
+def is_starting(container: str, started: str, folder: str) -> bool:
+    """Whether a running container keeps others from starting.
+
+    started: when it was, as Docker writes it, 2026-11-22T03:18:32.7Z.
+    """
+    if is_complete(container, folder):
+        return False
+    try:
+        moment = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return False
+    return time.time() - moment < READY
+
+
+@contextmanager
+def held(folder: str) -> t.Iterator[None]:
+    """The permit of this node for a moment; until then the other one is waited for, see PATIENCE.
+
+    Raises TimeoutError, and OSError.
+    """
+    os.makedirs(folder, 0o700, exist_ok=True)
+    path = os.path.join(folder, "lock")
+    deadline = time.monotonic() + PATIENCE
+    lock = _locked(path)
+    while lock < 0:
+        if time.monotonic() > deadline:
+            raise TimeoutError("another service of this node is starting")
+        time.sleep(0.2)
+        lock = _locked(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def forget(container: str, folder: str) -> None:
     """The container has ended."""
     _remove(os.path.join(folder, "complete", container))
 

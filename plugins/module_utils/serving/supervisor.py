@@ -22,9 +22,7 @@ both ends have proven to know it; until then it is that of a stranger, whom nobo
 
 from __future__ import annotations
 
-import calendar
 import json
-import math
 import os
 import selectors
 import signal
@@ -54,7 +52,6 @@ DEPTH = 4  # levels of lists and objects in a message, at most
 HANDSHAKE = 5.0  # seconds until a stranger has to be a peer
 STRANGERS, PER_ADDRESS = 64, 8  # connections of strangers at a time, in all and from one address
 SECRET = 32  # characters of a secret, at least
-READY = 1800.0  # seconds after which a server that has not answered keeps nobody from starting
 ASK = 180.0  # seconds for the request of a deep probe
 # A server that answers /health and no request is asked again after AGAIN seconds; after so many
 # misses it is restarted, so often within the seconds of the window.
@@ -323,7 +320,7 @@ class Probe:
         self.how = how
         self.misses = 0
         self._seconds = seconds
-        self._argv = [*PROVER, unit, str(READY if how == "until" else ASK), how]
+        self._argv = [*PROVER, unit, str(start_permit.READY if how == "until" else ASK), how]
         self._due = time.monotonic() + (0.0 if how == "until" else seconds)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -531,14 +528,19 @@ class Supervisor:
         others = {
             row[0]: row[1] for row in rows if len(row) == 2 and row[1] != self.workload.service
         }
-        young = [one for one in others if not start_permit.is_complete(one, PERMITS)]
-        for container in young:
+        for container in others:
+            if start_permit.is_complete(container, PERMITS):
+                continue
             words = "{{.State.StartedAt}}|{{index .Config.Labels %s}}" % json.dumps(
                 "dgxspark.suite/supervise"
             )
             code, output = self._docker("inspect", "--format", words, container)
             moment, _bar, supervised = output.partition("|")
-            if code == 0 and supervised not in ("", "{}") and _age(moment) < READY:
+            if (
+                code == 0
+                and supervised not in ("", "{}")
+                and start_permit.is_starting(container, moment, PERMITS)
+            ):
                 return "service %s is not complete yet" % foreign.line(others[container])
         return ""
 
@@ -697,7 +699,7 @@ class Supervisor:
         if self.adopted or not self.workload.url:
             self._complete()
         elif self.workload.rank == 0:
-            self.probe = Probe(self.unit, READY, "until")
+            self.probe = Probe(self.unit, start_permit.READY, "until")
         while True:
             self.waiter = subprocess.Popen(
                 [self.workload.docker, "wait", self.id],
@@ -894,15 +896,6 @@ def _meminfo(name: str) -> int:
             if line.startswith(name):
                 return int(line.split()[1]) * 1024
     return 0
-
-
-def _age(moment: str) -> float:
-    """Seconds since a moment as Docker writes it, 2026-11-22T03:18:32.7Z; infinite for none."""
-    try:
-        started = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return math.inf
-    return max(time.time() - started, 0.0)
 
 
 def _on_signal(_number: int, _frame: t.Any) -> None:

@@ -62,6 +62,7 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
             *_taken_ports(plan, observed),
             *([] if running else _bad_mounts(plan, observed)),
             *([] if running else _too_little_memory(plan, observed)),
+            *([] if running else _others_start(plan, observed)),
         ],
         "notes": list(dict.fromkeys(_links(plan, observed))),
         "running": running,
@@ -328,6 +329,17 @@ def _bad_mounts(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
         for mount in observed[node].get("mounts", ()):
             if mount["problem"]:
                 yield f"{node}: {mount['problem']}"
+
+
+def _others_start(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+    """Two engines that measure free memory at once starve each other."""
+    for node in plan["nodes"]:
+        others = [one for one in observed[node].get("starting", ()) if one != plan["service"]]
+        if others:
+            yield (
+                f"{node}: service {' and '.join(others)} is starting. Launch again when it answers:"
+                " ansible-playbook dgxspark.suite.status"
+            )
 
 
 def _too_little_memory(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:

@@ -13,7 +13,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import units
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit, units
 from ansible_collections.dgxspark.suite.plugins.modules import workload
 
 Docker = t.Callable[[dict[str, str]], str]
@@ -90,8 +90,9 @@ def test_what_is_not_ours_is_left_alone(
 
 
 def test_a_new_container_is_started_with_the_words_of_the_plan(
-    docker: Docker, run_module: RunModule, tmp_path: Path
+    docker: Docker, run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(start_permit, "FOLDER", str(tmp_path / "permits"))
     log = tmp_path / "log"
     words = ["--name", "dgxspark-b-0", "--env", "TOKEN", "image", "-c", "it's"]
     answers = scripts(log) | {

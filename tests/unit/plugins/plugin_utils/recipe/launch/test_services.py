@@ -268,6 +268,15 @@ def test_what_is_free_now_counts_with_what_the_service_gives_back(
     assert launch_steps({**other, "hash": "new"}, observed)["refusals"] == []
 
 
+def test_nothing_is_launched_beside_a_service_that_is_starting(chat: Thing, other: Thing) -> None:
+    observed = beside(served(chat))
+    observed["spark2"]["starting"] = ["main"]
+    (refusal,) = launch_steps(other, observed)["refusals"]
+    assert refusal.startswith("spark2: service main is starting. ")
+    # A launch of what is starting goes on where it was.
+    assert launch_steps({**chat, "hash": "new"}, observed)["refusals"] == []
+
+
 def test_an_unknown_claim_refuses_nothing_and_is_named_in_a_refusal(
     chat: Thing, other: Thing
 ) -> None:
