@@ -149,10 +149,10 @@ def ask(target: Target, deep: bool, timeout: float, key: Key) -> Health:
         return _without_server(target)
     if not target.url:
         return Health(UNKNOWN, "", "its unit does not have its address; the next launch writes it")
-    secret = ""
+    secret, readable = "", False
     if deep and target.container:
         with suppress(EngineError):
-            secret = key(target.container)
+            secret, readable = key(target.container), True
     # The recording for it is on no node.
     deep = deep and "speech_to_text" not in target.kind
     sampler = _Sampler(target.url)
@@ -162,9 +162,7 @@ def ask(target: Target, deep: bool, timeout: float, key: Key) -> Health:
     first, second = sampler.end(), None
     if answer.phase == readiness.STARTING or (deep and answer.phase == readiness.HEALTHY):
         second = _traffic(target.url)
-    health = judge(
-        answer, seconds, deep, bool(target.container), traffic.in_flight(first, second, deep)
-    )
+    health = judge(answer, seconds, deep, readable, traffic.in_flight(first, second, deep))
     if health.state == DOWN and target.unit not in ("", "active"):
         return replace(health, detail="%s; its unit is %s" % (health.detail, target.unit))
     return health
