@@ -9,6 +9,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import is_service
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import KINDS
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.conflicts import KEYS
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
@@ -23,7 +24,8 @@ class Declared:
     """A service that should run. nodes: for its ranks, in order; empty for those of the play.
 
     recipe: name or path; empty where `url` (watched, never touched) or `port` (of somebody else's
-    server, which only counts for ports) is given.
+    server, which only counts for ports) is given. kind: what a watched server is asked, as of
+    kinds.py.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Declared:
     nodes: tuple[str, ...] = ()
     url: str = ""
     port: int = 0
+    kind: tuple[str, ...] = ()
 
 
 def declared(given: t.Any, hosts: t.Collection[str]) -> list[Declared]:
@@ -91,7 +94,19 @@ def _declared(entry: t.Any, hosts: t.Collection[str]) -> Declared:
         nodes,
         url,
         int(entry.get("port") or 0),
+        _kind(name, entry),
     )
+
+
+def _kind(name: str, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    given = entry.get("kind") or ()
+    words = tuple(map(str, [given] if isinstance(given, str) else given))
+    if words and not entry.get("url"):
+        raise RecipeError(f"{name}: kind is for a url; a recipe has its own")
+    unknown = [word for word in words if word not in KINDS]
+    if unknown:
+        raise RecipeError(f"{name}: kind is {unknown[0]!r:.40}, expected of {', '.join(KINDS)}")
+    return words
 
 
 def _is_watchable(url: str) -> bool:

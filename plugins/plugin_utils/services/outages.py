@@ -15,6 +15,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 
 UP, BUSY, SUSPECT, DOWN, UNKNOWN, OFF = "up", "busy", "suspect", "down", "unknown", "off"
 STATES = (UP, BUSY, SUSPECT, DOWN, UNKNOWN, OFF)
+# What a subject is.
+NODE, SERVICE = "node", "service"
 POLL, DEEP, CONTROL, REPORT = "poll", "deep", "control", "report:"
 # The subject of the lines about the watcher itself.
 WATCHER = "control"

@@ -12,7 +12,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 )
 
 # Of an entry of dgxspark_services, see services/declared.py.
-KEYS = ("name", "recipe", "overrides", "nodes", "url", "port")
+KEYS = ("name", "recipe", "overrides", "nodes", "url", "port", "kind")
 
 
 class Service(t.NamedTuple):
