@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
                 "deep": options["deep"],
                 "subjects": [{"subject": row.subject, **asdict(row)} for row in rows],
                 "containers": present,
-                "outages": {subject: one._asdict() for subject, one in log.items()},
+                "outages": {subject: asdict(one) for subject, one in log.items()},
             },
             "table": health.table(rows, present, log),
             "failing": health.failing(rows),

@@ -75,7 +75,8 @@ class State:
     watched: int | None = None
 
 
-class Outage(t.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Outage:
     """The outages of a subject: their number, their seconds, and its present state."""
 
     count: int
