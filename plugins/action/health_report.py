@@ -63,13 +63,13 @@ class ActionModule(ActionBase):
             "next": health_command(rows, options["deep"]),
         }
 
-    def _log(self, path: str, seen: list[Observation], now: int) -> dict[str, Outage]:
+    def _log(self, path: str, observations: list[Observation], now: int) -> dict[str, Outage]:
         """The outages of the log with these observations. Raises OSError."""
         if not path:
             return {}
         if self._task.check_mode:
             state, lines = outages_file.read(path)
-            state, more = reduce(state, seen)
+            state, more = reduce(state, observations)
             return outages([*lines, *more], state, now)
-        state, lines = outages_file.observe(path, seen)
+        state, lines = outages_file.observe(path, observations)
         return outages(lines, state, now)

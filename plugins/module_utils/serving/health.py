@@ -179,8 +179,8 @@ def judge(
     if phase == readiness.SERVING:
         return Health(UP, phase, detail, answer.seconds, True)
     if answer.denied and not readable:
-        said = "/health answers; the deep probe needs an API key that this user cannot read"
-        return Health(UP, readiness.HEALTHY, said, taken)
+        missing = "/health answers; the deep probe needs an API key that this user cannot read"
+        return Health(UP, readiness.HEALTHY, missing, taken)
     if phase == readiness.HEALTHY and not deep:
         if working and seconds >= LATE:
             return Health(BUSY, phase, "%s late; %s" % (detail, working), taken)

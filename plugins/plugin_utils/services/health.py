@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import is_service
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import KINDS
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import Declared
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.outages import (
     BUSY,
@@ -28,6 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.outages im
 # Of two answers about one service the first of these counts.
 _WORST = (DOWN, UNKNOWN, BUSY, UP, OFF)
 _TEXT = 300  # characters of a text that is shown
+_MOST = 1000  # entries of a list that a node returns
 
 Results = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -126,7 +127,8 @@ def _service(node: str, entry: t.Mapping[str, t.Any]) -> Row | None:
     if not isinstance(name, str) or not is_service(name):
         return None
     state, seconds, kind = entry.get("state"), entry.get("seconds"), entry.get("kind")
-    number = isinstance(seconds, (int, float)) and math.isfinite(seconds)
+    # Neither NaN nor a number that no float has.
+    number = isinstance(seconds, (int, float)) and 0 <= seconds < 1e9
     return Row(
         SERVICE,
         name,
@@ -135,7 +137,7 @@ def _service(node: str, entry: t.Mapping[str, t.Any]) -> Row | None:
         node,
         _text(entry, "url"),
         _text(entry, "model"),
-        tuple(foreign.line(str(word)) for word in kind) if isinstance(kind, list) else (),
+        tuple(word for word in kind if word in KINDS) if _are_texts(kind) else (),
         _text(entry, "phase"),
         float(seconds) if number and seconds is not None else None,
         entry.get("deep") is True,
@@ -150,8 +152,8 @@ def _heads(
     for node in hosts:
         for entry in _maps(results.get(node, {}), "ranks"):
             name, nodes = entry.get("service"), entry.get("nodes")
-            if isinstance(name, str) and is_service(name) and isinstance(nodes, list) and nodes:
-                yield name, foreign.line(str(nodes[0]))
+            if isinstance(name, str) and is_service(name) and _are_texts(nodes) and nodes:
+                yield name, foreign.line(nodes[0])[:_TEXT]
     lost = [node for node in hosts if not isinstance(results.get(node, {}).get("services"), list)]
     for service in services:
         if service.recipe and (service.nodes or hosts)[0] in lost:
@@ -171,13 +173,15 @@ def _headless(name: str, head: str, nodes: t.Mapping[str, Row]) -> Row | None:
     return Row(SERVICE, name, nodes[head].state, why, head)
 
 
+def _are_texts(given: t.Any) -> bool:
+    return isinstance(given, list) and all(isinstance(word, str) for word in given)
+
+
 def _maps(result: t.Mapping[str, t.Any], key: str) -> list[t.Mapping[str, t.Any]]:
+    """At most _MOST maps of a list."""
     given = result.get(key)
-    return (
-        [entry for entry in given if isinstance(entry, t.Mapping)]
-        if isinstance(given, list)
-        else []
-    )
+    entries = given[:_MOST] if isinstance(given, list) else []
+    return [entry for entry in entries if isinstance(entry, t.Mapping)]
 
 
 def _text(entry: t.Mapping[str, t.Any], key: str) -> str:

@@ -94,48 +94,50 @@ def reduce(
     """
     subjects, watched = dict(state.subjects), state.watched
     lines: list[Line] = []
-    for seen in observations:
-        at = int(seen.at)
+    for observation in observations:
+        at = int(observation.at)
         if watched is not None and at - watched > gap:
             why = "nothing was observed"
             lines.append(Line(at, WATCHER, OFF, UP, at - watched, why, CONTROL))
         watched = at
-        before = subjects.get(seen.subject, Entry(UNKNOWN, at))
-        if seen.source.startswith(REPORT):
-            lines.append(_line(before, before.state, seen, at))
+        before = subjects.get(observation.subject, Entry(UNKNOWN, at))
+        if observation.source.startswith(REPORT):
+            lines.append(_line(before, before.state, observation, at))
             continue
-        after = _after(before, seen, at)
+        after = _after(before, observation, at)
         if after.state != before.state:
-            lines.append(_line(before, after.state, seen, at))
-            subjects[seen.subject] = after
+            lines.append(_line(before, after.state, observation, at))
+            subjects[observation.subject] = after
     return State(subjects, watched), lines
 
 
-def _after(before: Entry, seen: Observation, at: int) -> Entry:
+def _after(before: Entry, observation: Observation, at: int) -> Entry:
     """The entry of a subject after an observation; of the same state if it changes nothing."""
-    if seen.state == UNKNOWN:
+    if observation.state == UNKNOWN:
         return before
-    if seen.state == DOWN:
+    if observation.state == DOWN:
         if before.state in (DOWN, OFF):
             return before
         if before.state == SUSPECT:
-            return Entry(DOWN, min(before.since, at), seen.source)
-        return Entry(SUSPECT, at, seen.source)
+            return Entry(DOWN, min(before.since, at), observation.source)
+        return Entry(SUSPECT, at, observation.source)
     if (
-        seen.state in (UP, BUSY)
+        observation.state in (UP, BUSY)
         and before.state in (SUSPECT, DOWN)
         and before.source == DEEP
-        and seen.source == POLL
+        and observation.source == POLL
     ):
         # It answered the light probe all along.
         return before
-    return Entry(seen.state, at, seen.source)
+    return Entry(observation.state, at, observation.source)
 
 
-def _line(before: Entry, state: str, seen: Observation, at: int) -> Line:
+def _line(before: Entry, state: str, observation: Observation, at: int) -> Line:
     seconds = 0 if before.state == UNKNOWN else max(0, at - before.since)
-    why = foreign.line(seen.why)[:_WHY]
-    return Line(at, seen.subject, before.state, state, seconds, why, foreign.line(seen.source))
+    why = foreign.line(observation.why)[:_WHY]
+    return Line(
+        at, observation.subject, before.state, state, seconds, why, foreign.line(observation.source)
+    )
 
 
 def restored(lines: t.Iterable[Line], watched: int | None = None) -> State:

@@ -33,7 +33,7 @@ SUBJECT = "service/main"
 T = 1_800_000_000
 
 
-def seen(*states: str, step: int = 10, subject: str = SUBJECT) -> list[Observation]:
+def observed(*states: str, step: int = 10, subject: str = SUBJECT) -> list[Observation]:
     """Observations at T, T + step, …; "up deep" has the source deep."""
     return [
         Observation(T + step * n, subject, state, f"why {n}", source or "poll")
@@ -86,12 +86,12 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_states(case: tuple[list[str], list[str]]) -> None:
     states, changes = case
-    _state, lines = reduce(State(), seen(*states))
+    _state, lines = reduce(State(), observed(*states))
     assert [f"{line.was}>{line.is_}" for line in lines] == changes
 
 
 def test_an_outage_lasts_from_its_first_miss() -> None:
-    state, lines = reduce(State(), seen("up", "down", "down", "down", "up"))
+    state, lines = reduce(State(), observed("up", "down", "down", "down", "up"))
     assert lines[2:] == [
         Line(T + 20, SUBJECT, "suspect", "down", 10, "why 2", "poll"),
         Line(T + 40, SUBJECT, "down", "up", 30, "why 4", "poll"),
@@ -100,18 +100,18 @@ def test_an_outage_lasts_from_its_first_miss() -> None:
 
 
 def test_one_that_lasts_counts_until_now() -> None:
-    state, lines = reduce(State(), seen("down", "down", "up", "down", "down"))
+    state, lines = reduce(State(), observed("down", "down", "up", "down", "down"))
     assert outages(lines, state, T + 100) == {SUBJECT: Outage(2, 20 + 70, "down")}
 
 
 def test_a_report_has_what_was_said_and_by_whom() -> None:
     said = Observation(T + 5, SUBJECT, "down", "it\nis slow\x1b[2J", "report:alice")
-    _state, (_up, line) = reduce(State(), [*seen("up"), said])
+    _state, (_up, line) = reduce(State(), [*observed("up"), said])
     assert line == Line(T + 5, SUBJECT, "up", "up", 5, "it\\nis slow\\x1b[2J", "report:alice")
 
 
 def test_a_gap_of_the_watcher_is_a_line_and_does_not_end_an_outage() -> None:
-    state, before = reduce(State(), seen("down", "down"))
+    state, before = reduce(State(), observed("down", "down"))
     later = [Observation(T + 5000, SUBJECT, "down"), Observation(T + 5010, SUBJECT, "up")]
     _state, lines = reduce(state, later)
     assert lines == [
@@ -152,7 +152,7 @@ def timed(steps: list[tuple[int, str, str, str]]) -> list[Observation]:
 @given(observations, st.sets(st.integers(0, 40)))
 def test_a_restart_changes_nothing(steps: t.Any, cuts: set[int]) -> None:
     every = timed(steps)
-    whole, wanted = reduce(State(), every)
+    at_once, wanted = reduce(State(), every)
     state, lines = State(), []
     for number, observation in enumerate(every):
         if number in cuts:
@@ -161,8 +161,8 @@ def test_a_restart_changes_nothing(steps: t.Any, cuts: set[int]) -> None:
             state = restored([of_json(json.loads(text)) for text in texts], state.watched)
         state, more = reduce(state, [observation])
         lines += more
-    assert (state, lines) == (whole, wanted)
-    assert restored(lines, whole.watched) == whole
+    assert (state, lines) == (at_once, wanted)
+    assert restored(lines, at_once.watched) == at_once
 
 
 @given(observations)
@@ -184,7 +184,7 @@ def test_what_holds_for_all_lines(steps: t.Any) -> None:
 
 def test_the_file_is_the_state_between_two_runs(tmp_path: Path) -> None:
     path = str(tmp_path / "outages.jsonl")
-    for observation in seen("up", "down", "down", "up"):
+    for observation in observed("up", "down", "down", "up"):
         state, lines = outages_file.observe(path, [observation])
     assert outages(lines, state, T + 99) == {SUBJECT: Outage(1, 20, "up")}
     assert outages_file.read(path) == (state, lines)
@@ -210,7 +210,7 @@ def test_a_run_without_a_change_adds_no_line_and_is_no_gap(tmp_path: Path) -> No
 @pytest.mark.parametrize("rest", ['{"at": "2027-01-15T08:0', "\0\0\0\0", '{"at": 3}', "[[[["])
 def test_a_last_line_that_a_crash_has_cut_off(tmp_path: Path, rest: str) -> None:
     path = tmp_path / "outages.jsonl"
-    outages_file.observe(str(path), seen("up", "down"))
+    outages_file.observe(str(path), observed("up", "down"))
     with path.open("a") as stream:
         stream.write(rest)
     os.utime(path, (T + 10, T + 10))
@@ -221,7 +221,7 @@ def test_a_last_line_that_a_crash_has_cut_off(tmp_path: Path, rest: str) -> None
 
 def test_a_complete_last_line_without_its_end_counts(tmp_path: Path) -> None:
     path = tmp_path / "outages.jsonl"
-    outages_file.observe(str(path), seen("up", "down"))
+    outages_file.observe(str(path), observed("up", "down"))
     path.write_text(path.read_text().rstrip("\n"))
     _state, lines = outages_file.observe(str(path), [Observation(T + 20, SUBJECT, "down")])
     assert lines[-1].is_ == "down"
@@ -229,7 +229,7 @@ def test_a_complete_last_line_without_its_end_counts(tmp_path: Path) -> None:
 
 def test_a_file_that_is_rotated_has_the_state_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "outages.jsonl"
-    outages_file.observe(str(path), seen("up", "down", "down"), limit=100)
+    outages_file.observe(str(path), observed("up", "down", "down"), limit=100)
     state, lines = outages_file.observe(str(path), [Observation(T + 60, SUBJECT, "up")], limit=100)
     assert Path(f"{path}.1").exists()
     assert [json.loads(line)["is"] for line in path.read_text().splitlines()] == ["down", "up"]
@@ -241,7 +241,7 @@ def test_a_file_that_is_rotated_has_the_state_by_itself(tmp_path: Path) -> None:
 
 def test_a_crash_between_the_two_renames_of_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "outages.jsonl"
-    before, _lines = outages_file.observe(str(path), seen("up", "down"))
+    before, _lines = outages_file.observe(str(path), observed("up", "down"))
     path.rename(f"{path}.1")
     assert outages_file.read(str(path))[0] == before
 
