@@ -137,7 +137,7 @@ def _service(node: str, entry: t.Mapping[str, t.Any]) -> Row | None:
         node,
         _text(entry, "url"),
         _text(entry, "model"),
-        tuple(word for word in kind if word in KINDS) if _are_texts(kind) else (),
+        tuple(word for word in _texts(kind) if word in KINDS),
         _text(entry, "phase"),
         float(seconds) if number and seconds is not None else None,
         entry.get("deep") is True,
@@ -151,8 +151,8 @@ def _heads(
     """Service and the node of its rank 0, by the units of its other ranks, then as declared."""
     for node in hosts:
         for entry in _maps(results.get(node, {}), "ranks"):
-            name, nodes = entry.get("service"), entry.get("nodes")
-            if isinstance(name, str) and is_service(name) and _are_texts(nodes) and nodes:
+            name, nodes = entry.get("service"), _texts(entry.get("nodes"))
+            if isinstance(name, str) and is_service(name) and nodes:
                 yield name, foreign.line(nodes[0])[:_TEXT]
     lost = [node for node in hosts if not isinstance(results.get(node, {}).get("services"), list)]
     for service in services:
@@ -173,8 +173,10 @@ def _headless(name: str, head: str, nodes: t.Mapping[str, Row]) -> Row | None:
     return Row(SERVICE, name, nodes[head].state, why, head)
 
 
-def _are_texts(given: t.Any) -> bool:
-    return isinstance(given, list) and all(isinstance(word, str) for word in given)
+def _texts(given: t.Any) -> list[str]:
+    """The list of texts; empty for anything else."""
+    texts = isinstance(given, list) and all(isinstance(word, str) for word in given)
+    return given if texts else []
 
 
 def _maps(result: t.Mapping[str, t.Any], key: str) -> list[t.Mapping[str, t.Any]]:
