@@ -43,14 +43,15 @@ lab-images: venv ## build the lab, start no node
 ##
 ## Test it
 
-.PHONY: test test-all test-fast fuzz types unit unit-fast matrix matrix-all lint sanity sanity-all build molecule molecule-after-demo
+.PHONY: test test-all test-fast fuzz types unit unit-fast matrix matrix-all lint sanity sanity-all build docs molecule \
+        molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+build demo+matrix molecule-after-demo+sanity+unit
+	@$(tools)/phases.sh lab-images+lint+build+docs demo+matrix molecule-after-demo+sanity+unit
 
 test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+build demo+matrix-all molecule+sanity-all+unit
+	@$(tools)/phases.sh lab-images+lint+build+docs demo+matrix-all molecule+sanity-all+unit
 
 test-fast: export DGXSPARK_FUZZ_SECONDS := 3
 test-fast: venv-dev ## while editing: ruff, mypy, yamllint, all but the slow unit tests; two minutes, no container
@@ -89,6 +90,9 @@ build: venv ## build the collection, install it from that tarball, resolve its p
 	@$(tools)/build.sh
 	@$(tools)/importer.sh
 
+docs: venv-dev ## build the site of guides, contracts and plugins in .cache/docs/site; DOCS_ONLINE=1 links Ansible's pages
+	@$(tools)/docs.sh
+
 molecule: venv-dev ## all Molecule scenarios with their slow tests, on the lab
 	@$(tools)/molecule.sh
 
@@ -125,5 +129,5 @@ release: venv-dev ## turn the fragments into the release VERSION=1.2.3 of galaxy
 	@$(tools)/release.sh "$(VERSION)" $(DATE)
 
 clean: ## remove .venv, caches and the tools' output; demo-down removes the lab
-	@rm -rf .venv .cache/{build,importer,matrix,mypy,pytest,requirements,ruff,sanity,venv.*} .ansible tests/output
+	@rm -rf .venv .cache/{build,docs,importer,matrix,mypy,pytest,requirements,ruff,sanity,venv.*} .ansible tests/output
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

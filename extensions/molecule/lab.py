@@ -186,9 +186,9 @@ def complete(model: str, seconds: float = 60) -> str:
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=seconds) as answer:
-        told = json.load(answer)
-    assert told["usage"]["completion_tokens"] == 4
-    return str(told["choices"][0]["text"])
+        reply = json.load(answer)
+    assert reply["usage"]["completion_tokens"] == 4
+    return str(reply["choices"][0]["text"])
 
 
 def answers(model: str, seconds: float = 60) -> bool:
@@ -224,6 +224,11 @@ def remove_llama(*nodes: str) -> None:
     for node in nodes:
         run("docker", "exec", node, "docker", "rmi", "--force", LLAMA_IMAGE)
         on_node(node, f"rm -rf {LLAMA_MODEL}")
+
+
+def minilm() -> None:
+    """A model for embeddings on the first node; a launch copies it."""
+    subprocess.run([sys.executable, ROOT / "tests/lab/lab.py", "minilm"], check=True)
 
 
 @contextmanager

@@ -110,6 +110,7 @@ class ActionModule(ActionBase):
             image_facts=_image_facts(one.name, observed),
             service=one.name,
             slot=slot_for(observed, one.name),
+            **one.launch,
         )
         return dict(plan)
 

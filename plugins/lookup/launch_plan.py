@@ -159,6 +159,26 @@ options:
     default: 3
     vars:
       - name: dgxspark_survive_starts
+  restart_on_deep_failure:
+    description:
+      - Have the unit of the first rank send the server the request of its kind every
+        O(deep_seconds), and restart the service when it answers C(/health) and no request, twice in
+        a row.
+      - At most three times within half an hour; then it is given up until somebody launches it
+        again.
+      - A server that works off requests of others meanwhile is not restarted.
+    type: bool
+    default: false
+    vars:
+      - name: dgxspark_restart_on_deep_failure
+    version_added: 0.2.0
+  deep_seconds:
+    description: After how many seconds such a server is asked again.
+    type: int
+    default: 900
+    vars:
+      - name: dgxspark_deep_seconds
+    version_added: 0.2.0
   ray_auth:
     description:
       - Have Ray, over several nodes, ask for a token, which is in a file of the nodes.

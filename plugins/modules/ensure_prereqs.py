@@ -38,7 +38,6 @@ options:
       - jq
       - ninja-build
       - pkg-config
-      - python3-requests
       - python3-venv
       - rdma-core
   extra_packages:

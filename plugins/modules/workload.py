@@ -52,11 +52,26 @@ options:
     type: list
     elements: str
     default: []
+  start:
+    description:
+      - New containers, each by its name with the words of its C(docker run), as
+        P(dgxspark.suite.launch_plan#lookup) has them in C(docker_commands). One of this collection
+        with the same name is removed before.
+    type: dict
+    default: {}
+    version_added: 0.3.0
+  start_env:
+    description: The values of the variables that O(start) names without one.
+    type: dict
+    default: {}
+    version_added: 0.3.0
   supervise:
     description:
       - Containers that get a unit, each by its name with what the unit needs, as
         P(dgxspark.suite.launch_steps#filter) returns it.
       - If that fails, the module only warns, because the containers run all the same.
+      - The module waits until the units of all ranks are connected, and fails if they are not
+        within 45 seconds. If they are not within two minutes, they stop the containers.
     type: dict
     default: {}
   secret:
@@ -145,6 +160,8 @@ def main() -> None:
             "retain": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
+            "start": {"type": "dict", "default": {}},
+            "start_env": {"type": "dict", "default": {}, "no_log": True},
             "supervise": {"type": "dict", "default": {}},
             "secret": {"type": "str", "default": "", "no_log": True},
             "stop_timeout": {"type": "int", "default": 30},
@@ -160,12 +177,17 @@ def main() -> None:
     except (EngineError, retention.NotOurs, Blocked, OSError) as error:
         module.fail_json(msg=str(error))
     done, unsupervised = [step.description for step in steps], ""
+    begun: list[str] = []
     try:
         written, begun = _supervise(given["supervise"], given["secret"], given["docker_bin"], act)
         diff, done = [*diff, *written], [*done, *begun]
     except (Blocked, OSError, ValueError) as error:
         unsupervised = str(error)
         module.warn("This node's rank will not come back after a reboot: %s" % error)
+    if begun and act and not unsupervised:
+        unmet = units.meet(list(given["supervise"]), units.MEET)
+        if unmet:
+            module.fail_json(msg="The supervisors of the ranks have not met. %s" % unmet)
     stopped = any(step.unit or step.argv[0] == "stop" for step in steps)
     took = time.monotonic() - started
     limit = given["memory_timeout"] if stopped and act else 0
@@ -185,18 +207,18 @@ def main() -> None:
 def _move(
     given: Mapping[str, Any], act: bool
 ) -> tuple[list[retention.Step], Sequence[units.UnitChange]]:
-    """Retain, remove and restore; the steps and the units they remove.
+    """Retain, remove, restore and start; the steps and the units they remove.
 
     Raises EngineError, NotOurs, Blocked and OSError.
     """
     docker, seconds = given["docker_bin"], given["stop_timeout"]
     wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.RETAIN, retention.RESTORE)}
     supervised = [unit.container for unit in units.installed()]
-    steps = retention.steps(containers(docker), wanted, seconds, supervised)
+    steps = retention.steps(containers(docker), wanted, seconds, supervised, given["start"])
     removed = [step.unit for step in steps if step.unit]
     changes = list(units.changes({}, removed, docker)) if removed else []
     if act:
-        retention.carry_out(docker, steps, seconds)
+        retention.carry_out(docker, steps, seconds, given["start_env"])
         _write(changes)
     return steps, changes
 

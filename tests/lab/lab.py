@@ -168,6 +168,7 @@ def main() -> None:
     verb.add_argument("--all", action="store_true", help="remove images, wheels and keys as well")
     verb.add_argument("--stop-engine", action="store_true", help="stop the engine the lab started")
     verbs.add_parser("llama", help="put llama.cpp, and a model for it, on the first node that runs")
+    verbs.add_parser("minilm", help="put a model for embeddings on the first node that runs")
     verbs.add_parser(
         "sglang", help="put SGLang's Python, for its parser, on the first node that runs"
     )
@@ -184,6 +185,8 @@ def main() -> None:
             down(given.all, given.stop_engine)
         elif given.verb == "llama":
             images.bring_llama()
+        elif given.verb == "minilm":
+            images.bring_minilm()
         elif given.verb == "sglang":
             images.bring_sglang()
         else:

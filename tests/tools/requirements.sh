@@ -39,6 +39,7 @@ compile requirements-dev 3.11
 compile tests/requirements/build 3.11
 compile tests/requirements/matrix 3.11
 compile tests/requirements/importer 3.11
+compile tests/requirements/docs 3.11
 compile tests/requirements/node 3.9
 # On the nodes, for any Python that huggingface_hub supports.
 compile roles/model_download/files/requirements 3.10
@@ -57,7 +58,8 @@ echo "requirements: $spark.txt, $(grep -c == "$spark.txt") packages"
 
 # What is not resolved is complete by itself.
 lab=tests/lab
-for list in node/cuda node/uv triton/triton-3.5.1 triton/triton-3.9.0 serving/requirements sglang/requirements; do
+for list in node/cuda node/uv triton/triton-3.5.1 triton/triton-3.9.0 serving/requirements sglang/requirements \
+    minilm/requirements; do
     compile "$lab/$list" 3.11 --no-deps
 done
 # torch's build for CUDA brings a Triton of its own.

@@ -62,6 +62,7 @@ def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
             "model": labels.get(LABEL + "served-model-name", ""),
             "kind": [word for word in labels.get(LABEL + "kind", "").split(",") if word],
             "claim": labels.get(LABEL + "claim", ""),
+            "deep": int(common.get("deep", 0)),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

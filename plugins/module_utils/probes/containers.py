@@ -179,9 +179,11 @@ def _stamp(line: tuple[str, str, str]) -> str:
     return line[0]
 
 
-def ask(docker: str, question: Sequence[str], timeout: float) -> str:
-    """The standard output of one docker command. Raises EngineError."""
-    result = command.run([docker, *question], timeout, limit=_ANSWER_BYTES)
+def ask(
+    docker: str, question: Sequence[str], timeout: float, env: Mapping[str, str] | None = None
+) -> str:
+    """The standard output of one docker command. env: more variables. Raises EngineError."""
+    result = command.run([docker, *question], timeout, env=env, limit=_ANSWER_BYTES)
     if not result.ok:
         raise EngineError("%s %s: %s" % (docker, question[0], result.describe()))
     return result.stdout

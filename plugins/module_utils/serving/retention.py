@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Retain, remove and restore this collection's containers, and wait for their memory.
+"""Start, retain, remove and restore this collection's containers, and wait for their memory.
 
 A retained container is stopped and has a name that ends in `.previous`, so that a rollback can
 restore it. It is renamed before it is stopped: whenever a run is interrupted, the next one can tell
@@ -49,16 +49,20 @@ def steps(
     wanted: Mapping[str, Sequence[str]],
     stop_seconds: int,
     supervised: Collection[str] = (),
+    started: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Step]:
     """The commands that bring the containers to the wanted states. Pure.
 
     wanted: RETAIN, REMOVE, RESTORE -> names. supervised: names of containers that have a unit; it
-    is removed before its container is touched. A state that is reached already needs no step. A
-    missing container is passed over, except for RESTORE. Raises NotOurs, and EngineError for a
-    missing container to restore.
+    is removed before its container is touched. started: new containers by name, each with the words
+    of its `docker run`; one of this name is removed before. A state that is reached already needs
+    no step. A missing container is passed over, except for RESTORE. Raises NotOurs, and EngineError
+    for a missing container to restore.
     """
+    started = started or {}
     by_name = {container.name: container for container in containers}
-    foreign = [name for names in wanted.values() for name in names if _is_foreign(by_name, name)]
+    named = [*(name for names in wanted.values() for name in names), *started]
+    foreign = [name for name in named if _is_foreign(by_name, name)]
     if foreign:
         raise NotOurs("not started by this collection, so left alone: %s" % ", ".join(foreign))
     out: list[Step] = []
@@ -81,6 +85,10 @@ def steps(
         out += _remove_unit(own, supervised)
         out += _stop(container, stop_seconds, own)
         starts.append(Step(("start", own), "started %s" % own))
+    for name, words in started.items():
+        if name in by_name:
+            out.append(Step(("rm", "--force", "--volumes", name), "removed %s" % name))
+        starts.append(Step(("run", *words), "started %s" % name))
     return [*out, *starts]
 
 
@@ -108,13 +116,19 @@ def _retain(container: Container, seconds: int, supervised: Collection[str]) -> 
     yield from _stop(container, seconds, retained)
 
 
-def carry_out(docker: str, planned: Sequence[Step], stop_seconds: int) -> None:
-    """Run the steps in order. Raises EngineError, and Blocked for a unit."""
+def carry_out(
+    docker: str,
+    planned: Sequence[Step],
+    stop_seconds: int,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run the steps in order. env: for `docker run`. Raises EngineError, and Blocked for a unit."""
     for step in planned:
         if step.unit:
             units.end([step.unit])
         else:
-            ask(docker, step.argv, stop_seconds + _ASK_SECONDS)
+            secrets = env if step.argv[0] == "run" else None
+            ask(docker, step.argv, stop_seconds + _ASK_SECONDS, secrets)
 
 
 def available() -> int:

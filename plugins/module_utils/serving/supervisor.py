@@ -5,10 +5,11 @@
 
 A copy of this file and of what it imports is on each node, as one program that needs only Python
 there. The supervisors of one workload have a TCP connection to that of rank 0, over the fabric. The
-containers start when all supervisors are connected, rank 0 first. A container that ends, or a
-connection that breaks or falls silent, stops the workload on all nodes; systemd then restarts the
-supervisors, and they connect again. Rank 0 counts the starts within an hour on disk, across
-reboots: a crash loop leaks unified memory.
+containers start when all supervisors are connected and have the permits of their nodes, rank 0
+first; the permits are held until the server has answered. A container that ends, or a connection
+that breaks or falls silent, stops the workload on all nodes; systemd then restarts the supervisors,
+and they connect again. Rank 0 counts the starts within an hour on disk, across reboots: a crash
+loop leaks unified memory.
 
 A launch puts the same secret beside all units of a workload. A connection is that of a peer once
 both ends have proven to know it; until then it is that of a stranger, whom nobody obeys.
@@ -21,7 +22,9 @@ both ends have proven to know it; until then it is that of a stranger, whom nobo
 
 from __future__ import annotations
 
+import calendar
 import json
+import math
 import os
 import selectors
 import signal
@@ -32,10 +35,14 @@ import time
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign, handshake
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit
 
-VERSION = 2
+VERSION = 3
 SECTION = "[X-Workload]"
 STATE = "/var/lib/dgxspark"
+PERMITS = start_permit.FOLDER
+# Asks the server, see prover.py.
+PROVER = (sys.executable, "/usr/local/lib/dgxspark/prove.py")
 
 WINDOW = 3600.0  # seconds in which starts are counted
 BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until a peer is lost
@@ -47,8 +54,16 @@ DEPTH = 4  # levels of lists and objects in a message, at most
 HANDSHAKE = 5.0  # seconds until a stranger has to be a peer
 STRANGERS, PER_ADDRESS = 64, 8  # connections of strangers at a time, in all and from one address
 SECRET = 32  # characters of a secret, at least
+READY = 1800.0  # seconds after which a server that has not answered keeps nobody from starting
+ASK = 180.0  # seconds for the request of a deep probe
+# A server that answers /health and no request is asked again after AGAIN seconds; after so many
+# misses it is restarted, so often within the seconds of the window.
+AGAIN, MISSES = 60.0, 2
+RESTARTS, RESTART_WINDOW = 3, 1800.0
 
 PAUSE = 2.0  # seconds between two tries
+EAGER, SOON = 0.2, 5.0  # the same for the first seconds, in which a launch starts all supervisors
+MET = "runs, with"  # how the status begins once the supervisors of all ranks are connected
 LOST, GIVEN_UP = 1, 78  # exit statuses; systemd does not restart after the latter
 HEAD, WORKER = "head", "worker"  # roles in a handshake
 
@@ -58,6 +73,7 @@ class Workload(t.NamedTuple):
 
     members, nodes: the addresses and the names of the nodes of all ranks, by rank. service: its
     name. url, model, kind: what proves it, as of readiness.look. claim: of memory, as a label.
+    deep: after how many seconds the server is asked again, 0 for never.
     """
 
     container: str
@@ -74,6 +90,7 @@ class Workload(t.NamedTuple):
     model: str = ""
     kind: tuple[str, ...] = ()
     claim: str = ""
+    deep: int = 0
 
 
 class Down(Exception):
@@ -113,6 +130,7 @@ def read_unit(text: str) -> Workload:
             values.get("model", ""),
             tuple(values.get("kind", "").split()),
             values.get("claim", ""),
+            int(values.get("deep", 0)),
         )
     except KeyError as error:
         raise ValueError("%s= is missing" % error.args[0].capitalize()) from error
@@ -295,18 +313,75 @@ def _read_message(connection: socket.socket, until: float) -> dict[str, t.Any]:
     return _message(line)
 
 
+class Probe:
+    """Asks the server in a process of its own, once it is due.
+
+    how: `until` it answers, at once and for so many seconds; or `once`, every so many seconds.
+    """
+
+    def __init__(self, unit: str, seconds: float, how: str) -> None:
+        self.how = how
+        self.misses = 0
+        self._seconds = seconds
+        self._argv = [*PROVER, unit, str(READY if how == "until" else ASK), how]
+        self._due = time.monotonic() + (0.0 if how == "until" else seconds)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def poll(self) -> dict[str, t.Any] | None:
+        """The answer, `phase` and `detail`, once it is there."""
+        if self._process is None:
+            if time.monotonic() >= self._due:
+                self._process = subprocess.Popen(
+                    self._argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+            return None
+        if self._process.poll() is None or self._process.stdout is None:
+            return None
+        with self._process.stdout as stream:
+            lines = stream.read(LONGEST).splitlines()
+        self._process = None
+        self._due = time.monotonic() + self._seconds
+        try:
+            return _message(lines[-1])
+        except (IndexError, ValueError):
+            return {"phase": "unknown", "detail": "its probe ended without an answer"}
+
+    def judge(self, phase: str) -> bool:
+        """Whether the server has answered its light probe and no request too often in a row."""
+        self.misses = self.misses + 1 if phase in ("healthy", "refusing") else 0
+        if self.misses:
+            self._due = time.monotonic() + min(AGAIN, self._seconds)
+        return self.misses >= MISSES
+
+    def end(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+
 class Supervisor:
     """One run, from connecting to the other ranks to the end of the workload."""
 
-    def __init__(self, workload: Workload, state: str, secret: str) -> None:
+    def __init__(self, workload: Workload, unit: str) -> None:
         self.workload = workload
-        self.state = state
-        self.secret = secret
+        self.unit = unit
+        self.state, self.secret = state_path(unit), secret_path(unit)
         self.id = ""
         self.peers: list[Peer] = []
         self.strangers: list[Stranger] = []
         self.listener: socket.socket | None = None
         self.waiter: subprocess.Popen[bytes] | None = None
+        self.adopted = False
+        self.permit = start_permit.Permit(
+            workload.service,
+            start_permit.order_of(workload.claim, _meminfo("MemTotal:")),
+            self._starting,
+            PERMITS,
+        )
+        self.probe: Probe | None = None
         self._beaten = 0.0
         self._status = ""
 
@@ -335,7 +410,11 @@ class Supervisor:
         given_up = isinstance(end, Down) and end.code == GIVEN_UP
         why = foreign.line(str(end)[:1000])
         self._to_all("give up" if given_up else "down", why=why)
+        if self.probe:
+            self.probe.end()
         self._stop()
+        start_permit.forget(self.id, PERMITS)
+        self.permit.free()
         if isinstance(end, Down):
             ended = {"at": round(time.time()), "why": why, "given_up": given_up}
             try:
@@ -413,9 +492,55 @@ class Supervisor:
                 time.sleep(1)
 
     def _start(self) -> None:
+        start_permit.forget(self.id, PERMITS)
         code, output = self._docker("start", self.id)
         if code:
             raise Down("docker start: %s" % output[-300:])
+
+    # The permits.
+
+    def _take_permits(self) -> None:
+        """Those of all nodes, in the order of their names: so two services never wait in a ring."""
+        ranks = range(len(self.workload.members))
+        nodes = self.workload.nodes or self.workload.members
+        peers = {peer.rank: peer for peer in self.peers}
+        for rank in sorted(ranks, key=lambda rank: nodes[rank]):
+            if rank == self.workload.rank:
+                self._take_permit()
+                continue
+            peers[rank].say("permit")
+            self._report("waits for the permit of %s to start" % nodes[rank])
+            while not any(
+                peer.rank == rank and message.get("say") == "granted"
+                for peer, message in self._turn()
+            ):
+                pass
+
+    def _take_permit(self) -> None:
+        while not self.permit.take():
+            self._report("waits to start: %s" % self.permit.why)
+            self._turn()
+
+    def _starting(self) -> str:
+        """Which other service of this node is starting, in words; empty for none."""
+        code, output = self._docker(
+            *("ps", "--no-trunc", "--filter", "label=dgxspark.suite/supervise"),
+            *("--format", '{{.ID}} {{.Label "dgxspark.suite/service"}}'),
+        )
+        rows = [line.split() for line in output.splitlines()] if code == 0 else []
+        others = {
+            row[0]: row[1] for row in rows if len(row) == 2 and row[1] != self.workload.service
+        }
+        young = [one for one in others if not start_permit.is_complete(one, PERMITS)]
+        for container in young:
+            words = "{{.State.StartedAt}}|{{index .Config.Labels %s}}" % json.dumps(
+                "dgxspark.suite/supervise"
+            )
+            code, output = self._docker("inspect", "--format", words, container)
+            moment, _bar, supervised = output.partition("|")
+            if code == 0 and supervised not in ("", "{}") and _age(moment) < READY:
+                return "service %s is not complete yet" % foreign.line(others[container])
+        return ""
 
     # Connecting to the other ranks.
 
@@ -428,11 +553,13 @@ class Supervisor:
             self._listen(deadline)
             self._gather(others, deadline)
         if verdict([self._runs(), *(peer.running for peer in self.peers)]) == "watch":
+            self.adopted = True
             self._to_all("watch")
             return
         self._to_all("stop")
         self._halt()
         self._hear_from_all("stopped")
+        self._take_permits()
         self._count()
         self._start()
         self._to_all("start")
@@ -478,11 +605,16 @@ class Supervisor:
             for _peer, message in self._turn(HALT):
                 order = message.get("say")
                 if order == "watch":
+                    self.adopted = True
                     return
                 if order == "stop":
                     self._halt()
                     deadline = None
                     head.say("stopped")
+                elif order == "permit":
+                    self._take_permit()
+                    self._report("waits for the other ranks")
+                    head.say("granted")
                 elif order == "start":
                     self._start()
                     head.say("started")
@@ -493,6 +625,7 @@ class Supervisor:
     def _connect(self, running: bool) -> Peer:
         head = self.workload.members[0], self.workload.port
         started = time.monotonic()
+        pause = min(EAGER, PAUSE)
         while True:
             secret = self._key()
             try:
@@ -500,9 +633,10 @@ class Supervisor:
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 self._report("waits for the supervisor of %s: %s" % (head[0], why))
-            if running and time.monotonic() - started > ADOPT:
+            waited = time.monotonic() - started
+            if running and waited > ADOPT:
                 raise Down("no supervisor of %s while this rank ran" % head[0])
-            time.sleep(PAUSE)
+            time.sleep(pause if waited < SOON else PAUSE)
 
     def _introduce(self, connection: socket.socket, secret: bytes, running: bool) -> Peer:
         """The peer at the other end, once both have proven themselves. OSError, ValueError."""
@@ -560,6 +694,10 @@ class Supervisor:
     # Watching.
 
     def _watch(self) -> None:
+        if self.adopted or not self.workload.url:
+            self._complete()
+        elif self.workload.rank == 0:
+            self.probe = Probe(self.unit, READY, "until")
         while True:
             self.waiter = subprocess.Popen(
                 [self.workload.docker, "wait", self.id],
@@ -567,12 +705,56 @@ class Supervisor:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            self._report("runs, with %d ranks in all" % len(self.workload.members))
+            self._say_that_it_runs()
             while self.waiter.poll() is None:
-                self._turn()
+                if any(message.get("say") == "complete" for _peer, message in self._turn()):
+                    self._complete()
+                if self.probe:
+                    self._ask(self.probe)
             # The wait also ends with the engine, which a container may outlive.
             if not self._runs():
                 raise Down("the container of rank %d has ended" % self.workload.rank)
+
+    def _say_that_it_runs(self, more: str = "") -> None:
+        if not start_permit.is_complete(self.id, PERMITS):
+            more = more or ", and has not answered yet"
+        self._report("%s %d ranks in all%s" % (MET, len(self.workload.members), more))
+
+    def _complete(self) -> None:
+        """The start is over: others may start on the nodes of this workload."""
+        start_permit.mark_complete(self.id, PERMITS)
+        self.permit.free()
+        if self.workload.rank == 0:
+            self._to_all("complete")
+            if self.workload.url and self.workload.deep:
+                self.probe = Probe(self.unit, self.workload.deep, "once")
+        self._say_that_it_runs()
+
+    def _ask(self, probe: Probe) -> None:
+        """Go on with what a probe of the server answers."""
+        seen = probe.poll()
+        if seen is None:
+            return
+        phase, detail = str(seen.get("phase")), foreign.line(str(seen.get("detail"))[:200])
+        if probe.how == "until":
+            self.probe = None
+            self._complete()
+            if phase != "serving":
+                self._say_that_it_runs("; it does not answer its request: %s" % detail)
+            return
+        if not probe.judge(phase):
+            return
+        state = read_state(self.state)
+        now = time.time()
+        given = state.get("silent")
+        restarts = [at for at in given if isinstance(at, int)] if isinstance(given, list) else []
+        recent = [at for at in restarts if 0 <= now - at < RESTART_WINDOW]
+        why = "it answers /health and no request, %d times in a row: %s" % (MISSES, detail)
+        if len(recent) >= RESTARTS:
+            why += "; restarted %d times already, launch it again" % RESTARTS
+            raise Down(why, GIVEN_UP)
+        write_state(self.state, {**state, "silent": [*recent, round(now)]})
+        raise Down(why)
 
     # The messages.
 
@@ -702,12 +884,25 @@ def _hex(data: bytes) -> bytes:
 
 
 def _available() -> int:
-    """MemAvailable in bytes. Not probes/meminfo.py: this file runs on nodes without the others."""
+    return _meminfo("MemAvailable:")
+
+
+def _meminfo(name: str) -> int:
+    """In bytes. Not probes/meminfo.py: this file runs on nodes without the others."""
     with open("/proc/meminfo", encoding="ascii") as stream:
         for line in stream:
-            if line.startswith("MemAvailable:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def _age(moment: str) -> float:
+    """Seconds since a moment as Docker writes it, 2026-11-22T03:18:32.7Z; infinite for none."""
+    try:
+        started = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return math.inf
+    return max(time.time() - started, 0.0)
 
 
 def _on_signal(_number: int, _frame: t.Any) -> None:
@@ -720,7 +915,7 @@ def main(argv: list[str]) -> int:
     try:
         with open(argv[0], encoding="utf-8") as stream:
             workload = read_unit(stream.read())
-        Supervisor(workload, state_path(argv[0]), secret_path(argv[0])).run()
+        Supervisor(workload, argv[0]).run()
     except Stopped:
         return 0
     except Down as end:

@@ -3,9 +3,9 @@
 # PRIVATE to this collection: may change at any time, without notice.
 """The systemd unit that supervises the container of a rank; both have the same name.
 
-The unit runs supervisor.py. A copy of that file is on the node as long as such a unit is. Beside
-the unit's state is the secret by which the supervisors of a workload know each other; it is part of
-no text, no diff and no result.
+The unit runs supervisor.py, which runs prover.py. Copies of them are on the node as long as such a
+unit is. Beside the unit's state is the secret by which the supervisors of a workload know each
+other; it is part of no text, no diff and no result.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import glob
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     command,
     handshake,
     interpreter,
+    labels,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
@@ -39,14 +41,26 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import MAIN, own_name
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, systemd
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    audio,
+    kinds,
+    proof,
+    prover,
+    readiness,
+    start_permit,
+    supervisor,
+)
 
 FOLDER = "/etc/systemd/system"
 PROGRAM = "/usr/local/lib/dgxspark/supervisor.py"
+PROVER = "/usr/local/lib/dgxspark/prove.py"
 SYSTEMCTL = "/usr/bin/systemctl"
 
 _SECONDS = 120.0
+_PAUSE = 0.25
+# For the supervisors of a launch to meet, which takes a second where no node is lost.
+MEET = 45.0
 _MODE = 0o644
 _NAME = re.compile(r"dgxspark-[a-z0-9_.-]+-[0-9]+")
 
@@ -73,6 +87,9 @@ KillMode=mixed
 OOMScoreAdjust=-500
 # It needs the socket of the Docker engine, its state, and the addresses of the peers.
 ReadWritePaths=-%(state)s
+RuntimeDirectory=%(permits)s
+RuntimeDirectoryPreserve=yes
+RuntimeDirectoryMode=0700
 PrivateDevices=yes
 ProtectClock=yes
 MemoryDenyWriteExecute=yes
@@ -97,25 +114,40 @@ Url=%(url)s
 Model=%(model)s
 Kind=%(kind)s
 Claim=%(claim)s
+Deep=%(deep)s
 """
 
 
-# Before the text of the supervisor: the modules that it imports, and the package that has them.
+# Before the text of a program: the modules that it imports, each in a package of its name.
 _FUTURE = "from __future__ import annotations\n"
-_PACKAGE = """
+_CARRY = """
 import sys as _sys
 import types as _types
 
-# A copy of what the program imports from the collection, which is not on this node.
-_package = _sys.modules[%r] = _types.ModuleType("host")
+
+def _carry(name: str, *lines: str) -> None:
+    \"\"\"A copy of a module of the collection, which is not on this node.\"\"\"
+    package, _dot, own = name.rpartition(".")
+    home = _sys.modules.setdefault(package, _types.ModuleType(package))
+    module = _sys.modules[name] = _types.ModuleType(name)
+    setattr(home, own, module)
+    exec(compile("".join(lines), own + ".py", "exec"), module.__dict__)
+
 """
 _MODULE = """
-_package.%(name)s = _types.ModuleType(%(name)r)
-exec(  # %(name)s.py
+_carry(
+    %(name)r,
 %(lines)s,
-    _package.%(name)s.__dict__,
 )
 """
+# What each program imports, in an order in which each module finds its imports.
+_HOST = (command.__name__, labels.__name__, handshake.__name__)
+_SUPERVISOR = (handshake.__name__, start_permit.__name__, supervisor.__name__)
+_PROVER = (
+    *_HOST,
+    *(containers.__name__, kinds.__name__, audio.__name__, proof.__name__, readiness.__name__),
+    *(start_permit.__name__, supervisor.__name__, prover.__name__),
+)
 
 
 @dataclass(frozen=True)
@@ -161,6 +193,7 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
         "model": spec.get("model", ""),
         "kind": " ".join(spec.get("kind", ())),
         "claim": spec.get("claim", ""),
+        "deep": spec.get("deep", 0),
     }
     for key, word in words.items():
         if not str(word).isprintable():
@@ -172,6 +205,7 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
         "comment": COMMENT.strip(),
         "title": value(str(words["recipe"])),
         "state": supervisor.STATE,
+        "permits": os.path.relpath(supervisor.PERMITS, "/run"),
         "sandbox": SANDBOX,
         "command": quoted([python, PROGRAM, path_of(name)]),
         "given_up": supervisor.GIVEN_UP,
@@ -179,15 +213,22 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
     }
 
 
-def program() -> str:
-    """The supervisor and the modules of this collection that it imports, as one program."""
-    sources = interpreter.sources_of([handshake.__name__, supervisor.__name__])
-    text = sources.pop(supervisor.__name__)
+def programs() -> dict[str, str]:
+    """The supervisor and the program that asks its server, by their paths on a node.
+
+    Each is one file, with the modules of this collection that it imports.
+    """
+    return {PROGRAM: _program(_SUPERVISOR), PROVER: _program(_PROVER)}
+
+
+def _program(modules: Sequence[str]) -> str:
+    sources = interpreter.sources_of(modules)
+    text = sources.pop(modules[-1])
     head, future, body = text.partition(_FUTURE)
-    carried = [_PACKAGE % handshake.__name__.rpartition(".")[0]]
+    carried = [_CARRY]
     for name, source in sources.items():
-        lines = "\n".join("    %r" % line for line in source.splitlines(True))
-        carried.append(_MODULE % {"name": name.rpartition(".")[2], "lines": lines})
+        lines = ",\n".join("    %r" % line for line in source.splitlines(True))
+        carried.append(_MODULE % {"name": name, "lines": lines})
     return "".join((COMMENT, head, future, *carried, body))
 
 
@@ -258,7 +299,8 @@ class UnitChange:
 
     def _headed(self, text: str) -> str:
         # Not the few hundred lines of the program.
-        shown = "(a copy of the collection's)\n" if text and self.write.subject == PROGRAM else text
+        program = self.write.subject in (PROGRAM, PROVER)
+        shown = "(a copy of the collection's)\n" if text and program else text
         return "# %s\n%s" % (self.write.subject, shown) if shown else ""
 
 
@@ -278,9 +320,9 @@ def changes(
     )
     others = {path_of(unit.container) for unit in installed()} - set(wanted)
     if supervise:
-        wanted = {PROGRAM: program(), **wanted}
+        wanted = {**programs(), **wanted}
     elif not others:
-        wanted[PROGRAM] = None
+        wanted |= {PROGRAM: None, PROVER: None}
     for path, text in wanted.items():
         file = OwnFile.read(path)
         if file.differs(text, _MODE):
@@ -290,7 +332,7 @@ def changes(
 def apply(change: UnitChange) -> None:
     """Raises OSError and Blocked."""
     change.write.apply()
-    if change.write.text is None and change.write.subject == PROGRAM:
+    if change.write.text is None and change.write.subject in (PROGRAM, PROVER):
         # The folder may have other files.
         with suppress(OSError):
             os.rmdir(os.path.dirname(PROGRAM))
@@ -333,6 +375,25 @@ def begin(names: Sequence[str]) -> None:
         with suppress(FileNotFoundError):
             os.unlink(supervisor.state_path(path_of(name)))
     _systemctl("enable", "--now", *map(_service, names))
+
+
+def meet(names: Sequence[str], seconds: float) -> str:
+    """Wait until the supervisors of these containers are connected to those of all their ranks.
+
+    Why they are not within so many seconds; empty if they are.
+    """
+    deadline = time.monotonic() + seconds
+    units = {_service(name): name for name in names}
+    while True:
+        states, problem = systemd.ask_units(SYSTEMCTL, list(units), _SECONDS)
+        apart = {
+            name: states[unit].status_text if unit in states else problem
+            for unit, name in units.items()
+            if unit not in states or not states[unit].status_text.startswith(supervisor.MET)
+        }
+        if not apart or time.monotonic() > deadline:
+            return "; ".join("%s: %s" % (name, why or "no status") for name, why in apart.items())
+        time.sleep(_PAUSE)
 
 
 def reload() -> None:

@@ -24,8 +24,9 @@ class Declared:
     """A service that should run. nodes: for its ranks, in order; empty for those of the play.
 
     recipe: name or path; empty where `url` (watched, never touched) or `port` (of somebody else's
-    server, which only counts for ports) is given. kind: what a watched server is asked, as of
-    kinds.py.
+    server, which only counts for ports) is given. restart_on_deep_failure: as of
+    `launch_plan`, None where it is that of the inventory. kind: what a watched server is asked, as
+    of kinds.py.
     """
 
     name: str
@@ -34,7 +35,14 @@ class Declared:
     nodes: tuple[str, ...] = ()
     url: str = ""
     port: int = 0
+    restart_on_deep_failure: bool | None = None
     kind: tuple[str, ...] = ()
+
+    @property
+    def launch(self) -> dict[str, t.Any]:
+        """Further options of the lookup launch_plan, which are variables of a launch as well."""
+        chosen = self.restart_on_deep_failure
+        return {} if chosen is None else {"restart_on_deep_failure": chosen}
 
 
 def declared(given: t.Any, hosts: t.Collection[str]) -> list[Declared]:
@@ -87,6 +95,9 @@ def _declared(entry: t.Any, hosts: t.Collection[str]) -> Declared:
         raise RecipeError(
             f"{name}: url is {url!r:.80}, expected http://ADDRESS:PORT with an IP address"
         )
+    restart = entry.get("restart_on_deep_failure")
+    if restart is not None and not isinstance(restart, bool):
+        raise RecipeError(f"{name}: restart_on_deep_failure is {restart!r:.40}, expected a boolean")
     return Declared(
         name,
         str(entry.get("recipe") or ""),
@@ -94,6 +105,7 @@ def _declared(entry: t.Any, hosts: t.Collection[str]) -> Declared:
         nodes,
         url,
         int(entry.get("port") or 0),
+        restart,
         _kind(name, entry),
     )
 

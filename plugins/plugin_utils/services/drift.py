@@ -104,6 +104,7 @@ def pending(services: t.Iterable[Service]) -> list[dict[str, t.Any]]:
             "recipe": one.declared.recipe,
             "overrides": dict(one.declared.overrides),
             "nodes": list(one.declared.nodes),
+            **one.declared.launch,
         }
         for one in sorted(wanted, key=lambda one: (-one.claim, one.declared.name))
     ]

@@ -14,7 +14,7 @@ client=
 [ -z "$(apt-cache show docker-cli 2>/dev/null)" ] || client=docker-cli
 apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server sudo ca-certificates \
-    python3 python3-venv python3-requests docker.io ${client:+"$client"} iptables \
+    python3 python3-venv docker.io ${client:+"$client"} iptables \
     iproute2 iputils-ping procps \
     git curl build-essential ninja-build pkg-config rdma-core python3-dev libnuma1 netplan.io
 command -v dockerd

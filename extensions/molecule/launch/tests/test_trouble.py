@@ -137,7 +137,7 @@ def test_a_healthy_server_without_completions_is_rolled_back() -> None:
     short = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
     status, said = playbook("launch", *short)
     assert status != 0
-    assert "healthy: /health answers, asking for a completion" in said
+    assert "healthy: asking for what it serves" in said
     assert "The server is up and will not serve this: a completion was answered with 400" in said
     assert "which was served before, answers again" in said
     assert isinstance(complete(SERVED, 200), str)

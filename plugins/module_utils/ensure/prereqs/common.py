@@ -38,8 +38,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec
 # The default packages of a node.
 PACKAGES = (
     *("build-essential", "curl", "ethtool", "git", "iproute2", "jq"),
-    # Ansible's modules for Docker, with which a launch starts containers, import requests.
-    *("ninja-build", "pkg-config", "python3-requests", "python3-venv", "rdma-core"),
+    *("ninja-build", "pkg-config", "python3-venv", "rdma-core"),
 )
 # Packages with a time service.
 TIME_PACKAGES = ("chrony", "ntpsec", "openntpd", "systemd-timesyncd")

@@ -8,7 +8,7 @@ that take a share at their start, or `gib:12.5`; empty where nothing is known of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -58,35 +58,48 @@ def gib_of(claim: str, total_bytes: int) -> float | None:
 def too_little(service: str, node: str, claim: str, facts: Facts) -> Iterator[str]:
     """Why a node has too little memory for a service beside its neighbours, with the figures.
 
-    Without neighbours there is no refusal: the engine itself says what it lacks.
+    What is declared counts, since all services come back after a boot, and what is free now: with
+    what the service's own containers give back, and less what other processes have. Without
+    neighbours there is no refusal: the engine itself says what it lacks.
     """
     total = facts.get("memory_total_bytes", 0)
     asked = gib_of(claim, total)
     others = neighbours(service, facts)
     if not others or asked is None or not total:
         return
-    room = total / GIB - HOST_RESERVE_GIB - sum(gib or 0.0 for gib in others.values())
-    if asked <= room:
-        return
     held = ", ".join(
         f"{name} {'an unknown part' if gib is None else f'{gib:.1f} GiB'}"
         for name, gib in others.items()
     )
+    room = total / GIB - HOST_RESERVE_GIB - sum(gib or 0.0 for gib in others.values())
+    own = sum(gib or 0.0 for gib in _claims(facts, lambda name: name == service).values())
+    free = facts.get("memory_available_bytes", total) / GIB + own
+    if asked > room:
+        left = (
+            f"{max(room, 0.0):.1f} of {total / GIB:.1f} GiB are left ({held}; "
+            f"{HOST_RESERVE_GIB:g} GiB for the system)"
+        )
+    elif asked > free:
+        left = f"{free:.1f} GiB are free now, what it gives back included ({held})"
+    else:
+        return
     yield (
-        f"{node}: service {service} asks for {asked:.1f} GiB, and {max(room, 0.0):.1f} of "
-        f"{total / GIB:.1f} GiB are left ({held}; {HOST_RESERVE_GIB:g} GiB for the system). Lower "
-        "its share or context with -e overrides, choose another node with -e nodes, or stop one of "
-        "them"
+        f"{node}: service {service} asks for {asked:.1f} GiB, and {left}. Lower its share or "
+        "context with -e overrides, choose another node with -e nodes, or stop one of them"
     )
 
 
 def neighbours(service: str, facts: Facts) -> dict[str, float | None]:
     """The other services of a node that run, and what each claims there in GiB."""
+    return _claims(facts, lambda name: name != service)
+
+
+def _claims(facts: Facts, chosen: Callable[[str], bool]) -> dict[str, float | None]:
     out: dict[str, float | None] = {}
     for container in facts["containers"]:
         labels = container["labels"]
         name = service_of(labels)
-        if container["ours"] and name != service and container["status"] == "running":
+        if container["ours"] and chosen(name) and container["status"] == "running":
             claim = str(labels.get(LABEL + "claim", ""))
             out[name] = gib_of(claim, facts.get("memory_total_bytes", 0))
     return out

@@ -104,7 +104,8 @@ class Settings:
     ask for a token. security_opts: as of `docker run --security-opt`. pids_limit: of processes and
     threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
     than the version of its Ray. ray_first: the first port of the service's slot, from which Ray's
-    other ports are chosen as well; 0 leaves these to Ray.
+    other ports are chosen as well; 0 leaves these to Ray. restart_on_deep_failure: whether a server
+    that answers no request is restarted; it is asked every deep_seconds.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -128,6 +129,8 @@ class Settings:
     security_opts: t.Sequence[str] = ("no-new-privileges",)
     pids_limit: int = 16384
     image_preflight: bool = True
+    restart_on_deep_failure: bool = False
+    deep_seconds: int = 900
     ray_first: int = 0
 
     @property
@@ -247,15 +250,21 @@ def build_plan(
         {"name": mod.mod.name, "folder": mod.mod.folder, "source": mod.source} for mod in mods
     ]
     plan["warnings"] = [foreign.shown(str(text)) for text in (*resolved.warnings, *warnings)]
-    plan["docker_commands"] = [
-        {
-            "node": rank["node"],
-            "rank": rank["rank"],
-            "command": docker_command(rank, resolved.image, plan["secret_env"]),
-        }
-        for rank in ranks
-    ]
+    plan["docker_commands"] = [_docker(rank, resolved.image, plan["secret_env"]) for rank in ranks]
     return plan
+
+
+def _docker(
+    rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequence[str]
+) -> dict[str, t.Any]:
+    """The docker command that starts a rank: as `command` for people, as `words` for the node."""
+    options = docker_options(rank, secret_env)
+    return {
+        "node": rank["node"],
+        "rank": rank["rank"],
+        "command": docker_command(options, image, rank["argv"]),
+        "words": [*(word for option in options for word in option), image, *rank["argv"]],
+    }
 
 
 def _image(
@@ -342,6 +351,7 @@ def _supervise(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]
         "nodes": [rank.node.name for rank in resolved.ranks],
         "port": settings.survive_port,
         "starts": settings.survive_starts,
+        **({"deep": settings.deep_seconds} if settings.restart_on_deep_failure else {}),
     }
 
 
@@ -378,11 +388,10 @@ def secret_values(
     return values
 
 
-def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequence[str]) -> str:
-    """The `docker run` that starts this rank, to be pasted into a bash on its node.
+def docker_options(rank: t.Mapping[str, t.Any], secret_env: t.Sequence[str]) -> list[list[str]]:
+    """The options of the `docker run` that starts this rank, each with its value.
 
-    Secrets come from the variables of that shell (`--env NAME`). No line of it ends inside quotes,
-    so that it survives being indented by whatever prints it.
+    Secrets come from the variables of the Docker client (`--env NAME`).
     """
     options = [["--detach"], ["--name", rank["name"]], ["--pull", "never"]]
     options += [["--network", rank["network_mode"]], ["--ipc", rank["ipc_mode"]]]
@@ -398,15 +407,29 @@ def docker_command(rank: t.Mapping[str, t.Any], image: str, secret_env: t.Sequen
         name, _colon, limits = ulimit.partition(":")
         options.append(["--ulimit", f"{name}={limits}"])
     for mount in rank["mounts"]:
-        words = ",".join(f"{key}={mount[key]}" for key in ("type", "source", "target"))
+        fields = [f"{key}={mount[key]}" for key in ("type", "source", "target")]
+        words = ",".join(map(_field, fields))
         options.append(["--mount", words + (",readonly" if mount["read_only"] else "")])
     options += [["--label", f"{key}={value}"] for key, value in rank["labels"].items()]
     options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
     options += [["--env", name] for name in secret_env]
     options.append(["--entrypoint", *rank["entrypoint"]])
+    return options
+
+
+def _field(text: str) -> str:
+    """A field of comma-separated values, as Docker reads a mount."""
+    return '"%s"' % text.replace('"', '""') if "," in text or '"' in text else text
+
+
+def docker_command(options: t.Sequence[t.Sequence[str]], image: str, argv: t.Sequence[str]) -> str:
+    """The `docker run` with these options, to be pasted into a bash on its node.
+
+    No line of it ends inside quotes, so that it survives being indented by whatever prints it.
+    """
     lines = ["docker run", *(" ".join(map(_one_line, option)) for option in options)]
     lines.append(shlex.quote(image))
-    return " \\\n  ".join([*lines, *(_one_line(word) for word in rank["argv"])])
+    return " \\\n  ".join([*lines, *(_one_line(word) for word in argv)])
 
 
 def _one_line(word: str) -> str:
@@ -543,7 +566,6 @@ def _rank(
         "oom_score_adj": _OOM_SCORE,
         "ulimits": list(settings.ulimits),
         "gpus": settings.gpus,
-        "device_requests": _device_requests(settings.gpus),
         "devices": list(settings.devices),
         "security_opts": list(settings.security_opts),
         "pids_limit": settings.pids_limit,
@@ -587,13 +609,6 @@ def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:
 def _read_only(path: str, target: str = "") -> dict[str, t.Any]:
     """A mount of something of the node, at its own path where no other is given."""
     return {"type": "bind", "source": path, "target": target or path, "read_only": True}
-
-
-def _device_requests(gpus: str) -> list[dict[str, t.Any]]:
-    """`gpus` in the form of community.docker's device_requests."""
-    if not gpus:
-        return []
-    return [{"count": -1 if gpus == "all" else int(gpus), "capabilities": [["gpu"]]}]
 
 
 def _check(

@@ -87,7 +87,7 @@ REFUSING: Seen = {
 }
 SERVING: Seen = {"phase": "serving", "detail": "a completion was answered", "completion": "!"}
 
-ASKING = "healthy: /health answers, asking for a completion (the first one may compile)"
+ASKING = "healthy: asking for what it serves (a first completion may compile)"
 
 
 def test_each_phase_is_printed_once_and_the_last_returned(clock: Clock, screen: list[str]) -> None:

@@ -156,7 +156,7 @@ def test_a_plan_takes_nodes_settings_and_facts_from_the_inventory(
     }
     head = plan["ranks"][0]
     assert head["mounts"][0]["source"] == "/ai/hf"
-    assert (head["device_requests"], head["ulimits"], head["shm_size"]) == ([], [], "2g")
+    assert (head["gpus"], head["ulimits"], head["shm_size"]) == ("", [], "2g")
     assert head["env"]["LEVEL"] == "3"
     assert "--max-model-len 128" in head["argv"][1]
     assert "--port 6379 --include-dashboard" in head["argv"][1]

@@ -89,6 +89,30 @@ def test_what_is_not_ours_is_left_alone(
     assert not log.exists()
 
 
+def test_a_new_container_is_started_with_the_words_of_the_plan(
+    docker: Docker, run_module: RunModule, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    words = ["--name", "dgxspark-b-0", "--env", "TOKEN", "image", "-c", "it's"]
+    answers = scripts(log) | {
+        "run " + " ".join(words): f'echo "$TOKEN $#" >> {log}',
+        f"rm --force --volumes {A}": f"echo rm >> {log}",
+    }
+    client = docker(answers)
+    wanted = {"start": {"dgxspark-b-0": words}, "start_env": {"TOKEN": "secret"}}
+    checked = run_module(docker_bin=client, **wanted, _ansible_check_mode=True)
+    assert not log.exists()
+    result = run_module(docker_bin=client, **wanted)
+    assert result["done"] == checked["done"] == ["started dgxspark-b-0"]
+    assert log.read_text() == "secret 8\n"
+    assert "secret" not in json.dumps(result)
+    # One of its name, which an interrupted launch has left, goes first.
+    again = run_module(docker_bin=docker(answers | {f"run {A}": ":"}), start={A: [A]})
+    assert again["done"] == [f"removed {A}", f"started {A}"]
+    foreign = docker(scripts(log, "somebody"))
+    assert run_module(docker_bin=foreign, start={A: [A]})["failed"] is True
+
+
 @pytest.fixture
 def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A node's folders, and a systemctl that logs its arguments; `show` reports active units."""
@@ -99,14 +123,17 @@ def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 [ "$1" = show ] || {{ echo "$@" >>{log}; exit; }}
 shift 3
 for unit; do
-    printf 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n\n'
+    printf 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n'
+    printf 'StatusText=%s\n\n' "$(cat {tmp_path}/status)"
 done
 """
     )
     script.chmod(0o755)
+    (tmp_path / "status").write_text("runs, with 2 ranks in all")
     (tmp_path / "units").mkdir()
     monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
     monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "supervisor.py"))
+    monkeypatch.setattr(units, "PROVER", str(tmp_path / "lib" / "prove.py"))
     monkeypatch.setattr(units, "SYSTEMCTL", str(script))
     monkeypatch.setattr(units.supervisor, "STATE", str(tmp_path / "state"))
     return log
@@ -125,6 +152,7 @@ SPEC = {
     "model": "it's mine",
     "kind": ["chat", "embeddings"],
     "claim": "share:0.3",
+    "deep": 900,
 }
 UNIT = f"{A}.service"
 
@@ -233,6 +261,18 @@ def test_a_value_that_would_add_a_line_to_a_unit_is_refused(
     assert not (tmp_path / "units" / UNIT).exists()
 
 
+@pytest.mark.usefixtures("systemctl")
+def test_supervisors_that_do_not_meet_are_an_error(
+    docker: Docker, run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "MEET", 0.5)
+    (tmp_path / "status").write_text("waits for the supervisors of 192.0.2.2")
+    wanted = {"docker_bin": docker(scripts(tmp_path / "log")), "supervise": {A: SPEC}}
+    result = run_module(**wanted)
+    assert result["failed"] is True
+    assert f"{A}: waits for the supervisors of 192.0.2.2" in result["msg"]
+
+
 def test_the_labels_of_a_container_describe_its_unit() -> None:
     labels = {
         "dgxspark.suite/supervise": json.dumps(
@@ -241,6 +281,7 @@ def test_the_labels_of_a_container_describe_its_unit() -> None:
                 "nodes": ["spark1", "spark2"],
                 "port": 25010,
                 "starts": 3,
+                "deep": 900,
             }
         ),
         "dgxspark.suite/url": "http://192.0.2.1:8000",

@@ -14,15 +14,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import typing as t
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import handshake
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    start_permit,
+    supervisor,
+    units,
+)
 
 DOCKER = """\
 #!/bin/sh
@@ -47,17 +53,41 @@ case $1 in
 esac
 """
 
+# What prover.py asks besides.
+INSPECTED = """\
+#!/bin/sh
+case "$*" in
+    'inspect --type container dgxspark-tiny')
+        echo '[{"Config": {"Env": []}, "State": {"Status": "running"}}]'
+        exit
+        ;;
+esac
+"""
+
 SECRET = "5ec2e7" * 10
 
 START = {"container": "dgxspark-tiny", "recipe": "tiny", "plan": "p", "starts": 2}
 
 PLAY = """\
-import sys
+import json, sys
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit, supervisor
+unit, changes = sys.argv[1], json.loads(sys.argv[2])
+start_permit.GATHER = changes.pop("GATHER")
+for name, value in changes.items():
+    setattr(supervisor, name, value)
+sys.exit(supervisor.main([unit]))
+"""
+
+# Stands in for prover.py: what the server answers is in a file beside the unit.
+PROVER = """\
+import json, os, sys, time
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor
-supervisor.STATE, supervisor.BEAT, supervisor.PAUSE = sys.argv[2], 0.2, 0.05
-supervisor.ADOPT, supervisor.SILENCE = float(sys.argv[3]), float(sys.argv[4])
-supervisor.HANDSHAKE = float(sys.argv[5])
-sys.exit(supervisor.main([sys.argv[1]]))
+unit, seconds, how = sys.argv[1:]
+answer = os.path.join(os.path.dirname(unit), "answer")
+while how == "until" and not os.path.exists(answer):
+    time.sleep(0.02)
+with open(answer) as stream:
+    print(json.dumps({"phase": stream.read().strip(), "detail": "its answer"}))
 """
 
 
@@ -74,7 +104,19 @@ class Rank:
         self.tell(rank=rank, members=" ".join(members), port=port)
         (folder / "asked").touch()
         self.know(SECRET)
-        self.adopt, self.silence, self.handshake = 60.0, 60.0, 5.0
+        self.permits = folder / "permits"
+        self.changes: dict[str, t.Any] = {
+            "STATE": str(folder),
+            "BEAT": 0.2,
+            "PAUSE": 0.05,
+            "EAGER": 0.05,
+            "AGAIN": 0.05,
+            "ADOPT": 60.0,
+            "SILENCE": 60.0,
+            "HANDSHAKE": 5.0,
+            "GATHER": 0.0,
+            "PROVER": [sys.executable, "-c", PROVER],
+        }
         self.process: subprocess.Popen[str] | None = None
 
     def tell(self, **more: t.Any) -> None:
@@ -111,8 +153,8 @@ class Rank:
     def begin(self) -> Rank:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-c", PLAY, str(self.unit), str(self.folder)),
-                *(str(self.adopt), str(self.silence), str(self.handshake)),
+                *(sys.executable, "-c", PLAY, str(self.unit)),
+                json.dumps({**self.changes, "PERMITS": str(self.permits)}),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -233,7 +275,7 @@ def test_a_killed_supervisor_stops_the_other_rank(ranks: list[Rank], killed: int
 
 
 def test_a_silent_node_stops_the_other_rank(ranks: list[Rank]) -> None:
-    ranks[0].silence = 3.0
+    ranks[0].changes["SILENCE"] = 3.0
     for one in ranks:
         one.state = "exited"
         one.begin()
@@ -290,7 +332,7 @@ def test_a_container_that_cannot_start_stops_the_other_rank(ranks: list[Rank]) -
 
 def test_a_running_rank_waits_for_the_others_for_a_limited_time(ranks: list[Rank]) -> None:
     for one in ranks:
-        one.adopt = 0.3
+        one.changes["ADOPT"] = 0.3
         one.state = "running"
         one.begin()
         code, said = one.end()
@@ -302,7 +344,7 @@ def test_a_port_in_use_is_waited_for_unless_the_rank_runs(
     ranks: list[Rank],
 ) -> None:
     head = ranks[0]
-    head.adopt = 0.3
+    head.changes["ADOPT"] = 0.3
     head.state = "running"
     with socket.create_server(("127.0.0.1", head.said["port"])):
         code, said = head.begin().end()
@@ -424,7 +466,7 @@ def test_a_stranger_that_is_dropped_while_it_speaks_is_not_obeyed(ranks: list[Ra
 
 
 def test_connections_of_strangers_are_limited_and_time_out(ranks: list[Rank]) -> None:
-    ranks[0].handshake = 1.0
+    ranks[0].changes["HANDSHAKE"] = 1.0
     ranks[0].state = "exited"
     ranks[0].begin()
     eventually(lambda: "inspect" in ranks[0].asked and _listens(ranks))
@@ -486,7 +528,7 @@ def test_a_rank_of_another_launch_is_not_let_in(ranks: list[Rank], differs: str)
 def test_whoever_answers_for_rank_0_is_not_obeyed(ranks: list[Rank]) -> None:
     worker = ranks[1]
     worker.state = "running"
-    worker.adopt = 1.5
+    worker.changes["ADOPT"] = 1.5
     orders = (b'{"say": "challenge", "nonce": "00"}\n', b'{"say": "welcome", "proof": "00"}\n')
     give_up = b'{"say": "give up", "why": "x"}\n'
     with socket.create_server(place(ranks)) as false:
@@ -541,28 +583,65 @@ def test_any_exception_stops_the_container_and_is_recorded(ranks: list[Rank]) ->
     assert "Traceback" not in said
 
 
-def test_the_program_of_the_nodes_needs_nothing_but_python(ranks: list[Rank]) -> None:
-    program = ranks[0].folder / "supervisor.py"
-    program.write_text(
-        units.program().replace(supervisor.STATE, str(ranks[0].folder)), encoding="utf-8"
-    )
-    compile(program.read_text(), "supervisor.py", "exec")
-    for one in ranks:
+class Completions(BaseHTTPRequestHandler):
+    """Answers a completion, and nothing else but /health."""
+
+    def do_GET(self) -> None:
+        self._say(b"")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say(json.dumps({"choices": [{"text": "a"}]}).encode())
+
+    def _say(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: t.Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> t.Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Completions) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+def test_the_programs_of_the_nodes_need_nothing_but_python(
+    ranks: list[Rank], tmp_path: Path, server: str
+) -> None:
+    permits = [tmp_path / f"permits{rank}" for rank in range(2)]
+    for rank, one in enumerate(ranks):
+        for path, text in units.programs().items():
+            text = text.replace(supervisor.STATE, str(one.folder))
+            text = text.replace(supervisor.PERMITS, str(permits[rank]))
+            text = text.replace("GATHER = 20.0", "GATHER = 0.0")
+            text = text.replace(units.PROVER, str(one.folder / "prove.py"))
+            program = one.folder / Path(path).name
+            program.write_text(text, encoding="utf-8")
+            compile(text, program.name, "exec")
         one.state = "exited"
-        Path(f"{ranks[0].folder / one.unit.name}.secret").touch(0o600)
-        Path(f"{ranks[0].folder / one.unit.name}.secret").write_text(SECRET)
+        one.tell(url=server, model="tiny")
+        (one.folder / "docker").write_text(INSPECTED + DOCKER.partition("\n")[2])
         one.process = subprocess.Popen(
-            [sys.executable, "-I", str(program), str(one.unit)],
+            [sys.executable, "-I", str(one.folder / "supervisor.py"), str(one.unit)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd="/",
         )
     formed(ranks)
+    # The head has asked the server, and both nodes may start others.
+    eventually(lambda: all((place / "complete" / "1a2b").exists() for place in permits))
     ranks[1].state = "exited"
     code, said = ranks[0].end()
     assert code == supervisor.LOST
     assert "the container of rank 1 has ended" in said
+    assert not any((place / "complete" / "1a2b").exists() for place in permits[:1])
 
 
 def test_a_single_rank_waits_for_nobody(tmp_path: Path, ranks: list[Rank]) -> None:
@@ -596,3 +675,166 @@ def test_starts_are_counted_within_an_hour(starts: list[float], expected: bool) 
 def test_a_unit_without_its_section_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="is missing"):
         supervisor.read_unit(text)
+
+
+# The permits: which service of a node starts when.
+
+
+class Cluster:
+    """Services on two nodes, each with its own supervisors; a node's permits are in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ranks: list[Rank] = []
+        self.folder.mkdir()
+
+    def service(self, name: str, nodes: str, claim: str = "") -> list[Rank]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        members = [f"127.0.0.{'ab'.index(node) + 1}" for node in nodes]
+        made = [
+            Rank(self.folder / f"{name}{rank}", rank, members, port) for rank in range(len(nodes))
+        ]
+        for rank, node in zip(made, nodes, strict=True):
+            rank.permits = self.folder / f"permits-{node}"
+            rank.tell(service=name, nodes=" ".join(nodes), claim=claim, url="http://x")
+            rank.state = "exited"
+        self.ranks += made
+        return made
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> t.Iterator[Cluster]:
+    made = Cluster(tmp_path / "cluster")
+    yield made
+    for one in made.ranks:
+        if one.process:
+            one.process.kill()
+            one.process.wait()
+            if one.process.stdout:
+                one.process.stdout.close()
+            one.state = "exited"
+
+
+def answers(ranks: list[Rank], phase: str = "serving") -> None:
+    draft = ranks[0].folder / "answer.new"
+    draft.write_text(phase)
+    draft.rename(ranks[0].folder / "answer")
+
+
+def test_one_service_starts_after_the_other_the_largest_first(cluster: Cluster) -> None:
+    services = [cluster.service(f"s{gib}", "a", f"gib:{gib}")[0] for gib in (5, 40, 20)]
+    for one in services:
+        one.changes["GATHER"] = 3.0
+        one.begin()
+    small, large, middle = services
+    large.comes_to("running")
+    time.sleep(0.5)
+    assert (small.state, middle.state) == ("exited", "exited")
+    answers([large])
+    middle.comes_to("running")
+    time.sleep(0.5)
+    assert small.state == "exited"
+    answers([middle])
+    small.comes_to("running")
+
+
+def test_services_with_crossed_nodes_do_not_wait_for_each_other(cluster: Cluster) -> None:
+    one, other = cluster.service("one", "ab"), cluster.service("other", "ba")
+    for rank in (*one, *other):
+        rank.begin()
+    eventually(lambda: any(all(r.state == "running" for r in ranks) for ranks in (one, other)))
+    first, second = (one, other) if one[0].state == "running" else (other, one)
+    time.sleep(0.5)
+    assert {rank.state for rank in second} == {"exited"}
+    answers(first)
+    both(second, "running")
+
+
+def test_a_killed_supervisor_frees_its_permit_and_its_place(cluster: Cluster) -> None:
+    holder, waiting, next_one = (cluster.service(name, "a")[0] for name in ("a", "b", "c"))
+    holder.begin().comes_to("running")
+    waiting.begin()
+    queue = holder.permits / "queue"
+    eventually(lambda: len(list(queue.iterdir())) == 1)
+    for one in (waiting, holder):
+        assert one.process
+        one.process.kill()
+        one.process.wait()
+    next_one.begin().comes_to("running")
+    assert [path.name for path in queue.iterdir()] == []
+
+
+def test_what_a_launch_is_starting_is_waited_for(cluster: Cluster) -> None:
+    solo = cluster.service("solo", "a")[0]
+    rows = "ps) [ -e \"$here/theirs\" ] && echo 'ffff theirs'; exit 0 ;;\n"
+    asked = (
+        '    inspect)\n        case "$*" in *ffff) echo "$(cat "$here/theirs")|{...}"; exit ;; esac'
+    )
+    script = DOCKER.replace("    inspect)", rows + asked, 1)
+    (solo.folder / "docker").write_text(script)
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.5Z", time.gmtime())
+    (solo.folder / "theirs").write_text(now)
+    solo.begin()
+    time.sleep(0.7)
+    assert solo.state == "exited"
+    (solo.permits / "complete" / "ffff").touch()
+    solo.comes_to("running")
+
+
+def test_a_server_that_refuses_its_request_keeps_nobody_waiting(cluster: Cluster) -> None:
+    refused, next_one = (cluster.service(name, "a")[0] for name in ("a", "b"))
+    refused.begin().comes_to("running")
+    answers([refused], "rejected")
+    next_one.begin().comes_to("running")
+    assert refused.state == "running"
+
+
+# A server that answers /health and no request.
+
+
+def test_a_silent_server_is_restarted_three_times_and_given_up(cluster: Cluster) -> None:
+    ranks = cluster.service("silent", "ab")
+    for rank in ranks:
+        rank.tell(deep=1, starts=9)
+    answers(ranks)
+    for number in range(4):
+        for rank in ranks:
+            rank.begin()
+        both(ranks, "running")
+        eventually(lambda: (ranks[1].permits / "complete" / "1a2b").exists())
+        answers(ranks, "healthy")
+        codes = {rank.end()[0] for rank in ranks}
+        assert codes == {supervisor.GIVEN_UP if number == 3 else supervisor.LOST}
+        assert (
+            "answers /health and no request, 2 times in a row" in ranks[0].recorded["down"]["why"]
+        )
+        answers(ranks)
+    assert len(ranks[0].recorded["silent"]) == 3
+
+
+def test_one_miss_is_no_reason(cluster: Cluster) -> None:
+    (solo,) = cluster.service("solo", "a")
+    probe = supervisor.Probe(str(solo.unit), 900, "once")
+    phases = [
+        "healthy",
+        "serving",
+        "refusing",
+        "starting",
+        "healthy",
+        "busy",
+        "healthy",
+        "refusing",
+    ]
+    assert [probe.judge(phase) for phase in phases] == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [["gib:100", "share:0.5", "gib:12.5", "share:0.01", ""], ["gib:1", "what", "share:nan"]],
+)
+def test_claims_are_sorted_by_size(claims: list[str]) -> None:
+    orders = [start_permit.order_of(claim, 128 << 30) for claim in claims]
+    assert orders == sorted(orders)
+    assert len({*map(len, orders)}) == 1

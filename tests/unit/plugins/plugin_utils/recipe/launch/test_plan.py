@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import dataclasses
 import json
 import pathlib
@@ -22,6 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
     Settings,
     build_plan,
+    docker_options,
     secret_values,
     slug,
 )
@@ -188,7 +190,33 @@ def test_a_pasted_docker_command_hands_docker_exactly_the_plans_words(
             check=True,
             text=True,
         ).stdout.split("\0")[:-1]
+        assert seen == ["run", *shown["words"]]
         assert seen[seen.index(plan["image"]) + 1 :] == rank["argv"]
+
+
+def test_a_path_with_a_comma_is_one_mount() -> None:
+    rank = {
+        "name": "a",
+        "network_mode": "host",
+        "ipc_mode": "private",
+        "shm_size": "1g",
+        "restart_policy": "no",
+        "oom_score_adj": 0,
+        "gpus": "",
+        "devices": [],
+        "env": {},
+        "security_opts": [],
+        "pids_limit": 0,
+        "ulimits": [],
+        "labels": {},
+        "entrypoint": ["b"],
+        "mounts": [
+            {"type": "bind", "source": '/a,b"c', "target": "/a,b", "read_only": True},
+        ],
+    }
+    (mount,) = [option[1] for option in docker_options(rank, []) if option[0] == "--mount"]
+    fields = next(csv.reader([mount]))
+    assert fields == ["type=bind", 'source=/a,b"c', "target=/a,b", "readonly"]
 
 
 def test_all_scripts_are_valid_bash(nodes: Nodes) -> None:
@@ -468,19 +496,13 @@ def test_a_model_within_a_volume_is_mounted_once(recipe_of: RecipeOf, nodes: Nod
     assert "/models/tune" not in [mount["target"] for mount in rank["mounts"]]
 
 
-@pytest.mark.parametrize(
-    ("gpus", "expected"),
-    [
-        ("all", [{"count": -1, "capabilities": [["gpu"]]}]),
-        ("1", [{"count": 1, "capabilities": [["gpu"]]}]),
-        ("", []),
-    ],
-)
+@pytest.mark.parametrize(("gpus", "expected"), [("all", ["all"]), ("1", ["1"]), ("", [])])
 def test_gpus_as_docker_wants_them(
-    recipe_of: RecipeOf, nodes: Nodes, gpus: str, expected: list[t.Any]
+    recipe_of: RecipeOf, nodes: Nodes, gpus: str, expected: list[str]
 ) -> None:
     plan = plan_of(recipe_of(), nodes(1), Settings(gpus=gpus))
-    assert plan["ranks"][0]["device_requests"] == expected
+    words = plan["docker_commands"][0]["words"]
+    assert [words[at + 1] for at, word in enumerate(words) if word == "--gpus"] == expected
     assert ("--gpus" in plan["docker_commands"][0]["command"]) is bool(gpus)
 
 

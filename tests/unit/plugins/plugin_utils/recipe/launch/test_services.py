@@ -252,6 +252,22 @@ def test_a_service_that_does_not_fit_beside_its_neighbours_is_refused_with_the_f
     assert launch_steps(does_not, observed)["refusals"] == []
 
 
+def test_what_is_free_now_counts_with_what_the_service_gives_back(
+    chat: Thing, other: Thing
+) -> None:
+    other = {**other, "claim": "gib:30"}
+    for plan in (chat, other):
+        for rank in plan["ranks"]:
+            rank["labels"]["dgxspark.suite/claim"] = "gib:20"
+    observed = beside(served(chat))
+    for facts in observed.values():
+        facts |= {"memory_total_bytes": 120 * GIB, "memory_available_bytes": 29 * GIB}
+    (refusal,) = launch_steps(other, observed)["refusals"]
+    assert "spark2: service other asks for 30.0 GiB, and 29.0 GiB are free now" in refusal
+    observed["spark2"]["containers"] += served(other)["spark2"]["containers"]
+    assert launch_steps({**other, "hash": "new"}, observed)["refusals"] == []
+
+
 def test_an_unknown_claim_refuses_nothing_and_is_named_in_a_refusal(
     chat: Thing, other: Thing
 ) -> None:

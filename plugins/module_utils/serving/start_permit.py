@@ -1,0 +1,161 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: may change at any time, without notice.
+"""The permit to start a service on this node: one at a time, the largest first.
+
+Two engines that measure free memory at once starve each other. A permit is the lock of a file,
+which ends with the process that holds it; who waits for it has an entry in a queue, a locked file
+as well. All of it is in /run, where nothing is left after a boot.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+import typing as t
+from contextlib import suppress
+
+FOLDER = "/run/dgxspark/starts"
+# Seconds after a boot in which nobody starts, so that those who wait are in order.
+GATHER = 20.0
+_MODE = 0o600
+
+
+def order_of(claim: str, total_bytes: int) -> str:
+    """A text that sorts the largest claim first. claim: as of the label; total_bytes: of the node.
+
+    An unknown claim comes last.
+    """
+    kind, _colon, text = claim.partition(":")
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    gib = number * total_bytes / (1 << 30) if kind == "share" else number
+    # Neither a share nor a node's memory in GiB is larger, and NaN is no number.
+    return "%08.2f" % (9999 - gib if 0 <= gib <= 9999 else 9999)
+
+
+class Permit:
+    """The permit of one service. starting: why another service is not complete yet, empty for none.
+
+    folder: of all permits of the node, made where it is missing.
+    """
+
+    def __init__(
+        self, service: str, order: str, starting: t.Callable[[], str], folder: str
+    ) -> None:
+        self.folder = folder
+        self.why = ""
+        self._entry = os.path.join(folder, "queue", "%s-%s" % (order, service))
+        self._starting = starting
+        self._queued = self._held = -1
+
+    def take(self) -> bool:
+        """Whether this process has the permit; asked again until then. why: what it waits for.
+
+        Raises OSError.
+        """
+        if self._held >= 0:
+            return True
+        if self._queued < 0:
+            self._enter()
+        self.why = self._before() or self._gathering()
+        if self.why:
+            return False
+        lock = _locked(os.path.join(self.folder, "lock"))
+        if lock < 0:
+            self.why = "another service is starting"
+            return False
+        self.why = self._starting()
+        if self.why:
+            os.close(lock)
+            return False
+        self._held = lock
+        self._leave()
+        return True
+
+    def free(self) -> None:
+        """Let others start."""
+        self._leave()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+
+    def _enter(self) -> None:
+        for folder in (os.path.dirname(self._entry), os.path.join(self.folder, "complete")):
+            os.makedirs(folder, 0o700, exist_ok=True)
+        first = os.path.join(self.folder, "since")
+        os.close(os.open(first, os.O_CREAT | os.O_WRONLY, _MODE))
+        self._queued = _locked(self._entry)
+
+    def _leave(self) -> None:
+        if self._queued >= 0:
+            _remove(self._entry)
+            os.close(self._queued)
+            self._queued = -1
+
+    def _before(self) -> str:
+        """Who is before this one in the queue; entries whose process has ended are removed."""
+        folder, own = os.path.split(self._entry)
+        for name in sorted(os.listdir(folder)):
+            if name == own:
+                return ""
+            path = os.path.join(folder, name)
+            lock = _locked(path, create=False)
+            if lock < 0:
+                return "service %s is before it" % name.partition("-")[2]
+            _remove(path)
+            os.close(lock)
+        # Somebody has taken the own entry for one whose process has ended.
+        os.close(self._queued)
+        self._queued = -1
+        return "its entry in the queue is gone"
+
+    def _gathering(self) -> str:
+        age = time.time() - os.stat(os.path.join(self.folder, "since")).st_mtime
+        return "the other services are being counted" if 0 <= age < GATHER else ""
+
+
+def mark_complete(container: str, folder: str = FOLDER) -> None:
+    """The start of a container, by its ID, is complete: others may start. Raises OSError."""
+    place = os.path.join(folder, "complete")
+    os.makedirs(place, 0o700, exist_ok=True)
+    os.close(os.open(os.path.join(place, container), os.O_CREAT | os.O_WRONLY, _MODE))
+
+
+def is_complete(container: str, folder: str = FOLDER) -> bool:
+    """Whether the present start of a container is complete."""
+    return os.path.exists(os.path.join(folder, "complete", container))
+
+
+def forget(container: str, folder: str = FOLDER) -> None:
+    """The container has ended."""
+    _remove(os.path.join(folder, "complete", container))
+
+
+def _locked(path: str, create: bool = True) -> int:
+    """The descriptor of the locked file; -1 where another process has it, or it is missing."""
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    try:
+        descriptor = os.open(path, flags, _MODE)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The one who had it may have removed it since it was opened.
+        if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.ENOENT):
+            os.close(descriptor)
+            raise
+    os.close(descriptor)
+    return -1
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
