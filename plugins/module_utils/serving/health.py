@@ -26,6 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     kinds,
     proof,
     readiness,
+    supervisor,
     traffic,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.units import SupervisedUnit
@@ -198,7 +199,7 @@ def _without_server(target: Target) -> Health:
         answer = readiness.look("", "", True, 1, "", target.kind[:1], given)
         passed = answer.phase == readiness.SERVING or target.health == "starting"
         return Health(UP if passed else DOWN, answer.phase, answer.detail, deep=True)
-    if target.unit == "active" and target.activity.startswith("runs"):
+    if target.unit == "active" and target.activity.startswith(supervisor.MET):
         return Health(UP, readiness.HEALTHY, "its supervisor %s" % target.activity)
     if target.unit in ("failed", "inactive"):
         return Health(DOWN, STOPPED, "its unit is %s" % target.unit)
