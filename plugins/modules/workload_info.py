@@ -170,6 +170,7 @@ containers:
       status: running
       started: '2026-11-22T03:18:32.7Z'
       exit_code: 0
+      health: ""
       ours: true
       recipe: lab-tiny
       labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}

@@ -58,6 +58,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     proof,
     state_files,
     supervisor,
+    traffic,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils import parity
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import validate
@@ -91,6 +92,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents im
     to_json,
     to_junit,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.services import health, outages
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "unit" / "fixtures"
@@ -355,6 +357,13 @@ def _json(
     return Target(name, read, [json.dumps(seed) for seed in seeds], allowed, "json")
 
 
+def _rows(result: Any) -> object:
+    if not isinstance(result, dict):
+        return None  # Ansible returns maps alone
+    results = {"spark1": result}
+    return health.table(health.rows([], results, ["spark1"]), health.containers(results), {})
+
+
 def _documents(
     name: str,
     read: Callable[[Any], object],
@@ -504,6 +513,27 @@ TARGETS = (
         "systemd.parse_units",
         lambda text: systemd.parse_units(text, ["a.service", "b.service"]),
         _UNITS,
+    ),
+    _documents(
+        "health.rows",
+        _rows,
+        {
+            "services": [{"name": "main", "state": "up", "kind": ["chat"], "seconds": 0.1}],
+            "ranks": [{"service": "two", "rank": 1, "nodes": ["spark1", "spark2"]}],
+            "containers": [{"name": "dgxspark-main-0", "status": "running"}],
+        },
+    ),
+    _documents(
+        "outages.of_json",
+        outages.of_json,
+        outages.to_json(outages.Line(0, "node/a", "up", "suspect", 3, "why", "poll")),
+        allowed=(ValueError,),
+    ),
+    _text(
+        "traffic.parse",
+        traffic.parse,
+        'vllm:num_requests_running{engine="0",model_name="a } b"} 2.0\n',
+        "vllm:generation_tokens_total 1.2e+03 1395066363000\n",
     ),
     _text(
         "systemd.switch",

@@ -19,6 +19,7 @@ SLOW = {
     for name in (
         "action/test_audit.py",
         "action/test_discover.py",
+        "action/test_health_report.py",
         "action/test_recipe_registry.py",
         "callback/test_brief.py",
         "callback/test_hostile_nodes.py",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, OWNER
@@ -27,6 +28,7 @@ class Container:
     """A container. status is that of docker (running, exited, …), exit_code that of its last run.
 
     started: the time of its last start, such as 2026-11-22T03:18:32.7Z; empty if never started.
+    health: what its health check says; empty for none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Container:
     exit_code: int
     labels: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
+    health: str = ""
 
     @property
     def ours(self) -> bool:
@@ -62,6 +65,7 @@ def parse_inspect(text: str) -> list[Container]:
                 exit_code=int(entry["State"]["ExitCode"]),
                 labels=dict(entry["Config"]["Labels"] or {}),
                 started=_moment(entry["State"].get("StartedAt", "")),
+                health=_health(entry["State"]),
             )
             for entry in foreign.json_of(text)
         ]
@@ -87,10 +91,13 @@ def parse_environment(text: str) -> dict[str, str]:
 def health(text: str) -> str:
     """What the health check of the first container of a `docker inspect` says; empty for none."""
     try:
-        state = foreign.json_of(text)[0]["State"]
-        return str((state.get("Health") or {}).get("Status") or "")
+        return _health(foreign.json_of(text)[0]["State"])
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no state: %r" % error) from error
+
+
+def _health(state: Mapping[str, Any]) -> str:
+    return str((state.get("Health") or {}).get("Status") or "")
 
 
 def api_key(text: str) -> str:

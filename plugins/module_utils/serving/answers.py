@@ -32,12 +32,16 @@ def _answers(
         if not (container.ours and container.status == "running" and url and rank == "0"):
             continue
         try:
-            question = ["inspect", "--type", "container", container.id]
-            inspected = containers.ask(docker, question, 30)
-            key = containers.api_key(inspected)
-            given = proof.Given(health=containers.health(inspected))
+            key = api_key(docker, container.id)
         except containers.EngineError:
             continue
         kind = kinds.of_labels(container.labels)
+        given = proof.Given(health=container.health)
         seen = readiness.look(url, model, True, timeout, key, kind, given)
         yield container.name, asdict(seen)
+
+
+def api_key(docker: str, container: str, timeout: float = 30) -> str:
+    """The API key of the server in a container, given by its id. Raises EngineError."""
+    question = ["inspect", "--type", "container", container]
+    return containers.api_key(containers.ask(docker, question, timeout))

@@ -9,6 +9,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import is_service
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import KINDS
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.conflicts import KEYS
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
@@ -24,7 +25,8 @@ class Declared:
 
     recipe: name or path; empty where `url` (watched, never touched) or `port` (of somebody else's
     server, which only counts for ports) is given. restart_on_deep_failure: as of
-    `launch_plan`, None where it is that of the inventory.
+    `launch_plan`, None where it is that of the inventory. kind: what a watched server is asked, as
+    of kinds.py.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Declared:
     url: str = ""
     port: int = 0
     restart_on_deep_failure: bool | None = None
+    kind: tuple[str, ...] = ()
 
     @property
     def launch(self) -> dict[str, t.Any]:
@@ -103,7 +106,19 @@ def _declared(entry: t.Any, hosts: t.Collection[str]) -> Declared:
         url,
         int(entry.get("port") or 0),
         restart,
+        _kind(name, entry),
     )
+
+
+def _kind(name: str, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    given = entry.get("kind") or ()
+    words = tuple(map(str, [given] if isinstance(given, str) else given))
+    if words and not entry.get("url"):
+        raise RecipeError(f"{name}: kind is for a url; a recipe has its own")
+    unknown = [word for word in words if word not in KINDS]
+    if unknown:
+        raise RecipeError(f"{name}: kind is {unknown[0]!r:.40}, expected of {', '.join(KINDS)}")
+    return words
 
 
 def _is_watchable(url: str) -> bool:

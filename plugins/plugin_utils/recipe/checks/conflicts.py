@@ -12,7 +12,16 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 )
 
 # Of an entry of dgxspark_services, see services/declared.py.
-KEYS = ("name", "recipe", "overrides", "nodes", "url", "port", "restart_on_deep_failure")
+KEYS = (
+    "name",
+    "recipe",
+    "overrides",
+    "nodes",
+    "url",
+    "port",
+    "kind",
+    "restart_on_deep_failure",
+)
 
 
 class Service(t.NamedTuple):

@@ -74,6 +74,7 @@ def test_containers_are_reported_with_their_owner(
             "status": "running",
             "started": "2026-11-22T03:18:32.7Z",
             "exit_code": 0,
+            "health": "",
             "labels": {"dgxspark.suite/owner": "dgxspark.suite"},
             "ours": True,
             "recipe": "",

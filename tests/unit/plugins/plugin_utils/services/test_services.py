@@ -31,12 +31,14 @@ def test_a_declaration_with_its_defaults() -> None:
         {"name": "e", "recipe": "b", "nodes": "spark2", "overrides": "port=8001"},
         {"name": "w", "url": "http://192.0.2.9:80"},
         {"name": "p", "port": 9000},
+        {"name": "q", "url": "http://192.0.2.9:6333", "kind": "vector_store"},
     ]
     assert declared(given, HOSTS) == [
         Declared("main", "a"),
         Declared("e", "b", {"port": "8001"}, ("spark2",)),
         Declared("w", url="http://192.0.2.9:80"),
         Declared("p", port=9000),
+        Declared("q", url="http://192.0.2.9:6333", kind=("vector_store",)),
     ]
 
 
@@ -56,6 +58,8 @@ def test_a_declaration_with_its_defaults() -> None:
         ([{"name": "a", "url": "file:///etc/passwd"}], "with an IP address"),
         ([{"name": "a", "recipe": "r"}, {"name": "a", "recipe": "s"}], "two services are named a"),
         ([{"name": "a", "recipe": "r", "overrides": 5}], "service 1"),
+        ([{"name": "a", "recipe": "r", "kind": "chat"}], "a recipe has its own"),
+        ([{"name": "a", "url": "http://192.0.2.1", "kind": "chta"}], "kind is 'chta'"),
     ],
 )
 def test_a_declaration_that_cannot_be_meant_is_an_error(given: t.Any, said: str) -> None:
