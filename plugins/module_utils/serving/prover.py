@@ -4,7 +4,8 @@
 """Proves the service of a unit by a request of its kind; a program that the supervisor runs.
 
 A process of its own, so that a server that does not answer keeps no supervisor from its peers. Its
-last line of output is JSON: `phase`, `detail` and `seconds` as of readiness.Look.
+last line of output is JSON: `phase`, `detail` and `seconds` as of readiness.Look, or the phase
+`busy` of a server that does not answer in time and works off requests of others.
 
     python3 prove.py /etc/systemd/system/dgxspark-NAME-0.service SECONDS once|until
 """
@@ -17,28 +18,49 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     proof,
     readiness,
     supervisor,
+    traffic,
 )
 
 # A first completion may compile kernels.
 ONE = 180.0
 PAUSE = 2.0
+BUSY = "busy"
+_METRICS = 2.0  # seconds
 _FINAL = (readiness.SERVING, readiness.REJECTED)
 
 
 def prove(workload: supervisor.Workload, seconds: float, until: bool) -> readiness.Look:
     """What the server answers; with until, what it answers at last within so many seconds."""
+    if not until:
+        return _or_busy(workload, seconds)
     deadline = time.monotonic() + seconds
     while True:
         seen = _once(workload, max(min(ONE, deadline - time.monotonic()), 1.0))
-        if not until or seen.phase in _FINAL or time.monotonic() > deadline:
+        if seen.phase in _FINAL or time.monotonic() > deadline:
             return seen
         time.sleep(PAUSE)
+
+
+def _or_busy(workload: supervisor.Workload, seconds: float) -> readiness.Look:
+    before = _traffic(workload.url)
+    seen = _once(workload, seconds)
+    if seen.phase == readiness.HEALTHY:
+        working = traffic.in_flight(before, _traffic(workload.url), asking=True)
+        if working:
+            return replace(seen, phase=BUSY, detail=working)
+    return seen
+
+
+def _traffic(url: str) -> traffic.Traffic | None:
+    text = readiness.read(url, traffic.PATH, _METRICS)
+    return None if text is None else traffic.parse(text)
 
 
 def _once(workload: supervisor.Workload, seconds: float) -> readiness.Look:

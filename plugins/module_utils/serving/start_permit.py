@@ -56,6 +56,13 @@ class Permit:
         self._starting = starting
         self._queued = self._held = -1
 
+    def announce(self) -> None:
+        """Somebody of this node is going to ask: the seconds after a boot begin. Raises OSError."""
+        for name in ("queue", "complete"):
+            os.makedirs(os.path.join(self.folder, name), 0o700, exist_ok=True)
+        since = os.path.join(self.folder, "since")
+        os.close(os.open(since, os.O_CREAT | os.O_WRONLY, _MODE))
+
     def take(self) -> bool:
         """Whether this process has the permit; asked again until then. why: what it waits for.
 
@@ -88,10 +95,7 @@ class Permit:
             self._held = -1
 
     def _enter(self) -> None:
-        for folder in (os.path.dirname(self._entry), os.path.join(self.folder, "complete")):
-            os.makedirs(folder, 0o700, exist_ok=True)
-        first = os.path.join(self.folder, "since")
-        os.close(os.open(first, os.O_CREAT | os.O_WRONLY, _MODE))
+        self.announce()
         self._queued = _locked(self._entry)
 
     def _leave(self) -> None:

@@ -385,6 +385,7 @@ class Supervisor:
     def run(self) -> None:
         """Raises Down or Stopped at the end; the container has been stopped by then."""
         try:
+            self.permit.announce()
             self._inspect()
             if self.workload.rank == 0:
                 self._lead()
@@ -410,7 +411,8 @@ class Supervisor:
         if self.probe:
             self.probe.end()
         self._stop()
-        start_permit.forget(self.id, PERMITS)
+        if self.id:
+            start_permit.forget(self.id, PERMITS)
         self.permit.free()
         if isinstance(end, Down):
             ended = {"at": round(time.time()), "why": why, "given_up": given_up}

@@ -50,6 +50,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     readiness,
     start_permit,
     supervisor,
+    traffic,
 )
 
 FOLDER = "/etc/systemd/system"
@@ -146,7 +147,7 @@ _SUPERVISOR = (handshake.__name__, start_permit.__name__, supervisor.__name__)
 _PROVER = (
     *_HOST,
     *(containers.__name__, kinds.__name__, audio.__name__, proof.__name__, readiness.__name__),
-    *(start_permit.__name__, supervisor.__name__, prover.__name__),
+    *(traffic.__name__, start_permit.__name__, supervisor.__name__, prover.__name__),
 )
 
 
