@@ -58,7 +58,8 @@ class ActionModule(ActionBase):
         }
         try:
             exempt = Exemptions.given(options["skip"], options["accepted"])
-            wanted = declared(options["services"], hosts)
+            # With --limit the play has fewer nodes than the inventory.
+            wanted = declared(options["services"], [*hosts, *variables["groups"]["all"]])
             services = [self._service(one, observed, hosts, variables) for one in wanted]
         except (RecipeError, ValueError) as error:
             return {**result, "failed": True, "msg": str(error)}

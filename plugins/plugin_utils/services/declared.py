@@ -88,7 +88,7 @@ def _declared(entry: t.Any, hosts: t.Collection[str]) -> Declared:
     unknown = [node for node in nodes if node not in hosts]
     if unknown:
         raise RecipeError(
-            f"{name}: the play has no host {', '.join(unknown)}; it has {', '.join(sorted(hosts))}"
+            f"{name}: there is no host {', '.join(unknown)}, but {', '.join(sorted({*hosts}))}"
         )
     url = str(entry.get("url") or "")
     if url and not _is_watchable(url):

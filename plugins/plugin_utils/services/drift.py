@@ -35,7 +35,8 @@ class Service:
 
     state: `serves` as declared, `silent` (it runs as declared and does not answer), `differs`
     (another plan runs, or a part of it), `missing`, `refused` (it cannot be planned or launched),
-    `unknown` (a node of it was not reached), `watched` (it is not ours). runs: what runs in words.
+    `unknown` (a node of it was not reached), `elsewhere` (a node of it is not part of the play),
+    `watched` (it is not ours). runs: what runs in words.
     claim: GiB on its largest node, 0 where unknown.
     """
 
@@ -67,6 +68,12 @@ def service(
     first = (*wanted.nodes, *hosts)[0]
     if wanted.url or wanted.port:
         return Service(wanted, first, "watched")
+    outside = [node for node in wanted.nodes if node not in hosts]
+    if outside:
+        why = f"{', '.join(outside)} is not part of this run"
+        return Service(
+            wanted, next((n for n in wanted.nodes if n in hosts), first), "elsewhere", why
+        )
     lost = [node for node in wanted.nodes or hosts if node not in observed]
     if lost:
         head = first if first in observed else next(iter(observed), first)
@@ -157,6 +164,8 @@ def _finding(one: Service, launched: t.Mapping[str, str]) -> Finding:
     expected = f"{what} answers as service {name}"
     if one.state == "watched":
         return Finding(check, SKIPPED, expected, f"{what} is not of this collection")
+    if one.state == "elsewhere":
+        return Finding(check, SKIPPED, expected, one.why)
     if one.state == "serves":
         return Finding(check, FIXED if name in launched else OK, expected, one.runs)
     if launched.get(name):

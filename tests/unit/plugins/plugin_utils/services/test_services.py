@@ -161,6 +161,14 @@ def test_what_is_watched_is_never_launched() -> None:
     assert pending([one]) == []
 
 
+def test_a_service_with_a_node_outside_of_the_limit_is_left_alone() -> None:
+    wanted = Declared("e", "r", {}, ("spark1", "spark2"))
+    one = service(wanted, None, "", {"spark2": nodes()["spark2"]}, ["spark2"])
+    (finding,) = plan_of([one], "spark2", {}).findings
+    assert (finding.status, finding.actual) == ("skipped", "spark1 is not part of this run")
+    assert pending([one]) == []
+
+
 def test_the_largest_claim_is_launched_first() -> None:
     def one(name: str, claim: str) -> t.Any:
         plan = {**PLAN, "service": name, "claim": claim}
