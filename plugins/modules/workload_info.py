@@ -278,10 +278,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import addre
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     answers,
     image_facts,
+    journal,
     lock,
     mount_sources,
     running,
     state_files,
+    units,
 )
 
 LOG_LINES = 40
@@ -328,8 +330,8 @@ def _head(module: AnsibleModule) -> dict[str, Any]:
     folder = module.params["state_dir"]
     try:
         return {
-            "lock": lock.public(lock.stored(folder)),
-            "swap": state_files.read(folder, state_files.SWAP),
+            "lock": lock.known(folder),
+            "swap": journal.known(folder),
         }
     except state_files.Broken as error:
         module.warn(str(error))
