@@ -8,7 +8,7 @@ docs/contracts/kinds.md has the table for people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
@@ -107,7 +107,11 @@ AUTO_UNLISTED = ("chat", "rerank", "embeddings", "speech_to_text")
 
 def of_labels(labels: Mapping[str, str]) -> tuple[str, ...]:
     """The kinds of a container, as its recipe says; empty where the server has to be asked."""
-    words = str(labels.get(LABEL + "kind", "")).split(",")
+    return known(str(labels.get(LABEL + "kind", "")).split(","))
+
+
+def known(words: Iterable[str]) -> tuple[str, ...]:
+    """Those words that are kinds of this version."""
     return tuple(word for word in words if word in KINDS)
 
 

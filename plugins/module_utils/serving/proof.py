@@ -73,7 +73,7 @@ class Verdict:
 
     final: asking again changes nothing. reason: for people. text: what was answered, in short.
     kind: the kind that was asked for. absent: the server does not have this path, or not for this
-    model.
+    model. denied: it wants an API key, or another one.
     """
 
     passed: bool
@@ -82,6 +82,7 @@ class Verdict:
     text: str = ""
     kind: str = ""
     absent: bool = False
+    denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def judge(request: Request, check: Check, answer: Answer) -> Verdict:
     absent = _is_absent(answer)
     final = absent or answer.status in _FINAL
     reason = "%s was answered with %d: %s" % (what, answer.status, said)
-    return Verdict(False, final, reason, absent=absent)
+    return Verdict(False, final, reason, absent=absent, denied=answer.status in (401, 403))
 
 
 def _is_absent(answer: Answer) -> bool:

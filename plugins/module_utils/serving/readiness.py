@@ -39,7 +39,7 @@ class Look:
     """The state of an endpoint.
 
     answer: what the deep probe was answered, in short: the text of a completion. seconds: how long
-    that took. kind: what it has proven to be.
+    that took. kind: what it has proven to be. denied: it wants an API key, or another one.
     """
 
     phase: str
@@ -47,6 +47,7 @@ class Look:
     answer: str | None = None
     seconds: float | None = None
     kind: str = ""
+    denied: bool = False
 
 
 def look(
@@ -96,7 +97,8 @@ def look(
 def _judged(verdict: proof.Verdict, started: float) -> Look:
     """What a proof has shown. started: when it began, by the monotonic clock."""
     if not verdict.passed:
-        return Look(REJECTED if verdict.final else REFUSING, verdict.reason, kind=verdict.kind)
+        phase = REJECTED if verdict.final else REFUSING
+        return Look(phase, verdict.reason, kind=verdict.kind, denied=verdict.denied)
     seconds = round(time.monotonic() - started, 3)
     return Look(SERVING, verdict.reason, verdict.text, seconds, verdict.kind)
 

@@ -16,14 +16,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import retention, units
 
 
-def running(containers: Sequence[Container]) -> dict[str, Any]:
+def running(
+    containers: Sequence[Container], installed: Sequence[units.SupervisedUnit]
+) -> dict[str, Any]:
     """The results `containers`, `units`, `ray`, `listening` and those about memory."""
     return {
         "containers": [
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
             for container in containers
         ],
-        "units": [asdict(unit) for unit in units.installed()],
+        "units": [asdict(unit) for unit in installed],
         "ray": _ray(containers),
         "listening": [asdict(listener) for listener in sockets.listeners()],
         "memory_available_bytes": retention.available(),
