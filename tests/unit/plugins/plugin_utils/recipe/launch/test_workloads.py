@@ -64,6 +64,7 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
         "nodes": ["spark2", "spark1"],
         "image_facts": {"spark2": {"pins": {"TRITON_PTXAS_PATH": "/p"}}, "spark1": {}},
         "state": "running",
+        "source": "containers",
         "ray": [],
     }
 
