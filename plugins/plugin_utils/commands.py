@@ -35,8 +35,8 @@ def playbook_command(
 
     name: without folder and suffix, as "launch". words: further arguments; they are quoted here.
     options: those of ansible-playbook, as `context.CLIARGS` has them, which is the default. Its
-    inventories, user, -b, -K and -e dgxspark_hosts are repeated, so that the line can be typed as it
-    is printed. The full name of a playbook works in a clone as well as with an installed
+    inventories, user, -b, -K and -e dgxspark_hosts are repeated, so that the line can be typed as
+    it is printed. The full name of a playbook works in a clone as well as with an installed
     collection.
     """
     given = context.CLIARGS if options is None else options

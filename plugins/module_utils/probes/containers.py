@@ -20,8 +20,8 @@ _API_KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY")
 # In what the Docker client prints, in all versions, if the socket of the engine is closed to it.
 _DENIED = "permission denied"
 _FORBIDDEN = (
-    "%s may not use Docker. Run with -b, or once on the node: sudo usermod -aG docker %s (it counts "
-    "from the next login on; the group docker is as powerful as root)"
+    "%s may not use Docker. Run with -b, or once on the node: sudo usermod -aG docker %s (it takes "
+    "effect at the next login)"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

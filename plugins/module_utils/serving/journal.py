@@ -36,7 +36,7 @@ _ENTRY: checked.Fields = {
 # Of the public part.
 _WORDS = ("recipe", "service", "phase", "owner")
 _PUBLIC: checked.Fields = {
-    **{key: checked.is_text for key in (*_WORDS, "since")},
+    **dict.fromkeys((*_WORDS, "since"), checked.is_text),
     "result": lambda result: result is None or checked.is_text(result),
 }
 
@@ -53,7 +53,7 @@ def store(folder: str, entry: Entry) -> None:
 
 
 def known(folder: str) -> dict[str, Any]:
-    """The entry of the last swap; for a user who may not read it, its public part. Raises Broken."""
+    """The entry of the last swap, or its public part for a user other than root. Raises Broken."""
     try:
         return state_files.read(folder, state_files.SWAP)
     except state_files.Forbidden:

@@ -4,8 +4,8 @@
 """The files of the head: the cluster lock, the schedule and the journal of swaps.
 
 They are on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
-gets the old or the new text and never a part of it. Only root reads them; what everybody may know of
-the lock and the journal is in files of their own, in the folder `public` beside them.
+gets the old or the new text and never a part of it. Only root reads them; what everybody may know
+of the lock and the journal is in files of their own, in the folder `public` beside them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import FOLDER_MODE
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import (
+    FOLDER_MODE,
+    SafeFolder,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked
 
 FOLDER = "/var/lib/dgxspark"
@@ -38,7 +41,7 @@ SCHEDULE = "schedule.json"
 HISTORY = "swaps.jsonl"
 # Only root reads the token of a lock.
 MODE = 0o600
-# Everybody reads these; they have no token, no secret and no foreign text.
+# Everybody reads these; they have no token and no secret.
 PUBLIC = "public"
 PUBLIC_LOCK = "lock.public.json"
 PUBLIC_SWAP = "swap.public.json"
@@ -136,8 +139,8 @@ def publish(folder: str, name: str, value: Mapping[str, Any]) -> None:
             return
     except (OSError, Blocked):
         pass
-    with suppress(OSError):
-        remove(public, name)
+    with suppress(OSError, Blocked), SafeFolder.open(public) as opened:
+        opened.unlink(name)
 
 
 def published(folder: str, name: str, fields: checked.Fields) -> dict[str, Any]:
