@@ -37,7 +37,7 @@ def answers_of_units(
     """
     found = {}
     for unit in installed:
-        if unit.rank == 0 and unit.url and unit.state == "active":
+        if unit.rank == 0 and unit.url and unit.state not in ("inactive", "failed"):
             kind = kinds.known(unit.kind)
             answer = readiness.look(unit.url, unit.model, True, timeout, kind=kind)
             if answer.denied:

@@ -62,7 +62,8 @@ def known(folder: str) -> dict[str, Any]:
 
 def public(entry: Entry) -> dict[str, Any]:
     """What everybody may know of an entry. Errors and what was served before are not part of it."""
-    started, result = entry.get("started"), entry.get("result")
+    started: Any = entry.get("started")
+    result = entry.get("result")
     return {
         **{key: foreign.line(str(entry.get(key, ""))) for key in _WORDS},
         "since": state_files.clock(started) if checked.is_moment(started) else "",

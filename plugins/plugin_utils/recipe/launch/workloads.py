@@ -66,6 +66,8 @@ def _workload(
         container["status"] == "running" or container.get("supervised") is True
         for _node, container in group
     )
+    # systemd did not answer.
+    unclear = any(container.get("supervised", True) is None for _node, container in group)
     return {
         "service": _service(head),
         "slot": _number(head, "slot"),
@@ -81,7 +83,7 @@ def _workload(
         "nodes": [node for node, _container in group],
         "image_facts": {node: _map(_label(rank, "image-facts")) for node, rank in group},
         "source": "units" if any("supervised" in rank for _node, rank in group) else "containers",
-        "state": _state(retained, running, expected),
+        "state": "unknown" if unclear else _state(retained, running, expected),
         "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [
             {
@@ -116,7 +118,7 @@ def _of_units(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "status": "unknown",
             "started": "",
             "labels": {LABEL + key: str(word) for key, word in labels.items()},
-            "supervised": unit["state"] == "active",
+            "supervised": None if unit["state"] == "unknown" else unit["state"] == "active",
         }
 
 

@@ -152,6 +152,7 @@ def unknown(*found: Thing) -> Thing:
         (("active", "active"), "running"),
         (("active", "failed"), "1 of 2 ranks run"),
         (("inactive", "inactive"), "ended"),
+        (("active", "unknown"), "unknown"),
     ],
 )
 def test_where_containers_are_unknown_the_units_count(states: tuple[str, str], state: str) -> None:
