@@ -46,6 +46,7 @@ _value:
       kind: []
       nodes: [spark1]
       image_facts: {spark1: {}}
+      source: containers
       state: running
       ranks:
         - rank: 0

@@ -191,7 +191,7 @@ def main() -> None:
             with state_files.exclusive(given["state_dir"]):
                 current, verdict = decide(given)
                 if not verdict.refusal and verdict.lock != (current or None):
-                    store(given["state_dir"], verdict.lock)
+                    lock.store(given["state_dir"], verdict.lock)
     except (OSError, Blocked, state_files.Broken) as error:
         module.fail_json(msg="The cluster lock cannot be used: %s" % error)
     if verdict.refusal:
@@ -238,13 +238,6 @@ def decide(given: dict[str, Any]) -> tuple[lock.Lock, lock.LockVerdict]:
     if given["state"] == "absent" and current and request.token != current["token"]:
         return current, lock.remove(current, request)
     return current, lock.release(current, request)
-
-
-def store(folder: str, value: dict[str, object] | None) -> None:
-    if value is None:
-        state_files.remove(folder, state_files.LOCK)
-    else:
-        state_files.write(folder, state_files.LOCK, value)
 
 
 if __name__ == "__main__":

@@ -193,11 +193,8 @@ def record(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str,
     for ended in (interrupted, entry):
         if ended and ended["result"]:
             state_files.append(folder, state_files.HISTORY, ended, HISTORY)
-    state_files.write(folder, state_files.SWAP, entry)
-    if renewed is None:
-        state_files.remove(folder, state_files.LOCK)
-    else:
-        state_files.write(folder, state_files.LOCK, renewed)
+    journal.store(folder, entry)
+    lock.store(folder, renewed)
     return entry, interrupted
 
 

@@ -60,6 +60,13 @@ options:
   log_of:
     description: A container whose last 40 lines of log are returned as well.
     type: str
+  partial:
+    description:
+      - Whether a user who may not ask Docker is given what everybody may know, the units in place
+        of the containers. Otherwise the module fails for such a user.
+    type: bool
+    default: false
+    version_added: 0.2.0
   ask:
     description: Send each server whose first rank runs here the request of its kind, a completion
       of one token if it serves chat.
@@ -158,7 +165,7 @@ mounts:
       description: Why it is not to be mounted; empty if it may be.
       type: str
 containers:
-  description: All containers of the node, running or not.
+  description: All containers of the node, running or not; none if RV(containers_unknown).
   returned: success
   type: list
   elements: dict
@@ -174,12 +181,20 @@ containers:
       ours: true
       recipe: lab-tiny
       labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}
+containers_unknown:
+  description: With O(partial), why this user does not know the containers; empty if known.
+  returned: success
+  type: str
+  sample: ''
 lock:
   description: The cluster lock without its token, empty if there is none on this node.
   returned: success
   type: dict
 swap:
-  description: The journal of the last swap, empty if there is none on this node.
+  description:
+    - The journal of the last swap, empty if there is none on this node.
+    - For a user who may not read it, its public part C(recipe), C(service), C(phase), C(owner),
+      C(since) and C(result).
   returned: success
   type: dict
 ansible_facts:
@@ -190,7 +205,10 @@ ansible_facts:
   sample: {eth1: {device: eth1, ipv4: [{address: 198.51.100.1}], ipv6: []},
     default_ipv4: {address: 192.0.2.1}}
 answers:
-  description: What the servers answered, by the name of their container.
+  description:
+    - What the servers answered, by the name of their container.
+    - If RV(containers_unknown), those whose units run, asked without an API key. One that wants a
+      key is C(healthy) and C(denied).
   returned: when O(ask=true)
   type: dict
   sample: {dgxspark-main-0: {phase: serving, detail: a completion was answered, answer: a,
@@ -286,10 +304,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import addre
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     answers,
     image_facts,
+    journal,
     lock,
     mount_sources,
     running,
     state_files,
+    units,
 )
 
 LOG_LINES = 40
@@ -306,6 +326,7 @@ def main() -> None:
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
             "mounts": {"type": "list", "elements": "dict", "default": []},
             "log_of": {"type": "str"},
+            "partial": {"type": "bool", "default": False},
             "ask": {"type": "bool", "default": False},
             "interfaces": {"type": "bool", "default": False},
             "completion_timeout": {"type": "int", "default": 30},
@@ -316,19 +337,31 @@ def main() -> None:
     given = module.params
     docker = given["docker_bin"]
     try:
-        present = containers.containers(docker)
+        present, unknown = _containers(given)
         image = image_facts.image(docker, given["image"], given["paths_file"], given["state_dir"])
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
+    installed = units.installed()
     module.exit_json(
         changed=False,
+        containers_unknown=unknown,
         **image,
-        **running.running(present),
+        **running.running(present, installed),
         **_head(module),
         models=_models(given),
         mounts=mount_sources.sources(given["mounts"]),
-        **_optional(module, present),
+        **_optional(module, present, installed if unknown else []),
     )
+
+
+def _containers(given: dict[str, Any]) -> tuple[list[containers.Container], str]:
+    """The containers, and why they are unknown. Raises EngineError."""
+    try:
+        return containers.containers(given["docker_bin"]), ""
+    except containers.Forbidden as error:
+        if not given["partial"]:
+            raise
+        return [], str(error)
 
 
 def _head(module: AnsibleModule) -> dict[str, Any]:
@@ -336,8 +369,8 @@ def _head(module: AnsibleModule) -> dict[str, Any]:
     folder = module.params["state_dir"]
     try:
         return {
-            "lock": lock.public(lock.stored(folder)),
-            "swap": state_files.read(folder, state_files.SWAP),
+            "lock": lock.known(folder),
+            "swap": journal.known(folder),
         }
     except state_files.Broken as error:
         module.warn(str(error))
@@ -349,15 +382,26 @@ def _models(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [presence.presence(hub, given["directories"], model) for model in given["models"]]
 
 
-def _optional(module: AnsibleModule, present: list[containers.Container]) -> dict[str, Any]:
-    """The results that are returned only on request, because each of them takes time."""
+def _optional(
+    module: AnsibleModule,
+    present: list[containers.Container],
+    instead: list[units.SupervisedUnit],
+) -> dict[str, Any]:
+    """The results that are returned only on request, because each of them takes time.
+
+    instead: the units that are asked in place of containers that are unknown.
+    """
     given, docker = module.params, module.params["docker_bin"]
     out: dict[str, Any] = {}
     if given["interfaces"]:
         ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"]) or ""
         out["ansible_facts"] = addresses.ask_facts(ip, 10)
     if given["ask"]:
-        out["answers"] = answers.answers(docker, present, given["completion_timeout"])
+        seconds = given["completion_timeout"]
+        out["answers"] = {
+            **answers.answers(docker, present, seconds),
+            **answers.answers_of_units(instead, seconds),
+        }
     if given["log_of"]:
         out["log"] = containers.log_tail(docker, given["log_of"], LOG_LINES)
     return out

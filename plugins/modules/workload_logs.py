@@ -118,6 +118,8 @@ def main() -> None:
                 docker, container.name, given["lines"], given["since"].get(container.name, "")
             )
         ]
+    except containers.Forbidden as error:
+        module.fail_json(msg="No logs: %s" % error)
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     module.exit_json(

@@ -35,8 +35,8 @@ def playbook_command(
 
     name: without folder and suffix, as "launch". words: further arguments; they are quoted here.
     options: those of ansible-playbook, as `context.CLIARGS` has them, which is the default. Its
-    inventories, user, -K and -e dgxspark_hosts are repeated, so that the line can be typed as it
-    is printed. The full name of a playbook works in a clone as well as with an installed
+    inventories, user, -b, -K and -e dgxspark_hosts are repeated, so that the line can be typed as
+    it is printed. The full name of a playbook works in a clone as well as with an installed
     collection.
     """
     given = context.CLIARGS if options is None else options
@@ -48,6 +48,9 @@ def playbook_command(
             command += ["-i", short(str(inventory))]
     if given.get("remote_user") not in (None, C.DEFAULT_REMOTE_USER):
         command += ["-u", str(given["remote_user"])]
+    words = list(words)
+    if given.get("become") and "-b" not in words:
+        command.append("-b")
     if given.get("become_ask_pass"):
         command.append("-K")
     if given.get("extra_vars") and (hosts := load_extra_vars(DataLoader()).get(HOSTS)):

@@ -67,20 +67,26 @@ def next_command(report: Report, logins: Mapping[str, str], options: Mapping[str
 def status_command(report: Mapping[str, Any], lost: Sequence[str] = ()) -> str:
     """One line for a shell, from what is served.
 
-    report: of the role status, with `workloads` and `answers`. lost: nodes that did not answer.
+    report: of the role status, with `workloads`, `answers` and `containers_unknown`. lost: nodes
+    that did not answer.
     """
     if lost:
         return playbook_command("site", ["--check", "--limit", ",".join(lost)])
     running = [one for one in report["workloads"] if one["state"] != "retained"]
+    as_root = ["-b"] if report.get("containers_unknown") else []
     if not running:
-        return playbook_command("recipes")
+        return playbook_command(*(("status", as_root) if as_root else ("recipes",)))
     for workload in running:
         service = ["-e", f"service={workload['service']}"]
+        if workload["state"] != "running" and workload.get("source") == "units":
+            return playbook_command("status", as_root)
         if workload["state"] != "running":
             return playbook_command("launch", [*service, *_as_before(workload)])
         answer = report["answers"].get(workload["service"], {})
+        if as_root and answer.get("denied"):
+            return playbook_command("status", as_root)
         if answer.get("phase") != "serving":
-            return playbook_command("logs", service)
+            return playbook_command("logs", [*as_root, *service])
     first = running[0]
     kind = str(report["answers"][first["service"]].get("kind", ""))
     return request_command(first["url"], first["served_model_name"], kind)

@@ -21,6 +21,7 @@ SLOW = {
         "action/test_discover.py",
         "action/test_health_report.py",
         "action/test_recipe_registry.py",
+        "action/test_status.py",
         "callback/test_brief.py",
         "callback/test_hostile_nodes.py",
         "module_utils/ensure/test_ptxas.py",

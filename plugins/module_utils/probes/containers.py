@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +18,21 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
 # docker inspect says some 14 KiB about each container.
 _ANSWER_BYTES = 64 << 20
 _API_KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY")
+# In what the Docker client prints, in all versions, if the socket of the engine is closed to it.
+_DENIED = "permission denied"
+_FORBIDDEN = (
+    "%s may not use Docker. Run with -b, or once on the node: sudo usermod -aG docker %s (it takes "
+    "effect at the next login)"
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EngineError(Exception):
     """The Docker engine did not answer as expected; the text has the request and the answer."""
+
+
+class Forbidden(EngineError):
+    """This user may not ask the Docker engine; the text names the user and the ways out."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +140,8 @@ def image_id(docker: str, reference: str, timeout: float = 30) -> str | None:
     result = command.run(
         [docker, "image", "inspect", "--format", "{{.Id}}", "--", reference], timeout
     )
-    if result.outcome != command.EXITED:
-        raise EngineError("%s image inspect: %s" % (docker, result.describe()))
+    if result.outcome != command.EXITED or _is_denied(result):
+        raise _refusal(docker, "image inspect", result)
     return result.stdout.strip() if result.ok else None
 
 
@@ -149,7 +161,7 @@ def log_lines(
     asked = ["logs", "--timestamps", "--tail", str(lines), *(["--since", since] if since else [])]
     result = command.run([docker, *asked, name], timeout, limit=_ANSWER_BYTES)
     if not result.ok:
-        raise EngineError("%s logs: %s" % (docker, result.describe()))
+        raise _refusal(docker, "logs", result)
     return [
         (stamp, text) for stamp, text in _stamped(result.stdout, result.stderr) if stamp > since
     ]
@@ -185,5 +197,25 @@ def ask(
     """The standard output of one docker command. env: more variables. Raises EngineError."""
     result = command.run([docker, *question], timeout, env=env, limit=_ANSWER_BYTES)
     if not result.ok:
-        raise EngineError("%s %s: %s" % (docker, question[0], result.describe()))
+        raise _refusal(docker, question[0], result)
     return result.stdout
+
+
+def _refusal(docker: str, question: str, result: command.Result) -> EngineError:
+    """The error for a question without an answer."""
+    if _is_denied(result):
+        user = foreign.line(_user())
+        return Forbidden(_FORBIDDEN % (user, user))
+    return EngineError("%s %s: %s" % (docker, question, result.describe()))
+
+
+def _is_denied(result: command.Result) -> bool:
+    """Whether the engine did not let this user ask. Root has other reasons not to be let in."""
+    return not result.ok and os.geteuid() != 0 and _DENIED in result.stderr.lower()
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

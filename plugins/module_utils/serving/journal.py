@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked, state_files
 
 # How a swap can end. A swap without a result was interrupted if another one begins.
@@ -32,10 +33,42 @@ _ENTRY: checked.Fields = {
     "result": lambda result: result is None or checked.is_text(result),
 }
 
+# Of the public part.
+_WORDS = ("recipe", "service", "phase", "owner")
+_PUBLIC: checked.Fields = {
+    **dict.fromkeys((*_WORDS, "since"), checked.is_text),
+    "result": lambda result: result is None or checked.is_text(result),
+}
+
 
 def stored(folder: str) -> dict[str, Any]:
     """The entry of the last swap, empty where there is none. Raises state_files.Broken."""
     return state_files.read_checked(folder, state_files.SWAP, "a journal", _ENTRY)
+
+
+def store(folder: str, entry: Entry) -> None:
+    """Write the entry, with its public part. Raises OSError and Blocked."""
+    state_files.write(folder, state_files.SWAP, dict(entry))
+    state_files.publish(folder, state_files.PUBLIC_SWAP, public(entry))
+
+
+def known(folder: str) -> dict[str, Any]:
+    """The entry of the last swap, or its public part for a user other than root. Raises Broken."""
+    try:
+        return state_files.read(folder, state_files.SWAP)
+    except state_files.Forbidden:
+        return state_files.published(folder, state_files.PUBLIC_SWAP, _PUBLIC)
+
+
+def public(entry: Entry) -> dict[str, Any]:
+    """What everybody may know of an entry. Errors and what was served before are not part of it."""
+    started: Any = entry.get("started")
+    result = entry.get("result")
+    return {
+        **{key: foreign.line(str(entry.get(key, ""))) for key in _WORDS},
+        "since": state_files.clock(started) if checked.is_moment(started) else "",
+        "result": None if result is None else foreign.line(str(result)),
+    }
 
 
 def begin(

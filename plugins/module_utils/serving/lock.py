@@ -37,6 +37,14 @@ _LOCK: checked.Fields = {
     "run": lambda run: run is None or not checked.misfit(run, _RUN),
 }
 
+_PUBLIC: checked.Fields = {
+    "owner": checked.is_text,
+    "reason": checked.is_text,
+    "since": checked.is_text,
+    "expires": checked.is_text,
+    "run_since": lambda since: since is None or checked.is_text(since),
+}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -75,6 +83,26 @@ def stored(folder: str) -> dict[str, Any]:
     """The lock in the folder, empty where there is none. Raises state_files.Broken."""
     remedy = "If nobody uses the cluster, remove the file"
     return state_files.read_checked(folder, state_files.LOCK, "a lock", _LOCK, remedy)
+
+
+def store(folder: str, lock: Lock | None) -> None:
+    """Write the lock, or remove it, with its public part. Raises OSError and Blocked.
+
+    The caller has the folder for itself, by state_files.exclusive.
+    """
+    if lock is None:
+        state_files.remove(folder, state_files.LOCK)
+    else:
+        state_files.write(folder, state_files.LOCK, dict(lock))
+    state_files.publish(folder, state_files.PUBLIC_LOCK, public(lock or {}))
+
+
+def known(folder: str) -> dict[str, Any]:
+    """The public part of the lock in the folder, for root and for others. Raises Broken."""
+    try:
+        return public(stored(folder))
+    except state_files.Forbidden:
+        return state_files.published(folder, state_files.PUBLIC_LOCK, _PUBLIC)
 
 
 def acquire(current: Lock, request: Request, now: float) -> LockVerdict:

@@ -20,14 +20,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 )
 
 
-def running(containers: Sequence[Container]) -> dict[str, Any]:
+def running(
+    containers: Sequence[Container], installed: Sequence[units.SupervisedUnit]
+) -> dict[str, Any]:
     """The results `containers`, `units`, `starting`, `ray`, `listening` and those about memory."""
     return {
         "containers": [
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
             for container in containers
         ],
-        "units": [asdict(unit) for unit in units.installed()],
+        "units": [asdict(unit) for unit in installed],
         "starting": sorted(_starting(containers)),
         "ray": _ray(containers),
         "listening": [asdict(listener) for listener in sockets.listeners()],

@@ -59,7 +59,7 @@ class Permit:
     def announce(self) -> None:
         """Somebody of this node is going to ask: the seconds after a boot begin. Raises OSError."""
         for name in ("queue", "complete"):
-            os.makedirs(os.path.join(self.folder, name), 0o700, exist_ok=True)
+            _make(os.path.join(self.folder, name))
         since = os.path.join(self.folder, "since")
         os.close(os.open(since, os.O_CREAT | os.O_WRONLY, _MODE))
 
@@ -129,7 +129,7 @@ class Permit:
 def mark_complete(container: str, folder: str) -> None:
     """The start of a container, by its ID, is complete: others may start. Raises OSError."""
     place = os.path.join(folder, "complete")
-    os.makedirs(place, 0o700, exist_ok=True)
+    _make(place)
     os.close(os.open(os.path.join(place, container), os.O_CREAT | os.O_WRONLY, _MODE))
 
 
@@ -158,7 +158,7 @@ def held(folder: str) -> t.Iterator[None]:
 
     Raises TimeoutError, and OSError.
     """
-    os.makedirs(folder, 0o700, exist_ok=True)
+    _make(folder)
     path = os.path.join(folder, "lock")
     deadline = time.monotonic() + PATIENCE
     lock = _locked(path)
@@ -176,6 +176,12 @@ def held(folder: str) -> t.Iterator[None]:
 def forget(container: str, folder: str) -> None:
     """The container has ended."""
     _remove(os.path.join(folder, "complete", container))
+
+
+def _make(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    # Whatever the umask: what is starting is no secret, and status.yml shows it without root.
+    os.chmod(folder, 0o755)
 
 
 def _locked(path: str, create: bool = True) -> int:

@@ -4,14 +4,16 @@
 """The files of the head: the cluster lock, the schedule and the journal of swaps.
 
 They are on a disk, so that they survive a reboot, and are replaced in one step, so that a reader
-gets the old or the new text and never a part of it.
+gets the old or the new text and never a part of it. Only root reads them; what everybody may know
+of the lock and the journal is in files of their own, in the folder `public` beside them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -20,8 +22,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     locked,
     make_directories,
+    own_folder,
     replace_file,
     rightful_owner,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import (
+    FOLDER_MODE,
+    SafeFolder,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked
 
@@ -32,12 +41,21 @@ SCHEDULE = "schedule.json"
 HISTORY = "swaps.jsonl"
 # Only root reads the token of a lock.
 MODE = 0o600
+# Everybody reads these; they have no token and no secret.
+PUBLIC = "public"
+PUBLIC_LOCK = "lock.public.json"
+PUBLIC_SWAP = "swap.public.json"
+PUBLIC_MODE = 0o644
 
 _REMEDY = "Inspect it, then remove it"
 
 
 class Broken(Exception):
     """A file that cannot be understood; the text names it and says what to do."""
+
+
+class Forbidden(Broken):
+    """A file that this user may not read."""
 
 
 @contextmanager
@@ -57,6 +75,8 @@ def read(folder: str, name: str) -> dict[str, Any]:
         content = foreign.json_of(text) if text.strip("\0 \n") else {}
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise Forbidden("%s is readable by root only. Run with -b" % path) from error
     except (OSError, ValueError) as error:
         raise Broken("%s cannot be read: %s. %s" % (path, error, _REMEDY)) from error
     if not isinstance(content, dict):
@@ -100,6 +120,36 @@ def append(folder: str, name: str, value: dict[str, Any], limit: int) -> None:
 def remove(folder: str, name: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, name))
+
+
+def publish(folder: str, name: str, value: Mapping[str, Any]) -> None:
+    """Write what everybody may know, or remove it where value is empty. Never raises.
+
+    name: PUBLIC_LOCK or PUBLIC_SWAP. It is for display only: what cannot be written is removed, so
+    that nobody reads an old state, and the lock and the journal work without it.
+    """
+    public = os.path.join(folder, PUBLIC)
+    try:
+        if value:
+            with own_folder(public) as opened:
+                if stat.S_IMODE(opened.status.st_mode) != FOLDER_MODE:
+                    opened.set_mode(FOLDER_MODE)
+                data = (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+                opened.replace(name, data, PUBLIC_MODE, rightful_owner(os.geteuid()))
+            return
+    except (OSError, Blocked):
+        pass
+    with suppress(OSError, Blocked), SafeFolder.open(public) as opened:
+        opened.unlink(name)
+
+
+def published(folder: str, name: str, fields: checked.Fields) -> dict[str, Any]:
+    """What everybody may know; empty where it is missing, unreadable or lacks one of the fields."""
+    try:
+        content = foreign.json_of(read_text(os.path.join(folder, PUBLIC, name)) or "{}")
+    except ValueError:
+        return {}
+    return {} if checked.misfit(content, fields) else {field: content[field] for field in fields}
 
 
 def clock(seconds: float) -> str:

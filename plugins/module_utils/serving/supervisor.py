@@ -153,6 +153,8 @@ def write_state(path: str, value: t.Mapping[str, t.Any]) -> None:
     draft = path + ".new"
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(draft, "w", encoding="utf-8") as stream:
+        # status.yml shows it to users without root.
+        os.fchmod(stream.fileno(), 0o644)
         json.dump(value, stream)
         stream.flush()
         os.fsync(stream.fileno())

@@ -420,6 +420,27 @@ def test_logs_name_the_rank_of_each_line() -> None:
 
 
 @pytest.mark.usefixtures("pair")
+def test_a_user_without_docker_has_a_status_from_the_units_and_no_logs() -> None:
+    held = {"owner": "Alice", "reason": "benchmarks", "seconds": 600}
+    token = module("spark1", "cluster_lock", held)["token"]
+    user = ("-b", "--become-user", "nobody")
+    try:
+        status, said = playbook("status", *user)
+    finally:
+        module("spark1", "cluster_lock", {"state": "released", "token": token})
+    assert status == 0, said
+    assert "lab-quick-2" in said
+    assert "answers, a completion was answered in" in said
+    assert "its unit runs, with 2 ranks in all" in said
+    assert "nobody may not use Docker. Run with -b, or" in said
+    assert "Locked by Alice (benchmarks)" in said
+    assert token not in said
+    status, said = playbook("logs", *user)
+    assert status != 0
+    assert "No logs: nobody may not use Docker. Run with -b, or" in said
+
+
+@pytest.mark.usefixtures("pair")
 def test_stop_by_the_name_under_which_it_is_served(nodes: dict[str, Any]) -> None:
     status, said = playbook("stop", "-e", "recipe=lab-quick-2")
     assert status == 0, said

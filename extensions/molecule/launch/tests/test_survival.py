@@ -91,13 +91,13 @@ def test_a_docker_daemon_that_is_restarted() -> None:
 
 
 def test_status_reports_why_it_went_down() -> None:
-    status, said = playbook("status")
+    status, said = playbook("status", "-b")
     if "went down 20" not in said:
         forget_starts()
         before = started()
         on_node(WORKER, f"docker kill {RANKS[WORKER]}")
         await_restart(before)
-        status, said = playbook("status")
+        status, said = playbook("status", "-b")
     assert status == 0, said
     assert "its unit runs, with 2 ranks in all" in said
     assert "went down 20" in said
@@ -125,7 +125,7 @@ def test_a_crash_loop_ends_and_is_reported() -> None:
 
     wait_for(failed, 180)
     assert all(seen.endswith("false") for seen in started().values())
-    status, said = playbook("status")
+    status, said = playbook("status", "-b")
     assert status == 0, said
     assert "started 3 times within an hour" in said
 

@@ -1,10 +1,13 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The workloads on the nodes, from what each node reports about its containers. Pure."""
+"""The workloads on the nodes, from what each node reports about its containers. Pure.
+
+A node whose containers are unknown to the user of the run reports its units: then these count.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -23,7 +26,9 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     `service`, `slot` (of its ports), `recipe`, `recipe_path`, `overrides`, `plan_hash`,
     `served_model_name`, `url`, `head`,
     `container` (of the head), `kind` (a list, as the recipe says), `nodes` (in the order of ranks),
-    `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `ray` (the
+    `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `source`
+    (`units` if a rank is known by its unit alone, without `slot`, `recipe_path`, `overrides` and
+    `image_facts`; otherwise `containers`), `ray` (the
     addresses in its Ray cluster; empty without Ray) and `ranks`, a list of maps of `rank`, `node`,
     `container`, `status`, `started`, `unit` (its systemd unit; empty for none).
     """
@@ -39,6 +44,13 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
                     _label(container, "plan-hash"),
                 )
                 groups.setdefault(key, []).append((node, container))
+    for node, facts in observed.items():
+        for container in _of_units(facts):
+            plan = _service(container), _label(container, "plan-hash")
+            # The other ranks of it may be known by their containers.
+            same = [key for key in groups if not key[0] and (key[1], key[3]) == plan]
+            key = same[0] if same else (False, plan[0], "", plan[1])
+            groups.setdefault(key, []).append((node, container))
     return [_workload(key[0], group, observed) for key, group in sorted(groups.items())]
 
 
@@ -50,7 +62,12 @@ def _workload(
     group = sorted(group, key=lambda placed: _number(placed[1], "rank"))
     head = group[0][1]
     expected = _number(head, "ranks") or len(group)
-    running = sum(container["status"] == "running" for _node, container in group)
+    running = sum(
+        container["status"] == "running" or container.get("supervised") is True
+        for _node, container in group
+    )
+    # systemd did not answer.
+    unclear = any(container.get("supervised", True) is None for _node, container in group)
     return {
         "service": _service(head),
         "slot": _number(head, "slot"),
@@ -65,7 +82,8 @@ def _workload(
         "kind": list(of_labels(head["labels"])) if isinstance(head["labels"], Mapping) else [],
         "nodes": [node for node, _container in group],
         "image_facts": {node: _map(_label(rank, "image-facts")) for node, rank in group},
-        "state": _state(retained, running, expected),
+        "source": "units" if any("supervised" in rank for _node, rank in group) else "containers",
+        "state": "unknown" if unclear else _state(retained, running, expected),
         "ray": observed[group[0][0]].get("ray", {}).get(head["name"], []),
         "ranks": [
             {
@@ -79,6 +97,29 @@ def _workload(
             for node, container in group
         ],
     }
+
+
+def _of_units(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the units of a node say about its containers, where these are unknown."""
+    for unit in facts.get("units", ()) if facts.get("containers_unknown") else ():
+        labels = {
+            "service": unit["service"],
+            "recipe": unit["recipe"],
+            "plan-hash": unit["plan"],
+            "rank": unit["rank"],
+            "ranks": len(unit["members"]),
+            "url": unit["url"],
+            "served-model-name": unit["model"],
+            "kind": ",".join(unit["kind"]),
+        }
+        yield {
+            "name": unit["container"],
+            "ours": True,
+            "status": "unknown",
+            "started": "",
+            "labels": {LABEL + key: str(word) for key, word in labels.items()},
+            "supervised": None if unit["state"] == "unknown" else unit["state"] == "active",
+        }
 
 
 def _unit(container: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:

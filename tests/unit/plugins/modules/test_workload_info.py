@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import supervisor, units
 from ansible_collections.dgxspark.suite.plugins.modules import workload_info
 
 Docker = t.Callable[[dict[str, str]], str]
@@ -200,3 +201,128 @@ def test_only_the_server_of_rank_0_is_asked_for_a_completion(
     answer = answers["dgxspark-m-0"]
     assert (answer["phase"], answer["detail"]) == ("starting", "Connection refused")
     assert "answers" not in run_module({"docker_bin": client})
+
+
+DENIED = {PS: "echo 'permission denied while trying to connect to the docker API' >&2; exit 1"}
+
+
+@pytest.fixture
+def alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user of the module is not root."""
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+
+@pytest.fixture
+def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., None]:
+    """Install a unit of main in place of those of this machine; state: as systemctl reports it."""
+    folder = tmp_path / "units"
+    folder.mkdir()
+    monkeypatch.setattr(units, "FOLDER", str(folder))
+    monkeypatch.setattr(supervisor, "STATE", str(tmp_path / "state"))
+    systemctl = tmp_path / "systemctl"
+    monkeypatch.setattr(units, "SYSTEMCTL", str(systemctl))
+
+    def install(url: str, state: str = "active", rank: int = 0, text: str = "") -> None:
+        name = f"dgxspark-main-{rank}"
+        spec = {
+            "recipe": "lab-tiny",
+            "plan": "7d3d",
+            "rank": rank,
+            "port": 25001,
+            "starts": 3,
+            "members": ["192.0.2.1", "192.0.2.2"],
+            "nodes": ["spark1", "spark2"],
+            "url": url,
+            "model": "m",
+            "kind": ["completion"],
+        }
+        shown = units.unit_text(name, spec, "/usr/bin/docker", "/usr/bin/python3")
+        (folder / f"{name}.service").write_text(shown)
+        lines = ["LoadState=loaded", f"ActiveState={state}", "UnitFileState=enabled"]
+        said = "\n".join([*lines, f"StatusText={text}"])
+        systemctl.write_text(f"#!/bin/sh\necho '{said}'\n")
+        systemctl.chmod(0o755)
+
+    return install
+
+
+def completed(handler: t.Any) -> None:
+    body = {"choices": [{"text": "a", "finish_reason": "length"}], "usage": {}}
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(json.dumps(body).encode())
+
+
+def keyed(handler: t.Any) -> None:
+    handler.send_response(401)
+    handler.end_headers()
+    handler.wfile.write(b'{"error": "Unauthorized"}')
+
+
+def healthy(handler: t.Any) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(
+    ("reply", "phase", "denied"), [(completed, "serving", False), (keyed, "healthy", True)]
+)
+def test_a_user_who_may_not_ask_docker_gets_units_and_answers_without_a_key(
+    docker: Docker,
+    serve: t.Callable[[dict[str, t.Any]], str],
+    run_module: RunModule,
+    unit: t.Callable[..., None],
+    reply: t.Any,
+    phase: str,
+    denied: bool,
+) -> None:
+    url = serve({"GET /health": healthy, "POST /v1/completions": reply})
+    unit(url, text="runs, with 2 ranks in all")
+    result = run_module({"docker_bin": docker(DENIED), "partial": True, "ask": True})
+    assert "may not use Docker. Run with -b, or" in result["containers_unknown"]
+    assert "sudo usermod -aG docker" in result["containers_unknown"]
+    assert result["containers"] == []
+    (found,) = result["units"]
+    assert (found["state"], found["status_text"]) == ("active", "runs, with 2 ranks in all")
+    assert (found["service"], found["nodes"], found["url"]) == ("main", ["spark1", "spark2"], url)
+    answer = result["answers"]["dgxspark-main-0"]
+    assert (answer["phase"], answer["denied"]) == (phase, denied)
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("more", [{"state": "inactive"}, {"rank": 1}])
+def test_no_server_is_asked_whose_unit_does_not_run_or_which_is_elsewhere(
+    docker: Docker, run_module: RunModule, unit: t.Callable[..., None], more: dict[str, t.Any]
+) -> None:
+    unit("http://127.0.0.1:1", **more)
+    result = run_module({"docker_bin": docker(DENIED), "partial": True, "ask": True})
+    assert (len(result["units"]), result["answers"]) == (1, {})
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_launch_gets_no_part_of_the_truth(docker: Docker, run_module: RunModule) -> None:
+    result = run_module({"docker_bin": docker(DENIED)})
+    assert result["failed"] is True
+    assert "sudo usermod -aG docker" in result["msg"]
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_user_in_the_group_docker_gets_the_containers(
+    docker: Docker, run_module: RunModule, partial: bool
+) -> None:
+    result = run_module({"docker_bin": docker(SCRIPTS), "partial": partial})
+    assert (len(result["containers"]), result["containers_unknown"]) == (1, "")
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_engine_that_is_down_or_denies_root_fails(
+    docker: Docker, run_module: RunModule, partial: bool
+) -> None:
+    if os.geteuid() == 0:
+        result = run_module({"docker_bin": docker(DENIED), "partial": partial})
+        assert result["failed"] is True
+        assert "usermod" not in result["msg"]
+    down = docker({PS: "echo 'Cannot connect to the Docker daemon' >&2; exit 1"})
+    assert run_module({"docker_bin": down, "partial": partial})["failed"] is True

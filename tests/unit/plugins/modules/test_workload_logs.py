@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 
 import pytest
@@ -79,3 +80,16 @@ def test_lines_read_before_are_left_out(
 
 def test_an_engine_that_is_down_fails(docker: Docker, run_module: t.Callable[..., Result]) -> None:
     assert run_module(docker_bin=docker({}))["failed"] is True
+
+
+def test_a_user_who_may_not_ask_docker_is_given_the_two_ways_out(
+    docker: Docker, run_module: t.Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    denied = "echo 'Permission denied while trying to connect to the Docker daemon' >&2; exit 1"
+    result = run_module(docker_bin=docker({"ps --all --quiet --no-trunc": denied}))
+    assert result["failed"] is True
+    assert result["msg"] == (
+        "No logs: 4242 may not use Docker. Run with -b, or once on the node: "
+        "sudo usermod -aG docker 4242 (it takes effect at the next login)"
+    )

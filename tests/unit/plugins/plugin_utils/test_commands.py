@@ -111,3 +111,34 @@ def test_what_is_served_leads_on(
 ) -> None:
     report = {"workloads": workloads, "answers": {"main": {"phase": phase}} if phase else {}}
     assert expected in status_command(report, lost)
+
+
+@pytest.mark.parametrize(
+    ("workloads", "answer", "expected"),
+    [
+        ([], {}, "dgxspark.suite.status -b"),
+        ([workload(state="ended", source="units")], {}, "dgxspark.suite.status -b"),
+        ([workload(source="units")], {"phase": "starting"}, "suite.logs -b -e service=main"),
+        (
+            [workload(source="units")],
+            {"phase": "healthy", "denied": True},
+            "dgxspark.suite.status -b",
+        ),
+        ([workload(source="units")], {"phase": "serving"}, "/v1/completions"),
+    ],
+)
+def test_what_needs_root_is_typed_with_it(
+    workloads: list[dict[str, Any]], answer: dict[str, Any], expected: str
+) -> None:
+    report = {
+        "workloads": workloads,
+        "answers": {"main": answer} if answer else {},
+        "containers_unknown": {"spark1": "alice may not use Docker"},
+    }
+    assert expected in status_command(report)
+
+
+def test_a_run_as_root_leads_on_to_one_as_root() -> None:
+    options = {"become": True}
+    assert playbook_command("logs", (), options) == "ansible-playbook -b dgxspark.suite.logs"
+    assert playbook_command("logs", ["-b"], options).count("-b") == 1

@@ -64,6 +64,7 @@ def test_the_ranks_of_two_nodes_are_one_workload() -> None:
         "nodes": ["spark2", "spark1"],
         "image_facts": {"spark2": {"pins": {"TRITON_PTXAS_PATH": "/p"}}, "spark1": {}},
         "state": "running",
+        "source": "containers",
         "ray": [],
     }
 
@@ -118,3 +119,60 @@ def test_invalid_overrides_are_ignored(text: str) -> None:
 
 def test_nothing_runs() -> None:
     assert workloads(seen([], [])) == []
+
+
+def supervised(number: int, state: str = "active", recipe: str = "a") -> Thing:
+    """A unit, as workload_info returns it."""
+    return {
+        "container": f"dgxspark-{recipe}-{number}",
+        "service": "main",
+        "recipe": recipe,
+        "plan": "7d3d",
+        "rank": number,
+        "members": ["192.0.2.1", "192.0.2.2"],
+        "nodes": ["spark1", "spark2"],
+        "url": "http://192.0.2.1:9000",
+        "model": f"{recipe}-served",
+        "kind": ["chat"],
+        "state": state,
+        "enabled": True,
+        "restarts": 0,
+        "status_text": "runs, with 2 ranks in all",
+        "down": None,
+    }
+
+
+def unknown(*found: Thing) -> Thing:
+    return {"containers": [], "units": list(found), "containers_unknown": "alice may not"}
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        (("active", "active"), "running"),
+        (("active", "failed"), "1 of 2 ranks run"),
+        (("inactive", "inactive"), "ended"),
+        (("active", "unknown"), "unknown"),
+    ],
+)
+def test_where_containers_are_unknown_the_units_count(states: tuple[str, str], state: str) -> None:
+    nodes = {f"spark{n + 1}": unknown(supervised(n, one)) for n, one in enumerate(states)}
+    (workload,) = workloads(nodes)
+    assert (workload["state"], workload["source"]) == (state, "units")
+    assert (workload["service"], workload["recipe"]) == ("main", "a")
+    assert (workload["nodes"], workload["head"]) == (["spark1", "spark2"], "spark1")
+    assert (workload["url"], workload["kind"]) == ("http://192.0.2.1:9000", ["chat"])
+    assert workload["served_model_name"] == "a-served"
+    assert [rank["status"] for rank in workload["ranks"]] == ["unknown", "unknown"]
+    assert [rank["unit"]["state"] for rank in workload["ranks"]] == list(states)
+
+
+def test_ranks_known_by_containers_and_by_units_are_one_workload() -> None:
+    nodes = {**seen([rank(0)]), "spark2": unknown(supervised(1))}
+    (workload,) = workloads(nodes)
+    assert (workload["state"], workload["source"]) == ("running", "units")
+    assert workload["recipe_path"] == "/r/a.yaml"
+
+
+def test_units_do_not_count_where_containers_are_known() -> None:
+    assert workloads({"spark1": {"containers": [], "units": [supervised(0)]}}) == []
