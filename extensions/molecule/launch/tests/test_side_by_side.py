@@ -11,7 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
-from lab import NODES, ROOT, answers, minilm, on_node, playbook, run, wait_for
+from lab import (
+    NODES,
+    ROOT,
+    answers,
+    ended,
+    minilm,
+    on_node,
+    playbook,
+    playbook_begun,
+    run,
+    wait_for,
+)
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
@@ -101,6 +112,13 @@ def test_the_chat_model_is_swapped_and_the_others_stay() -> None:
     status, said = playbook("launch", *wrong)
     assert status != 0
     assert "lab-tiny, which was served before, answers again" in said
+    assert ids("second", "embeddings") == before
+    # Back to what was proven before the present one.
+    status, said = playbook("launch", "-e", "back=true")
+    assert status == 0, said
+    assert answers("lab-tiny-2")
+    serve(REAL)
+    assert answers("lab-tiny")
     assert ids("second", "embeddings") == before
 
 
@@ -216,3 +234,57 @@ def test_a_worker_lost_right_after_a_launch_stops_the_head() -> None:
     finally:
         assert run("docker", "start", WORKER).returncode == 0
     wait_for(lambda: "true" in on_node(HEAD, running) and answers("lab-quick-2", 5), PATIENCE)
+
+
+@pytest.mark.usefixtures("four")
+def test_a_service_that_the_others_leave_no_memory_for_is_refused() -> None:
+    before = started()
+    greedy = json.dumps({"dgxspark_env": {"VLLM_CPU_KVCACHE_SPACE": "500"}})
+    wanted = ("-e", "recipe=lab-tiny-solo", "-e", "service=greedy", "-e", f"nodes={HEAD}")
+    status, said = playbook("launch", *wanted, "-e", "overrides=port=8009", "-e", greedy)
+    assert status != 0
+    assert f"{HEAD}: service greedy asks for 50" in said
+    assert "solo0" in said
+    assert "main" in said
+    assert started() == before
+
+
+@pytest.mark.usefixtures("four")
+def test_a_service_that_crashes_in_a_loop_is_given_up_and_holds_up_nobody() -> None:
+    before = started()
+    name = "dgxspark-solo0-0"
+    state = json.dumps({"starts": [round(time.time())] * 3})
+    on_node(HEAD, f"echo '{state}' >/var/lib/dgxspark/{name}.service.json; docker kill {name}")
+    failed = f"systemctl is-failed {name} || true"
+    wait_for(lambda: on_node(HEAD, failed).strip() == "failed", 60)
+    now = started()
+    assert {place for place, line in now.items() if line != before[place]} == {f"{HEAD}/{name}"}
+    status, said = playbook("services", *options(FAST), "--check")
+    assert "service_solo0: drift" in said
+    assert status == 0, said
+    assert "service_solo0: fixed" in serve(FAST)
+
+
+@pytest.mark.usefixtures("four")
+def test_two_launches_at_once_of_services_with_crossed_nodes() -> None:
+    two = str(QUICK / "lab-quick-2.yaml")
+    begun = [
+        playbook_begun(
+            "launch",
+            *("-e", f"recipe={two}", "-e", f"service={name}", "-e", f"nodes={','.join(nodes)}"),
+            *("-e", f"overrides=port={port}", "-e", "lock_wait=300"),
+        )
+        for name, nodes, port in (("ab", (HEAD, WORKER), 8020), ("ba", (WORKER, HEAD), 8021))
+    ]
+    for launch in begun:
+        status, said = ended(launch)
+        assert status == 0, said
+    # Both come back together.
+    before = started()
+    for node in NODES:
+        on_node(node, "systemctl restart docker")
+    wait_for(lambda: all_back(before), PATIENCE)
+    wait_for(complete, 60)
+    for name in ("ab", "ba"):
+        status, said = playbook("stop", "-e", f"service={name}")
+        assert status == 0, said
