@@ -60,7 +60,7 @@ def test_a_worker_lost_during_the_start_is_named_and_finalized_by_the_next_launc
         assert status != 0
         assert "lab-llama answers at" in said
         # The head reports that it has not met the worker.
-        assert f"the final steps failed on {HEAD} and {WORKER} (see above)" in said
+        assert f"the final steps failed on {WORKER} and {HEAD} (see above)" in said
         assert "The supervisors of the ranks have not met" in said
         assert answers("lab-llama", 20)
     status, said = playbook("launch", "-e", f"recipe={slow}")
