@@ -103,6 +103,7 @@ KNOWN = frozenset(
         "dgxspark_lines",
         "dgxspark_lock_margin",
         "dgxspark_lock_token",
+        "dgxspark_lock_wait",
         "dgxspark_master_port",
         "dgxspark_memory_timeout",
         "dgxspark_mod_paths",
