@@ -78,6 +78,7 @@ KNOWN = frozenset(
         "dgxspark_gpus",
         "dgxspark_hf_home",
         "dgxspark_hf_token",
+        "dgxspark_history",
         "dgxspark_hosts",
         "dgxspark_hub_endpoint",
         "dgxspark_image",
