@@ -27,6 +27,7 @@ KNOWN = frozenset(
         "dgxspark_audit_timer_sandbox",
         "dgxspark_audit_timer_timeout",
         "dgxspark_audit_timer_user",
+        "dgxspark_back",
         "dgxspark_confirm",
         "dgxspark_controller",
         "dgxspark_costly",

@@ -7,13 +7,18 @@ A line is one of module_utils/serving/history.py, with its `age` in seconds.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import is_service
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.checked import is_moment
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving.history import misfit
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.history import LIMIT, misfit
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.journal import COMPLETE
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workloads import (
+    workloads,
+)
 
 Line = t.Mapping[str, t.Any]
 Lines = dict[str, list[dict[str, t.Any]]]
@@ -73,3 +78,54 @@ def _what(line: Line) -> str:
 def ago(seconds: float) -> str:
     """3 d for 259200 seconds."""
     return f"{seconds / _DAY:.0f} d" if seconds >= 2 * _DAY else duration(seconds)
+
+
+def proven_before(
+    history: t.Any,
+    observed: t.Mapping[str, t.Mapping[str, t.Any]],
+    service: str,
+    hosts: t.Collection[str],
+) -> dict[str, t.Any]:
+    """What a service served last with another plan than now; what it served last if nothing runs.
+
+    history: of the module service_history. observed: node name -> what the module workload_info
+    returned there. hosts: nodes that a launch can use.
+
+    Returns a dict: `problem` (why nothing can be served again; empty if something can),
+    `recipe_path`, `overrides`, `nodes`, `plan_hash`, `what` (all of it in words).
+    """
+    lines = merged({"": {"history": history}}, LIMIT).get(service, [])
+    proven = [line for line in lines if line["result"] == COMPLETE and _can_be_launched(line)]
+    runs = [
+        one
+        for one in workloads(observed)
+        if one["service"] == service and one["state"] not in ("retained", "ended")
+    ]
+    present = {one["plan_hash"] for one in runs}
+    line = next((line for line in proven if line["plan_hash"] not in present), None)
+    if line is None:
+        nothing = {"recipe_path": "", "overrides": {}, "nodes": [], "plan_hash": "", "what": ""}
+        return {**nothing, "problem": _nothing_before(service, proven, runs)}
+    lost = [node for node in line["nodes"] if node not in hosts]
+    what = f"{_what(line)}, {ago(line['age'])} ago"
+    problem = f"{', '.join(lost)} cannot be used in this run, but is needed for {what}"
+    return {
+        "problem": foreign.line(problem) if lost else "",
+        "recipe_path": line["recipe_path"],
+        "overrides": dict(line["overrides"]),
+        "nodes": list(line["nodes"]),
+        "plan_hash": line["plan_hash"],
+        "what": foreign.line(what),
+    }
+
+
+def _can_be_launched(line: Line) -> bool:
+    return bool(os.path.isabs(line["recipe_path"]) and line["nodes"])
+
+
+def _nothing_before(service: str, proven: t.Sequence[Line], runs: t.Sequence[Line]) -> str:
+    by_name = "Launch by name: -e recipe=NAME"
+    if not proven:
+        return f"The history of service {service} has no complete launch yet. {by_name}"
+    recipe = foreign.line(runs[0]["recipe"])
+    return f"The history of service {service} has nothing before {recipe}, which runs. {by_name}"
