@@ -8,6 +8,7 @@ KNOWN = frozenset(
     {
         "dgxspark_accepted_drift",
         "dgxspark_act",
+        "dgxspark_action",
         "dgxspark_address",
         "dgxspark_audit_connect_timeout",
         "dgxspark_audit_node_timeout",
@@ -157,6 +158,7 @@ KNOWN = frozenset(
         "dgxspark_recipe_paths",
         "dgxspark_recipe_registries",
         "dgxspark_recipe_values",
+        "dgxspark_recreate",
         "dgxspark_report_dir",
         "dgxspark_report_in",
         "dgxspark_revision",
