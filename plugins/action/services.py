@@ -22,7 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workl
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.again import (
     ACTIONS,
-    RESTART,
+    REAPPLY,
     chosen,
     differs,
 )
@@ -101,7 +101,7 @@ class ActionModule(ActionBase):
         plans = {one["service"]: one["plan_hash"] for one in running}
         action = options["again"]
         services = chosen(action, options["only"], options["confirm"], wanted, running)
-        for one in services if action == RESTART else ():
+        for one in services if action != REAPPLY else ():
             plan = self._plan(one, observed, list(one.nodes), variables)
             if problem := differs(one.name, plans[one.name], plan):
                 raise RecipeError(problem)

@@ -40,10 +40,10 @@ options:
   again:
     description:
       - Return in RV(pending) what is launched again, in place of what has to be launched.
-      - V(restart) is the plan that runs; it fails if the recipe gives another plan now. V(reapply)
-        is what is declared, or else what runs, by its recipe as it is now.
+      - V(restart) and V(update) are the plan that runs; they fail if the recipe gives another plan
+        now. V(reapply) is what is declared, or else what runs, by its recipe as it is now.
     type: str
-    choices: ["", restart, reapply]
+    choices: ["", restart, update, reapply]
     default: ""
   only:
     description: The service that O(again) is for. Empty for the only one.

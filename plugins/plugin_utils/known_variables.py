@@ -146,6 +146,7 @@ KNOWN = frozenset(
         "dgxspark_ptxas_manage_bin",
         "dgxspark_ptxas_targets",
         "dgxspark_ptxas_timeout",
+        "dgxspark_pull",
         "dgxspark_quant",
         "dgxspark_ray_auth",
         "dgxspark_ray_object_store_bytes",

@@ -10,9 +10,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import Declared
 
-# restart: the plan that runs, once more. reapply: what is declared, or else what runs, by its
-# recipe as it is now, also where that is the plan that runs.
-RESTART, REAPPLY = ACTIONS = ("restart", "reapply")
+# restart: the plan that runs, once more. update: the same if its image has changed. reapply: what
+# is declared, or else what runs, by its recipe as it is now, also where that is what runs.
+RESTART, UPDATE, REAPPLY = ACTIONS = ("restart", "update", "reapply")
 
 # Confirms that all services are meant.
 ALL = "all"
@@ -67,7 +67,7 @@ def _unknown(action: str, name: str, wanted: t.Sequence[Declared], known: t.Iter
         return (
             f"{what} is declared by url or port: it is not of this collection, and is not touched"
         )
-    if action == RESTART and any(one.name == name for one in wanted):
+    if action != REAPPLY and any(one.name == name for one in wanted):
         return f"{what} does not run. services.yml without an action launches what is declared"
     names = ", ".join(sorted(known)) or "nothing"
     return f"There is no {what}. What runs{_or_declared(action)}: {names}"
@@ -78,11 +78,11 @@ def _or_declared(action: str) -> str:
 
 
 def differs(name: str, runs: str, plan: t.Mapping[str, t.Any]) -> str:
-    """Why a restart is refused, empty if it is not. runs: the hash of the plan that runs."""
+    """Why neither restart nor update is possible, empty if both are. runs: the hash that runs."""
     if plan["hash"] == runs:
         return ""
     return (
         f"service {name} runs with plan {foreign.line(runs)[:12]}. Its recipe with the inventory "
-        f"gives plan {plan['hash'][:12]} now, so a restart would change it. To launch that: "
-        f"-e action={REAPPLY}"
+        f"gives plan {plan['hash'][:12]} now, which neither restart nor update launches. "
+        f"To launch that: -e action={REAPPLY}"
     )

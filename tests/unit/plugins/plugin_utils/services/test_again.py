@@ -41,6 +41,7 @@ WATCHED = Declared("w", url="http://192.0.2.9:80")
     ("action", "name", "expected"),
     [
         ("restart", "e", as_it_runs("e")),
+        ("update", "e", as_it_runs("e")),
         ("reapply", "e", DECLARED),
         ("restart", "main", as_it_runs("main")),
         # Not declared: by the recipe, the overrides and the nodes with which it was launched.
@@ -76,7 +77,7 @@ def test_several_have_to_be_confirmed() -> None:
         ("reapply", "", "No service of this collection runs or is declared"),
         ("restart", "x", "There is no service x. What runs: nothing"),
         ("reapply", "x\x1b[2J", r"There is no service x\\x1b\[2J"),
-        ("stop", "e", "expected one of restart, reapply"),
+        ("stop", "e", "expected one of restart, update, reapply"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error(action: str, name: str, problem: str) -> None:
