@@ -145,9 +145,14 @@ def recorded(folder: str, most: int, now: float, service: str = "") -> dict[str,
 
 
 def _services(folder: str) -> list[str]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return sorted(filter(is_service, os.listdir(os.path.join(folder, SERVICES))))
-    return []
+    """The services that may have a history. Raises state_files.Broken, as for who is not root."""
+    place = os.path.join(folder, SERVICES)
+    try:
+        return sorted(filter(is_service, os.listdir(place)))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise state_files.Broken("%s cannot be read: %s" % (place, error.strerror)) from error
 
 
 def _lines(path: str) -> list[Line]:

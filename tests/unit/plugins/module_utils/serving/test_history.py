@@ -152,3 +152,14 @@ def test_a_file_that_is_no_file_is_named(folder: str) -> None:
     place(folder).mkdir(parents=True)
     with pytest.raises(state_files.Broken, match=r"history\.jsonl"):
         history.recorded(folder, 20, NOW)
+
+
+def test_a_folder_that_this_user_may_not_read_is_named(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> t.NoReturn:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(history.os, "listdir", refuse)
+    with pytest.raises(state_files.Broken, match="services cannot be read: Permission denied"):
+        history.recorded(folder, 20, NOW)
