@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Adds to a request for the cluster lock who asks.
+"""Adds to a request for the cluster lock who asks, and waits while another run holds it.
 
 The lock of a launch names the ansible-playbook that took it. If that was a process of this
 controller and it has certainly ended, by a kill or by Ctrl-C, the next run takes the lock over
@@ -14,7 +14,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,36 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import (
+    Foreign,
+    shown,
+    whole,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
+    KILLED,
+    ORPHANED,
+    Follower,
+    State,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration
 
 display = Display()
 
 
 class ActionModule(ActionBase):
-    """One run of the module, and a second one if the first was refused for an ended holder."""
+    """One run of the module, a second one if the first was refused for an ended holder, and more
+    while another run holds the lock and there is time to wait.
+    """
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         super().run(tmp, task_vars)
         given = dict(self._task.args)
+        try:
+            wait = whole(str(given.pop("wait", 0)))
+        except Foreign as problem:
+            return {"failed": True, "msg": f"The time to wait for the lock, in seconds: {problem}"}
         if given.get("state", "held") == "held":
             # A launch within a reservation passes its token, and gets an id of its own.
             if given.pop("run", ""):
@@ -44,6 +61,13 @@ class ActionModule(ActionBase):
             if boolean(given.pop("bound", False)):
                 # Tasks run in children of ansible-playbook.
                 given["holder"] = process(os.getppid())
+                given["bound"] = True
+        if wait and not self._task.check_mode:
+            return Waiting(lambda: self._request(given, task_vars), wait).result()
+        return self._request(given, task_vars)
+
+    def _request(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The answer of the module; a holder that has ended is taken over."""
         answer = self._ask(given, task_vars)
         blocker = answer.get("blocker")
         holder = blocker.get("holder") if isinstance(blocker, Mapping) else None
@@ -62,6 +86,50 @@ class ActionModule(ActionBase):
         for other in answer.get("announced", ()):
             display.warning(f"The cluster is announced for {shown(str(other))}")
         return answer
+
+
+class Waiting(Follower):
+    """Requests the lock until it is held, a reservation holds it, or the time is over."""
+
+    interval = 5.0
+    silence = 15.0
+    lost = 60.0
+
+    def __init__(self, request: Callable[[], State], seconds: float) -> None:
+        super().__init__()
+        self._request, self.timeout = request, seconds
+
+    def look(self) -> State:
+        return self._request()
+
+    def ended(self, state: State) -> bool:
+        return self.answered(state) and not (state.get("failed") and state.get("by_run") is True)
+
+    def pause(self, seconds: float) -> None:
+        super().pause(max(min(seconds, self.timeout - self.elapsed), 0.0))
+
+    def line(self, state: State) -> str:
+        left = duration(max(self.timeout - self.elapsed, 0.0))
+        if not self.answered(state):
+            return f"waiting for the cluster lock: no answer, {left} left: {state.get('msg', '')}"
+        held = state.get("lock")
+        lock = held if isinstance(held, Mapping) else {}
+        reason = f" ({lock['reason']})" if lock.get("reason") else ""
+        since = lock.get("run_since") or lock.get("since", "an unknown time")
+        return (
+            f"waiting for the cluster lock of {lock.get('owner', 'an unknown owner')}{reason}, "
+            f"held since {since}; {left} left"
+        )
+
+    def result(self) -> State:
+        """The answer to the last request; a refusal has the time that was waited."""
+        why = self.follow()
+        if why == ORPHANED:
+            return {"failed": True, "msg": KILLED}
+        if self.state.get("failed") and self.state.get("by_run") is True:
+            waited = f"Waited {duration(self.elapsed)}. {self.state.get('msg', '')}"
+            return {**self.state, "msg": waited}
+        return self.state
 
 
 def process(pid: int, proc: Path = Path("/proc")) -> dict[str, Any]:

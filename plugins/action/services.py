@@ -20,12 +20,19 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.slots
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workloads import (
     workloads,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.again import (
+    ACTIONS,
+    REAPPLY,
+    chosen,
+    differs,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import (
     Declared,
     declared,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.drift import (
     Service,
+    launch_of,
     pending,
     plan_of,
     service,
@@ -48,6 +55,9 @@ class ActionModule(ActionBase):
             "observed": {"type": "dict", "required": True},
             "launched": {"type": "dict", "default": {}},
             "plan_only": {"type": "bool", "default": False},
+            "again": {"type": "str", "choices": ["", *ACTIONS], "default": ""},
+            "only": {"type": "str", "default": ""},
+            "confirm": {"type": "str", "default": ""},
             "skip": ARGUMENTS["skip"],
             "accepted": ARGUMENTS["accepted"],
         }
@@ -60,8 +70,11 @@ class ActionModule(ActionBase):
             exempt = Exemptions.given(options["skip"], options["accepted"])
             # With --limit the play has fewer nodes than the inventory.
             wanted = declared(options["services"], [*hosts, *variables["groups"]["all"]])
+            if options["again"]:
+                again = self._again(options, wanted, observed, variables)
+                return {**result, "changed": False, "pending": again, "undeclared": {}}
             services = [self._service(one, observed, hosts, variables) for one in wanted]
-        except (RecipeError, ValueError) as error:
+        except (AnsibleError, RecipeError, ValueError) as error:
             return {**result, "failed": True, "msg": str(error)}
         result.update(
             changed=False, pending=pending(services), undeclared=undeclared(services, observed)
@@ -76,6 +89,24 @@ class ActionModule(ActionBase):
             "spec": "services",
             "findings": [asdict(finding) for finding in plan.findings],
         }
+
+    def _again(
+        self,
+        options: dict[str, Any],
+        wanted: list[Declared],
+        observed: dict[str, Any],
+        variables: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """What is launched again. Raises RecipeError and AnsibleError."""
+        running = [one for one in workloads(observed) if one["state"] != "retained"]
+        plans = {one["service"]: one["plan_hash"] for one in running}
+        action = options["again"]
+        services = chosen(action, options["only"], options["confirm"], wanted, running)
+        for one in services if action != REAPPLY else ():
+            plan = self._plan(one, observed, list(one.nodes), variables)
+            if problem := differs(one.name, plans[one.name], plan):
+                raise RecipeError(problem)
+        return [launch_of(one) for one in services]
 
     def _service(
         self,

@@ -32,6 +32,10 @@ options:
         for a token.
     type: bool
     default: true
+  renew:
+    description: Whether the source pulls the image again if it has it. Not for a digest.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

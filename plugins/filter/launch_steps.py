@@ -24,6 +24,10 @@ options:
     description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
     type: dict
     required: true
+  recreate:
+    description: Start the plan anew where it runs.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

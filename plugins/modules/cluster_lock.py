@@ -80,6 +80,13 @@ options:
       - A reservation outlives it.
     type: bool
     default: false
+  wait:
+    description:
+      - How long to wait, in seconds, while a launch, a stop or an update holds the lock, with a
+        line about every 15 s that names it.
+      - A reservation is refused at once, and so is every lock in check mode.
+    type: int
+    default: 0
   holder:
     description: The process on the controller that asks. The action plugin sets it.
     type: dict
@@ -121,6 +128,10 @@ at:
   description: The time of the node, in seconds since 1970.
   returned: success
   type: float
+by_run:
+  description: Whether a launch, a stop or an update blocks the request, and no reservation.
+  returned: on refusal
+  type: bool
 lock:
   description: The lock as it is now, without its token; empty if there is none.
   returned: success
@@ -156,7 +167,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 )
 
 # The options that make up a lock.Request.
-REQUEST = ("token", "owner", "reason", "seconds", "run", "holder", "force", "gone")
+REQUEST = ("token", "owner", "reason", "seconds", "run", "holder", "bound", "force", "gone")
 
 
 def main() -> None:
@@ -175,6 +186,7 @@ def main() -> None:
             "seconds": {"type": "int", "default": 3600},
             "force": {"type": "bool", "default": False},
             "bound": {"type": "bool", "default": False},
+            "wait": {"type": "int", "default": 0},
             "holder": {"type": "dict", "default": {}},
             "gone": {"type": "dict", "default": {}},
             "state_dir": {"type": "path", "default": state_files.FOLDER},
@@ -198,6 +210,7 @@ def main() -> None:
         module.fail_json(
             msg=verdict.refusal,
             blocker={"holder": dict(verdict.blocker)},
+            by_run=verdict.by_run,
             lock=lock.public(current),
         )
     module.exit_json(

@@ -64,6 +64,10 @@ options:
     type: list
     elements: str
     default: []
+  renew_from:
+    description: The ID of the image that is there, to pull what has its name in the registry now.
+    type: str
+    default: ""
   seconds:
     description: How long it may take, in seconds.
     type: int
@@ -157,6 +161,7 @@ def main() -> None:
             "secret": {"type": "str", "no_log": True, "default": ""},
             "bytes": {"type": "int", "default": 0},
             "looked_on": {"type": "list", "elements": "str", "default": []},
+            "renew_from": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 14400},
             "job": {"type": "str", "default": ""},
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
@@ -171,7 +176,7 @@ def main() -> None:
         _look(module)
     present = _present(module)
     result: dict[str, Any] = {"job": "", "bytes": given["bytes"], "image_id": ""}
-    if _right(module, present):
+    if _right(module, present) and not given["renew_from"]:
         module.exit_json(changed=False, **{**result, "image_id": present})
     if not module.check_mode:
         result["job"] = _start(module)
@@ -230,13 +235,15 @@ def _look(module: AnsibleModule) -> None:
         module.exit_json(changed=True, image_id="", **state)
     present = _present(module)
     # Another run may have followed the same pull, and have forgotten it after its end.
-    if not _right(module, present):
+    renewed = not (given["renew_from"] and state["problem"])
+    if not (_right(module, present) and renewed):
         if state["problem"]:
             module.fail_json(msg=_why(module, state["problem"]))
         actual = "it is %s" % present if present else "the image is missing"
         text = "Image ID mismatch for %s: expected %s, %s. Run it again"
         module.fail_json(msg=text % (given["image"], given["id"] or "that of the registry", actual))
-    module.exit_json(changed=True, phase=job.DONE, progress=0, image_id=present)
+    changed = present != given["renew_from"]
+    module.exit_json(changed=changed, phase=job.DONE, progress=0, image_id=present)
 
 
 def _why(module: AnsibleModule, error: str) -> str:
@@ -244,6 +251,10 @@ def _why(module: AnsibleModule, error: str) -> str:
     if given["address"]:
         text = "%s was not copied from %s: %s. Nothing of it remains; run it again"
         return text % (given["image"], given["address"], error)
+    if given["renew_from"]:
+        text = "%s cannot be pulled again: %s. What runs stays as it is. "
+        text += "Check that its registry is reachable; an image without one is loaded (docker load)"
+        return text % (given["image"], error)
     where = " and ".join(given["looked_on"])
     text = "%s is not on %s, and this node cannot pull it: %s. "
     text += (

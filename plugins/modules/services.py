@@ -37,6 +37,22 @@ options:
     description: Services that were launched since, with the error of the launch, empty for none.
     type: dict
     default: {}
+  again:
+    description:
+      - Return in RV(pending) what is launched again, in place of what has to be launched.
+      - V(restart) and V(update) are the plan that runs; they fail if the recipe gives another plan
+        now. V(reapply) is what is declared, or else what runs, by its recipe as it is now.
+    type: str
+    choices: ["", restart, update, reapply]
+    default: ""
+  only:
+    description: The service that O(again) is for. Empty for the only one.
+    type: str
+    default: ""
+  confirm:
+    description: Where there are several services and O(only) is empty, V(all) for all of them.
+    type: str
+    default: ""
   plan_only:
     description: Return RV(pending) and RV(undeclared) alone.
     type: bool

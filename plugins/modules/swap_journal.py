@@ -14,7 +14,8 @@ description:
   - This module is private to the collection and may change without notice.
   - Records on the head which phase of a swap begins, so that an interrupted swap can be recognised.
   - Fails and writes nothing if somebody else has taken the lock of the swap.
-  - The last 100 swaps that have ended are retained.
+  - The last 100 swaps that have ended are retained, and in the history of each service its last
+    100 changes.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -46,6 +47,13 @@ options:
     type: str
     choices: ["", complete, failed, rolled_back]
     default: ""
+  workload:
+    description:
+      - With O(result), what the history of the service has of the workload besides the entry,
+        C(recipe_path), C(overrides) and C(served_model_name).
+      - It is neither in the journal nor in what is returned, since overrides may hold secrets.
+    type: dict
+    default: {}
   why:
     description: The error of a failed swap.
     type: str
@@ -119,12 +127,14 @@ interrupted:
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    history,
     journal,
     lock,
     state_files,
@@ -153,6 +163,7 @@ def main() -> None:
                 "choices": ["", journal.COMPLETE, journal.FAILED, journal.ROLLED_BACK],
                 "default": "",
             },
+            "workload": {"type": "dict", "default": {}},
             "why": {"type": "str", "default": ""},
             "details": {"type": "list", "elements": "dict", "default": [], "options": detail},
             "since": {"type": "float"},
@@ -171,7 +182,7 @@ def main() -> None:
         else:
             with state_files.exclusive(module.params["state_dir"]):
                 entry, interrupted = record(module.params, time.time())
-    except (OSError, Blocked, state_files.Broken) as error:
+    except (OSError, Blocked, state_files.Broken, ValueError) as error:
         module.fail_json(msg="The journal of swaps cannot be written: %s" % error)
     except LostLock as error:
         module.fail_json(msg="%s. The swap stops here" % error, lost=True)
@@ -181,7 +192,10 @@ def main() -> None:
 
 
 def record(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the entry and renew or release the lock; see change. Raises LostLock and Broken."""
+    """Write the entry and renew or release the lock; see change.
+
+    Raises LostLock, Broken, and ValueError for a workload that the history cannot have.
+    """
     folder = given["state_dir"]
     request = lock.Request(given["token"], run=given["run"], seconds=given["lock_seconds"])
     held = lock.stored(folder)
@@ -190,9 +204,16 @@ def record(given: dict[str, Any], now: float) -> tuple[dict[str, Any], dict[str,
         raise LostLock(verdict.refusal)
     renewed = lock.release(held, request).lock if given["release"] else verdict.lock
     entry, interrupted = change(journal.stored(folder), given, now)
+    lines = []
+    # Another version may have written the interrupted one, which is no reason to stop here.
+    with suppress(ValueError):
+        lines += [history.of_swap(interrupted, {}, now)] if interrupted else []
+    lines += [history.of_swap(entry, given["workload"], now)] if entry["result"] else []
     for ended in (interrupted, entry):
         if ended and ended["result"]:
             state_files.append(folder, state_files.HISTORY, ended, HISTORY)
+    for line in lines:
+        history.append(folder, line)
     journal.store(folder, entry)
     lock.store(folder, renewed)
     return entry, interrupted

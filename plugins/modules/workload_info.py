@@ -76,6 +76,10 @@ options:
     description: How long the requests to one server may take, in seconds.
     type: int
     default: 30
+  history:
+    description: How many lines of the history of each service are returned.
+    type: int
+    default: 0
   interfaces:
     description:
       - Gather the facts that P(dgxspark.suite.launch_plan#lookup) reads, in the shape and in a
@@ -197,6 +201,11 @@ swap:
       C(since) and C(result).
   returned: success
   type: dict
+history:
+  description: For each service the last lines of its history, the newest first, each with its
+    C(age) in seconds; empty if there is none on this node.
+  returned: when O(history) is not 0
+  type: dict
 ansible_facts:
   description: Each interface by its name, the address of the default route, and the fabric as
     M(dgxspark.suite.ensure_fabric) recorded it, as C(ansible_local).
@@ -295,6 +304,7 @@ listening:
 """
 
 import os
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -303,6 +313,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.models import prese
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import addresses, containers
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     answers,
+    history,
     image_facts,
     journal,
     lock,
@@ -329,6 +340,7 @@ def main() -> None:
             "partial": {"type": "bool", "default": False},
             "ask": {"type": "bool", "default": False},
             "interfaces": {"type": "bool", "default": False},
+            "history": {"type": "int", "default": 0},
             "completion_timeout": {"type": "int", "default": 30},
             "state_dir": {"type": "path", "default": state_files.FOLDER},
         },
@@ -365,7 +377,23 @@ def _containers(given: dict[str, Any]) -> tuple[list[containers.Container], str]
 
 
 def _head(module: AnsibleModule) -> dict[str, Any]:
-    """Lock and journal; empty where this node is not the head."""
+    """Lock, journal and history; empty where this node is not the head."""
+    return {**_locked(module), **_history(module)}
+
+
+def _history(module: AnsibleModule) -> dict[str, Any]:
+    given = module.params
+    if given["history"] < 1:
+        return {}
+    try:
+        lines = history.recorded(given["state_dir"], given["history"], time.time())
+    except state_files.Broken as error:
+        module.warn(str(error))
+        lines = {}
+    return {"history": lines}
+
+
+def _locked(module: AnsibleModule) -> dict[str, Any]:
     folder = module.params["state_dir"]
     try:
         return {

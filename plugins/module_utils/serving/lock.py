@@ -4,9 +4,10 @@
 """The rules of the cluster lock: who may change what the cluster serves.
 
 A lock is a map: `token` (whoever knows it holds the lock), `owner`, `reason`, `since` and `expires`
-(seconds since 1970), `holder` (the process of the controller) and `run`. A launch takes a lock for
-itself. A reservation is a lock that outlives its run; a launch with its token works within it, as
-its `run`: a map of `id`, `holder`, `since` and `expires`. The id of a run is as secret as a token.
+(seconds since 1970), `holder` (the process of the controller), `bound` (whether the lock ends with
+that process; earlier versions did not write it) and `run`. A launch takes a lock for itself. A
+reservation is a lock that outlives its run; a launch with its token works within it, as its `run`:
+a map of `id`, `holder`, `since` and `expires`. The id of a run is as secret as a token.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import chec
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files import clock
 
 Lock = Mapping[str, Any]
+
+_WAIT = "To wait until it has ended: -e lock_wait=SECONDS. "
 
 _RUN: checked.Fields = {
     "id": checked.is_name,
@@ -51,8 +54,8 @@ class Request:
     """A request to take, renew, release or remove the lock.
 
     token: of the lock. run: id of a launch within a reservation; empty for the lock itself.
-    seconds: how long from now. holder: the process that asks. force: take over somebody else's
-    lock. gone: a holder that has ended.
+    seconds: how long from now. holder: the process that asks; bound: whether the lock ends with it.
+    force: take over somebody else's lock. gone: a holder that has ended.
     """
 
     token: str
@@ -61,6 +64,7 @@ class Request:
     seconds: float = 0
     run: str = ""
     holder: Mapping[str, Any] = field(default_factory=dict)
+    bound: bool = False
     force: bool = False
     gone: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,13 +74,15 @@ class LockVerdict:
     """lock: to be written, None to remove it. refusal: why nothing is written.
 
     blocker: the holder of the lock, or of its run, that blocks the request; empty where it is
-    unknown. taken_from: whose lock was taken over.
+    unknown. by_run: whether a launch, stop or update blocks it, which releases the lock at its end.
+    taken_from: whose lock was taken over.
     """
 
     lock: dict[str, Any] | None
     refusal: str = ""
     blocker: Mapping[str, Any] = field(default_factory=dict)
     taken_from: str = ""
+    by_run: bool = False
 
 
 def stored(folder: str) -> dict[str, Any]:
@@ -120,6 +126,7 @@ def acquire(current: Lock, request: Request, now: float) -> LockVerdict:
         "since": now,
         "expires": _end(now, request),
         "holder": dict(request.holder),
+        "bound": request.bound,
         "run": None,
     }
     if not current:
@@ -128,8 +135,13 @@ def acquire(current: Lock, request: Request, now: float) -> LockVerdict:
         return LockVerdict(new, taken_from="%s, which has expired" % describe(current))
     if request.force or _has_ended(current, request):
         return LockVerdict(new, taken_from=describe(current))
-    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(current)
-    return LockVerdict(dict(current), refusal, current["holder"])
+    # A launch may outlast the reservation in which it began.
+    by_run = current["expires"] <= now or bool(current.get("bound", current["holder"]))
+    refusal = "The cluster is locked by %s. %sTo take it over: -e force=true" % (
+        describe(current),
+        _WAIT if by_run else "",
+    )
+    return LockVerdict(dict(current), refusal, current["holder"], by_run=by_run)
 
 
 def _end(now: float, request: Request) -> float:
@@ -152,8 +164,9 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> LockVerdict:
     other = run and run["id"] != request.run
     busy = other and run["expires"] > now
     if busy and not request.force and not _has_ended(run, request):
-        refusal = "A launch has been using this reservation since %s. To take over: -e force=true"
-        return LockVerdict(lock, refusal % clock(run["since"]), run["holder"])
+        refusal = "A launch has been using this reservation since %s. %sTo take over: -e force=true"
+        words = clock(run["since"]), _WAIT
+        return LockVerdict(lock, refusal % words, run["holder"], by_run=True)
     taken = "a launch within this reservation, since %s" % clock(run["since"]) if other else ""
     lock["run"] = {
         "id": request.run,

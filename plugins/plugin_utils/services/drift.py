@@ -106,15 +106,20 @@ def pending(services: t.Iterable[Service]) -> list[dict[str, t.Any]]:
     """What has to be launched, the largest claim first: it finds room while there is some."""
     wanted = [service for service in services if service.pending]
     return [
-        {
-            "name": one.declared.name,
-            "recipe": one.declared.recipe,
-            "overrides": dict(one.declared.overrides),
-            "nodes": list(one.declared.nodes),
-            **one.declared.launch,
-        }
+        launch_of(one.declared)
         for one in sorted(wanted, key=lambda one: (-one.claim, one.declared.name))
     ]
+
+
+def launch_of(one: Declared) -> dict[str, t.Any]:
+    """What the role launch is given for a service."""
+    return {
+        "name": one.name,
+        "recipe": one.recipe,
+        "overrides": dict(one.overrides),
+        "nodes": list(one.nodes),
+        **one.launch,
+    }
 
 
 def undeclared(services: t.Iterable[Service], observed: Observed) -> dict[str, list[str]]:

@@ -9,12 +9,17 @@ from typing import Any
 
 
 def image_steps(
-    plan: Mapping[str, Any], observed: Mapping[str, Mapping[str, Any]], ask: bool = True
+    plan: Mapping[str, Any],
+    observed: Mapping[str, Mapping[str, Any]],
+    ask: bool = True,
+    renew: bool = False,
 ) -> dict[str, Any]:
     """The steps until all nodes of the plan have the same image and know its facts.
 
     observed: node name -> what the module workload_info returned there. ask: whether the facts of
-    the image matter; those about its Ray always do where that is to ask for a token.
+    the image matter; those about its Ray always do where that is to ask for a token. renew: whether
+    the image is pulled again where it is, and the other nodes take what has come; a digest names
+    one image for ever.
 
     Returns a dict: `pull` (nodes that pull the image), `source` (the node that has it or pulls it
     for the others; empty if nothing is copied), `receive` (nodes that copy it from there), `ask`
@@ -29,9 +34,11 @@ def image_steps(
     else:
         # Where images differ, the first node of the plan decides.
         source = next((node for node in plan["nodes"] if ids[node]), plan["nodes"][0])
-        steps["pull"] = [] if ids[source] else [source]
+        steps["pull"] = [] if ids[source] and not renew else [source]
         steps["receive"] = [
-            node for node in plan["nodes"] if node != source and ids[node] != (ids[source] or "")
+            node
+            for node in plan["nodes"]
+            if node != source and (renew or ids[node] != (ids[source] or ""))
         ]
         steps["source"] = source if steps["receive"] else ""
     new = [*steps["pull"], *steps["receive"]]

@@ -28,11 +28,14 @@ Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
 
 
-def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
+def launch_steps(
+    plan: Mapping[str, Any], observed: Observed, recreate: bool = False
+) -> dict[str, Any]:
     """The steps from what runs to what is planned.
 
     plan: from the lookup launch_plan. observed: node name -> what the module workload_info returned
     there, for every node that may have containers of this collection, also outside of the plan.
+    recreate: whether the plan is started anew where it runs, which is then restored by a rollback.
 
     Returns a dict: `refusals` (texts; while there are any, nothing may be done), `notes` (texts
     about links that are mounted by their targets), `running` (whether
@@ -45,7 +48,9 @@ def launch_steps(plan: Mapping[str, Any], observed: Observed) -> dict[str, Any]:
     the model has answered).
     """
     service = plan["service"]
-    running = all(_runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"])
+    running = not recreate and all(
+        _runs(rank, plan["hash"], observed[rank["node"]]) for rank in plan["ranks"]
+    )
     starting = [] if running else plan["ranks"]
     wanted = {(rank["node"], rank["name"]) for rank in plan["ranks"]} if running else set()
     previous = _previous(observed, service, wanted)

@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
+import time
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.dgxspark.suite.plugins.action import cluster_lock
 from ansible_collections.dgxspark.suite.plugins.action.cluster_lock import has_ended, process
+from ansible_collections.dgxspark.suite.plugins.plugin_utils import follow
 
 Answer = dict[str, Any]
 
@@ -182,3 +186,90 @@ def test_giving_back_needs_no_holder() -> None:
     ask = Ask([{}], state="released", token="a")
     ask.run(task_vars={})
     assert ask.asked == [{"state": "released", "token": "a"}]
+
+
+LOCK = {"owner": "Bob", "reason": "launch of x", "since": "2026-11-25T12:00:00Z"}
+BUSY: Answer = {"failed": True, "msg": "locked by Bob", "by_run": True, "lock": LOCK, "blocker": {}}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses; they pass without any time, and the clock follows them."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    ticks = itertools.count()  # a request takes 1 s
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks) + sum(pauses))
+    return pauses
+
+
+def test_a_run_that_holds_the_lock_is_waited_for(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(follow.display, "display", lines.append)
+    ask = Ask([BUSY] * 8 + [{"token": "t"}], wait="60", bound=True)
+    assert ask.run(task_vars={}) == {"token": "t"}
+    assert len({given["token"] for given in ask.asked}) == 1
+    assert all("wait" not in given and given["bound"] is True for given in ask.asked)
+    assert 2 <= len(lines) <= 4
+    assert "of Bob (launch of x), held since 2026-11-25T12:00:00Z" in lines[0]
+    assert lines[0].endswith(" left")
+
+
+def test_the_wait_ends_with_the_refusal_when_the_time_is_over(clock: list[float]) -> None:
+    ask = Ask([BUSY] * 40, wait=30)
+    answer = ask.run(task_vars={})
+    assert answer["failed"] is True
+    assert answer["msg"].startswith("Waited 3")
+    assert answer["msg"].endswith("locked by Bob")
+    assert 4 <= len(ask.asked) <= 8
+
+
+@pytest.mark.parametrize("by_run", [False, None, "true", 1])
+def test_a_reservation_is_refused_at_once(clock: list[float], by_run: object) -> None:
+    reserved = {**BUSY, "by_run": by_run}
+    ask = Ask([reserved], wait=900)
+    assert ask.run(task_vars={}) == reserved
+    assert clock == []
+
+
+def test_a_reservation_that_follows_a_run_ends_the_wait(clock: list[float]) -> None:
+    ask = Ask([BUSY, {**BUSY, "by_run": False}], wait=900)
+    assert ask.run(task_vars={})["msg"] == "locked by Bob"
+    assert len(ask.asked) == 2
+
+
+def test_nobody_waits_in_check_mode(clock: list[float]) -> None:
+    ask = Ask([BUSY], wait=900)
+    ask._task.check_mode = True
+    assert ask.run(task_vars={}) == BUSY
+
+
+def test_a_run_that_ends_without_a_release_is_taken_over_while_waiting(clock: list[float]) -> None:
+    ended = {**BUSY, "blocker": {"holder": {**process(os.getpid()), "start": "1"}}}
+    ask = Ask([BUSY, ended, {"token": "t"}], wait=900)
+    assert ask.run(task_vars={}) == {"token": "t"}
+
+
+def test_a_head_that_does_not_answer_ends_the_wait(clock: list[float]) -> None:
+    ask = Ask([BUSY], wait=900)
+
+    def lost(**_call: Any) -> Answer:
+        raise AnsibleConnectionFailure("no route")
+
+    ask._execute_module = lost  # type: ignore[method-assign]
+    assert ask.run(task_vars={}) == {"unreachable": True, "msg": "no route"}
+    assert sum(clock) < 120
+
+
+@pytest.mark.parametrize("lock", [None, [], {}, {"owner": 5}])
+def test_a_lock_of_another_shape_is_waited_for_all_the_same(
+    clock: list[float], lock: object
+) -> None:
+    assert Ask([{**BUSY, "lock": lock}, {"token": "t"}], wait=60).run(task_vars={})["token"] == "t"
+
+
+@pytest.mark.parametrize("wait", ["soon", -1, "1.5", True, "", None])
+def test_a_time_that_is_no_number_of_seconds_is_refused(wait: object) -> None:
+    ask = Ask([], wait=wait)
+    assert "in seconds" in ask.run(task_vars={})["msg"]

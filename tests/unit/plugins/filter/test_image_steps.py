@@ -64,3 +64,29 @@ def test_whether_its_ray_can_ask_for_a_token_always_matters(
 ) -> None:
     found = steps("x", "x", known=False, ask=False, ray_auth=ray_auth)
     assert (found["ask"], found["ready"]) == (asked, not asked)
+
+
+@pytest.mark.parametrize(
+    ("ids", "pull", "receive"),
+    [
+        (("x", "x"), ["s1"], ["s2"]),
+        (("x", "y"), ["s1"], ["s2"]),
+        ((None, "x"), ["s2"], ["s1"]),
+        ((None, None), ["s1"], ["s2"]),
+        (("x",), ["s1"], []),
+    ],
+)
+def test_a_renewed_image_is_pulled_by_one_node_and_taken_by_the_others(
+    ids: tuple[str | None, ...], pull: list[str], receive: list[str]
+) -> None:
+    nodes = [f"s{index}" for index in range(1, len(ids) + 1)]
+    observed = {
+        node: {"image_id": one, "image_facts": KNOWN} for node, one in zip(nodes, ids, strict=True)
+    }
+    filters: Any = FilterModule().filters()
+    plan = {"image": "a:1", "nodes": nodes, "ray_auth": ""}
+    found = filters["image_steps"](plan, observed, renew=True)
+    assert (found["pull"], found["receive"], found["ready"]) == (pull, receive, False)
+    assert found["ask"] == nodes
+    digest = filters["image_steps"]({**plan, "image": "a@sha256:4467"}, observed, renew=True)
+    assert digest["pull"] == [node for node, one in zip(nodes, ids, strict=True) if not one]

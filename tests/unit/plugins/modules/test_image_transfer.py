@@ -340,3 +340,23 @@ def test_no_other_directory_is_ended(source: Engine) -> None:
     result = source.run(share_end, id=str(source.root))
     assert result["failed"] is True
     assert source.client.exists()
+
+
+@pytest.mark.parametrize(("before", "changed"), [("sha256:old", True), ("sha256:99", False)])
+def test_an_image_is_pulled_again_and_is_a_change_only_if_its_id_is_another(
+    target: Engine, before: str, changed: bool
+) -> None:
+    target.add("serving:1", before)
+    assert target.run(image_receive)["changed"] is False
+    assert target.run(image_receive, renew_from=before, check=True)["changed"] is True
+    renewed = target.receive({}, address="", renew_from=before)
+    assert (renewed["changed"], renewed["image_id"]) == (changed, "sha256:99")
+
+
+def test_an_image_that_cannot_be_pulled_again_stays(target: Engine) -> None:
+    target.add("serving:1", "sha256:old")
+    (target.root / "unreachable").touch()
+    result = target.receive({}, address="", renew_from="sha256:old")
+    assert result["failed"] is True
+    assert "serving:1 cannot be pulled again: lookup registry.invalid" in result["msg"]
+    assert target.names == {"serving:1": "sha256:old"}

@@ -136,6 +136,7 @@ def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: Ru
                 "docker_bin": docker(SCRIPTS),
                 "log_of": "dgxspark-lab-tiny-0",
                 "ask": True,
+                "history": 1,
                 "interfaces": True,
             }
         )

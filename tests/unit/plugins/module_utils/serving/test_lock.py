@@ -74,6 +74,7 @@ def test_a_free_or_expired_lock_is_taken_and_whose_it_was_is_reported(
         "since": NOW,
         "expires": NOW + 600,
         "holder": {"pid": 2},
+        "bound": False,
         "run": None,
     }
 
@@ -82,7 +83,7 @@ def test_a_held_lock_is_refused_with_its_holder_and_its_end() -> None:
     verdict = acquire(held(), BOB, NOW)
     assert verdict.refusal == (
         "The cluster is locked by Alice (benchmarks) until 2025-11-25T02:01:00Z. "
-        "To take it over: -e force=true"
+        "To wait until it has ended: -e lock_wait=SECONDS. To take it over: -e force=true"
     )
     assert verdict.lock == held()
     assert verdict.blocker == {"pid": 1}
@@ -323,3 +324,32 @@ def test_whatever_a_lock_has_it_is_broken_or_the_rules_work_on_it(
         assert "token" not in public(verdict.lock or {})
         # What the rules write, they read.
         assert stored(kept(folder, verdict.lock or {})) == (verdict.lock or {})
+
+
+@pytest.mark.parametrize(
+    ("lock", "by_run"),
+    [
+        ({**held(), "bound": True}, True),
+        ({**held(), "bound": True, "holder": {}}, True),
+        ({**held(), "bound": False}, False),
+        # A reservation within which a launch works is a reservation, until it has expired.
+        ({**held(run=run("r1")), "bound": False}, False),
+        ({**held(expires=NOW - 1, run=run("r1")), "bound": False}, True),
+        # As earlier versions have written them.
+        (held(), True),
+        ({**held(), "holder": {}}, False),
+    ],
+)
+def test_a_refusal_says_whether_a_run_holds_the_lock(lock: Lock, by_run: bool) -> None:
+    verdict = acquire(lock, BOB, NOW)
+    assert (bool(verdict.refusal), verdict.by_run) == (True, by_run)
+    assert ("lock_wait" in verdict.refusal) == by_run
+
+
+def test_another_launch_within_a_reservation_is_a_run() -> None:
+    assert acquire(held(run=run("r1")), Request("a", run="r2"), NOW).by_run is True
+
+
+def test_the_lock_of_a_run_says_that_it_is_one() -> None:
+    taken = acquire({}, Request("b", bound=True), NOW)
+    assert (taken.lock or {})["bound"] is True

@@ -553,3 +553,42 @@ def test_with_a_step_left_it_does_not_serve(where: str, change: Thing) -> None:
     observed = served()
     observed[where] |= change
     assert launch_steps(PLAN, observed)["serves"] is False
+
+
+def test_what_runs_is_retained_and_started_anew_where_that_is_wanted() -> None:
+    observed = {
+        "spark1": node(ours(HEAD), listening=[listens(8000, HEAD)], units=[unit(HEAD)]),
+        "spark2": node(ours(WORKER), units=[unit(WORKER)]),
+    }
+    steps = launch_steps(PLAN, observed, recreate=True)
+    assert (steps["running"], steps["serves"], steps["refusals"]) == (False, False, [])
+    assert steps["retain"] == {"spark1": [HEAD], "spark2": [WORKER]}
+    assert list(steps["start"]) == ["spark1", "spark2"]
+    assert steps["drop"] == {"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]}
+    assert steps["remove"] == NOTHING
+    assert steps["previous"]["plan_hash"] == PLAN["hash"]
+
+
+def test_a_restart_that_fails_restores_the_containers_that_ran() -> None:
+    before = {"spark1": node(ours(HEAD, id="old 0")), "spark2": node(ours(WORKER, id="old 1"))}
+    previous = launch_steps(PLAN, before, recreate=True)["previous"]
+    after = {
+        "spark1": node(ours(HEAD, id="new"), ours(f"{HEAD}.previous", status="exited", id="old 0")),
+        "spark2": node(ours(f"{WORKER}.previous", status="exited", id="old 1")),
+    }
+    undone = undo_steps(previous, after)
+    assert undone["remove"] == {"spark1": [HEAD], "spark2": []}
+    assert undone["restore"] == {"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]}
+    assert undone["lost"] == []
+
+
+def test_a_restart_that_was_interrupted_is_finished_by_the_next_launch() -> None:
+    observed = {
+        "spark1": node(ours(HEAD, id="new 0"), ours(f"{HEAD}.previous", status="exited", id="0")),
+        "spark2": node(
+            ours(WORKER, id="new 1"), ours(f"{WORKER}.previous", status="exited", id="1")
+        ),
+    }
+    steps = launch_steps(PLAN, observed)
+    assert (steps["running"], steps["start"], steps["retain"]) == (True, {}, NOTHING)
+    assert steps["drop"] == {"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]}
