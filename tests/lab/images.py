@@ -9,6 +9,7 @@ with a copy of its data directory.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import sys
@@ -291,14 +292,26 @@ def bring_minilm() -> None:
         Path(f"{folder}.new").rename(folder)
     revision = hashlib.sha1(wanted.read_bytes()).hexdigest()
     repository = f"/ai/cache/huggingface/hub/models--{MINILM.replace('/', '--')}"
-    snapshot = f"{repository}/snapshots/{revision}"
     (model,) = folder.glob("*/model")
-    inside = ["docker", "exec", "spark1"]
-    docker(*inside[1:], "rm", "-rf", repository)
-    docker(*inside[1:], "mkdir", "-p", snapshot, f"{repository}/refs")
-    work("spark1: its model", "docker", "cp", f"{model}/.", f"spark1:{snapshot}")
-    owner = f"chown -R --reference={repository}/.. {repository}"
-    docker(*inside[1:], "sh", "-c", f"printf %s {revision} >{repository}/refs/main; {owner}")
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        place(model, Path(scratch), revision)
+        docker("exec", "spark1", "rm", "-rf", repository)
+        work("spark1: its model", "docker", "cp", f"{scratch}/.", f"spark1:{repository}")
+    docker("exec", "spark1", "chown", "-R", f"--reference={repository}/..", repository)
+
+
+def place(files: Path, repository: Path, revision: str) -> None:
+    """Lay files out as the Hugging Face cache does: blobs by content, a snapshot of links."""
+    snapshot = repository / "snapshots" / revision
+    (repository / "blobs").mkdir()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revision)
+    for file in sorted(path for path in files.rglob("*") if path.is_file()):
+        blob = repository / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copyfile(file, blob)
+        link = snapshot / file.relative_to(files)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
 
 
 def bring_sglang() -> None:

@@ -122,3 +122,27 @@ def test_what_is_declared_is_launched_reported_and_left_alone(declared: tuple[st
     assert status == 0, said
     assert not any(ids("beside").values())
     assert ids("main") == before[0]
+
+
+@pytest.fixture
+def nothing_runs_afterwards() -> Iterator[None]:
+    yield
+    status, said = playbook("stop", "-e", "confirm=all")
+    assert status == 0, said
+
+
+@pytest.mark.usefixtures("nothing_runs_afterwards")
+def test_a_service_that_fails_does_not_hold_up_the_others() -> None:
+    both = {"recipe": str(QUICK / "lab-quick-2.yaml")}
+    wrong = {"name": "a", **both, "overrides": {"port": 8002, "dtype": "no-such-dtype"}}
+    services = [wrong, {"name": "b", **both}, {"name": "c", "recipe": SOLO, "nodes": [NODES[1]]}]
+    services[2]["overrides"] = {"port": 8001}
+    status, said = playbook("services", "-e", json.dumps({"dgxspark_services": services}))
+    assert status != 0
+    assert "a could not be launched, see above" in said
+    assert "service_a: blocked" in said
+    assert "service_b: fixed" in said
+    assert "service_c: fixed" in said
+    assert all(ids("b").values())
+    assert answers("lab-quick-2")
+    assert not any(ids("a").values())
