@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import health_command
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services import health, outages_file
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import declared
@@ -60,7 +59,7 @@ class ActionModule(ActionBase):
             },
             "table": health.table(rows, present, log),
             "failing": health.failing(rows),
-            "next": health_command(rows, options["deep"]),
+            "next": health.next_command(rows, options["deep"]),
         }
 
     def _log(self, path: str, observations: list[Observation], now: int) -> dict[str, Outage]:

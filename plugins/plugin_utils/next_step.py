@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import DRIFT
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
@@ -15,16 +15,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import IN_ORDER
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import Report
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.outages import (
-    DOWN,
-    NODE,
-    OFF,
-    SERVICE,
-    UP,
-)
-
-if TYPE_CHECKING:
-    from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.health import Row
 
 # The playbooks that report all specs of the nodes.
 PLAYBOOKS = ("site.yml", "audit.yml")
@@ -90,27 +80,6 @@ def status_command(report: Mapping[str, Any], lost: Sequence[str] = ()) -> str:
     first = running[0]
     kind = str(report["answers"][first["service"]].get("kind", ""))
     return request_command(first["url"], first["served_model_name"], kind)
-
-
-def health_command(rows: Sequence[Row], deep: bool) -> str:
-    """One line for a shell, from what answers.
-
-    deep: servers were sent the request of their kind.
-    """
-    down = [row for row in rows if row.state == DOWN]
-    lost = [row.name for row in rows if row.what == NODE and row.state != UP]
-    if lost:
-        return playbook_command("site", ["--check", "--limit", ",".join(lost)])
-    for row in down:
-        if not row.watched:
-            return playbook_command("logs", ["-e", f"service={row.name}"])
-    if any(row.state == OFF for row in rows):
-        return playbook_command("services", ["--check"])
-    if not any(row.what == SERVICE for row in rows):
-        return playbook_command("recipes")
-    if down or deep:
-        return playbook_command("status")
-    return playbook_command("health", ["-e", "deep=true"])
 
 
 def _as_before(workload: Mapping[str, Any]) -> list[str]:

@@ -148,4 +148,4 @@ def test_a_playbook_names_the_word_that_it_needs(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "-e recipe=VALUE" in done.stdout
+    assert "-e recipe=NAME is missing" in done.stdout
