@@ -9,7 +9,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -21,6 +21,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_json_is_read(value: object) -> None:
     text = json.dumps(value)
@@ -59,12 +60,14 @@ def test_the_limits_are_those_that_are_given() -> None:
     assert foreign.json_of('["[[[["]', depth=1) == ["[[[["]
 
 
+@settings(deadline=None)
 @given(st.text() | st.binary())
 def test_json_never_raises_anything_else(text: str | bytes) -> None:
     with contextlib.suppress(foreign.Foreign):
         foreign.json_of(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_numbers_are_read_or_refused(text: str) -> None:
     assert foreign.is_whole(text) == (
@@ -88,6 +91,7 @@ def test_numbers() -> None:
             foreign.real(text)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_text_that_is_displayed_has_no_control_characters(text: str) -> None:
     shown = foreign.shown(text)

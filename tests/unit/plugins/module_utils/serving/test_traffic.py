@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.traffic import (
@@ -47,6 +47,7 @@ def test_other_text_has_no_traffic(text: str) -> None:
     assert parse(text) == Traffic()
 
 
+@settings(deadline=None)
 @given(st.text() | st.text().map(lambda text: "vllm:num_requests_running" + text))
 def test_any_text_is_read(text: str) -> None:
     parse(text)

@@ -8,7 +8,7 @@ import math
 import typing as t
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import declared
@@ -127,6 +127,7 @@ def test_nodes_that_a_limit_leaves_out_are_no_rows() -> None:
     assert states({"spark2": answered()}, given, ["spark2"]) == {"node/spark2": "up"}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(HOSTS),

@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services import outages_file
@@ -149,6 +149,7 @@ def timed(steps: list[tuple[int, str, str, str]]) -> list[Observation]:
     return made
 
 
+@settings(deadline=None)
 @given(observations, st.sets(st.integers(0, 40)))
 def test_a_restart_changes_nothing(steps: t.Any, cuts: set[int]) -> None:
     every = timed(steps)
@@ -165,6 +166,7 @@ def test_a_restart_changes_nothing(steps: t.Any, cuts: set[int]) -> None:
     assert restored(lines, at_once.watched) == at_once
 
 
+@settings(deadline=None)
 @given(observations)
 def test_what_holds_for_all_lines(steps: t.Any) -> None:
     state, lines = reduce(State(), timed(steps))
