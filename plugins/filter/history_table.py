@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 name: history_table
 author:
   - dgxspark.suite contributors (@dgxspark)
-version_added: 0.2.0
+version_added: 0.3.0
 short_description: Show the history of services as text
 description:
   - This filter is private to the collection and may change without notice.

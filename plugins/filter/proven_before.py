@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 name: proven_before
 author:
   - dgxspark.suite contributors (@dgxspark)
-version_added: 0.2.0
+version_added: 0.3.0
 short_description: Find what a service served before the present workload
 description:
   - This filter is private to the collection and may change without notice.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 name: service_history
 author:
   - dgxspark.suite contributors (@dgxspark)
-version_added: 0.2.0
+version_added: 0.3.0
 short_description: Merge the history of services that nodes have returned
 description:
   - This filter is private to the collection and may change without notice.

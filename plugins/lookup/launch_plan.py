@@ -171,14 +171,14 @@ options:
     default: false
     vars:
       - name: dgxspark_restart_on_deep_failure
-    version_added: 0.2.0
+    version_added: 0.3.0
   deep_seconds:
     description: After how many seconds such a server is asked again.
     type: int
     default: 900
     vars:
       - name: dgxspark_deep_seconds
-    version_added: 0.2.0
+    version_added: 0.3.0
   ray_auth:
     description:
       - Have Ray, over several nodes, ask for a token, which is in a file of the nodes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_history
 short_description: Read the history of services, and record what was stopped
-version_added: 0.2.0
+version_added: 0.3.0
 description:
   - This module is private to the collection and may change without notice.
   - The history has one line for each change of a service. M(dgxspark.suite.swap_journal) records
