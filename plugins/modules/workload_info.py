@@ -66,7 +66,7 @@ options:
         of the containers. Otherwise the module fails for such a user.
     type: bool
     default: false
-    version_added: 0.2.0
+    version_added: 0.3.0
   ask:
     description: Send each server whose first rank runs here the request of its kind, a completion
       of one token if it serves chat.
