@@ -213,7 +213,8 @@ def of_json(given: t.Any) -> Line:
         not all(isinstance(text, str) for text in texts)
         or line.was not in STATES
         or line.is_ not in STATES
-        or type(line.seconds) is not int
+        or not isinstance(line.seconds, int)
+        or isinstance(line.seconds, bool)
     ):
         raise ValueError("not a line of the log")
     return line

@@ -803,7 +803,7 @@ def test_a_silent_server_is_restarted_three_times_and_given_up(cluster: Cluster)
         for rank in ranks:
             rank.begin()
         both(ranks, "running")
-        eventually(lambda: (ranks[1].permits / "complete" / "1a2b").exists())
+        eventually((ranks[1].permits / "complete" / "1a2b").exists)
         answers(ranks, "healthy")
         codes = {rank.end()[0] for rank in ranks}
         assert codes == {supervisor.GIVEN_UP if number == 3 else supervisor.LOST}

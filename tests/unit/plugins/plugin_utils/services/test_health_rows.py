@@ -39,9 +39,9 @@ def service(name: str, state: str = "up", **more: t.Any) -> Thing:
 
 
 def states(
-    results: dict[str, Thing], given: t.Sequence[Thing] = (), hosts: t.Sequence[str] = HOSTS
+    results: dict[str, Thing], given: t.Sequence[Thing] = (), hosts: t.Sequence[str] = ()
 ) -> dict[str, str]:
-    found = rows(declared(list(given), HOSTS), results, hosts)
+    found = rows(declared(list(given), HOSTS), results, hosts or HOSTS)
     return {row.subject: row.state for row in found}
 
 
