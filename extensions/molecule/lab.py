@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,6 +224,18 @@ def remove_llama(*nodes: str) -> None:
     for node in nodes:
         run("docker", "exec", node, "docker", "rmi", "--force", LLAMA_IMAGE)
         on_node(node, f"rm -rf {LLAMA_MODEL}")
+
+
+def declared(services: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """The options that declare services."""
+    return "-e", json.dumps({"dgxspark_services": services})
+
+
+def serve(services: Sequence[Mapping[str, object]]) -> str:
+    """Serve what is declared; returns what services.yml printed."""
+    status, said = playbook("services", *declared(services))
+    assert status == 0, said
+    return said
 
 
 def minilm() -> None:

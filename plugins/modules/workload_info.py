@@ -267,8 +267,8 @@ memory_total_bytes:
   returned: success
   type: int
 starting:
-  description: Services that have not answered since they were started, half an hour ago at most.
-    Nothing else is started beside them.
+  description: Services that have not answered since they were started, half an hour ago at most,
+    or that wait to be started by their units. Nothing else is started beside them.
   returned: success
   type: list
   elements: str

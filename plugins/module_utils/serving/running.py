@@ -30,7 +30,7 @@ def running(
             for container in containers
         ],
         "units": [asdict(unit) for unit in installed],
-        "starting": sorted(_starting(containers)),
+        "starting": sorted(_starting(containers) | _waiting()),
         "ray": _ray(containers),
         "listening": [asdict(listener) for listener in sockets.listeners()],
         "memory_available_bytes": retention.available(),
@@ -48,6 +48,14 @@ def _starting(containers: Sequence[Container]) -> set[str]:
         and container.labels.get(LABEL + "supervise", "") not in ("", "{}")
         and start_permit.is_starting(container.id, container.started, start_permit.FOLDER)
     }
+
+
+def _waiting() -> set[str]:
+    """The services whose supervisors have the permit to start, or wait for it, by root's files."""
+    try:
+        return {foreign.line(name) for name in start_permit.waiting(start_permit.FOLDER)}
+    except OSError:
+        return set()
 
 
 def _ray(containers: Sequence[Container]) -> dict[str, list[str]]:

@@ -51,6 +51,7 @@ class Permit:
         self, service: str, order: str, starting: t.Callable[[], str], folder: str
     ) -> None:
         self.folder = folder
+        self.service = service
         self.why = ""
         self._entry = os.path.join(folder, "queue", "%s-%s" % (order, service))
         self._starting = starting
@@ -84,6 +85,9 @@ class Permit:
             os.close(lock)
             return False
         self._held = lock
+        # For whoever asks who starts.
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, self.service.encode(), 0)
         self._leave()
         return True
 
@@ -152,6 +156,29 @@ def is_starting(container: str, started: str, folder: str) -> bool:
     return time.time() - moment < READY
 
 
+def waiting(folder: str) -> set[str]:
+    """The services that have the permit of this node, or wait for it. Raises OSError."""
+    found: set[str] = set()
+    path = os.path.join(folder, "lock")
+    if _is_locked(path):
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            found.add(stream.read(64))
+    queue = os.path.join(folder, "queue")
+    for name in os.listdir(queue) if os.path.isdir(queue) else ():
+        if _is_locked(os.path.join(queue, name)):
+            found.add(name.partition("-")[2])
+    # A launch that starts its container at this moment has no name there.
+    return found - {""}
+
+
+def _is_locked(path: str) -> bool:
+    lock = _locked(path, create=False)
+    if lock >= 0:
+        os.close(lock)
+        return False
+    return os.path.exists(path)
+
+
 @contextmanager
 def held(folder: str) -> t.Iterator[None]:
     """The permit of this node for a moment; until then the other one is waited for, see PATIENCE.
@@ -168,6 +195,7 @@ def held(folder: str) -> t.Iterator[None]:
         time.sleep(0.2)
         lock = _locked(path)
     try:
+        os.ftruncate(lock, 0)
         yield
     finally:
         os.close(lock)

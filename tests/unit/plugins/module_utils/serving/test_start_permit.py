@@ -49,6 +49,21 @@ def test_after_a_boot_nobody_starts_until_all_are_in_order(
     assert first.take()
 
 
+def test_who_has_the_permit_or_waits_for_it_is_known(tmp_path: Path) -> None:
+    assert start_permit.waiting(str(tmp_path)) == set()
+    first, second = permit(tmp_path, "a"), permit(tmp_path, "b-c")
+    assert first.take()
+    assert not second.take()
+    assert start_permit.waiting(str(tmp_path)) == {"a", "b-c"}
+    first.free()
+    assert start_permit.waiting(str(tmp_path)) == {"b-c"}
+    assert second.take()
+    second.free()
+    assert start_permit.waiting(str(tmp_path)) == set()
+    with start_permit.held(str(tmp_path)):
+        assert start_permit.waiting(str(tmp_path)) == set()
+
+
 def test_a_launch_waits_a_moment_for_the_permit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
