@@ -73,10 +73,12 @@ def sampled() -> Iterator[list[tuple[str, set[str]]]]:
     threads = [threading.Thread(target=watch, args=(node,)) for node in NODES]
     for thread in threads:
         thread.start()
-    yield seen
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield seen
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
 
 
 def started() -> dict[str, str]:
