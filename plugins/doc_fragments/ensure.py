@@ -4,7 +4,36 @@
 
 from __future__ import annotations
 
-_EXEMPTIONS = r"""
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  fail:
+    description:
+      - Whether to fail, outside check mode, if a finding is still V(blocked) or V(drift).
+      - With V(false) the module returns the same result without failing, for a playbook that runs
+        all modules and fails at its end.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Never fails because of a finding. All findings are reported, RV(ignore:changed) and the
+        diff are those of the run that would follow, and nothing is left on the node.
+  diff_mode:
+    support: full
+    details:
+      - Shows only the module's own lines, since other lines of a file may be secret.
+  idempotent:
+    support: full
+notes:
+  - Of two runs on one node the second waits for the first, up to a minute; check mode never waits.
+  - Outside check mode the module repairs what it can, checks again, and fails if any finding is
+    still V(blocked) or V(drift). The message lists them with their hints.
+"""
+
+    EXEMPTIONS = r"""
 options:
   skip:
     description:
@@ -36,39 +65,6 @@ options:
         type: str
         required: true
 """
-
-
-class ModuleDocFragment:
-    EXEMPTIONS = _EXEMPTIONS
-
-    DOCUMENTATION = (
-        _EXEMPTIONS
-        + r"""
-  fail:
-    description:
-      - Whether to fail, outside check mode, if a finding is still V(blocked) or V(drift).
-      - With V(false) the module returns the same result without failing, for a playbook that runs
-        all modules and fails at its end.
-    type: bool
-    default: true
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Never fails because of a finding. All findings are reported, RV(ignore:changed) and the
-        diff are those of the run that would follow, and nothing is left on the node.
-  diff_mode:
-    support: full
-    details:
-      - Shows only the module's own lines, since other lines of a file may be secret.
-  idempotent:
-    support: full
-notes:
-  - Of two runs on one node the second waits for the first, up to a minute; check mode never waits.
-  - Outside check mode the module repairs what it can, checks again, and fails if any finding is
-    still V(blocked) or V(drift). The message lists them with their hints.
-"""
-    )
 
     PATHS_FILE = r"""
 options:

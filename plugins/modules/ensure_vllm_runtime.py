@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - dgxspark.suite.attributes
   - dgxspark.suite.attributes.actiongroup_dgxspark
   - dgxspark.suite.ensure
+  - dgxspark.suite.ensure.exemptions
   - dgxspark.suite.ensure.costly
   - dgxspark.suite.ensure.image
   - dgxspark.suite.ensure.serve_from
