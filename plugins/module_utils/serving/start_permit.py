@@ -44,13 +44,20 @@ def order_of(claim: str, total_bytes: int) -> str:
 class Permit:
     """The permit of one service. starting: why another service is not complete yet, empty for none.
 
-    folder: of all permits of the node, made where it is missing.
+    folder: of all permits of the node, made where it is missing. alone: there is no other service
+    on this node whose place in the order would have to be waited for after a boot.
     """
 
     def __init__(
-        self, service: str, order: str, starting: t.Callable[[], str], folder: str
+        self,
+        service: str,
+        order: str,
+        starting: t.Callable[[], str],
+        folder: str,
+        alone: bool = False,
     ) -> None:
         self.folder = folder
+        self._alone = alone
         self.service = service
         self.why = ""
         self._entry = os.path.join(folder, "queue", "%s-%s" % (order, service))
@@ -126,6 +133,8 @@ class Permit:
         return "its entry in the queue is gone"
 
     def _gathering(self) -> str:
+        if self._alone:
+            return ""
         age = time.time() - os.stat(os.path.join(self.folder, "since")).st_mtime
         return "the other services are being counted" if 0 <= age < GATHER else ""
 

@@ -45,6 +45,8 @@ def test_after_a_boot_nobody_starts_until_all_are_in_order(
     first = permit(tmp_path, "a")
     assert not first.take()
     assert first.why == "the other services are being counted"
+    alone = start_permit.Permit("a", "1", lambda: "", str(tmp_path / "node"), alone=True)
+    assert alone.take()
     time.sleep(0.4)
     assert first.take()
 

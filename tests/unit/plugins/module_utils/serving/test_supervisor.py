@@ -700,6 +700,8 @@ class Cluster:
             rank.permits = self.folder / f"permits-{node}"
             rank.tell(service=name, nodes=" ".join(nodes), claim=claim, url="http://x")
             rank.state = "exited"
+            # The units of the other services of a node.
+            (rank.folder / "dgxspark-other-0.service").touch()
         self.ranks += made
         return made
 
@@ -738,6 +740,20 @@ def test_one_service_starts_after_the_other_the_largest_first(cluster: Cluster) 
     assert small.state == "exited"
     answers([middle])
     small.comes_to("running")
+
+
+def test_only_units_of_ranks_count_as_others(tmp_path: Path) -> None:
+    for name in (
+        "dgxspark-main-0",
+        "dgxspark-ray-head",
+        "dgxspark-audit",
+        "sshd",
+        "dgxspark-b-1.x",
+    ):
+        (tmp_path / f"{name}.service").touch()
+    assert supervisor.others(str(tmp_path / "dgxspark-main-0.service")) == []
+    (tmp_path / "dgxspark-b-1.service").touch()
+    assert supervisor.others(str(tmp_path / "dgxspark-main-0.service")) == ["dgxspark-b-1.service"]
 
 
 def test_services_with_crossed_nodes_do_not_wait_for_each_other(cluster: Cluster) -> None:
