@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from lab import (
@@ -153,11 +154,14 @@ def test_a_worker_lost_right_after_a_launch_stops_the_head() -> None:
 
 
 @pytest.mark.usefixtures("four")
-def test_a_service_that_the_others_leave_no_memory_for_is_refused() -> None:
+def test_a_service_that_the_others_leave_no_memory_for_is_refused(tmp_path: Path) -> None:
     before = started()
-    greedy = json.dumps({"dgxspark_env": {"VLLM_CPU_KVCACHE_SPACE": "500"}})
-    wanted = ("-e", "recipe=lab-tiny-solo", "-e", "service=greedy", "-e", f"nodes={HEAD}")
-    status, said = playbook("launch", *wanted, "-e", "overrides=port=8009", "-e", greedy)
+    greedy = tmp_path / "greedy.yaml"
+    text = (ROOT / "tests/lab/recipes/lab-tiny-solo.yaml").read_text(encoding="utf-8")
+    assert 'VLLM_CPU_KVCACHE_SPACE: "1"' in text
+    greedy.write_text(text.replace('_SPACE: "1"', '_SPACE: "500"'), encoding="utf-8")
+    wanted = ("-e", f"recipe={greedy}", "-e", "service=greedy", "-e", f"nodes={HEAD}")
+    status, said = playbook("launch", *wanted, "-e", "overrides=port=8009")
     assert status != 0
     assert f"{HEAD}: service greedy asks for 50" in said
     assert "solo0" in said
@@ -194,7 +198,9 @@ def test_two_launches_at_once_of_services_with_crossed_nodes() -> None:
     ]
     outcomes = [ended(launch) for launch in begun]
     assert [status for status, _said in outcomes] == [0, 0], outcomes
-    # Both come back together.
+    # Both come back together. The tests before have started the others too often for one hour.
+    for node in NODES:
+        on_node(node, "rm -f /var/lib/dgxspark/dgxspark-*.service.json")
     before = started()
     for node in NODES:
         on_node(node, "systemctl restart docker")
