@@ -696,7 +696,7 @@ class Cluster:
         made = [
             Rank(self.folder / f"{name}{rank}", rank, members, port) for rank in range(len(nodes))
         ]
-        for rank, node in zip(made, nodes, strict=True):
+        for rank, node in zip(made, nodes):
             rank.permits = self.folder / f"permits-{node}"
             rank.tell(service=name, nodes=" ".join(nodes), claim=claim, url="http://x")
             rank.state = "exited"
