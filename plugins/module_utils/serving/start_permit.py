@@ -54,6 +54,7 @@ class Permit:
         order: str,
         starting: t.Callable[[], str],
         folder: str,
+        *,
         alone: bool = False,
     ) -> None:
         self.folder = folder
