@@ -18,6 +18,8 @@ RETAINED = ".previous"
 # The service that a launch replaces where none is named.
 MAIN = "main"
 
+# Of a claim: a share beyond 1 is no share, and no node has a TiB.
+_MOST = {"share": 1.0, "gib": 1024.0}
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
 
 
@@ -36,6 +38,21 @@ def slot_of(labels: Mapping[str, str]) -> int:
     """The number that chooses the ports of a container's service; 0 for that of `main`."""
     text = labels.get(LABEL + "slot")
     return int(text) if isinstance(text, str) and foreign.is_whole(text) else 0
+
+
+def gib_of(claim: str, total_bytes: int) -> float | None:
+    """The memory that a service claims on a node, in GiB; None where it is not known.
+
+    claim: of the label, `share:0.3` or `gib:12.50`. total_bytes: the memory of the node.
+    """
+    kind, _colon, text = claim.partition(":")
+    try:
+        number = foreign.real(text)
+    except ValueError:
+        return None
+    if kind not in _MOST or not 0 <= number <= _MOST[kind]:
+        return None
+    return number * total_bytes / (1 << 30) if kind == "share" else number
 
 
 def own_name(name: str) -> str:

@@ -37,7 +37,6 @@ STOPPED = "stopped"
 
 # Seconds after which a probe is late: then /metrics is asked as well.
 LATE = 1.0
-_METRICS_SECONDS = 2.0
 
 # Id of a container -> the API key of its server. Raises EngineError.
 Key = Callable[[str], str]
@@ -162,7 +161,7 @@ def ask(target: Target, deep: bool, timeout: float, key: Key) -> Health:
     seconds = time.monotonic() - started
     first, second = sampler.end(), None
     if answer.phase == readiness.STARTING or (deep and answer.phase == readiness.HEALTHY):
-        second = _traffic(target.url)
+        second = readiness.traffic_of(target.url)
     health = judge(answer, seconds, deep, readable, traffic.in_flight(first, second, deep))
     if health.state == DOWN and target.unit not in ("", "active"):
         return replace(health, detail="%s; its unit is %s" % (health.detail, target.unit))
@@ -217,14 +216,9 @@ class _Sampler:
         self._timer.start()
 
     def _read(self) -> None:
-        self._sample = _traffic(self._url)
+        self._sample = readiness.traffic_of(self._url)
 
     def end(self) -> traffic.Traffic | None:
         self._timer.cancel()
-        self._timer.join(_METRICS_SECONDS)
+        self._timer.join(readiness.METRICS_SECONDS)
         return self._sample
-
-
-def _traffic(url: str) -> traffic.Traffic | None:
-    text = readiness.read(url, traffic.PATH, _METRICS_SECONDS)
-    return None if text is None else traffic.parse(text)

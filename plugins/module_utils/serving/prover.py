@@ -32,7 +32,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 ONE = 180.0
 PAUSE = 2.0
 BUSY = "busy"
-_METRICS = 2.0  # seconds
 _FINAL = (readiness.SERVING, readiness.REJECTED)
 
 
@@ -49,18 +48,13 @@ def prove(workload: supervisor.Workload, seconds: float, until: bool) -> readine
 
 
 def _or_busy(workload: supervisor.Workload, seconds: float) -> readiness.Look:
-    before = _traffic(workload.url)
+    before = readiness.traffic_of(workload.url)
     seen = _once(workload, seconds)
     if seen.phase == readiness.HEALTHY:
-        working = traffic.in_flight(before, _traffic(workload.url), asking=True)
+        working = traffic.in_flight(before, readiness.traffic_of(workload.url), asking=True)
         if working:
             return replace(seen, phase=BUSY, detail=working)
     return seen
-
-
-def _traffic(url: str) -> traffic.Traffic | None:
-    text = readiness.read(url, traffic.PATH, _METRICS)
-    return None if text is None else traffic.parse(text)
 
 
 def _once(workload: supervisor.Workload, seconds: float) -> readiness.Look:

@@ -21,7 +21,11 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import kinds, proof
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    kinds,
+    proof,
+    traffic,
+)
 
 STARTING = "starting"  # nothing answers on the port yet
 LOADING = "loading"  # the port answers, the light probe does not pass
@@ -30,6 +34,7 @@ REFUSING = "refusing"  # the answer to the request of its kind is wrong, or an e
 REJECTED = "rejected"  # the same, and asking again changes nothing: key, model, limits or kind
 SERVING = "serving"  # it was answered, and the answer is right
 
+METRICS_SECONDS = 2.0
 # HTTPException: what answers there does not speak HTTP, or stopped in the middle.
 _NO_ANSWER = (OSError, http.client.HTTPException)
 
@@ -105,6 +110,12 @@ def read(url: str, path: str, timeout: float) -> str | None:
             return str(answer.read(request.limit).decode("utf-8", "replace"))
     except _NO_ANSWER:
         return None
+
+
+def traffic_of(url: str) -> traffic.Traffic | None:
+    """What the server says of its work; None for no answer within METRICS_SECONDS."""
+    text = read(url, traffic.PATH, METRICS_SECONDS)
+    return None if text is None else traffic.parse(text)
 
 
 def _judged(verdict: proof.Verdict, started: float) -> Look:

@@ -18,6 +18,8 @@ import time
 import typing as t
 from contextlib import contextmanager, suppress
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import labels
+
 FOLDER = "/run/dgxspark/starts"
 # Seconds after a boot in which nobody starts, so that those who wait are in order.
 GATHER = 20.0
@@ -27,18 +29,8 @@ _MODE = 0o600
 
 
 def order_of(claim: str, total_bytes: int) -> str:
-    """A text that sorts the largest claim first. claim: as of the label; total_bytes: of the node.
-
-    An unknown claim comes last.
-    """
-    kind, _colon, text = claim.partition(":")
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    gib = number * total_bytes / (1 << 30) if kind == "share" else number
-    # Neither a share nor a node's memory in GiB is larger, and NaN is no number.
-    return "%08.2f" % (9999 - gib if 0 <= gib <= 9999 else 9999)
+    """A text that sorts the largest claim first, an unknown one last; both as of labels.gib_of."""
+    return "%08.2f" % (9999 - (labels.gib_of(claim, total_bytes) or 0.0))
 
 
 class Permit:

@@ -64,7 +64,7 @@ EAGER, SOON = 0.2, 5.0  # the same for the first seconds, in which a launch star
 MET = "runs, with"  # how the status begins once the supervisors of all ranks are connected
 LOST, GIVEN_UP = 1, 78  # exit statuses; systemd does not restart after the latter
 HEAD, WORKER = "head", "worker"  # roles in a handshake
-_UNIT = re.compile(r"dgxspark-[a-z0-9_.-]+-[0-9]+\.service")
+UNIT = re.compile(r"(dgxspark-[a-z0-9_.-]+-[0-9]+)\.service")
 
 
 class Workload(t.NamedTuple):
@@ -166,7 +166,7 @@ def write_state(path: str, value: t.Mapping[str, t.Any]) -> None:
 def others(unit: str) -> list[str]:
     """The names of the other units that supervise ranks on this node; unit: by its path."""
     folder, own = os.path.split(unit)
-    return [name for name in os.listdir(folder) if _UNIT.fullmatch(name) and name != own]
+    return [name for name in os.listdir(folder) if UNIT.fullmatch(name) and name != own]
 
 
 def state_path(unit: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +62,6 @@ _PAUSE = 0.25
 # For the supervisors of a launch to meet, which takes a second where no node is lost.
 MEET = 45.0
 _MODE = 0o644
-_NAME = re.compile(r"dgxspark-[a-z0-9_.-]+-[0-9]+")
 
 _TEXT = """\
 %(comment)s
@@ -143,11 +141,11 @@ _carry(
 """
 # What each program imports, in an order in which each module finds its imports.
 _HOST = (command.__name__, labels.__name__, handshake.__name__)
-_SUPERVISOR = (handshake.__name__, start_permit.__name__, supervisor.__name__)
+_SUPERVISOR = (labels.__name__, handshake.__name__, start_permit.__name__, supervisor.__name__)
 _PROVER = (
     *_HOST,
-    *(containers.__name__, kinds.__name__, audio.__name__, proof.__name__, readiness.__name__),
-    *(traffic.__name__, start_permit.__name__, supervisor.__name__, prover.__name__),
+    *(containers.__name__, kinds.__name__, audio.__name__, proof.__name__, traffic.__name__),
+    *(readiness.__name__, start_permit.__name__, supervisor.__name__, prover.__name__),
 )
 
 
@@ -241,10 +239,10 @@ def installed() -> list[SupervisedUnit]:
     """The units of this collection on this node. Other units are ignored, whatever their names."""
     ours: dict[str, supervisor.Workload] = {}
     for path in sorted(glob.glob(os.path.join(FOLDER, "dgxspark-*.service"))):
-        name = os.path.basename(path)[: -len(".service")]
-        workload = _read(path) if _NAME.fullmatch(name) else None
-        if workload:
-            ours[name] = workload
+        named = supervisor.UNIT.fullmatch(os.path.basename(path))
+        workload = _read(path) if named else None
+        if named and workload:
+            ours[named[1]] = workload
     states, _problem = systemd.ask_units(SYSTEMCTL, [_service(name) for name in ours], _SECONDS)
     return [_unit(name, workload, states.get(_service(name))) for name, workload in ours.items()]
 

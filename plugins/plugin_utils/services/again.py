@@ -34,9 +34,9 @@ def chosen(
     clear which, or none.
     """
     if action not in ACTIONS:
-        raise RecipeError(f"action is {action!r:.40}, expected one of {', '.join(ACTIONS)}")
-    launched = {one["service"]: _as_it_runs(one) for one in running}
+        raise RecipeError(f"again is {action!r:.40}, expected one of {', '.join(ACTIONS)}")
     declared = {one.name: one for one in wanted if one.recipe}
+    launched = {one["service"]: _as_it_runs(one, declared) for one in running}
     known = {**launched, **declared} if action == REAPPLY else launched
     if name:
         if name not in known:
@@ -52,12 +52,15 @@ def chosen(
     return [known[name] for name in sorted(known)]
 
 
-def _as_it_runs(workload: Workload) -> Declared:
+def _as_it_runs(workload: Workload, declared: t.Mapping[str, Declared]) -> Declared:
+    """By its containers; whether a silent server is restarted, only the inventory says."""
+    name = workload["service"]
     return Declared(
-        workload["service"],
+        name,
         workload["recipe_path"],
         dict(workload["overrides"]),
         tuple(workload["nodes"]),
+        restart_on_deep_failure=declared.get(name, Declared(name)).restart_on_deep_failure,
     )
 
 
@@ -68,7 +71,7 @@ def _unknown(action: str, name: str, wanted: t.Sequence[Declared], known: t.Iter
             f"{what} is declared by url or port: it is not of this collection, and is not touched"
         )
     if action != REAPPLY and any(one.name == name for one in wanted):
-        return f"{what} does not run. services.yml without an action launches what is declared"
+        return f"{what} does not run. services.yml without -e again launches what is declared"
     names = ", ".join(sorted(known)) or "nothing"
     return f"There is no {what}. What runs{_or_declared(action)}: {names}"
 

@@ -18,8 +18,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import service_of
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claims import gib_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import gib_of, service_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
     launch_steps,
 )

@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, service_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
+    LABEL,
+    gib_of,
+    service_of,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     ResolvedRecipe,
 )
@@ -26,9 +29,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.launc
     GIB,
 )
 
-# A share beyond 1 is no share, and no node has a TiB.
-_MOST = {"share": 1.0, "gib": 1024.0}
-
 Facts = Mapping[str, Any]
 
 
@@ -41,18 +41,6 @@ def claim_of(resolved: ResolvedRecipe, gpus: bool) -> str:
         return f"share:{estimate.utilisation:g}"
     need = estimate.total_gib
     return "" if need is None or estimate.confidence == "low" else f"gib:{need:.2f}"
-
-
-def gib_of(claim: str, total_bytes: int) -> float | None:
-    """A claim in GiB on a node with that much memory; None where it is not known."""
-    kind, _colon, text = claim.partition(":")
-    try:
-        number = foreign.real(text)
-    except ValueError:
-        return None
-    if kind not in _MOST or not 0 <= number <= _MOST[kind]:
-        return None
-    return number * total_bytes / GIB if kind == "share" else number
 
 
 def too_little(service: str, node: str, claim: str, facts: Facts) -> Iterator[str]:

@@ -55,6 +55,14 @@ def test_a_restart_is_what_runs_and_a_reapply_what_is_declared(
     assert chosen(action, name, "", [DECLARED, WATCHED], running) == [expected]
 
 
+@pytest.mark.parametrize("declared", [True, False, None])
+def test_a_restart_plans_what_only_the_inventory_says_of_a_service(declared: bool | None) -> None:
+    # It is part of the plan, which would differ from the one that runs.
+    wanted = Declared("e", "embed", restart_on_deep_failure=declared)
+    (one,) = chosen("restart", "e", "", [wanted], [runs("e")])
+    assert (one.recipe, one.restart_on_deep_failure) == ("/r/a.yaml", declared)
+
+
 def test_without_a_name_the_only_one_is_meant() -> None:
     assert chosen("restart", "", "", [], [runs("e", "ended")]) == [as_it_runs("e")]
     assert chosen("reapply", "", "", [DECLARED], []) == [DECLARED]

@@ -10,12 +10,12 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import gib_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.load import load
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     RecipeError,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claims import gib_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.plan import (
     SLOT_BASE,
     SLOT_PORTS,
