@@ -59,6 +59,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     state_files,
     supervisor,
     traffic,
+    wire,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils import parity
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import validate
@@ -503,8 +504,8 @@ TARGETS = (
     _text("sockets.parse_peers", lambda text: list(sockets.parse_peers(text)), _TCP),
     _json("lock", _lock, _LOCK, {**_LOCK, "run": _RUN}, allowed=(state_files.Broken,)),
     _json(
-        "supervisor, a line",
-        lambda text: supervisor._message(_bytes(text)),
+        "a line between nodes",
+        lambda text: wire.message_of(_bytes(text)),
         {"say": "hello", "rank": 1, "plan": "ab12", "nonce": "00" * 32},
         allowed=(ValueError,),
     ),

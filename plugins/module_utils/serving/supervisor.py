@@ -33,8 +33,8 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign, handshake
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit, wire
 
 VERSION = 3
 SECTION = "[X-Workload]"
@@ -44,14 +44,10 @@ PERMITS = start_permit.FOLDER
 PROVER = (sys.executable, "/usr/local/lib/dgxspark/prove.py")
 
 WINDOW = 3600.0  # seconds in which starts are counted
-BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until a peer is lost
+BEAT = 5.0  # seconds between two beats
 ADOPT = 120.0  # seconds that a running container waits for the supervisors of its peers
 STOP = 30  # seconds until docker stop kills a container
 HALT = 180.0  # seconds that a peer may take to stop its container and to release its memory
-LONGEST = 1 << 16  # bytes of a line, at most
-DEPTH = 4  # levels of lists and objects in a message, at most
-HANDSHAKE = 5.0  # seconds until a stranger has to be a peer
-STRANGERS, PER_ADDRESS = 64, 8  # connections of strangers at a time, in all and from one address
 SECRET = 32  # characters of a secret, at least
 ASK = 180.0  # seconds for the request of a deep probe
 # A server that answers /health and no request is asked again after AGAIN seconds; after so many
@@ -63,7 +59,6 @@ PAUSE = 2.0  # seconds between two tries
 EAGER, SOON = 0.2, 5.0  # the same for the first seconds, in which a launch starts all supervisors
 MET = "runs, with"  # how the status begins once the supervisors of all ranks are connected
 LOST, GIVEN_UP = 1, 78  # exit statuses; systemd does not restart after the latter
-HEAD, WORKER = "head", "worker"  # roles in a handshake
 UNIT = re.compile(r"(dgxspark-[a-z0-9_.-]+-[0-9]+)\.service")
 
 
@@ -197,129 +192,6 @@ def verdict(running: t.Sequence[bool]) -> str:
     return "watch" if all(running) else "start"
 
 
-class Lines:
-    """What arrives on a connection, by lines."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.rest = b""
-
-    def receive(self) -> list[bytes]:
-        """The lines that are complete. Raises OSError; EOFError at the end; ValueError."""
-        data = self.socket.recv(LONGEST)
-        if not data:
-            raise EOFError
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        if max(map(len, (*lines, self.rest))) > LONGEST:
-            raise ValueError("a line of more than %d bytes" % LONGEST)
-        return lines
-
-
-class Stranger:
-    """A connection to rank 0 that has proven nothing yet. until: when it is closed."""
-
-    def __init__(self, connection: socket.socket, address: str) -> None:
-        self.socket = connection
-        self.address = address
-        self.until = time.monotonic() + HANDSHAKE
-        self.nonce = handshake.nonce().hex()
-        self._lines = Lines(connection)
-        # Nobody waits for a stranger.
-        connection.setblocking(False)
-
-    def challenge(self) -> None:
-        """Raises OSError."""
-        self.socket.sendall(_line_of({"say": "challenge", "nonce": self.nonce}))
-
-    def hello(self) -> dict[str, t.Any]:
-        """Its hello, empty until that is complete. Raises OSError, EOFError and ValueError."""
-        lines = self._lines.receive()
-        if not lines:
-            return {}
-        if len(lines) > 1 or self._lines.rest:
-            raise ValueError("more than a hello")
-        return _message(lines[0])
-
-
-class Peer:
-    """The connection to the supervisor of another rank, which has proven to know the secret.
-
-    Each line is a JSON message after its MAC. seals: of what is sent and of what is received.
-    """
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        rank: int,
-        seals: tuple[handshake.Seal, handshake.Seal],
-        running: bool = False,
-    ) -> None:
-        self.socket = connection
-        self.rank = rank
-        self.running = running
-        self.heard = time.monotonic()
-        self._sent, self._received = seals
-        self._lines = Lines(connection)
-        connection.settimeout(SILENCE)
-
-    def say(self, what: str, **more: t.Any) -> None:
-        text = json.dumps({"say": what, **more}).encode()
-        data = b"%b %b\n" % (_hex(self._sent.mac(text)), text)
-        try:
-            self.socket.sendall(data)
-        except OSError as error:
-            raise Down("the connection to %s broke: %s" % (self.who, error)) from error
-
-    def receive(self) -> list[dict[str, t.Any]]:
-        """The messages received. Raises Down if the peer has ended or violates the protocol."""
-        try:
-            messages = [self._opened(line) for line in self._lines.receive()]
-        except EOFError as error:
-            raise Down("the supervisor of %s has ended" % self.who) from error
-        except OSError as error:
-            raise Down("the connection to %s broke: %s" % (self.who, error)) from error
-        except ValueError as error:
-            raise Down("%s: unexpected protocol" % self.who) from error
-        self.heard = time.monotonic()
-        return messages
-
-    def _opened(self, line: bytes) -> dict[str, t.Any]:
-        mac, _blank, text = line.partition(b" ")
-        if not handshake.same(mac, _hex(self._received.mac(text))):
-            raise ValueError("it is not of %s" % self.who)
-        return _message(text)
-
-    @property
-    def who(self) -> str:
-        return "rank %d" % self.rank
-
-
-def _line_of(message: t.Mapping[str, t.Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
-
-
-def _message(line: bytes) -> dict[str, t.Any]:
-    """Raises ValueError."""
-    message = foreign.json_of(line, LONGEST, DEPTH)
-    if not isinstance(message, dict):
-        raise ValueError("not a message")
-    return message
-
-
-def _read_message(connection: socket.socket, until: float) -> dict[str, t.Any]:
-    """One message and not a byte more. until: by time.monotonic. Raises OSError and ValueError."""
-    line = b""
-    while not line.endswith(b"\n"):
-        connection.settimeout(max(until - time.monotonic(), 0.001))
-        byte = connection.recv(1)
-        if not byte:
-            raise OSError("it closes the connection")
-        line += byte
-        if len(line) > LONGEST or time.monotonic() > until:
-            raise OSError("it does not answer as a supervisor")
-    return _message(line)
-
-
 class Probe:
     """Asks the server in a process of its own, once it is due.
 
@@ -348,11 +220,11 @@ class Probe:
         if self._process.poll() is None or self._process.stdout is None:
             return None
         with self._process.stdout as stream:
-            lines = stream.read(LONGEST).splitlines()
+            lines = stream.read(wire.LONGEST).splitlines()
         self._process = None
         self._due = time.monotonic() + self._seconds
         try:
-            return _message(lines[-1])
+            return wire.message_of(lines[-1])
         except (IndexError, ValueError):
             return {"phase": "unknown", "detail": "its probe ended without an answer"}
 
@@ -377,9 +249,8 @@ class Supervisor:
         self.unit = unit
         self.state, self.secret = state_path(unit), secret_path(unit)
         self.id = ""
-        self.peers: list[Peer] = []
-        self.strangers: list[Stranger] = []
-        self.listener: socket.socket | None = None
+        self.peers: dict[int, wire.Line] = {}
+        self.gate = wire.Gate(self._known)
         self.waiter: subprocess.Popen[bytes] | None = None
         self.adopted = False
         self.permit = start_permit.Permit(
@@ -406,6 +277,10 @@ class Supervisor:
         except (Down, Stopped) as end:
             self._end(end)
             raise
+        except wire.Broken as error:
+            down = Down(str(error))
+            self._end(down)
+            raise down from error
         except Exception as error:  # whatever it is, the container must not be left alone
             down = Down("unexpected: %s: %s" % (type(error).__name__, error))
             self._end(down)
@@ -414,8 +289,7 @@ class Supervisor:
     def _end(self, end: Down | Stopped) -> None:
         """Stop the workload on all nodes, and record why."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if self.listener:
-            self.listener.close()
+        self.gate.close()
         given_up = isinstance(end, Down) and end.code == GIVEN_UP
         why = foreign.line(str(end)[:1000])
         self._to_all("give up" if given_up else "down", why=why)
@@ -513,16 +387,14 @@ class Supervisor:
         """Those of all nodes, in the order of their names: so two services never wait in a ring."""
         ranks = range(len(self.workload.members))
         nodes = self.workload.nodes or self.workload.members
-        peers = {peer.rank: peer for peer in self.peers}
         for rank in sorted(ranks, key=lambda rank: nodes[rank]):
             if rank == self.workload.rank:
                 self._take_permit()
                 continue
-            peers[rank].say("permit")
+            self.peers[rank].say("permit")
             self._report("waits for the permit of %s to start" % nodes[rank])
             while not any(
-                peer.rank == rank and message.get("say") == "granted"
-                for peer, message in self._turn()
+                who == rank and message.get("say") == "granted" for who, message in self._turn()
             ):
                 pass
 
@@ -567,7 +439,8 @@ class Supervisor:
             deadline = time.monotonic() + ADOPT if running else None
             self._listen(deadline)
             self._gather(others, deadline)
-        if verdict([self._runs(), *(peer.running for peer in self.peers)]) == "watch":
+        ready = [self._runs(), *(bool(peer.hello["running"]) for peer in self.peers.values())]
+        if verdict(ready) == "watch":
             self.adopted = True
             self._to_all("watch")
             return
@@ -581,29 +454,24 @@ class Supervisor:
         self._hear_from_all("started")
 
     def _listen(self, deadline: float | None) -> None:
-        own = self.workload.members[0]
-        family = socket.AF_INET6 if ":" in own else socket.AF_INET
-        while self.listener is None:
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own, port = self.workload.members[0], self.workload.port
+        while not self.gate.is_open:
             try:
-                listener.bind((own, self.workload.port))
-                listener.listen(16)
-                self.listener = listener
+                self.gate.open(own, port)
             except OSError as error:
                 # After a boot the fabric may come up late.
-                listener.close()
-                self._report("waits for %s port %d: %s" % (own, self.workload.port, error.strerror))
+                self._report("waits for %s port %d: %s" % (own, port, error.strerror))
                 if deadline and time.monotonic() > deadline:
-                    raise Down("port %d was not free" % self.workload.port) from error
+                    raise Down("port %d was not free" % port) from error
                 time.sleep(PAUSE)
 
     def _gather(self, others: int, deadline: float | None) -> None:
         """Wait until every rank has sent its hello."""
         while len(self.peers) < others:
-            here = {peer.rank for peer in self.peers}
             absent = [
-                self.workload.members[rank] for rank in range(1, others + 1) if rank not in here
+                self.workload.members[rank]
+                for rank in range(1, others + 1)
+                if rank not in self.peers
             ]
             self._report("waits for the supervisors of %s" % ", ".join(absent))
             if deadline and time.monotonic() > deadline:
@@ -613,11 +481,11 @@ class Supervisor:
     def _follow(self) -> None:
         running = self._runs()
         head = self._connect(running)
-        self.peers = [head]
+        self.peers = {0: head}
         deadline = time.monotonic() + ADOPT if running else None
         self._report("waits for the other ranks")
         while True:
-            for _peer, message in self._turn(HALT):
+            for _rank, message in self._turn(HALT):
                 order = message.get("say")
                 if order == "watch":
                     self.adopted = True
@@ -637,14 +505,20 @@ class Supervisor:
             if deadline and time.monotonic() > deadline:
                 raise Down("the other ranks did not connect while this rank ran")
 
-    def _connect(self, running: bool) -> Peer:
+    def _connect(self, running: bool) -> wire.Line:
         head = self.workload.members[0], self.workload.port
+        hello = {
+            "version": VERSION,
+            "plan": self.workload.plan,
+            "rank": self.workload.rank,
+            "running": running,
+        }
         started = time.monotonic()
         pause = min(EAGER, PAUSE)
         while True:
             secret = self._key()
             try:
-                return self._introduce(socket.create_connection(head, 5), secret, running)
+                return wire.call(head, _supervisor(0), secret, hello, self._about(hello))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 self._report("waits for the supervisor of %s: %s" % (head[0], why))
@@ -653,36 +527,19 @@ class Supervisor:
                 raise Down("no supervisor of %s while this rank ran" % head[0])
             time.sleep(pause if waited < SOON else PAUSE)
 
-    def _introduce(self, connection: socket.socket, secret: bytes, running: bool) -> Peer:
-        """The peer at the other end, once both have proven themselves. OSError, ValueError."""
-        until = time.monotonic() + HANDSHAKE
-        try:
-            nonce = handshake.nonce().hex()
-            challenge = _read_message(connection, until).get("nonce")
-            context = self._context(str(challenge), nonce, self.workload.rank, running)
-            hello = {
-                "say": "hello",
-                "version": VERSION,
-                "plan": self.workload.plan,
-                "rank": self.workload.rank,
-                "running": running,
-                "nonce": nonce,
-                "proof": handshake.proof(secret, WORKER, *context).hex(),
-            }
-            connection.sendall(_line_of(hello))
-            proof = str(_read_message(connection, until).get("proof"))
-            if not handshake.same(proof.encode(), _hex(handshake.proof(secret, HEAD, *context))):
-                raise ValueError("it does not know the secret of this launch")
-        except BaseException:
-            connection.close()
-            raise
-        seals = handshake.Seal(secret, WORKER, *context), handshake.Seal(secret, HEAD, *context)
-        return Peer(connection, 0, seals)
+    def _known(self, hello: t.Mapping[str, t.Any]) -> wire.Caller:
+        """Whose a hello is. Raises any exception for one of another protocol or workload."""
+        rank = hello["rank"]
+        # True is a number as well, and equal to 1.
+        if [type(hello["version"]), type(rank), type(hello["running"])] != [int, int, bool]:
+            raise ValueError("not the types of a hello")
+        if hello["version"] != VERSION or rank not in range(1, len(self.workload.members)):
+            raise ValueError("not a hello of this protocol and this workload")
+        return wire.Caller(_supervisor(rank), read_secret(self.secret), self._about(hello))
 
-    def _context(self, challenge: str, nonce: str, rank: int, running: bool) -> tuple[bytes, ...]:
+    def _about(self, hello: t.Mapping[str, t.Any]) -> bytes:
         """What the proofs of both ends are about."""
-        about = json.dumps([VERSION, self.workload.plan, rank, running])
-        return challenge.encode(), nonce.encode(), about.encode()
+        return json.dumps([VERSION, self.workload.plan, hello["rank"], hello["running"]]).encode()
 
     def _key(self) -> bytes:
         """The secret. Read anew for each connection, since a launch may replace it."""
@@ -722,7 +579,7 @@ class Supervisor:
             )
             self._say_that_it_runs()
             while self.waiter.poll() is None:
-                if any(message.get("say") == "complete" for _peer, message in self._turn()):
+                if any(message.get("say") == "complete" for _rank, message in self._turn()):
                     self._complete()
                 if self.probe:
                     self._ask(self.probe)
@@ -775,127 +632,69 @@ class Supervisor:
 
     def _to_all(self, what: str, **more: t.Any) -> None:
         ending = what in ("down", "give up")
-        for peer in self.peers:
+        for peer in self.peers.values():
             try:
                 peer.say(what, **more)
-            except Down:
+            except wire.Broken:
                 if not ending:
                     raise
 
     def _hear_from_all(self, what: str) -> None:
-        pending = {peer.rank for peer in self.peers}
+        pending = set(self.peers)
         deadline = time.monotonic() + HALT
         while pending:
             if time.monotonic() > deadline:
                 raise Down("ranks %s were not %s within %d s" % (sorted(pending), what, HALT))
-            for peer, message in self._turn(HALT):
+            for rank, message in self._turn(HALT):
                 if message.get("say") == what:
-                    pending.discard(peer.rank)
+                    pending.discard(rank)
 
-    def _turn(self, silence: float = 0) -> list[tuple[Peer, dict[str, t.Any]]]:
-        """Receive messages and connections for a second at most, and send a beat when it is due."""
+    def _turn(self, silence: float = 0) -> list[tuple[int, wire.Message]]:
+        """What arrives from ranks within a second at most; sends a beat when it is due.
+
+        Raises wire.Broken, and Down for a peer that says so or has fallen silent.
+        """
         now = time.monotonic()
-        silence = silence or SILENCE
+        silence = silence or wire.SILENCE
         if now - self._beaten > BEAT:
             self._beaten = now
             self._to_all("beat")
-        for peer in self.peers:
+        for peer in self.peers.values():
             if now - peer.heard > silence:
                 raise Down("nothing received from %s for %d s" % (peer.who, silence))
-        for stranger in [one for one in self.strangers if now > one.until]:
-            self._drop(stranger)
-        out = []
+        out: list[tuple[int, wire.Message]] = []
         with selectors.DefaultSelector() as selector:
-            connections: list[Peer | Stranger] = [*self.peers, *self.strangers]
-            for one in connections:
-                selector.register(one.socket, selectors.EVENT_READ, one)
-            if self.listener:
-                selector.register(self.listener, selectors.EVENT_READ)
+            self.gate.watch(selector)
+            for rank, peer in self.peers.items():
+                selector.register(peer.socket, selectors.EVENT_READ, rank)
             if not selector.get_map():
                 time.sleep(1)
                 return []
             ready = [key.data for key, _events in selector.select(1)]
-        for came in ready:
-            if came is None:
-                self._accept()
-            elif isinstance(came, Peer):
-                out += [(came, message) for message in came.receive()]
-            elif came in self.strangers:
-                self._identify(came)
-        for peer, message in out:
+        for what in ready:
+            if isinstance(what, int):
+                out += [(what, message) for message in self.peers[what].receive()]
+            else:
+                self._admit(self.gate.ready(what))
+        for rank, message in out:
             if message.get("say") in ("down", "give up"):
                 code = GIVEN_UP if message["say"] == "give up" else LOST
-                raise Down("%s: %s" % (peer.who, foreign.line(str(message.get("why"))[:300])), code)
+                why = foreign.line(str(message.get("why"))[:300])
+                raise Down("rank %d: %s" % (rank, why), code)
         return out
 
-    # Strangers. Nothing that they do ends anything but their own connection.
-
-    def _accept(self) -> None:
-        if self.listener is None:
-            return
-        try:
-            connection, address = self.listener.accept()
-        except OSError:
-            return
-        stranger = Stranger(connection, str(address[0]))
-        self.strangers.append(stranger)
-        try:
-            stranger.challenge()
-        except OSError:
-            self._drop(stranger)
-        self._make_room(stranger.address)
-
-    def _make_room(self, address: str) -> None:
-        """Close the oldest connection of an address that has too many."""
-        addresses = [one.address for one in self.strangers]
-        if addresses.count(address) <= PER_ADDRESS and len(addresses) > STRANGERS:
-            address = max(addresses, key=addresses.count)
-        elif addresses.count(address) <= PER_ADDRESS:
-            return
-        self._drop(self.strangers[addresses.index(address)])
-
-    def _drop(self, stranger: Stranger) -> None:
-        self.strangers.remove(stranger)
-        stranger.socket.close()
-
-    def _identify(self, stranger: Stranger) -> None:
-        """Make a stranger a peer whose hello proves that it is one; close any other."""
-        try:
-            hello = stranger.hello()
-            peer = self._welcome(stranger, hello) if hello else None
-        except Exception:  # of text that anybody may have sent
-            self._drop(stranger)
-            return
+    def _admit(self, peer: wire.Line | None) -> None:
         if peer is None:
             return
-        self.strangers.remove(stranger)
-        if any(known.rank == peer.rank for known in self.peers):
-            peer.socket.close()
-            raise Down("rank %d has connected twice: its first connection is dead" % peer.rank)
-        self.peers.append(peer)
-
-    def _welcome(self, stranger: Stranger, hello: t.Mapping[str, t.Any]) -> Peer:
-        """The peer that a stranger proves to be. Raises any exception if it does not."""
-        rank, running, nonce = hello["rank"], hello["running"], hello["nonce"]
-        # True is a number as well, and equal to 1.
-        if [type(hello["version"]), type(rank), type(running)] != [int, int, bool]:
-            raise ValueError("not the types of a hello")
-        known = range(1, len(self.workload.members))
-        if hello["say"] != "hello" or hello["version"] != VERSION or rank not in known:
-            raise ValueError("not a hello of this protocol and this workload")
-        secret = read_secret(self.secret)
-        context = self._context(stranger.nonce, nonce, rank, running)
-        expected = _hex(handshake.proof(secret, WORKER, *context))
-        if not handshake.same(hello["proof"].encode(), expected):
-            raise ValueError("it does not know the secret")
-        proof = handshake.proof(secret, HEAD, *context).hex()
-        stranger.socket.sendall(_line_of({"say": "welcome", "proof": proof}))
-        seals = handshake.Seal(secret, HEAD, *context), handshake.Seal(secret, WORKER, *context)
-        return Peer(stranger.socket, rank, seals, running)
+        rank = int(peer.hello["rank"])
+        if rank in self.peers:
+            peer.close()
+            raise Down("rank %d has connected twice: its first connection is dead" % rank)
+        self.peers[rank] = peer
 
 
-def _hex(data: bytes) -> bytes:
-    return data.hex().encode()
+def _supervisor(rank: int) -> str:
+    return "the supervisor of rank %d" % rank
 
 
 def _available() -> int:

@@ -81,7 +81,7 @@ class Rules:
         return [*sorted(node for node in nodes if node != decider), decider]
 
     def permit_order(self, nodes: t.Iterable[str]) -> list[str]:
-        """The nodes in the order of their permits to start: so two services never wait in a ring."""
+        """The nodes in the order of their permits: so two services never wait in a ring."""
         return sorted(nodes)
 
     # The decider.

@@ -50,6 +50,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     start_permit,
     supervisor,
     traffic,
+    wire,
 )
 
 FOLDER = "/etc/systemd/system"
@@ -141,11 +142,15 @@ _carry(
 """
 # What each program imports, in an order in which each module finds its imports.
 _HOST = (command.__name__, labels.__name__, handshake.__name__)
-_SUPERVISOR = (labels.__name__, handshake.__name__, start_permit.__name__, supervisor.__name__)
+_SUPERVISOR = (
+    *(labels.__name__, handshake.__name__, wire.__name__, start_permit.__name__),
+    supervisor.__name__,
+)
 _PROVER = (
     *_HOST,
     *(containers.__name__, kinds.__name__, audio.__name__, proof.__name__, traffic.__name__),
-    *(readiness.__name__, start_permit.__name__, supervisor.__name__, prover.__name__),
+    *(readiness.__name__, wire.__name__, start_permit.__name__),
+    *(supervisor.__name__, prover.__name__),
 )
 
 

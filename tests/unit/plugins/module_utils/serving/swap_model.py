@@ -26,7 +26,7 @@ import functools
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import swap_rules
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_rules import (
@@ -110,7 +110,9 @@ class Configuration(NamedTuple):
     others: int = 1
 
     @classmethod
-    def of(cls, text: str, failures: int, kinds: frozenset[str] = KINDS, others: int = 1):
+    def of(
+        cls, text: str, failures: int, kinds: frozenset[str] = KINDS, others: int = 1
+    ) -> Configuration:
         """text: the nodes by their digits, as in 01>0."""
         old, new = (frozenset(map(int, part)) for part in text.split(">"))
         return cls(old, new, failures, kinds, others)
@@ -142,8 +144,8 @@ class Outcome(NamedTuple):
     broken: dict[str, tuple[int, list[str]]]
 
 
-def put(values: tuple, at: int, value: object) -> tuple:
-    return values[:at] + (value,) + values[at + 1 :]
+def put(values: tuple[Any, ...], at: int, value: object) -> tuple[Any, ...]:
+    return (*values[:at], value, *values[at + 1 :])
 
 
 class Model:
@@ -299,8 +301,7 @@ class Model:
             if not s.wish:
                 yield "it says go", CONTROLLER, more._replace(wish=swap_rules.WISH_GO)
         elif self.faults.controller_starts and decider.up and decider.new == STILL:
-            if not starting(decider):
-                yield "it starts new on 0 by itself", CONTROLLER, change(s, 0, new=STARTS)
+            yield "it starts new on 0 by itself", CONTROLLER, change(s, 0, new=STARTS)
         if not s.forced and decider.up and decider.state in (ARMED, GO):
             after = s._replace(forced=True, wish=swap_rules.WISH_ABORT)
             yield "another one takes over by force", CONTROLLER, after

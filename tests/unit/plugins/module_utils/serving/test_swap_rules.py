@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -55,9 +56,8 @@ def test_every_swap_ends_and_is_settled(nodes: str) -> None:
     outcome = rests(Configuration.of(nodes, SOME[nodes]), nodes)
 
     # The search has met every way in which a swap can end.
-    assert set(outcome.ends) >= {"not begun", "failed", "new"} | (
-        {OLD} if nodes[0] != ">" else set()
-    )
+    back = set() if nodes.startswith(">") else {OLD}
+    assert set(outcome.ends) >= {"not begun", "failed", "new"} | back
 
 
 def test_two_other_services_on_a_node_start_one_after_the_other() -> None:
@@ -85,25 +85,25 @@ class Guesses(Rules):
 
 
 class DeciderFirst(Rules):
-    def arming_order(self, nodes, decider):
+    def arming_order(self, nodes: Iterable[str], decider: str) -> list[str]:
         return [decider, *(node for node in nodes if node != decider)]
 
 
 class DoesNotWait(Rules):
     """The new plan starts before every node has stopped the old one."""
 
-    def may_start(self, peers):
+    def may_start(self, peers: Iterable[Peer]) -> bool:
         return True
 
 
 class LeavesUnit(Rules):
     """The old container is stopped, its unit stays."""
 
-    def acts(self, here: Here, peers, tries: int) -> str:
+    def acts(self, here: Here, peers: Sequence[Peer], tries: int) -> str:
         unit = "" if here.unit == OLD and here.old != STARTED else here.unit
         return super().acts(here._replace(unit=unit), peers, tries)
 
-    def suspends(self, here: Here):
+    def suspends(self, here: Here) -> tuple[str, ...]:
         return super().suspends(here._replace(unit="" if here.old == IDLE else here.unit))
 
 
