@@ -19,6 +19,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import answered
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     KILLED,
     LOST,
@@ -35,9 +36,6 @@ PATIENCE = 4
 
 # The state of a node that does not answer.
 UNKNOWN: State = {"phase": "unknown", "detail": "", "last_log": "", "changed": False}
-
-# What was answered by kind, where the kind is not the name of it.
-_NAMES = {"": "completion", "chat": "completion", "bot": "container", "http": "request"}
 
 Look = Callable[[dict[str, Any]], State]
 
@@ -221,7 +219,7 @@ def _milestones(state: State) -> list[str]:
     if state.get("phase") in ("healthy", "refusing", "serving"):
         reached.append("model loaded")
     if state.get("phase") == "serving":
-        reached.append(f"{_NAMES.get(state.get('kind', ''), state.get('kind'))} answered")
+        reached.append(f"{answered(state.get('kind', ''))} answered")
     return reached
 
 

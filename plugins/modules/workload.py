@@ -153,6 +153,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     containers,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    memory,
     retention,
     start_permit,
     units,
@@ -267,7 +268,7 @@ def _write(changes: Sequence[units.UnitChange]) -> None:
 def _memory(limit: float) -> dict[str, Any]:
     """Wait for memory for up to limit seconds; the three results about it."""
     available, waited, stable = (
-        retention.await_release(limit) if limit else (retention.available(), 0.0, True)
+        memory.await_release(limit) if limit else (memory.available(), 0.0, True)
     )
     return {
         "memory_available_bytes": available,

@@ -11,6 +11,7 @@ that whatever the interpreter prints besides (a .pth file, a sitecustomize, an i
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -27,6 +28,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
 )
 
 Sources = Mapping[str, str]
+
+_COLLECTION = __name__.rpartition(".plugins.")[0] + ".plugins."
 
 # One line of its own; the last such line counts.
 _FRAME = "\n<<<dgxspark %s dgxspark>>>\n"
@@ -54,6 +57,31 @@ def sources_of(names: Sequence[str]) -> dict[str, str]:
         loader: Any = spec.loader if spec else None
         texts[name] = loader.get_source(name)
     return texts
+
+
+def imports_of(name: str) -> list[str]:
+    """A module of this collection after all that it imports of it, as sources_of needs them."""
+    order: list[str] = []
+    _follow(name, order)
+    return order
+
+
+def _follow(name: str, order: list[str]) -> None:
+    if name in order:
+        return
+    for node in ast.walk(ast.parse(sources_of([name])[name])):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_COLLECTION):
+            for alias in node.names:
+                inner = "%s.%s" % (node.module, alias.name)
+                _follow(inner if _is_module(inner) else str(node.module), order)
+    order.append(name)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is a module and no package
+        return False
 
 
 def ask(

@@ -15,6 +15,8 @@ LABEL = "dgxspark.suite/"
 OWNER = "dgxspark.suite"
 # The end of the name of a container that is retained for a rollback.
 RETAINED = ".previous"
+# The end of the name of one that was created for a swap and never started.
+NEXT = ".next"
 # The service that a launch replaces where none is named.
 MAIN = "main"
 
@@ -56,8 +58,11 @@ def gib_of(claim: str, total_bytes: int) -> float | None:
 
 
 def own_name(name: str) -> str:
-    """The name of a container before it was retained."""
-    return name[: -len(RETAINED)] if name.endswith(RETAINED) else name
+    """The name that a container has while it serves."""
+    for suffix in (RETAINED, NEXT):
+        if name.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
 
 
 def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:

@@ -118,3 +118,12 @@ def known(words: Iterable[str]) -> tuple[str, ...]:
 def light_path(kinds: Sequence[str]) -> str:
     """The path of the light probe for a service of these kinds; none of them for one unknown."""
     return KINDS[kinds[0]].light if kinds else "/health"
+
+
+# What was answered by kind, where the kind is not the name of it.
+_ANSWERS = {"": "completion", "chat": "completion", "bot": "container", "http": "request"}
+
+
+def answered(kind: str) -> str:
+    """What a server of this kind has answered, as a noun."""
+    return _ANSWERS.get(kind, kind)

@@ -4,8 +4,9 @@
 """Proves the service of a unit by a request of its kind; a program that the supervisor runs.
 
 A process of its own, so that a server that does not answer keeps no supervisor from its peers. Its
-last line of output is JSON: `phase`, `detail` and `seconds` as of readiness.Look, or the phase
-`busy` of a server that does not answer in time and works off requests of others.
+last line of output is JSON: `phase`, `detail`, `seconds` and `kind` as of readiness.Look, or the
+phase `busy` of a server that does not answer in time and works off requests of others; and with
+until, `loaded`, the seconds after which the server was up, null if it never was.
 
     python3 prove.py /etc/systemd/system/dgxspark-NAME-0.service SECONDS once|until
 """
@@ -31,20 +32,36 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 # A first completion may compile kernels.
 ONE = 180.0
 PAUSE = 2.0
+QUICK = 0.5  # as long as the server is not up
 BUSY = "busy"
 _FINAL = (readiness.SERVING, readiness.REJECTED)
+_COMING = (readiness.STARTING, readiness.LOADING)
 
 
-def prove(workload: supervisor.Workload, seconds: float, until: bool) -> readiness.Look:
-    """What the server answers; with until, what it answers at last within so many seconds."""
+def prove(
+    workload: supervisor.Workload, seconds: float, until: bool
+) -> tuple[readiness.Look, float | None]:
+    """What the server answers, and with until what it answers at last within so many seconds.
+
+    And the seconds until it was up, None where that is not known.
+    """
     if not until:
-        return _or_busy(workload, seconds)
-    deadline = time.monotonic() + seconds
+        return _or_busy(workload, seconds), None
+    started = time.monotonic()
+    loaded = None
     while True:
-        seen = _once(workload, max(min(ONE, deadline - time.monotonic()), 1.0))
-        if seen.phase in _FINAL or time.monotonic() > deadline:
-            return seen
-        time.sleep(PAUSE)
+        left = started + seconds - time.monotonic()
+        # As long as the server is not up, a request could only fail.
+        seen = _once(workload, max(min(ONE, left), 1.0), ask=loaded is not None)
+        now = time.monotonic()
+        if seen.phase in _FINAL or now > started + seconds:
+            return seen, loaded
+        if loaded is not None:
+            time.sleep(PAUSE)
+        elif seen.phase in _COMING:
+            time.sleep(QUICK)
+        else:
+            loaded = now - started
 
 
 def _or_busy(workload: supervisor.Workload, seconds: float) -> readiness.Look:
@@ -57,7 +74,7 @@ def _or_busy(workload: supervisor.Workload, seconds: float) -> readiness.Look:
     return seen
 
 
-def _once(workload: supervisor.Workload, seconds: float) -> readiness.Look:
+def _once(workload: supervisor.Workload, seconds: float, ask: bool = True) -> readiness.Look:
     question = ["inspect", "--type", "container", workload.container]
     try:
         inspected = containers.ask(workload.docker, question, 30)
@@ -65,15 +82,16 @@ def _once(workload: supervisor.Workload, seconds: float) -> readiness.Look:
     except containers.EngineError as error:
         return readiness.Look(readiness.STARTING, str(error))
     given = proof.Given(health=health)
-    return readiness.look(workload.url, workload.model, True, seconds, key, workload.kind, given)
+    return readiness.look(workload.url, workload.model, ask, seconds, key, workload.kind, given)
 
 
 def main(argv: list[str]) -> int:
     unit, seconds, how = argv
     with open(unit, encoding="utf-8") as stream:
         workload = supervisor.read_unit(stream.read())
-    seen = prove(workload, float(seconds), how == "until")
-    print(json.dumps({"phase": seen.phase, "detail": seen.detail, "seconds": seen.seconds}))
+    seen, loaded = prove(workload, float(seconds), how == "until")
+    answer = {"phase": seen.phase, "detail": seen.detail, "seconds": seen.seconds}
+    print(json.dumps({**answer, "kind": seen.kind, "loaded": loaded}))
     return 0
 
 

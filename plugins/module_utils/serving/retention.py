@@ -1,7 +1,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: may change at any time, without notice.
-"""Start, retain, remove and restore this collection's containers, and wait for their memory.
+"""Start, retain, remove and restore this collection's containers.
 
 A retained container is stopped and has a name that ends in `.previous`, so that a rollback can
 restore it. It is renamed before it is stopped: whenever a run is interrupted, the next one can tell
@@ -10,8 +10,7 @@ what was served from what has crashed.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import RETAINED, own_name
@@ -20,13 +19,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     EngineError,
     ask,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import memory_bytes
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import units
 
 _ASK_SECONDS = 120
-# Memory counts as released once two readings in a row rise by no more than this.
-_STABLE_BYTES = 64 << 20
-_INTERVAL = 0.5  # seconds between two readings
 
 RETAIN, REMOVE, RESTORE = "retain", "remove", "restore"
 
@@ -129,33 +124,3 @@ def carry_out(
         else:
             secrets = env if step.argv[0] == "run" else None
             ask(docker, step.argv, stop_seconds + _ASK_SECONDS, secrets)
-
-
-def available() -> int:
-    """MemAvailable in bytes. On a GB10 it counts memory that the GPU holds as taken."""
-    return memory_bytes("MemAvailable")
-
-
-def total() -> int:
-    """MemTotal in bytes."""
-    return memory_bytes("MemTotal")
-
-
-def await_release(
-    limit: float,
-    read: Callable[[], int] = available,
-    sleep: Callable[[float], None] = time.sleep,
-) -> tuple[int, float, bool]:
-    """Wait until available memory stops rising: the driver releases unified memory late.
-
-    limit: seconds. read: available bytes. Returns what is available in bytes, the seconds waited,
-    and whether it had stopped rising.
-    """
-    waited, last, stable = 0.0, read(), 0
-    while stable < 2 and waited < limit:
-        sleep(_INTERVAL)
-        waited += _INTERVAL
-        now = read()
-        stable = stable + 1 if now - last <= _STABLE_BYTES else 0
-        last = now
-    return last, waited, stable >= 2

@@ -14,7 +14,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import sockets
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import Container
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
-    retention,
+    memory,
     start_permit,
     units,
 )
@@ -33,8 +33,8 @@ def running(
         "starting": sorted(_starting(containers) | _waiting()),
         "ray": _ray(containers),
         "listening": [asdict(listener) for listener in sockets.listeners()],
-        "memory_available_bytes": retention.available(),
-        "memory_total_bytes": retention.total(),
+        "memory_available_bytes": memory.available(),
+        "memory_total_bytes": memory.total(),
     }
 
 

@@ -34,7 +34,12 @@ import time
 import typing as t
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit, wire
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    memory,
+    start_permit,
+    starting,
+    wire,
+)
 
 VERSION = 3
 SECTION = "[X-Workload]"
@@ -48,6 +53,7 @@ BEAT = 5.0  # seconds between two beats
 ADOPT = 120.0  # seconds that a running container waits for the supervisors of its peers
 STOP = 30  # seconds until docker stop kills a container
 HALT = 180.0  # seconds that a peer may take to stop its container and to release its memory
+RELEASE = 60.0  # seconds of it for the memory
 SECRET = 32  # characters of a secret, at least
 ASK = 180.0  # seconds for the request of a deep probe
 # A server that answers /health and no request is asked again after AGAIN seconds; after so many
@@ -255,8 +261,8 @@ class Supervisor:
         self.adopted = False
         self.permit = start_permit.Permit(
             workload.service,
-            start_permit.order_of(workload.claim, _meminfo("MemTotal:")),
-            self._starting,
+            start_permit.order_of(workload.claim, memory.total()),
+            lambda: starting.others(workload.docker, workload.service, PERMITS),
             PERMITS,
             alone=not others(unit),
         )
@@ -367,13 +373,7 @@ class Supervisor:
         """Stop the container and wait for its memory, which the driver releases late."""
         if self._runs():
             self._stop()
-            last = -1
-            for _reading in range(60):
-                now = _available()
-                if now - last < 64 << 20:
-                    break
-                last = now
-                time.sleep(1)
+            memory.await_release(RELEASE)
 
     def _start(self) -> None:
         start_permit.forget(self.id, PERMITS)
@@ -402,32 +402,6 @@ class Supervisor:
         while not self.permit.take():
             self._report("waits to start: %s" % self.permit.why)
             self._turn()
-
-    def _starting(self) -> str:
-        """Which other service of this node is starting, in words; empty for none."""
-        code, output = self._docker(
-            *("ps", "--no-trunc", "--filter", "label=dgxspark.suite/supervise"),
-            *("--format", '{{.ID}} {{.Label "dgxspark.suite/service"}}'),
-        )
-        rows = [line.split() for line in output.splitlines()] if code == 0 else []
-        others = {
-            row[0]: row[1] for row in rows if len(row) == 2 and row[1] != self.workload.service
-        }
-        for container in others:
-            if start_permit.is_complete(container, PERMITS):
-                continue
-            words = "{{.State.StartedAt}}|{{index .Config.Labels %s}}" % json.dumps(
-                "dgxspark.suite/supervise"
-            )
-            code, output = self._docker("inspect", "--format", words, container)
-            moment, _bar, supervised = output.partition("|")
-            if (
-                code == 0
-                and supervised not in ("", "{}")
-                and start_permit.is_starting(container, moment, PERMITS)
-            ):
-                return "service %s is not complete yet" % foreign.line(others[container])
-        return ""
 
     # Connecting to the other ranks.
 
@@ -695,19 +669,6 @@ class Supervisor:
 
 def _supervisor(rank: int) -> str:
     return "the supervisor of rank %d" % rank
-
-
-def _available() -> int:
-    return _meminfo("MemAvailable:")
-
-
-def _meminfo(name: str) -> int:
-    """In bytes. Not probes/meminfo.py: this file runs on nodes without the others."""
-    with open("/proc/meminfo", encoding="ascii") as stream:
-        for line in stream:
-            if line.startswith(name):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def _on_signal(_number: int, _frame: t.Any) -> None:

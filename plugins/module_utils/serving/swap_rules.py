@@ -110,7 +110,8 @@ class Rules:
             return GO if all(peer.heard == JOINED for peer in peers) else ""
         if here.state == GO and proven:
             return NEW
-        return OLD if here.state == GO and wish == WISH_ABORT else ""
+        lost = here.of_new and here.new == ABSENT
+        return OLD if here.state == GO and (lost or wish == WISH_ABORT) else ""
 
     def acts(self, here: Here, peers: t.Sequence[Peer], tries: int) -> str:
         """What the decider does on its own node next, empty for nothing now.
@@ -149,8 +150,10 @@ class Rules:
             return Reply("", (), REFUSED)
         if said == STOP:
             return Reply("", self.suspends(here), STOPPED)
-        if said == START:
+        if said == START and here.new != ABSENT:
             return Reply("", (START_NEW,) if here.new == IDLE else (), RUNS)
+        if said == START:
+            return Reply("", (), FAILED)
         return Reply("", (), REFUSED)
 
     def suspends(self, here: Here) -> tuple[str, ...]:

@@ -26,9 +26,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import (
     command,
-    handshake,
     interpreter,
-    labels,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
@@ -40,22 +38,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import MAIN, own_name
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, systemd
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
-    audio,
-    kinds,
-    proof,
     prover,
-    readiness,
-    start_permit,
     supervisor,
-    traffic,
-    wire,
+    swap_guard,
 )
 
 FOLDER = "/etc/systemd/system"
 PROGRAM = "/usr/local/lib/dgxspark/supervisor.py"
 PROVER = "/usr/local/lib/dgxspark/prove.py"
+GUARD = "/usr/local/lib/dgxspark/swap_guard.py"
+GUARD_UNIT = os.path.join(FOLDER, "dgxspark-swap@.service")
+PROGRAMS = (PROGRAM, PROVER, GUARD)
 SYSTEMCTL = "/usr/bin/systemctl"
 
 _SECONDS = 120.0
@@ -117,6 +112,37 @@ Claim=%(claim)s
 Deep=%(deep)s
 """
 
+_GUARD_UNIT = """\
+%(comment)s
+# Written by launch.yml, removed with the last unit of a rank.
+[Unit]
+Description=Swap of what %%i serves
+Wants=network-online.target docker.service
+After=network-online.target docker.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=%(command)s %%i
+Restart=on-failure
+RestartSec=2
+KillMode=mixed
+OOMScoreAdjust=-500
+# It needs the socket of the Docker engine, systemd, units and their state.
+ReadWritePaths=-%(state)s
+ReadWritePaths=%(units)s
+RuntimeDirectory=dgxspark
+RuntimeDirectoryPreserve=yes
+RuntimeDirectoryMode=0755
+PrivateDevices=yes
+ProtectClock=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallFilter=@system-service
+%(sandbox)s
+[Install]
+WantedBy=multi-user.target
+"""
 
 # Before the text of a program: the modules that it imports, each in a package of its name.
 _FUTURE = "from __future__ import annotations\n"
@@ -140,18 +166,6 @@ _carry(
 %(lines)s,
 )
 """
-# What each program imports, in an order in which each module finds its imports.
-_HOST = (command.__name__, labels.__name__, handshake.__name__)
-_SUPERVISOR = (
-    *(labels.__name__, handshake.__name__, wire.__name__, start_permit.__name__),
-    supervisor.__name__,
-)
-_PROVER = (
-    *_HOST,
-    *(containers.__name__, kinds.__name__, audio.__name__, proof.__name__, traffic.__name__),
-    *(readiness.__name__, wire.__name__, start_permit.__name__),
-    *(supervisor.__name__, prover.__name__),
-)
 
 
 @dataclass(frozen=True)
@@ -180,7 +194,7 @@ class SupervisedUnit:
     kind: Sequence[str] = ()
 
 
-def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> str:
+def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str = sys.executable) -> str:
     """The unit of a container. Raises ValueError for a value that would add a line."""
     words = {
         "recipe": spec["recipe"],
@@ -217,17 +231,29 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str) -> s
     }
 
 
+def guard_unit(python: str = sys.executable) -> str:
+    """The template of the units of swap guards, by the name of the service."""
+    return _GUARD_UNIT % {
+        "comment": COMMENT.strip(),
+        "command": quoted([python, GUARD]),
+        "state": supervisor.STATE,
+        "units": FOLDER,
+        "sandbox": SANDBOX,
+    }
+
+
 def programs() -> dict[str, str]:
-    """The supervisor and the program that asks its server, by their paths on a node.
+    """The supervisor, the program that asks its server and the swap guard, by their paths.
 
     Each is one file, with the modules of this collection that it imports.
     """
-    return {PROGRAM: _program(_SUPERVISOR), PROVER: _program(_PROVER)}
+    modules = {PROGRAM: supervisor, PROVER: prover, GUARD: swap_guard}
+    return {path: _program(module.__name__) for path, module in modules.items()}
 
 
-def _program(modules: Sequence[str]) -> str:
-    sources = interpreter.sources_of(modules)
-    text = sources.pop(modules[-1])
+def _program(module: str) -> str:
+    sources = interpreter.sources_of(interpreter.imports_of(module))
+    text = sources.pop(module)
     head, future, body = text.partition(_FUTURE)
     carried = [_CARRY]
     for name, source in sources.items():
@@ -303,7 +329,7 @@ class UnitChange:
 
     def _headed(self, text: str) -> str:
         # Not the few hundred lines of the program.
-        program = self.write.subject in (PROGRAM, PROVER)
+        program = self.write.subject in PROGRAMS
         shown = "(a copy of the collection's)\n" if text and program else text
         return "# %s\n%s" % (self.write.subject, shown) if shown else ""
 
@@ -326,8 +352,16 @@ def changes(
     if supervise:
         wanted = {**programs(), **wanted}
     elif not others:
-        wanted |= {PROGRAM: None, PROVER: None}
+        wanted |= dict.fromkeys((*PROGRAMS, GUARD_UNIT))
     for path, text in wanted.items():
+        file = OwnFile.read(path)
+        if file.differs(text, _MODE):
+            yield UnitChange(FileWrite(file, text, _MODE, ()))
+
+
+def swap_changes() -> Iterator[UnitChange]:
+    """The programs and the unit of a swap guard, as far as they differ. Raises Blocked."""
+    for path, text in {**programs(), GUARD_UNIT: guard_unit()}.items():
         file = OwnFile.read(path)
         if file.differs(text, _MODE):
             yield UnitChange(FileWrite(file, text, _MODE, ()))
@@ -336,7 +370,7 @@ def changes(
 def apply(change: UnitChange) -> None:
     """Raises OSError and Blocked."""
     change.write.apply()
-    if change.write.text is None and change.write.subject in (PROGRAM, PROVER):
+    if change.write.text is None and change.write.subject in PROGRAMS:
         # The folder may have other files.
         with suppress(OSError):
             os.rmdir(os.path.dirname(PROGRAM))

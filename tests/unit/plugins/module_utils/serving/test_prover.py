@@ -64,7 +64,7 @@ def workload(tmp_path: Path, url: str) -> supervisor.Workload:
 @pytest.mark.parametrize("until", [True, False])
 def test_a_server_that_answers_is_proven_with_its_key(tmp_path: Path, until: bool) -> None:
     with server() as url:
-        assert prover.prove(workload(tmp_path, url), 10, until).phase == "serving"
+        assert prover.prove(workload(tmp_path, url), 10, until)[0].phase == "serving"
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(False, "healthy"), (True, "busy")])
@@ -72,18 +72,18 @@ def test_a_server_that_works_for_others_is_not_silent(
     tmp_path: Path, tokens: bool, expected: str
 ) -> None:
     with server(silent=2.0, tokens=tokens) as url:
-        assert prover.prove(workload(tmp_path, url), 0.7, False).phase == expected
+        assert prover.prove(workload(tmp_path, url), 0.7, False)[0].phase == expected
 
 
 def test_one_that_does_not_answer_in_time_is_reported_at_the_end(tmp_path: Path) -> None:
     began = time.monotonic()
-    seen = prover.prove(workload(tmp_path, "http://127.0.0.1:9"), 0.5, True)
+    seen, _loaded = prover.prove(workload(tmp_path, "http://127.0.0.1:9"), 0.5, True)
     assert (seen.phase, time.monotonic() - began < 5) == ("starting", True)
 
 
 def test_without_docker_nothing_is_known(tmp_path: Path) -> None:
     one = workload(tmp_path, "http://127.0.0.1:9")._replace(docker="/nonexistent/docker")
-    assert prover.prove(one, 1, False).phase == "starting"
+    assert prover.prove(one, 1, False)[0].phase == "starting"
 
 
 def test_the_program_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

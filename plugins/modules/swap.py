@@ -1,0 +1,359 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dgxspark.suite contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Arms a node for a swap, and hands the swap to the nodes."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: swap
+short_description: Arm a node for a swap, which the nodes then do by themselves
+version_added: 0.3.0
+description:
+  - This module is private to the collection and may change without notice.
+  - Arms a node, which is to write what the swap is, to put the unit of the new rank beside its
+    place, to start the guard of the swap, and to create the container of the new rank under a name
+    that ends in C(.next). What is served goes on meanwhile.
+  - With O(go) the guards replace the old plan by the new one. From then on no controller changes
+    anything of the service; it follows by M(dgxspark.suite.wait_swap).
+  - Fails where another swap of the service has not ended, and where the old plan is not what was
+    planned for.
+author:
+  - dgxspark.suite contributors (@dgxspark)
+extends_documentation_fragment:
+  - dgxspark.suite.attributes
+  - dgxspark.suite.attributes.actiongroup_dgxspark
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: The unit file of the new rank.
+  idempotent:
+    support: none
+options:
+  state:
+    description:
+      - V(armed) for a node that is to take part.
+      - V(aborted) to have the guards undo a swap that is not decided yet. At the decider, which is
+        to say on the node of rank 0 of the new plan.
+    type: str
+    choices: [armed, aborted]
+    default: armed
+  service:
+    description: The name of the service.
+    type: str
+    required: true
+  id:
+    description: The id of the swap, the same on all nodes. Required with O(state=armed).
+    type: str
+    default: ""
+  me:
+    description: The name of this node. Required with O(state=armed).
+    type: str
+    default: ""
+  shared:
+    description: What all nodes know of the swap, as P(dgxspark.suite.swap_plan#filter) returns it.
+    type: dict
+    default: {}
+  secret:
+    description: By which the guards know each other, of 32 characters or more.
+    type: str
+    default: ""
+  owner:
+    description: Whose launch it is.
+    type: str
+    default: ""
+  lock:
+    description: The C(token) and the C(run) of the cluster lock, which the guard releases where it
+      is on the decider.
+    type: dict
+    default: {}
+  entry:
+    description: What the journal has of the swap before it begins.
+    type: dict
+    default: {}
+  workload:
+    description: What only the history of the service has of it, such as its overrides.
+    type: dict
+    default: {}
+  remove:
+    description: Containers and units of the service that serve nothing, by name. They are removed
+      when the old plan is stopped.
+    type: list
+    elements: str
+    default: []
+  unit:
+    description: What the unit of the new rank needs, empty for none.
+    type: dict
+    default: {}
+  old_unit:
+    description: The same of the old rank, where its unit is missing.
+    type: dict
+    default: {}
+  probe:
+    description: What proves the new plan, as O(unit); at the decider.
+    type: dict
+    default: {}
+  create:
+    description: The words of the C(docker run) of the new rank; empty where this node has none.
+    type: list
+    elements: str
+    default: []
+  create_env:
+    description: The values of the variables that O(create) names without one.
+    type: dict
+    default: {}
+  limits:
+    description: Seconds for the parts of a swap, C(go), C(join), C(ready), C(return), C(stop),
+      C(memory) and C(doubt).
+    type: dict
+    default: {}
+  go:
+    description: Whether to begin once all nodes have joined. At the decider, which is armed last.
+    type: bool
+    default: false
+  docker_bin:
+    description: Absolute path of the Docker client.
+    type: path
+    default: /usr/bin/docker
+"""
+
+EXAMPLES = r"""
+- name: Arm this node
+  dgxspark.suite.swap:
+    service: main
+    id: 5f0c
+    me: "{{ inventory_hostname }}"
+    shared: "{{ launch_swap.shared }}"
+    secret: "{{ launch_swap_secret }}"
+    unit: "{{ launch_swap.unit[inventory_hostname] }}"
+    create: "{{ launch_words }}"
+
+- name: Undo the swap that is under way
+  dgxspark.suite.swap:
+    service: main
+    state: aborted
+"""
+
+RETURN = r"""
+done:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [armed for the swap 5f0c, created dgxspark-main-0.next]
+open:
+  description: The swap of the service that has not ended, empty for none.
+  returned: failure
+  type: dict
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, NEXT
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
+    EngineError,
+    ask,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    swap_files,
+    swap_guard,
+    swap_node,
+    swap_rules,
+    units,
+)
+
+_SECONDS = 120.0
+_CREATE_SECONDS = 180.0
+LIMITS = {"go": 180, "join": 300, "ready": 1800, "return": 300, "stop": 30, "memory": 90}
+_ALL_LIMITS = {**LIMITS, "doubt": 120}
+
+
+class Refused(Exception):
+    """The node cannot take part; nothing has changed. open: the swap in the way, if any."""
+
+    def __init__(self, why: str, open_: Mapping[str, Any] | None = None) -> None:
+        super().__init__(why)
+        self.open = dict(open_ or {})
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["armed", "aborted"], "default": "armed"},
+            "service": {"type": "str", "required": True},
+            "id": {"type": "str", "default": ""},
+            "me": {"type": "str", "default": ""},
+            "shared": {"type": "dict", "default": {}},
+            "secret": {"type": "str", "default": "", "no_log": True},
+            "owner": {"type": "str", "default": ""},
+            "lock": {"type": "dict", "default": {}},
+            "entry": {"type": "dict", "default": {}},
+            "workload": {"type": "dict", "default": {}},
+            "remove": {"type": "list", "elements": "str", "default": []},
+            "unit": {"type": "dict", "default": {}},
+            "old_unit": {"type": "dict", "default": {}},
+            "probe": {"type": "dict", "default": {}},
+            "create": {"type": "list", "elements": "str", "default": []},
+            "create_env": {"type": "dict", "default": {}, "no_log": True},
+            "limits": {"type": "dict", "default": {}},
+            "go": {"type": "bool", "default": False},
+            "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
+        },
+        required_if=[("state", "armed", ("id", "me", "shared", "secret"))],
+        supports_check_mode=True,
+    )
+    given, act = module.params, not module.check_mode
+    try:
+        if given["state"] == "aborted":
+            done, changes = abort(given["service"], act), []  # type: ignore[var-annotated]
+        else:
+            done, changes = arm(given, act)
+    except Refused as error:
+        module.fail_json(msg=str(error), open=error.open)
+    except (EngineError, Blocked, OSError, ValueError, swap_files.Unreadable) as error:
+        module.fail_json(msg=str(error), open={})
+    module.exit_json(
+        changed=bool(done),
+        done=done,
+        diff={
+            "before": "".join(change.before for change in changes),
+            "after": "".join(change.after for change in changes),
+        },
+    )
+
+
+def abort(service: str, act: bool) -> list[str]:
+    """Wish the open swap of a service to be undone; what was done. Raises OSError, Unreadable."""
+    part = swap_files.read(service)
+    if part is None or part.state not in (swap_rules.ARMED, swap_rules.GO):
+        return []
+    if act:
+        swap_files.wish(part, swap_rules.WISH_ABORT)
+    return ["asked the swap %s to be undone" % part.id]
+
+
+def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.UnitChange]]:
+    """Arm this node, and say go; what was done, and the programs and units that are written.
+
+    Raises Refused, EngineError, Blocked, OSError, ValueError and Unreadable.
+    """
+    before = swap_files.read(given["service"])
+    if before and before.state != swap_rules.ENDED:
+        raise Refused(_in_the_way(before), _shown(before))
+    swap = {
+        **given["shared"],
+        "schema": swap_files.SCHEMA,
+        "id": given["id"],
+        "me": given["me"],
+        "secret": given["secret"],
+        "owner": given["owner"],
+        "lock": {"token": "", "run": "", **given["lock"]},
+        "entry": given["entry"],
+        "workload": given["workload"],
+        "limits": {**_ALL_LIMITS, **given["limits"]},
+        "docker": given["docker_bin"],
+        "remove": [],
+    }
+    node = swap_node.SwapNode(swap)
+    present = {one.name: one for one in node.present()}
+    _check_old(node, {one.id for one in present.values()})
+    ids = {name: one.id for name, one in present.items()}
+    swap["remove"] = [{"name": name, "id": ids.get(name, "")} for name in given["remove"]]
+    unit, probe = _texts(node, given)
+    changes = list(units.swap_changes())
+    done = ["armed for the swap %s" % given["id"]]
+    name = node.new.name + NEXT if node.new else ""
+    done += ["created %s" % name] if given["create"] else []
+    done += ["said go"] if given["go"] else []
+    if not act:
+        return done, changes
+    for change in changes:
+        units.apply(change)
+    _put_away(before)
+    part = swap_files.arm(swap, probe)
+    node.prepare(unit, hashlib.sha256(("new " + given["secret"]).encode()).hexdigest())
+    if given["old_unit"]:
+        text = units.unit_text(node.old.name, given["old_unit"], given["docker_bin"])  # type: ignore[union-attr]
+        node.prepare_old(text, hashlib.sha256(("old " + given["secret"]).encode()).hexdigest())
+    units.reload()
+    _systemctl("reset-failed", swap_guard.UNIT % given["service"])
+    _systemctl("enable", swap_guard.UNIT % given["service"])
+    _systemctl("restart", "--no-block", swap_guard.UNIT % given["service"])
+    if given["create"]:
+        words = created(given["create"], name, given["id"])
+        ask(given["docker_bin"], words, _CREATE_SECONDS, given["create_env"])
+    if given["go"]:
+        swap_files.wish(part, swap_rules.WISH_GO)
+    return done, changes
+
+
+def _check_old(node: swap_node.SwapNode, present: set[str]) -> None:
+    """Raises Refused where the old rank is not what was planned for."""
+    if node.old and node.old.id not in present:
+        raise Refused(
+            "container %s is gone since the launch was planned. Launch again" % node.old.name
+        )
+
+
+def _texts(node: swap_node.SwapNode, given: Mapping[str, Any]) -> tuple[str, str]:
+    """The unit of the new rank, and the unit by which the server is proven. Raises ValueError."""
+    name, docker = node.new.name if node.new else "", given["docker_bin"]
+    unit = units.unit_text(name, given["unit"], docker) if given["unit"] else ""
+    probe = units.unit_text(name, given["probe"], docker) if given["probe"] else ""
+    return unit, probe
+
+
+def created(words: list[str], name: str, swap: str) -> list[str]:
+    """The `docker create` for the words of a `docker run`."""
+    out = [word for word in words if word != "--detach"]
+    at = out.index("--name") + 1
+    return ["create", *out[:at], name, "--label", "%sswap=%s" % (LABEL, swap), *out[at + 1 :]]
+
+
+def _put_away(before: swap_files.Part | None) -> None:
+    """The guard of a swap that has ended may still say farewell."""
+    if before:
+        command.run([units.SYSTEMCTL, "stop", swap_guard.UNIT % before.swap["service"]], _SECONDS)
+
+
+def _systemctl(*words: str) -> None:
+    done = command.run([units.SYSTEMCTL, *words], _SECONDS)
+    if not done.ok and words[0] != "reset-failed":
+        raise Blocked("systemctl %s: %s" % (" ".join(words), done.describe()), "")
+
+
+def _shown(part: swap_files.Part) -> dict[str, Any]:
+    progress = swap_files.published().get(str(part.swap["service"]), {})
+    return {
+        "id": part.id,
+        "owner": part.swap["owner"],
+        "recipe": part.swap["new"]["recipe"],
+        "decider": part.swap["decider"],
+        "state": part.state,
+        "step": str(progress.get("step", "")),
+    }
+
+
+def _in_the_way(part: swap_files.Part) -> str:
+    started = time.strftime("%H:%M:%S", time.localtime(float(part.swap["entry"].get("started", 0))))
+    return "A swap of service %s to %s by %s, since %s, has not ended (%s)" % (
+        part.swap["service"],
+        part.swap["new"]["recipe"],
+        part.swap["owner"],
+        started,
+        _shown(part)["step"] or part.state,
+    )
+
+
+if __name__ == "__main__":
+    main()
