@@ -153,6 +153,13 @@ options:
     default: 25010
     vars:
       - name: dgxspark_survive_port
+  swap_port:
+    description: Port on the head's fabric address at which the guards of a swap meet.
+    type: int
+    default: 25020
+    vars:
+      - name: dgxspark_swap_port
+    version_added: 0.3.0
   survive_starts:
     description: How many times within an hour the units start the workload at most.
     type: int
@@ -247,6 +254,14 @@ options:
     type: int
     default: 0
     version_added: 0.2.0
+  reach:
+    description:
+      - Nodes whose addresses the plan has in its C(addresses), by name; also of those that have no
+        rank. Nodes whose addresses are not known are left out.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
   needs:
     description:
       - Return only what has to be on the nodes, as a map of the plan's C(recipe), C(image),
@@ -301,6 +316,7 @@ _raw:
 
 import os
 import typing as t
+from contextlib import suppress
 
 from ansible.errors import AnsibleError
 
@@ -365,7 +381,16 @@ class LookupModule(RecipeLookup):
             if self.get_option("problem"):
                 return [str(exc)]
             raise AnsibleError(str(exc)) from exc
-        return [plan]
+        return [{**plan, "addresses": self._addresses((variables or {}).get("hostvars") or {})}]
+
+    def _addresses(self, hostvars: t.Mapping[str, t.Any]) -> dict[str, dict[str, str]]:
+        """Node -> its `address` and its `link_address`."""
+        found = {}
+        for name in self.plain("reach"):
+            with suppress(RecipeError):
+                one = node(name, hostvars)
+                found[name] = {"address": one.address, "link_address": one.link_address}
+        return found
 
     def _nodes(self, hostvars: t.Mapping[str, t.Any]) -> list[Node]:
         if self.get_option("needs") or self.get_option("problem"):

@@ -36,11 +36,18 @@ options:
   state:
     description:
       - V(armed) for a node that is to take part.
-      - V(aborted) to have the guards undo a swap that is not decided yet. At the decider, which is
-        to say on the node of rank 0 of the new plan.
+      - V(settled) to wait until no swap of the service is open on this node.
     type: str
-    choices: [armed, aborted]
+    choices: [armed, settled]
     default: armed
+  abort:
+    description: With V(settled), have the guards undo a swap that is not decided yet.
+    type: bool
+    default: false
+  wait:
+    description: With V(settled), for how long to wait, in seconds.
+    type: int
+    default: 0
   service:
     description: The name of the service.
     type: str
@@ -74,6 +81,10 @@ options:
     description: What the journal has of the swap before it begins.
     type: dict
     default: {}
+  since:
+    description: When its preflight began, in seconds since 1970.
+    type: float
+    default: 0
   workload:
     description: What only the history of the service has of it, such as its overrides.
     type: dict
@@ -134,7 +145,9 @@ EXAMPLES = r"""
 - name: Undo the swap that is under way
   dgxspark.suite.swap:
     service: main
-    state: aborted
+    state: settled
+    abort: true
+    wait: 600
 """
 
 RETURN = r"""
@@ -174,6 +187,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 
 _SECONDS = 120.0
 _CREATE_SECONDS = 180.0
+_INTERVAL = 0.5
 LIMITS = {"go": 180, "join": 300, "ready": 1800, "return": 300, "stop": 30, "memory": 90}
 _ALL_LIMITS = {**LIMITS, "doubt": 120}
 
@@ -189,7 +203,9 @@ class Refused(Exception):
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["armed", "aborted"], "default": "armed"},
+            "state": {"type": "str", "choices": ["armed", "settled"], "default": "armed"},
+            "abort": {"type": "bool", "default": False},
+            "wait": {"type": "int", "default": 0},
             "service": {"type": "str", "required": True},
             "id": {"type": "str", "default": ""},
             "me": {"type": "str", "default": ""},
@@ -198,6 +214,7 @@ def main() -> None:
             "owner": {"type": "str", "default": ""},
             "lock": {"type": "dict", "default": {}},
             "entry": {"type": "dict", "default": {}},
+            "since": {"type": "float", "default": 0.0},
             "workload": {"type": "dict", "default": {}},
             "remove": {"type": "list", "elements": "str", "default": []},
             "unit": {"type": "dict", "default": {}},
@@ -214,8 +231,8 @@ def main() -> None:
     )
     given, act = module.params, not module.check_mode
     try:
-        if given["state"] == "aborted":
-            done, changes = abort(given["service"], act), []  # type: ignore[var-annotated]
+        if given["state"] == "settled":
+            done, changes = settle(given, act), []  # type: ignore[var-annotated]
         else:
             done, changes = arm(given, act)
     except Refused as error:
@@ -232,14 +249,21 @@ def main() -> None:
     )
 
 
-def abort(service: str, act: bool) -> list[str]:
-    """Wish the open swap of a service to be undone; what was done. Raises OSError, Unreadable."""
+def settle(given: Mapping[str, Any], act: bool) -> list[str]:
+    """Wait for the end of the open swap; what was done. Raises Refused, OSError and Unreadable."""
+    service, done = given["service"], []
+    until = time.monotonic() + given["wait"]
     part = swap_files.read(service)
-    if part is None or part.state not in (swap_rules.ARMED, swap_rules.GO):
-        return []
-    if act:
-        swap_files.wish(part, swap_rules.WISH_ABORT)
-    return ["asked the swap %s to be undone" % part.id]
+    if part and given["abort"] and part.state in (swap_rules.ARMED, swap_rules.GO):
+        done.append("asked the swap %s to be undone" % part.id)
+        if act:
+            swap_files.wish(part, swap_rules.WISH_ABORT)
+    while act and part and part.state != swap_rules.ENDED:
+        if time.monotonic() > until:
+            raise Refused(_in_the_way(part), swap_files.described(part))
+        time.sleep(_INTERVAL)
+        part = swap_files.read(service)
+    return done
 
 
 def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.UnitChange]]:
@@ -249,7 +273,7 @@ def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.Unit
     """
     before = swap_files.read(given["service"])
     if before and before.state != swap_rules.ENDED:
-        raise Refused(_in_the_way(before), _shown(before))
+        raise Refused(_in_the_way(before), swap_files.described(before))
     swap = {
         **given["shared"],
         "schema": swap_files.SCHEMA,
@@ -258,7 +282,7 @@ def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.Unit
         "secret": given["secret"],
         "owner": given["owner"],
         "lock": {"token": "", "run": "", **given["lock"]},
-        "entry": given["entry"],
+        "entry": _begun(given["entry"], given["since"], time.time()),
         "workload": given["workload"],
         "limits": {**_ALL_LIMITS, **given["limits"]},
         "docker": given["docker_bin"],
@@ -297,6 +321,16 @@ def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.Unit
     return done, changes
 
 
+def _begun(entry: Mapping[str, Any], since: float, now: float) -> dict[str, Any]:
+    """The entry with its preflight; since is 0 where that is not known."""
+    seconds = round(max(now - since, 0.0), 1) if since else 0.0
+    return {
+        **entry,
+        "started": now - seconds,
+        "phases": [{"phase": "preflight", "seconds": seconds}],
+    }
+
+
 def _check_old(node: swap_node.SwapNode, present: set[str]) -> None:
     """Raises Refused where the old rank is not what was planned for."""
     if node.old and node.old.id not in present:
@@ -332,18 +366,6 @@ def _systemctl(*words: str) -> None:
         raise Blocked("systemctl %s: %s" % (" ".join(words), done.describe()), "")
 
 
-def _shown(part: swap_files.Part) -> dict[str, Any]:
-    progress = swap_files.published().get(str(part.swap["service"]), {})
-    return {
-        "id": part.id,
-        "owner": part.swap["owner"],
-        "recipe": part.swap["new"]["recipe"],
-        "decider": part.swap["decider"],
-        "state": part.state,
-        "step": str(progress.get("step", "")),
-    }
-
-
 def _in_the_way(part: swap_files.Part) -> str:
     started = time.strftime("%H:%M:%S", time.localtime(float(part.swap["entry"].get("started", 0))))
     return "A swap of service %s to %s by %s, since %s, has not ended (%s)" % (
@@ -351,7 +373,7 @@ def _in_the_way(part: swap_files.Part) -> str:
         part.swap["new"]["recipe"],
         part.swap["owner"],
         started,
-        _shown(part)["step"] or part.state,
+        swap_files.published().get(str(part.swap["service"]), {}).get("step", part.state),
     )
 
 

@@ -52,19 +52,6 @@ options:
     type: list
     elements: str
     default: []
-  start:
-    description:
-      - New containers, each by its name with the words of its C(docker run), as
-        P(dgxspark.suite.launch_plan#lookup) has them in C(docker_commands). One of this collection
-        with the same name is removed before.
-    type: dict
-    default: {}
-    version_added: 0.3.0
-  start_env:
-    description: The values of the variables that O(start) names without one.
-    type: dict
-    default: {}
-    version_added: 0.3.0
   supervise:
     description:
       - Containers that get a unit, each by its name with what the unit needs, as
@@ -142,7 +129,6 @@ memory_stable:
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -155,7 +141,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     memory,
     retention,
-    start_permit,
     units,
 )
 
@@ -166,8 +151,6 @@ def main() -> None:
             "retain": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
             "restore": {"type": "list", "elements": "str", "default": []},
-            "start": {"type": "dict", "default": {}},
-            "start_env": {"type": "dict", "default": {}, "no_log": True},
             "supervise": {"type": "dict", "default": {}},
             "secret": {"type": "str", "default": "", "no_log": True},
             "stop_timeout": {"type": "int", "default": 30},
@@ -213,19 +196,18 @@ def main() -> None:
 def _move(
     given: Mapping[str, Any], act: bool
 ) -> tuple[list[retention.Step], Sequence[units.UnitChange]]:
-    """Retain, remove, restore and start; the steps and the units they remove.
+    """Retain, remove and restore; the steps and the units that they remove.
 
     Raises EngineError, NotOurs, Blocked and OSError.
     """
     docker, seconds = given["docker_bin"], given["stop_timeout"]
     wanted = {kind: given[kind] for kind in (retention.REMOVE, retention.RETAIN, retention.RESTORE)}
     supervised = [unit.container for unit in units.installed()]
-    steps = retention.steps(containers(docker), wanted, seconds, supervised, given["start"])
+    steps = retention.steps(containers(docker), wanted, seconds, supervised)
     removed = [step.unit for step in steps if step.unit]
     changes = list(units.changes({}, removed, docker)) if removed else []
     if act:
-        with start_permit.held(start_permit.FOLDER) if given["start"] else nullcontext():
-            retention.carry_out(docker, steps, seconds, given["start_env"])
+        retention.carry_out(docker, steps, seconds)
         _write(changes)
     return steps, changes
 

@@ -58,7 +58,8 @@ options:
     elements: dict
     default: []
   log_of:
-    description: A container whose last 40 lines of log are returned as well.
+    description: The service and the id of a swap, as V(main/5f0c), whose removed rank's last 40
+      lines of log are returned as well.
     type: str
   partial:
     description:
@@ -309,6 +310,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import presence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import addresses, containers
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
@@ -320,6 +322,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     mount_sources,
     running,
     state_files,
+    swap_files,
     units,
 )
 
@@ -431,7 +434,9 @@ def _optional(
             **answers.answers_of_units(instead, seconds),
         }
     if given["log_of"]:
-        out["log"] = containers.log_tail(docker, given["log_of"], LOG_LINES)
+        service, _slash, swap = given["log_of"].partition("/")
+        lines = swap_files.kept_log(service, swap).splitlines()
+        out["log"] = "\n".join(map(foreign.shown, lines[-LOG_LINES:]))
     return out
 
 

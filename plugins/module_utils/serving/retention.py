@@ -44,19 +44,16 @@ def steps(
     wanted: Mapping[str, Sequence[str]],
     stop_seconds: int,
     supervised: Collection[str] = (),
-    started: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Step]:
     """The commands that bring the containers to the wanted states. Pure.
 
     wanted: RETAIN, REMOVE, RESTORE -> names. supervised: names of containers that have a unit; it
-    is removed before its container is touched. started: new containers by name, each with the words
-    of its `docker run`; one of this name is removed before. A state that is reached already needs
-    no step. A missing container is passed over, except for RESTORE. Raises NotOurs, and EngineError
-    for a missing container to restore.
+    is removed before its container is touched. A state that is reached already needs no step. A
+    missing container is passed over, except for RESTORE. Raises NotOurs, and EngineError for a
+    missing container to restore.
     """
-    started = started or {}
     by_name = {container.name: container for container in containers}
-    named = [*(name for names in wanted.values() for name in names), *started]
+    named = [name for names in wanted.values() for name in names]
     foreign = [name for name in named if _is_foreign(by_name, name)]
     if foreign:
         raise NotOurs("not started by this collection, so left alone: %s" % ", ".join(foreign))
@@ -80,10 +77,6 @@ def steps(
         out += _remove_unit(own, supervised)
         out += _stop(container, stop_seconds, own)
         starts.append(Step(("start", own), "started %s" % own))
-    for name, words in started.items():
-        if name in by_name:
-            out.append(Step(("rm", "--force", "--volumes", name), "removed %s" % name))
-        starts.append(Step(("run", *words), "started %s" % name))
     return [*out, *starts]
 
 
@@ -115,12 +108,10 @@ def carry_out(
     docker: str,
     planned: Sequence[Step],
     stop_seconds: int,
-    env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run the steps in order. env: for `docker run`. Raises EngineError, and Blocked for a unit."""
+    """Run the steps in order. Raises EngineError, and Blocked for a unit."""
     for step in planned:
         if step.unit:
             units.end([step.unit])
         else:
-            secrets = env if step.argv[0] == "run" else None
-            ask(docker, step.argv, stop_seconds + _ASK_SECONDS, secrets)
+            ask(docker, step.argv, stop_seconds + _ASK_SECONDS)

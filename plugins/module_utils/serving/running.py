@@ -16,14 +16,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     memory,
     start_permit,
+    swap_files,
+    swap_rules,
     units,
 )
+
+# Of a swap that has not ended.
+_SWAP = ("id", "owner", "recipe", "decider", "state", "step", "attempt", "since")
 
 
 def running(
     containers: Sequence[Container], installed: Sequence[units.SupervisedUnit]
 ) -> dict[str, Any]:
-    """The results `containers`, `units`, `starting`, `ray`, `listening` and those about memory."""
+    """The results `containers`, `units`, `starting`, `swaps`, `ray`, `listening` and memory."""
     return {
         "containers": [
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
@@ -31,6 +36,7 @@ def running(
         ],
         "units": [asdict(unit) for unit in installed],
         "starting": sorted(_starting(containers) | _waiting()),
+        "swaps": _swaps(),
         "ray": _ray(containers),
         "listening": [asdict(listener) for listener in sockets.listeners()],
         "memory_available_bytes": memory.available(),
@@ -56,6 +62,31 @@ def _waiting() -> set[str]:
         return {foreign.line(name) for name in start_permit.waiting(start_permit.FOLDER)}
     except OSError:
         return set()
+
+
+def _swaps() -> dict[str, dict[str, Any]]:
+    """Service -> its swap that has not ended, by the progress that everybody may read, and by root.
+
+    A guard that was not started yet has published nothing.
+    """
+    found = {
+        service: progress
+        for service, progress in swap_files.published().items()
+        if progress.get("state") != swap_rules.ENDED
+    }
+    for service in swap_files.services():
+        part = swap_files.read(service)
+        if part is None or part.state == swap_rules.ENDED:
+            found.pop(service, None)
+        else:
+            found.setdefault(service, swap_files.described(part))
+    return {
+        service: {
+            **{key: foreign.line(str(swap.get(key, ""))) for key in _SWAP},
+            "missing": [foreign.line(str(name)) for name in swap.get("missing", ())],
+        }
+        for service, swap in found.items()
+    }
 
 
 def _ray(containers: Sequence[Container]) -> dict[str, list[str]]:

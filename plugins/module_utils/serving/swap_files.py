@@ -217,6 +217,43 @@ def end(service: str, folder: str = FOLDER) -> None:
         shutil.rmtree(os.path.join(ended, name), ignore_errors=True)
 
 
+def services(folder: str = FOLDER) -> list[str]:
+    """The services that have a swap on this node, for root alone; none for others."""
+    place = os.path.join(folder, "services")
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return []
+    return [name for name in sorted(names) if os.path.isdir(os.path.join(place, name, "swap"))]
+
+
+def described(part: Part) -> dict[str, t.Any]:
+    """What everybody may know of a swap of which no guard has published anything."""
+    return {
+        "id": part.id,
+        "owner": part.swap["owner"],
+        "recipe": part.swap["new"]["recipe"],
+        "decider": part.swap["decider"],
+        "state": part.state,
+        "step": "",
+        "attempt": part.tries,
+        "since": part.swap["entry"].get("started", ""),
+    }
+
+
+def kept_log(service: str, swap: str, folder: str = FOLDER) -> str:
+    """The log of the new rank of a swap that this node has dropped; empty for none."""
+    place = place_of(service, folder)
+    for home in (os.path.join(os.path.dirname(place), "ended", os.path.basename(swap)), place):
+        try:
+            names = sorted(name for name in os.listdir(home) if name.startswith("log-"))
+            with open(os.path.join(home, names[0]), encoding="utf-8", errors="replace") as stream:
+                return stream.read(_MOST)
+        except (OSError, IndexError):
+            continue
+    return ""
+
+
 def keep(service: str, name: str, data: bytes, folder: str = FOLDER) -> None:
     """Put a file, such as the log of a rank, beside the swap. Never raises."""
     with suppress(OSError):

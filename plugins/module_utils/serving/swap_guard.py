@@ -159,6 +159,11 @@ class Guard:
             print("%s: %s" % (self.service, state), flush=True)
         self._here = None
 
+    def wish(self) -> str:
+        """What a controller wishes now."""
+        part = swap_files.read(self.service, self.folder)
+        return part.wish if part else ""
+
     def here(self) -> swap_rules.Here:
         """What there is on this node, looked at again after whatever may have changed it."""
         if self._here is None or self._here.state != self.state:
@@ -342,7 +347,8 @@ class Participant(Guard):
     def _alone(self) -> None:
         """What a node does that hears nothing of the decider."""
         now = time.monotonic()
-        if self.state == ARMED and now - self._armed > float(self.limits["join"]):
+        over = now - self._armed > float(self.limits["join"])
+        if self.state == ARMED and (over or self.wish() == swap_rules.WISH_ABORT):
             self.become(self.rules.unjoined(self.here()))
         elif now - self._alone_since > float(self.limits["doubt"]):
             act = self.rules.in_doubt(self.here())
@@ -574,7 +580,7 @@ class Decider(Guard):
         if self._was_killed:
             self._was_killed = False
             self._end_attempt("the guard of %s was killed" % self.me)
-        wish = self._wish()
+        wish = self.wish()
         here, peers = self.here(), self._peers()
         if self._out_of_time(wish):
             return
@@ -607,11 +613,6 @@ class Decider(Guard):
         return tuple(
             swap_rules.Peer(self.heard[name], name in self.starters) for name in self.others
         )
-
-    def _wish(self) -> str:
-        place = os.path.join(swap_files.place_of(self.service, self.folder), "wish")
-        found = [word for word in os.listdir(place) if word in swap_files.WISHES]
-        return found[0] if found else ""
 
     def _may_say(self, word: str) -> bool:
         return word != swap_rules.START or self._permitted()
@@ -844,7 +845,7 @@ class Decider(Guard):
     def _result(self) -> str:
         if self.state == NEW:
             return journal.COMPLETE
-        if self._wish() == swap_files.NO_WISH:
+        if self.wish() == swap_files.NO_WISH:
             return journal.INTERRUPTED
         return journal.ROLLED_BACK if self.swap["old"] and not self.lost else journal.FAILED
 

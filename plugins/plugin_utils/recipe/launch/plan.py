@@ -98,8 +98,9 @@ class Settings:
     master_port, ray_port: on the head. ray_object_store_bytes: per node, at least 75 MiB (Ray's own
     minimum). ray_wait_seconds: for nodes to find each other. survive: have units keep the workload
     over reboots and crashes; survive_port: at which they meet on the head; survive_starts: how
-    often an hour they start it. env_secret: variables whose values are secrets, besides those that
-    are by their names or values. model_dirs: local model directories, which recipes may mount.
+    often an hour they start it; swap_port: at which the guards of a swap meet there. env_secret:
+    variables whose values are secrets, besides those that are by their names or values. model_dirs:
+    local model directories, which recipes may mount.
     volumes_allow: further sources that may be mounted, and what is below them. ray_auth: have Ray
     ask for a token. security_opts: as of `docker run --security-opt`. pids_limit: of processes and
     threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
@@ -122,6 +123,7 @@ class Settings:
     survive: bool = True
     survive_port: int = 25010
     survive_starts: int = 3
+    swap_port: int = 25020
     env_secret: t.Sequence[str] = ()
     model_dirs: t.Sequence[str] = ("/ai/models",)
     volumes_allow: t.Sequence[str] = ()
@@ -159,7 +161,12 @@ class Service:
             return settings
         first = SLOT_BASE + SLOT_PORTS * self.slot
         return dataclasses.replace(
-            settings, master_port=first, survive_port=first + 1, ray_port=first + 3, ray_first=first
+            settings,
+            master_port=first,
+            survive_port=first + 1,
+            swap_port=first + 2,
+            ray_port=first + 3,
+            ray_first=first,
         )
 
     def ports(self, settings: Settings) -> Ports:
@@ -239,6 +246,7 @@ def build_plan(
         used = {"pins": pins[rank["node"]], "ray": auth.version}
         if any(used.values()):
             rank["labels"][f"{LABEL}image-facts"] = json.dumps(used, sort_keys=True)
+    plan["swap_port"] = settings.swap_port
     plan["overrides"] = dict(resolved.overrides)
     plan["recipe_path"] = resolved.recipe.path
     plan["models"] = _models(resolved)
@@ -693,6 +701,8 @@ def _settings_problems(resolved: ResolvedRecipe, settings: Settings) -> t.Iterat
     for what, port in meeting.items():
         if what != "survive" and port == meeting.get("survive"):
             yield f"dgxspark_{what}_port and dgxspark_survive_port are both {port}; change one"
+        if port == settings.swap_port:
+            yield f"dgxspark_{what}_port and dgxspark_swap_port are both {port}; change one"
     if settings.survive and settings.survive_starts < 1:
         yield f"dgxspark_survive_starts is {settings.survive_starts}, expected 1 or more"
 

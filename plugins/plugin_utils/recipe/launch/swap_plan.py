@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
@@ -17,17 +17,18 @@ def swap_plan(
     plan: Mapping[str, Any],
     steps: Mapping[str, Any],
     observed: Observed,
-    addresses: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the module swap needs on each node.
 
-    plan: from the lookup launch_plan. steps, observed: of launch_steps. addresses: node -> that at
-    which guards reach each other.
+    plan: from the lookup launch_plan, with its addresses. steps, observed: of launch_steps. Guards
+    reach each other over the fabric where all of them have an address there. Raises ValueError
+    where the address of a node is not known.
 
     Returns a dict: `order` (the nodes that take part, the decider last), `decider`, `shared` (of
     swap.json what all nodes have: service, decider, port, members, claim, old, new), and by node
     `remove` (names of containers of the service that serve nothing), `unit` (the unit_spec of the
-    new rank, empty for none) and `old_unit` (that of the old rank where its unit is missing).
+    new rank, empty for none) and `old_unit` (that of the old rank where its unit is missing); and
+    `probe` (what proves the new plan, as a unit_spec).
     """
     previous = steps["previous"]
     old = _old(previous, observed) if previous else {}
@@ -56,14 +57,43 @@ def swap_plan(
             "decider": plan["head"],
             "port": plan["swap_port"],
             "claim": plan["claim"],
-            "members": {node: addresses[node] for node in order},
+            "members": _members(order, plan["addresses"]),
             "old": old,
             "new": new,
         },
         "remove": {node: list(steps["remove"].get(node, ())) for node in order},
         "unit": {node: {} for node in order}
         | {rank["node"]: unit_spec(rank["labels"]) for rank in plan["ranks"]},
+        "probe": _probe(plan),
         "old_unit": {node: {} for node in order} | _missing_units(previous, observed),
+    }
+
+
+def _members(nodes: Sequence[str], addresses: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Node -> the address of its guard."""
+    unknown = [node for node in nodes if node not in addresses]
+    if unknown:
+        raise ValueError(
+            f"{' and '.join(unknown)}: no IP address is known. Set dgxspark_address (or "
+            "ansible_host) to one"
+        )
+    fabric = all(addresses[node]["link_address"] != addresses[node]["address"] for node in nodes)
+    return {node: addresses[node]["link_address" if fabric else "address"] for node in nodes}
+
+
+def _probe(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a unit_spec what proves the plan, also where no rank has a unit."""
+    return {
+        "recipe": plan["recipe"],
+        "service": plan["service"],
+        "plan": plan["hash"],
+        "rank": 0,
+        "members": [],
+        "port": 0,
+        "starts": 0,
+        "url": plan["url"],
+        "model": plan["served_model_name"],
+        "kind": list(plan["kind"]),
     }
 
 

@@ -64,6 +64,7 @@ def launch_steps(
     out: dict[str, Any] = {
         "refusals": [
             *_foreign_names(plan, observed),
+            *_open_swaps(plan, observed),
             *_taken_ports(plan, observed),
             *([] if running else _bad_mounts(plan, observed)),
             *([] if running else _too_little_memory(plan, observed)),
@@ -89,41 +90,6 @@ def launch_steps(
     pending = any(any(out[key].values()) for key in ("retain", "remove", "supervise", "drop"))
     complete = running and not (pending or out["refusals"])
     return {**out, "serves": complete and _answers(plan, observed)}
-
-
-def undo_steps(
-    previous: Mapping[str, Any], observed: Observed, service: str = MAIN
-) -> dict[str, Any]:
-    """The steps of a rollback after a failed launch of a service.
-
-    previous: from launch_steps, computed before anything was changed. observed: as there, now.
-
-    Returns a dict: `remove` (node -> names of all other containers of the service), `restore`
-    (node -> names of containers of the previous workload to rename back and start; empty everywhere
-    if all of them still run under their own names), `supervise` (node -> container -> its unit_spec
-    once the workload answers; empty everywhere if all have their units), `lost` (texts: containers
-    that are gone).
-    """
-    ids = {container["id"]: container for container in previous.get("containers", ())}
-    present = [(node, c) for node, c in _ours(observed, service) if c["id"] in ids]
-    present_ids = {container["id"] for _node, container in present}
-    lost = [
-        "%s: container %s is gone" % (container["node"], container["name"])
-        for container in ids.values()
-        if container["id"] not in present_ids and container["node"] in observed
-    ]
-    # After one rank was stopped, its peers have to be restarted with it.
-    intact = all(c["status"] == "running" and own_name(c["name"]) == c["name"] for _n, c in present)
-    specs = {(node, own_name(c["name"])): unit_spec(c["labels"]) for node, c in present}
-    return {
-        "remove": _by_node(
-            observed,
-            [(node, c["name"]) for node, c in _ours(observed, service) if c["id"] not in ids],
-        ),
-        "restore": _by_node(observed, [] if intact else [(n, c["name"]) for n, c in present]),
-        "supervise": _to_supervise(specs, observed, intact),
-        "lost": lost,
-    }
 
 
 def describe(workload: list[Placed]) -> dict[str, Any]:
@@ -287,7 +253,8 @@ def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]
 def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
     """Ports of the plan on which somebody else, or another service, listens there."""
     head, *workers = plan["nodes"]
-    yield from _taken(plan["service"], head, plan["ports"], observed[head])
+    ports = {**plan["ports"], "swap": plan["swap_port"]}
+    yield from _taken(plan["service"], head, ports, observed[head])
     for worker in workers:
         yield from _taken(plan["service"], worker, plan["worker_ports"], observed[worker])
 
@@ -314,6 +281,19 @@ def _taken(
                 f"{node}: port {port} ({what}) is taken by {_holder(listener, container, owner)}. "
                 f"Stop it, or choose another port: {_other_port(what)}"
             )
+
+
+def _open_swaps(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+    """A swap of the service that has not ended; the nodes do it, whoever has begun it."""
+    for node, facts in observed.items():
+        swap = facts.get("swaps", {}).get(plan["service"])
+        if swap:
+            yield (
+                f"{node}: a swap of service {plan['service']} to {swap['recipe']}, by "
+                f"{swap['owner']}, has not ended ({swap['step'] or swap['state']}). To wait until "
+                "it has ended: -e lock_wait=SECONDS. To undo it: -e force=true"
+            )
+            return
 
 
 def _holder(listener: Mapping[str, Any], container: Mapping[str, Any] | None, service: str) -> str:
