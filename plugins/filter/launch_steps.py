@@ -86,14 +86,11 @@ _value:
           description: Its containers, each with C(node), C(name) and C(id).
           type: list
           elements: dict
-    retain:
-      description: For each node, names of containers to stop and retain for the rollback.
-      type: dict
     remove:
       description: For each node, names of other containers of the service, to be removed.
       type: dict
     drop:
-      description: For each node, names of containers to remove once the model has answered.
+      description: For each node, names of retained containers to remove, where the plan runs.
       type: dict
     supervise:
       description: For each node, the containers that need a unit, with what the unit needs.

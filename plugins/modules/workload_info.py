@@ -195,6 +195,12 @@ lock:
   description: The cluster lock without its token, empty if there is none on this node.
   returned: success
   type: dict
+swaps:
+  description: The swap of each service that has not ended, by the name of the service.
+  returned: success
+  type: dict
+  sample: {main: {id: 5f0c, owner: alice, recipe: lab-tiny, decider: spark1, state: go,
+    attempt: "1", step: stops the old plan, since: "1795000000.0", missing: []}}
 swap:
   description:
     - The journal of the last swap, empty if there is none on this node.
@@ -435,7 +441,7 @@ def _optional(
         }
     if given["log_of"]:
         service, _slash, swap = given["log_of"].partition("/")
-        lines = swap_files.kept_log(service, swap).splitlines()
+        lines = swap_files.kept_log(service, swap, given["state_dir"]).splitlines()
         out["log"] = "\n".join(map(foreign.shown, lines[-LOG_LINES:]))
     return out
 

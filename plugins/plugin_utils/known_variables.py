@@ -185,6 +185,7 @@ KNOWN = frozenset(
         "dgxspark_survive",
         "dgxspark_survive_port",
         "dgxspark_survive_starts",
+        "dgxspark_swap_port",
         "dgxspark_sync_seconds",
         "dgxspark_task_by_task",
         "dgxspark_ulimits",

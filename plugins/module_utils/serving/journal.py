@@ -11,7 +11,7 @@ the end) and `why`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -55,7 +55,8 @@ def store(folder: str, entry: Entry) -> None:
 def known(folder: str) -> dict[str, Any]:
     """The entry of the last swap, or its public part for a user other than root. Raises Broken."""
     try:
-        return state_files.read(folder, state_files.SWAP)
+        entry = state_files.read(folder, state_files.SWAP)
+        return {**entry, "since": public(entry)["since"]} if entry else {}
     except state_files.Forbidden:
         return state_files.published(folder, state_files.PUBLIC_SWAP, _PUBLIC)
 
@@ -69,44 +70,6 @@ def public(entry: Entry) -> dict[str, Any]:
         "since": state_files.clock(started) if checked.is_moment(started) else "",
         "result": None if result is None else foreign.line(str(result)),
     }
-
-
-def begin(
-    last: Entry, swap: str, properties: Entry, phase: str, preflight: float, now: float
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A new entry in its first recorded phase, and the interrupted one, empty for none.
-
-    last: the entry of the last swap. swap: the id. properties: recipe, plan_hash and so on.
-    preflight: its duration in seconds.
-    """
-    entry = {
-        "schema": 1,
-        "id": swap,
-        **properties,
-        "started": now - preflight,
-        "phase": phase,
-        "phase_since": now,
-        "phases": [{"phase": "preflight", "seconds": round(preflight, 1)}],
-        "result": None,
-        "why": "",
-    }
-    open_ = bool(last) and not last.get("result") and last["id"] != swap
-    return entry, {**last, "result": INTERRUPTED} if open_ else {}
-
-
-def advance(entry: Entry, phase: str, details: Sequence[Entry], now: float) -> dict[str, Any]:
-    """The entry in its next phase. details: the parts of the phase that ends, if known."""
-    ended = [dict(detail) for detail in details] or [
-        {"phase": entry["phase"], "seconds": round(now - entry["phase_since"], 1)}
-    ]
-    return {**entry, "phases": [*entry["phases"], *ended], "phase": phase, "phase_since": now}
-
-
-def finish(
-    entry: Entry, result: str, why: str, details: Sequence[Entry], now: float
-) -> dict[str, Any]:
-    """The entry at its end."""
-    return {**advance(entry, result, details, now), "result": result, "why": why}
 
 
 def summary(entry: Entry) -> str:

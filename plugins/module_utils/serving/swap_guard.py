@@ -65,8 +65,17 @@ UNIT = "dgxspark-swap@%s.service"
 BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until a peer is lost
 TURN = 0.5  # seconds of a turn, at most
 PAUSE = 1.0  # seconds between two tries to reach the decider, or Docker
+EAGER, SOON = 0.2, 30.0  # the same for the first seconds, in which the decider is armed
 FAREWELL = 30.0  # seconds for which the decider answers those who have not heard the end
 MEET = 45.0  # seconds for the supervisors of the new plan to meet
+# What is shown while an act is done.
+STEPS = {
+    swap_rules.PLACE_NEW: "makes the new plan permanent",
+    swap_rules.DROP_OLD: "removes the old plan",
+    swap_rules.PLACE_OLD: "brings the old plan back",
+    swap_rules.DROP_NEW: "removes the new plan",
+    swap_rules.STOP_NEW: "does not hear the decider: stops the new plan",
+}
 # What a guard says besides the words of the rules.
 PERMIT, GRANTED, LOST, BYE = "permit", "granted", "lost", "bye"
 
@@ -304,7 +313,7 @@ class Participant(Guard):
         if self.watch and not self._ended and self.state == JOINED:
             self._ended = self.watch.ended()
             if self._ended and self.line:
-                self.line.say(self._ended, why="the container of the new rank has ended")
+                self.line.say(self._ended, why=self.node.death())
         return False
 
     def _call(self) -> None:
@@ -317,7 +326,8 @@ class Participant(Guard):
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             self.show("waits for %s: %s" % (decider, why))
-            time.sleep(PAUSE)
+            soon = time.monotonic() - self._armed < SOON
+            time.sleep(min(EAGER, PAUSE) if soon else PAUSE)
             return
         self._said = []
         self.show("waits for what %s says" % decider)
@@ -354,7 +364,7 @@ class Participant(Guard):
             act = self.rules.in_doubt(self.here())
             if act:
                 self.end_watch()
-                self.begin("in doubt: " + act, lambda: self.node.do(act), lambda _job: None)
+                self.begin(STEPS[act], lambda: self.node.do(act), lambda _job: None)
 
     def _obey(self, message: wire.Message) -> bool:
         said = str(message.get("say"))
@@ -418,7 +428,7 @@ class Participant(Guard):
         act = self.rules.finalizes(self.here())
         if act:
             self.end_watch()
-            self.begin(act, lambda: self.node.do(act), self._pause_after_error)
+            self.begin(STEPS[act], lambda: self.node.do(act), self._pause_after_error)
             return
         self.permit.free()
         settled, why = self.node.old_settled() if self.state == OLD else (True, "")
@@ -670,7 +680,7 @@ class Decider(Guard):
         if self.watch and self.job is None and self.state == GO:
             ended = self.watch.ended()
             if ended == FAILED:
-                self._decide(OLD, "%s: the container of the new rank has ended" % self.me)
+                self._decide(OLD, "%s: %s" % (self.me, self.node.death()))
             elif ended:
                 self._end_attempt("Docker was restarted on %s" % self.me)
 
@@ -771,12 +781,15 @@ class Decider(Guard):
     def _finalize(self, here: swap_rules.Here) -> None:
         act = self.rules.acts(here, (), self.part.tries)
         if act:
-            self.begin(act, lambda: self.node.do(act), self._pause_after_error)
+            self.begin(STEPS[act], lambda: self.node.do(act), self._pause_after_error)
             return
         self.permit.free()
         if not all(self.heard[name] == FINISHED for name in self.others):
             pending = [name for name in self.others if self.heard[name] != FINISHED]
-            self._absent("%s; waits for %s" % (self.state, " and ".join(pending)))
+            step = (
+                "brings the old plan back" if self.state == OLD else "makes the new plan permanent"
+            )
+            self._absent("%s on %s" % (step, " and ".join(pending)))
             return
         unmet = self._unmet() if self.state == NEW else ""
         if unmet is None:

@@ -131,6 +131,17 @@ class SwapNode:
         new = self._new_of(self.present())
         return new.id if new else ""
 
+    def death(self) -> str:
+        """How the new rank has ended, in words. Never raises."""
+        try:
+            text = containers.ask(self.docker, ["inspect", self.new_id()], ASK)
+            one = containers.parse_inspect(text)[0]
+            last = command.last_line(containers.log_tail(self.docker, one.id, LOG_LINES))
+        except (containers.EngineError, IndexError):
+            return "the container of the new rank has ended"
+        words = "Container %s has ended (%s, exit status %d): %s"
+        return words % (one.name, one.status, one.exit_code, last)
+
     def _unit(self, state: str, old: Present | None) -> str:
         """Whose unit is in its place. Before the decision that can only be the old one's."""
         rank = self.new if state == NEW else self.old

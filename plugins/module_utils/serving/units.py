@@ -50,7 +50,6 @@ PROGRAM = "/usr/local/lib/dgxspark/supervisor.py"
 PROVER = "/usr/local/lib/dgxspark/prove.py"
 GUARD = "/usr/local/lib/dgxspark/swap_guard.py"
 GUARD_UNIT = os.path.join(FOLDER, "dgxspark-swap@.service")
-PROGRAMS = (PROGRAM, PROVER, GUARD)
 SYSTEMCTL = "/usr/bin/systemctl"
 
 _SECONDS = 120.0
@@ -329,7 +328,7 @@ class UnitChange:
 
     def _headed(self, text: str) -> str:
         # Not the few hundred lines of the program.
-        program = self.write.subject in PROGRAMS
+        program = self.write.subject in (PROGRAM, PROVER, GUARD)
         shown = "(a copy of the collection's)\n" if text and program else text
         return "# %s\n%s" % (self.write.subject, shown) if shown else ""
 
@@ -352,7 +351,7 @@ def changes(
     if supervise:
         wanted = {**programs(), **wanted}
     elif not others:
-        wanted |= dict.fromkeys((*PROGRAMS, GUARD_UNIT))
+        wanted |= dict.fromkeys((PROGRAM, PROVER, GUARD, GUARD_UNIT))
     for path, text in wanted.items():
         file = OwnFile.read(path)
         if file.differs(text, _MODE):
@@ -370,7 +369,7 @@ def swap_changes() -> Iterator[UnitChange]:
 def apply(change: UnitChange) -> None:
     """Raises OSError and Blocked."""
     change.write.apply()
-    if change.write.text is None and change.write.subject in PROGRAMS:
+    if change.write.text is None and change.write.subject in (PROGRAM, PROVER, GUARD):
         # The folder may have other files.
         with suppress(OSError):
             os.rmdir(os.path.dirname(PROGRAM))

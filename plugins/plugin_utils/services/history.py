@@ -30,15 +30,16 @@ def merged(observed: t.Mapping[str, t.Any], most: int) -> Lines:
     """Service -> its last lines, the newest first, from all nodes that have some.
 
     observed: node name -> what the module workload_info returned there. What is no line is left
-    out. The history is on one node, unless another one has become the head.
+    out. All nodes of a change have its line.
     """
-    out: Lines = {}
+    out: dict[str, dict[tuple[str, float], dict[str, t.Any]]] = {}
     for facts in observed.values():
         for service, lines in _map(_map(facts).get("history")).items():
             if is_service(service) and isinstance(lines, list):
-                out.setdefault(service, []).extend(filter(_fits, lines))
+                known = {(line["run"], line["at"]): line for line in lines if _fits(line)}
+                out[service] = {**known, **out.get(service, {})}
     return {
-        service: sorted(lines, key=lambda line: -float(line["at"]))[:most]
+        service: sorted(lines.values(), key=lambda line: -float(line["at"]))[:most]
         for service, lines in sorted(out.items())
         if lines and most > 0
     }

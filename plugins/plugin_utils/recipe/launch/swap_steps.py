@@ -38,14 +38,13 @@ def launch_steps(
     recreate: whether the plan is started anew where it runs, which is then restored by a rollback.
 
     Returns a dict: `refusals` (texts; while there are any, nothing may be done), `notes` (texts
-    about links that are mounted by their targets), `running` (whether
-    every rank runs as planned), `serves` (whether the model has also answered and no step is left;
-    False if workload_info did not ask), `previous` (what a rollback restores, see describe; empty
-    for nothing), `retain` (node -> names of containers to stop and retain for the rollback),
-    `remove` (node -> names of other containers of the service, to be removed), `start` (node ->
-    its rank of the plan), `supervise` (node -> container -> its unit_spec, for all ranks if one has
-    no unit or a different one), `drop` (node -> names of retained containers, to be removed once
-    the model has answered).
+    about links that are mounted by their targets), `running` (whether every rank runs as planned),
+    `serves` (whether the model has also answered and no step is left; False if workload_info did
+    not ask), `previous` (what a rollback restores, see describe; empty for nothing), `remove`
+    (node -> names of other containers of the service, to be removed), `start` (node -> its rank of
+    the plan), `supervise` (node -> container -> its unit_spec, for all ranks if one has no unit or
+    a different one), `drop` (node -> names of retained containers that an interrupted launch has
+    left of what was served before, where the plan runs already).
     """
     service = plan["service"]
     running = not recreate and all(
@@ -73,9 +72,6 @@ def launch_steps(
         "notes": list(dict.fromkeys(_links(plan, observed))),
         "running": running,
         "previous": describe(previous),
-        "retain": _by_node(
-            observed, [(node, c["name"]) for node, c in previous if not _is_retained(c)]
-        ),
         "remove": remove,
         "start": {rank["node"]: rank for rank in starting},
         "supervise": _to_supervise(
@@ -83,11 +79,9 @@ def launch_steps(
             observed,
             running,
         ),
-        "drop": _by_node(
-            observed, [(node, own_name(c["name"]) + RETAINED) for node, c in previous]
-        ),
+        "drop": _by_node(observed, [(node, c["name"]) for node, c in previous] if running else []),
     }
-    pending = any(any(out[key].values()) for key in ("retain", "remove", "supervise", "drop"))
+    pending = any(any(out[key].values()) for key in ("remove", "supervise", "drop"))
     complete = running and not (pending or out["refusals"])
     return {**out, "serves": complete and _answers(plan, observed)}
 
@@ -212,10 +206,6 @@ def _ours(observed: Observed, service: str) -> Iterator[Placed]:
         for container in facts["containers"]:
             if container["ours"] and service_of(container["labels"]) == service:
                 yield node, container
-
-
-def _is_retained(container: Mapping[str, Any]) -> bool:
-    return str(container["name"]).endswith(RETAINED) and container["status"] != "running"
 
 
 def _label(container: Mapping[str, Any], key: str) -> str:

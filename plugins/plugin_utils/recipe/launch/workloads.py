@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
     LABEL,
+    NEXT,
     RETAINED,
     service_of,
 )
@@ -35,7 +36,8 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for node, facts in observed.items():
         for container in facts["containers"]:
-            if container["ours"]:
+            # What a swap has created serves nothing yet.
+            if container["ours"] and not container["name"].endswith(NEXT):
                 retained = container["name"].endswith(RETAINED)
                 key = (
                     retained,

@@ -58,7 +58,7 @@ def report_of(**more: t.Any) -> dict[str, t.Any]:
     gib = 1 << 30
     known = {"workloads": [], "answers": {}, "drift": {}, "unknown": [], "containers_unknown": {}}
     sizes = {"nodes": {"spark1": gib}, "memory": {"spark1": 2 * gib}}
-    return {**known, **sizes, "lock": {}, "swap": {}, "history": {}, **more}
+    return {**known, **sizes, "lock": {}, "swap": {}, "swaps": [], "history": {}, **more}
 
 
 @pytest.fixture

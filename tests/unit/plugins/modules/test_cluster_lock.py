@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.modules import cluster_lock, swap_journal
+from ansible_collections.dgxspark.suite.plugins.modules import cluster_lock
 
 Result = dict[str, t.Any]
 Run = t.Callable[..., Result]
@@ -100,20 +99,7 @@ def test_a_lock_of_another_shape_is_named_and_stays(
     assert result["failed"] is True
     assert str(lock) in result["msg"]
     assert "remove" in result["msg"]
-    assert run(swap_journal, swap="1", token="a", phase="stop")["failed"] is True
     assert lock.read_text() == text
-
-
-@pytest.mark.parametrize("text", ['{"id": "1"}', '{"phases": []}', '{"id": "1", "phases": [7]}'])
-def test_a_journal_of_another_shape_is_named_and_stays(run: Run, tmp_path: Path, text: str) -> None:
-    run(cluster_lock, token="a", owner="Alice")
-    swap = tmp_path / "state" / "swap.json"
-    swap.write_text(text)
-    for check in (False, True):
-        result = run(swap_journal, swap="1", token="a", phase="x", _ansible_check_mode=check)
-        assert result["failed"] is True
-        assert str(swap) in result["msg"]
-    assert swap.read_text() == text
 
 
 def test_a_schedule_of_another_shape_is_no_obstacle_to_the_lock(run: Run, tmp_path: Path) -> None:
@@ -170,44 +156,3 @@ def test_every_key_that_is_returned_is_documented(run: Run) -> None:
     keys = set(run(cluster_lock, token="a", owner="Alice"))
     keys |= set(run(cluster_lock, token="b", owner="Bob"))
     assert keys - {"changed", "failed", "msg", "invocation", "warnings"} == documented
-
-
-def test_a_swap_is_recorded_and_its_end_releases_the_lock(run: Run, tmp_path: Path) -> None:
-    at = run(cluster_lock, token="a", owner="Alice")["at"]
-    swap = {"swap": "1", "token": "a"}
-    begun = run(swap_journal, phase="stop", since=at, entry={"recipe": "x"}, **swap)
-    assert begun["journal"]["phase"] == "stop"
-    assert begun["interrupted"] == {}
-    details = [{"phase": "stop old", "seconds": 2.0}]
-    assert run(swap_journal, phase="start", details=details, **swap)["journal"]["phase"] == "start"
-    ended = run(swap_journal, result="complete", release=True, **swap)
-    # The duration of the last phase varies.
-    assert re.search(r"stop old 2\.0 s, start \d+\.\d s", ended["summary"])
-    assert not (tmp_path / "state" / "lock.json").exists()
-    assert stored(tmp_path, "swap.json")["result"] == "complete"
-    history = (tmp_path / "state" / "swaps.jsonl").read_text().splitlines()
-    assert [json.loads(line)["id"] for line in history] == ["1"]
-    documented = set(yaml.safe_load(swap_journal.RETURN)) - {"lost"}
-    assert set(ended) - {"changed", "invocation", "warnings"} == documented
-
-
-def test_a_swap_whose_lock_was_taken_over_writes_nothing_more(run: Run, tmp_path: Path) -> None:
-    run(cluster_lock, token="a", owner="Alice")
-    run(swap_journal, swap="1", token="a", phase="stop", entry={"recipe": "x"})
-    run(cluster_lock, token="b", owner="Bob", force=True)
-    lost = run(swap_journal, swap="1", token="a", phase="start")
-    assert (lost["failed"], lost["lost"]) == (True, True)
-    assert "it is now held by Bob" in lost["msg"]
-    assert stored(tmp_path, "swap.json")["phase"] == "stop"
-
-
-def test_an_interrupted_swap_is_reported_to_the_next_and_retained(run: Run, tmp_path: Path) -> None:
-    run(cluster_lock, token="a", owner="Alice")
-    run(swap_journal, swap="1", token="a", phase="stop", entry={"recipe": "x"})
-    second = run(swap_journal, swap="2", token="a", phase="stop", entry={"recipe": "y"})
-    assert (second["interrupted"]["recipe"], second["interrupted"]["result"]) == (
-        "x",
-        "interrupted",
-    )
-    history = (tmp_path / "state" / "swaps.jsonl").read_text().splitlines()
-    assert [json.loads(line)["result"] for line in history] == ["interrupted"]

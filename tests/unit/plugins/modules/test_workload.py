@@ -13,7 +13,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import start_permit, units
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import units
 from ansible_collections.dgxspark.suite.plugins.modules import workload
 
 Docker = t.Callable[[dict[str, str]], str]
@@ -89,31 +89,6 @@ def test_what_is_not_ours_is_left_alone(
     assert not log.exists()
 
 
-def test_a_new_container_is_started_with_the_words_of_the_plan(
-    docker: Docker, run_module: RunModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(start_permit, "FOLDER", str(tmp_path / "permits"))
-    log = tmp_path / "log"
-    words = ["--name", "dgxspark-b-0", "--env", "TOKEN", "image", "-c", "it's"]
-    answers = scripts(log) | {
-        "run " + " ".join(words): f'echo "$TOKEN $#" >> {log}',
-        f"rm --force --volumes {A}": f"echo rm >> {log}",
-    }
-    client = docker(answers)
-    wanted = {"start": {"dgxspark-b-0": words}, "start_env": {"TOKEN": "secret"}}
-    checked = run_module(docker_bin=client, **wanted, _ansible_check_mode=True)
-    assert not log.exists()
-    result = run_module(docker_bin=client, **wanted)
-    assert result["done"] == checked["done"] == ["started dgxspark-b-0"]
-    assert log.read_text() == "secret 8\n"
-    assert "secret" not in json.dumps(result)
-    # One of its name, which an interrupted launch has left, goes first.
-    again = run_module(docker_bin=docker(answers | {f"run {A}": ":"}), start={A: [A]})
-    assert again["done"] == [f"removed {A}", f"started {A}"]
-    foreign = docker(scripts(log, "somebody"))
-    assert run_module(docker_bin=foreign, start={A: [A]})["failed"] is True
-
-
 @pytest.fixture
 def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A node's folders, and a systemctl that logs its arguments; `show` reports active units."""
@@ -135,6 +110,8 @@ done
     monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
     monkeypatch.setattr(units, "PROGRAM", str(tmp_path / "lib" / "supervisor.py"))
     monkeypatch.setattr(units, "PROVER", str(tmp_path / "lib" / "prove.py"))
+    monkeypatch.setattr(units, "GUARD", str(tmp_path / "lib" / "swap_guard.py"))
+    monkeypatch.setattr(units, "GUARD_UNIT", str(tmp_path / "units" / "dgxspark-swap@.service"))
     monkeypatch.setattr(units, "SYSTEMCTL", str(script))
     monkeypatch.setattr(units.supervisor, "STATE", str(tmp_path / "state"))
     return log

@@ -37,9 +37,6 @@ INSPECTED = [
 SCRIPTS = {
     PS: f"echo {ID}",
     f"inspect --type container {ID}": f"echo '{json.dumps(INSPECTED)}'",
-    "logs --timestamps --tail 40 dgxspark-lab-tiny-0": (
-        "echo '2026-11-22T03:20:22.733742337Z Application startup complete.'"
-    ),
     "image inspect --format {{.Id}} -- there:1": "echo sha256:4467",
     "image inspect --format {{.Id}} -- gone:1": "echo 'No such image: gone:1' >&2; exit 1",
 }
@@ -114,7 +111,7 @@ def test_lock_and_swap_of_a_head_are_reported_without_the_token(
     (tmp_path / "swap.json").write_text('{"recipe": "lab-tiny", "phase": "wait"}')
     result = run_module({"docker_bin": docker(SCRIPTS), "state_dir": str(tmp_path)})
     assert result["lock"]["owner"] == "Alice"
-    assert result["swap"] == {"recipe": "lab-tiny", "phase": "wait"}
+    assert result["swap"] == {"recipe": "lab-tiny", "phase": "wait", "since": ""}
     assert "t0ken" not in json.dumps(result)
     assert result["memory_available_bytes"] > 0
 
@@ -128,23 +125,29 @@ def test_a_lock_of_another_shape_takes_nothing_else_away(
     assert "t0ken" not in json.dumps(result)
 
 
-def test_every_key_that_is_returned_is_documented(docker: Docker, run_module: RunModule) -> None:
+def test_every_key_that_is_returned_is_documented(
+    docker: Docker, run_module: RunModule, tmp_path: Path
+) -> None:
+    ended = tmp_path / "services" / "main" / "ended" / "5f0c"
+    ended.mkdir(parents=True)
+    (ended / "log-0").write_text("one\nout of memory\x1b[2J\n")
     with socket.socket() as listening:
         listening.listen()
         result = run_module(
             {
                 "docker_bin": docker(SCRIPTS),
-                "log_of": "dgxspark-lab-tiny-0",
+                "log_of": "main/5f0c",
                 "ask": True,
                 "history": 1,
                 "interfaces": True,
+                "state_dir": str(tmp_path),
             }
         )
     documented = yaml.safe_load(workload_info.RETURN)
     assert set(result) - {"changed", "invocation", "warnings"} == set(documented)
     assert set(result["containers"][0]) == set(documented["containers"]["sample"][0])
     assert set(result["listening"][0]) == set(documented["listening"]["contains"])
-    assert result["log"] == "Application startup complete."
+    assert result["log"] == "one\nout of memory\\x1b[2J"
 
 
 def serving(rank: int, url: str) -> dict[str, t.Any]:

@@ -51,7 +51,8 @@ SWAP = {
 def entry() -> dict[str, t.Any]:
     properties = {"recipe": "lab-tiny", "service": "main", "owner": "Alice", "token": TOKEN}
     properties["previous"] = {"containers": [TOKEN]}
-    return journal.begin({}, "1", properties, "stop", 0.0, NOW)[0]
+    times = {"started": NOW, "phase": "stop", "phase_since": NOW, "phases": []}
+    return {"id": "1", **properties, **times, "result": None, "why": ""}
 
 
 @contextlib.contextmanager

@@ -79,6 +79,7 @@ PLAN: Thing = {
     "nodes": ["spark2"],
     "ports": {"server": 8001},
     "worker_ports": {},
+    "swap_port": 25020,
     "claim": "gib:10",
     "ranks": [{"rank": 0, "node": "spark2", "name": "dgxspark-e-0", "labels": {}}],
 }

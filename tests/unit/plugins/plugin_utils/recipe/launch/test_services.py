@@ -31,7 +31,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.resol
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.slots import slot_for
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
     launch_steps,
-    undo_steps,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workloads import (
     workloads,
@@ -101,10 +100,15 @@ def other(nodes: t.Callable[[int], list[Node]]) -> Thing:
     return planned("lab-tiny-solo", nodes(2)[1:], Service("other", 1), port=8001)
 
 
+def replaced(steps: Thing) -> dict[str, str]:
+    """Node -> the container that a rollback restores."""
+    return {one["node"]: one["name"] for one in steps["previous"]["containers"]}
+
+
 def test_a_launch_beside_another_service_stops_nothing(chat: Thing, other: Thing) -> None:
     steps = launch_steps(other, beside(served(chat)))
     nothing: Thing = {"spark1": [], "spark2": []}
-    assert (steps["refusals"], steps["retain"], steps["remove"]) == ([], nothing, nothing)
+    assert (steps["refusals"], steps["remove"]) == ([], nothing)
     assert (list(steps["start"]), steps["previous"]) == (["spark2"], {})
 
 
@@ -113,15 +117,8 @@ def test_a_swap_leaves_the_containers_of_other_services(
 ) -> None:
     next_chat = planned("lab-tiny", nodes(2), max_model_len=128)
     steps = launch_steps(next_chat, beside(served(chat), served(other)))
-    assert steps["retain"] == {"spark1": ["dgxspark-main-0"], "spark2": ["dgxspark-main-1"]}
+    assert replaced(steps) == {"spark1": "dgxspark-main-0", "spark2": "dgxspark-main-1"}
     assert steps["remove"] == {"spark1": [], "spark2": []}
-    assert steps["drop"]["spark2"] == ["dgxspark-main-1.previous"]
-
-
-def test_a_rollback_leaves_the_containers_of_other_services(chat: Thing, other: Thing) -> None:
-    undo = undo_steps({}, beside(served(chat), served(other)), "other")
-    assert undo["remove"] == {"spark1": [], "spark2": ["dgxspark-other-0"]}
-    assert undo["restore"] == {"spark1": [], "spark2": []}
 
 
 def test_a_unit_that_outlived_its_container_belongs_to_a_service(chat: Thing) -> None:
@@ -187,7 +184,7 @@ def test_containers_of_before_services_are_those_of_main(chat: Thing) -> None:
             for key in ("service", "slot"):
                 del container["labels"][f"dgxspark.suite/{key}"]
     steps = launch_steps(chat, beside(old))
-    assert steps["retain"] == {"spark1": ["dgxspark-lab-tiny-0"], "spark2": ["dgxspark-lab-tiny-1"]}
+    assert replaced(steps) == {"spark1": "dgxspark-lab-tiny-0", "spark2": "dgxspark-lab-tiny-1"}
     assert workloads(beside(old))[0]["service"] == "main"
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps from what runs on two nodes to the plan of lab-tiny, and the rollback."""
+"""The steps from what runs on two nodes to the plan of lab-tiny."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
     describe,
     launch_steps,
-    undo_steps,
 )
 
 ROOT = pathlib.Path(__file__).parents[6]
@@ -86,7 +84,7 @@ def node(
 class Case(t.NamedTuple):
     """spark1 and spark2 as they are, and the steps there.
 
-    previous: recipe of what a rollback restores; retain: node -> names to retain for that.
+    previous: recipe of what a rollback restores; drop: node -> its containers, as retained.
     """
 
     spark1: Thing
@@ -95,7 +93,6 @@ class Case(t.NamedTuple):
     start: list[str] = ["spark1", "spark2"]
     refusals: list[str] = []
     previous: str = ""
-    retain: dict[str, list[str]] = {"spark1": [], "spark2": []}
     drop: dict[str, list[str]] = {"spark1": [], "spark2": []}
     supervise: dict[str, list[str]] = {"spark1": [HEAD], "spark2": [WORKER]}
 
@@ -150,7 +147,6 @@ CASES: dict[str, Case] = {
         node(ours(WORKER)),
         NOTHING,
         previous="main",
-        retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "it runs beside something older of ours": Case(
@@ -167,7 +163,6 @@ CASES: dict[str, Case] = {
         node(ours(WORKER, "other")),
         NOTHING,
         previous="main",
-        retain={"spark1": [HEAD], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "another recipe": Case(
@@ -175,7 +170,6 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         previous="old",
-        retain={"spark1": ["dgxspark-old-0"], "spark2": []},
         drop={"spark1": ["dgxspark-old-0.previous"], "spark2": []},
     ),
     "another recipe of which half is left": Case(
@@ -191,7 +185,6 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9")),
         NOTHING,
         previous="old",
-        retain={"spark1": [OLD0], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed between renaming and stopping": Case(
@@ -199,7 +192,6 @@ CASES: dict[str, Case] = {
         node(ours(f"{OLD1}.previous", "9", "exited")),
         NOTHING,
         previous="old",
-        retain={"spark1": [f"{OLD0}.previous"], "spark2": []},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed when only the head was retained": Case(
@@ -207,7 +199,6 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9")),
         NOTHING,
         previous="old",
-        retain={"spark1": [], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed when only the head was retained, and the worker has died since": Case(
@@ -215,7 +206,6 @@ CASES: dict[str, Case] = {
         node(ours(OLD1, "9", "exited")),
         NOTHING,
         previous="old",
-        retain={"spark1": [], "spark2": [OLD1]},
         drop={"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
     ),
     "killed when all was retained": Case(
@@ -261,7 +251,6 @@ CASES: dict[str, Case] = {
         {"spark1": [HEAD], "spark2": []},
         start=["spark1", "spark2"],
         previous="main",
-        retain={"spark1": [], "spark2": [WORKER]},
         drop={"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]},
     ),
     "half of the ranks": Case(node(ours(HEAD)), node(), {"spark1": [HEAD], "spark2": []}),
@@ -275,7 +264,6 @@ CASES: dict[str, Case] = {
         node(ours(HEAD)),
         NOTHING,
         previous="main",
-        retain={"spark1": [WORKER], "spark2": [HEAD]},
         drop={"spark1": [f"{WORKER}.previous"], "spark2": [f"{HEAD}.previous"]},
     ),
     "a stopped one of ours whose label is lost": Case(
@@ -358,6 +346,11 @@ def test_the_steps(case: Case) -> None:
     previous = steps.pop("previous")
     assert {place: list(specs) for place, specs in steps.pop("supervise").items()} == case.supervise
     assert previous.get("recipe", "") == case.previous
+    placed = previous.get("containers", ())
+    assert case.drop == {
+        node: [f"{one['name']}.previous" for one in placed if one["node"] == node]
+        for node in observed
+    }
     if case.previous:
         assert previous["served_model_name"] == f"{case.previous} as served"
         assert previous["url"] == "http://192.0.2.1:8000"
@@ -367,8 +360,7 @@ def test_the_steps(case: Case) -> None:
         "notes": [],
         "running": not case.start,
         "serves": False,
-        "retain": case.retain,
-        "drop": case.drop,
+        "drop": NOTHING if case.start else case.drop,
         "remove": case.remove,
         "start": {rank["node"]: rank for rank in PLAN["ranks"] if rank["node"] in case.start},
     }
@@ -408,114 +400,6 @@ NEW0, NEW1 = ours(HEAD, "new"), ours(WORKER, "new")
 RETAINED0, RETAINED1 = (
     ours(f"{name}.previous", "9", "exited", id=f"id of {name}") for name in (OLD0, OLD1)
 )
-
-
-class Undo(t.NamedTuple):
-    """The nodes after a failed launch, and the steps of the rollback."""
-
-    spark1: Thing
-    spark2: Thing
-    remove: dict[str, list[str]]
-    restore: dict[str, list[str]]
-    lost: list[str] = []
-
-
-UNDOS: dict[str, Undo] = {
-    "before anything was stopped": Undo(
-        node(ours(OLD0, "9")), node(ours(OLD1, "9")), NOTHING, NOTHING
-    ),
-    "when one node could not stop": Undo(
-        node(RETAINED0),
-        node(ours(OLD1, "9")),
-        NOTHING,
-        {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
-    ),
-    "when one was renamed and runs on": Undo(
-        node(ours(f"{OLD0}.previous", "9", id=f"id of {OLD0}")),
-        node(ours(OLD1, "9")),
-        NOTHING,
-        {"spark1": [f"{OLD0}.previous"], "spark2": [OLD1]},
-    ),
-    "after the start": Undo(
-        node(RETAINED0, NEW0),
-        node(RETAINED1, NEW1),
-        {"spark1": [HEAD], "spark2": [WORKER]},
-        {"spark1": [f"{OLD0}.previous"], "spark2": [f"{OLD1}.previous"]},
-    ),
-    "when something was lost": Undo(
-        node(NEW0),
-        node(RETAINED1),
-        {"spark1": [HEAD], "spark2": []},
-        {"spark1": [], "spark2": [f"{OLD1}.previous"]},
-        lost=[f"spark1: container {OLD0} is gone"],
-    ),
-}
-
-
-@pytest.mark.parametrize("undo", UNDOS.values(), ids=UNDOS)
-def test_the_rollback(undo: Undo) -> None:
-    before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
-    previous = launch_steps(PLAN, before)["previous"]
-    assert undo_steps(previous, {"spark1": undo.spark1, "spark2": undo.spark2}) == {
-        "remove": undo.remove,
-        "restore": undo.restore,
-        "supervise": {"spark1": {}, "spark2": {}},
-        "lost": undo.lost,
-    }
-
-
-def test_a_rollback_restores_the_units() -> None:
-    common = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
-    old = ours(OLD0, "9")
-    old["labels"]["dgxspark.suite/supervise"] = json.dumps(common)
-    before = {"spark1": node(old, units=[unit(OLD0, "9")])}
-    steps = launch_steps(PLAN, {**before, "spark2": node(ours(OLD1, "9"))})
-    retained = {**old, "name": f"{OLD0}.previous", "status": "exited"}
-    assert undo_steps(steps["previous"], {"spark1": node(retained)})["supervise"] == {
-        "spark1": {OLD0: unit_spec(old["labels"])}
-    }
-    assert unit_spec(old["labels"])["members"] == common["members"]
-
-
-@pytest.mark.parametrize(
-    ("units", "expected"), [([OLD0, OLD1], NOTHING), ([OLD0], {"spark1": [OLD0], "spark2": [OLD1]})]
-)
-def test_units_that_outlast_a_failed_launch_keep_their_secret(
-    units: list[str], expected: dict[str, list[str]]
-) -> None:
-    common = {"members": ["192.0.2.1", "192.0.2.2"], "port": 25010, "starts": 3}
-    old = {"spark1": ours(OLD0, "9"), "spark2": ours(OLD1, "9")}
-    for container in old.values():
-        container["labels"]["dgxspark.suite/supervise"] = json.dumps(common)
-    observed = {
-        place: node(one, units=[unit(name, "9") for name in units if name == one["name"]])
-        for place, one in old.items()
-    }
-    previous = launch_steps(PLAN, observed)["previous"]
-    undone = undo_steps(previous, observed)
-    assert undone["restore"] == NOTHING
-    assert {place: list(specs) for place, specs in undone["supervise"].items()} == expected
-
-
-def test_a_rollback_to_nothing_removes_what_was_started() -> None:
-    steps = undo_steps({}, {"spark1": node(NEW0, foreign("registry")), "spark2": node()})
-    assert steps == {
-        "remove": {"spark1": [HEAD], "spark2": []},
-        "restore": NOTHING,
-        "supervise": {"spark1": {}, "spark2": {}},
-        "lost": [],
-    }
-
-
-def test_an_unreachable_node_is_not_reported_as_lost() -> None:
-    before = {"spark1": node(ours(OLD0, "9")), "spark2": node(ours(OLD1, "9"))}
-    previous = launch_steps(PLAN, before)["previous"]
-    assert undo_steps(previous, {"spark1": node(RETAINED0)}) == {
-        "remove": {"spark1": []},
-        "restore": {"spark1": [f"{OLD0}.previous"]},
-        "supervise": {"spark1": {}},
-        "lost": [],
-    }
 
 
 def served() -> dict[str, Thing]:
@@ -562,24 +446,10 @@ def test_what_runs_is_retained_and_started_anew_where_that_is_wanted() -> None:
     }
     steps = launch_steps(PLAN, observed, recreate=True)
     assert (steps["running"], steps["serves"], steps["refusals"]) == (False, False, [])
-    assert steps["retain"] == {"spark1": [HEAD], "spark2": [WORKER]}
     assert list(steps["start"]) == ["spark1", "spark2"]
-    assert steps["drop"] == {"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]}
+    assert [one["name"] for one in steps["previous"]["containers"]] == [HEAD, WORKER]
     assert steps["remove"] == NOTHING
     assert steps["previous"]["plan_hash"] == PLAN["hash"]
-
-
-def test_a_restart_that_fails_restores_the_containers_that_ran() -> None:
-    before = {"spark1": node(ours(HEAD, id="old 0")), "spark2": node(ours(WORKER, id="old 1"))}
-    previous = launch_steps(PLAN, before, recreate=True)["previous"]
-    after = {
-        "spark1": node(ours(HEAD, id="new"), ours(f"{HEAD}.previous", status="exited", id="old 0")),
-        "spark2": node(ours(f"{WORKER}.previous", status="exited", id="old 1")),
-    }
-    undone = undo_steps(previous, after)
-    assert undone["remove"] == {"spark1": [HEAD], "spark2": []}
-    assert undone["restore"] == {"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]}
-    assert undone["lost"] == []
 
 
 def test_a_restart_that_was_interrupted_is_finished_by_the_next_launch() -> None:
@@ -590,5 +460,5 @@ def test_a_restart_that_was_interrupted_is_finished_by_the_next_launch() -> None
         ),
     }
     steps = launch_steps(PLAN, observed)
-    assert (steps["running"], steps["start"], steps["retain"]) == (True, {}, NOTHING)
+    assert (steps["running"], steps["start"]) == (True, {})
     assert steps["drop"] == {"spark1": [f"{HEAD}.previous"], "spark2": [f"{WORKER}.previous"]}
