@@ -43,7 +43,7 @@ lab-images: venv ## build the lab, start no node
 ##
 ## Test it
 
-.PHONY: test test-all test-fast fuzz types unit unit-fast matrix matrix-all lint sanity sanity-all build docs molecule \
+.PHONY: test test-all test-fast fuzz model types unit unit-fast matrix matrix-all lint sanity sanity-all build docs molecule \
         molecule-after-demo
 test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other step first
 	@$(tools)/browser.sh
@@ -51,7 +51,10 @@ test: venv-dev ## all but the slow tests, on a lab of two nodes; needs no other 
 
 test-all: venv-dev ## everything; CONTRIBUTING.md lists what this adds
 	@$(tools)/browser.sh
-	@$(tools)/phases.sh lab-images+lint+build+docs demo+matrix-all molecule+sanity-all+unit
+	@$(tools)/phases.sh lab-images+lint+build+docs demo+matrix-all molecule+sanity-all+unit model
+
+model: venv-dev ## search more interleavings of a swap: more failures, three nodes; a quarter of an hour, 4 GB
+	@DGXSPARK_MODEL=1 $(tools)/pytest.sh python -n1 -rP tests/unit/plugins/module_utils/serving/test_swap_rules.py
 
 test-fast: export DGXSPARK_FUZZ_SECONDS := 3
 test-fast: venv-dev ## while editing: ruff, mypy, yamllint, all but the slow unit tests; two minutes, no container

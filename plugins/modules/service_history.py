@@ -12,7 +12,7 @@ short_description: Read the history of services, and record what was stopped
 version_added: 0.3.0
 description:
   - This module is private to the collection and may change without notice.
-  - The history has one line for each change of a service. M(dgxspark.suite.swap_journal) records
+  - The history has one line for each change of a service. The guards of a swap record
     launches, this module what was stopped.
 author:
   - dgxspark.suite contributors (@dgxspark)

@@ -179,8 +179,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     swap_files,
-    swap_guard,
     swap_node,
+    swap_part,
     swap_rules,
     units,
 )
@@ -310,9 +310,9 @@ def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.Unit
         text = units.unit_text(node.old.name, given["old_unit"], given["docker_bin"])  # type: ignore[union-attr]
         node.prepare_old(text, hashlib.sha256(("old " + given["secret"]).encode()).hexdigest())
     units.reload()
-    _systemctl("reset-failed", swap_guard.UNIT % given["service"])
-    _systemctl("enable", swap_guard.UNIT % given["service"])
-    _systemctl("restart", "--no-block", swap_guard.UNIT % given["service"])
+    _systemctl("reset-failed", swap_part.UNIT % given["service"])
+    _systemctl("enable", swap_part.UNIT % given["service"])
+    _systemctl("restart", "--no-block", swap_part.UNIT % given["service"])
     if given["create"]:
         words = created(given["create"], name, given["id"])
         ask(given["docker_bin"], words, _CREATE_SECONDS, given["create_env"])
@@ -357,7 +357,7 @@ def created(words: list[str], name: str, swap: str) -> list[str]:
 def _put_away(before: swap_files.Part | None) -> None:
     """The guard of a swap that has ended may still say farewell."""
     if before:
-        command.run([units.SYSTEMCTL, "stop", swap_guard.UNIT % before.swap["service"]], _SECONDS)
+        command.run([units.SYSTEMCTL, "stop", swap_part.UNIT % before.swap["service"]], _SECONDS)
 
 
 def _systemctl(*words: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import history, swap_guard
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import history, swap_record
 from ansible_collections.dgxspark.suite.plugins.modules import (
     service_history,
 )
@@ -62,10 +62,10 @@ def swap(run: Run, name: str, result: str = "complete", **entry: t.Any) -> Resul
     ended = {**ENTRY, "id": name, "phases": phases, "phase_since": 5.0, "phase": result}
     ended |= {"result": result, "started": 1.0, "why": "", **entry}
     line = history.of_swap(ended, WORKLOAD, time.time())
-    swap_guard.record(run.folder, ended)
+    swap_record.record(run.folder, ended)
     # A guard that was killed meanwhile records it once more.
     for _time in range(2):
-        swap_guard.note_history(run.folder, line)
+        swap_record.note_history(run.folder, line)
     return ended
 
 

@@ -80,7 +80,9 @@ def test_the_public_files_have_what_may_be_known_and_no_token(tmp_path: Path) ->
     mask = os.umask(0o077)
     try:
         lock.store(str(tmp_path), LOCK)
-        journal.store(str(tmp_path), journal.finish(entry(), "failed", TOKEN, [], NOW + 1))
+        journal.store(
+            str(tmp_path), {**entry(), "phase": "failed", "result": "failed", "why": TOKEN}
+        )
     finally:
         os.umask(mask)
     public = tmp_path / "public"

@@ -116,7 +116,8 @@ with open(answer) as stream:
 PLAY = """\
 import json, os, sys
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
-    memory, start_permit, supervisor, swap_files, swap_guard, swap_node, wire)
+    memory, start_permit, supervisor, swap_decider, swap_files, swap_guard, swap_node, swap_part,
+    swap_participant, wire)
 here, changes = sys.argv[1], json.loads(sys.argv[2])
 swap_files.FOLDER = os.path.join(here, "state")
 swap_files.PROGRESS = os.path.join(here, "progress")
@@ -128,7 +129,7 @@ supervisor.PROVER = [sys.executable, "-c", changes.pop("PROVER"), os.path.join(h
 start_permit.FOLDER = os.path.join(here, "permits")
 memory._INTERVAL = 0.01
 for name, value in changes.items():
-    for module in (swap_guard, wire):
+    for module in (swap_decider, swap_part, swap_participant, wire):
         if hasattr(module, name):
             setattr(module, name, value)
 sys.exit(swap_guard.main(["main"]))

@@ -1,0 +1,370 @@
+# Copyright (c) 2026, dgxspark.suite contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Swaps over two nodes, and what befalls their nodes and their controllers meanwhile.
+
+Whatever it is: one plan serves on both nodes with its units, nothing of the other is left, and
+units of two plans never exist at the same time. The servers start in some seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from lab import (
+    INVENTORY,
+    NODES,
+    ROOT,
+    answers,
+    on_node,
+    playbook,
+    run,
+    wait_for,
+)
+
+HEAD, WORKER = NODES
+pytestmark = pytest.mark.long
+QUICK = ROOT / "extensions" / "molecule" / "launch" / "quick"
+PAIR = ("-e", f"recipe={QUICK / 'lab-quick-2.yaml'}")
+# Two plans of one recipe.
+PLANS = {"a": ("-e", "dgxspark_shm_size=1g"), "b": ("-e", "dgxspark_shm_size=2g")}
+MODEL = "lab-quick-2"
+PLACE = "/var/lib/dgxspark/services/main"
+# Kills of a controller, drawn over the swap, by this seed.
+KILLS = int(os.environ.get("LAB_SWAP_KILLS", "20"))
+SEED = os.environ.get("LAB_SWAP_SEED", "dgxspark")
+# Seconds on two busy cores, with the limits of a swap whose controller has not said go.
+PATIENCE = 480
+
+
+def shell(node: str, script: str) -> str:
+    """The output of a script on a node; empty where the node does not answer."""
+    return run("docker", "exec", node, "sh", "-c", script).stdout
+
+
+def progress(node: str = HEAD) -> dict[str, Any]:
+    with suppress(ValueError):
+        return dict(json.loads(shell(node, "cat /run/dgxspark/swaps/main.json")))
+    return {}
+
+
+def at(*steps: str) -> Callable[[], bool]:
+    return lambda: progress().get("step", "").startswith(steps)
+
+
+def plans() -> set[str]:
+    """The plans that have units, and those of the containers that run."""
+    script = "grep -hs ^Plan= /etc/systemd/system/dgxspark-main-*.service"
+    return {line for node in NODES for line in shell(node, script).split()}
+
+
+def ids() -> dict[str, str]:
+    """Node -> the containers that run."""
+    return {node: shell(node, "docker ps --no-trunc --format '{{.ID}}'") for node in NODES}
+
+
+def left(node: str) -> list[str]:
+    """What a swap that has ended may not leave."""
+    script = f"""
+        [ ! -e {PLACE}/swap ] || echo "the swap: $(ls {PLACE}/swap/state)"
+        docker ps --all --format '{{{{.Names}}}} {{{{.State}}}}' |
+            grep -v '^dgxspark-main-. running$'
+        ls -d /etc/systemd/system/dgxspark-main-*.service.* /var/lib/dgxspark/*.next \
+            /var/lib/dgxspark/*.previous 2>/dev/null
+        systemctl is-enabled --quiet dgxspark-swap@main && echo the guard
+        systemctl is-active --quiet dgxspark-main-?.service || echo no unit
+        true
+    """
+    return shell(node, script).splitlines()
+
+
+def settled() -> bool:
+    nothing_left = not any(left(node) for node in NODES)
+    return nothing_left and len(plans()) == 1 and answers(MODEL, 20)
+
+
+def await_settled() -> None:
+    try:
+        wait_for(settled, PATIENCE)
+    except AssertionError:
+        for node in NODES:
+            print(node, left(node), progress(node))
+            print(shell(node, "journalctl -u dgxspark-swap@main -o cat | tail -30"))
+            print(shell(node, "systemctl status 'dgxspark-main-*' | head -40"))
+        raise
+
+
+def lines() -> list[dict[str, Any]]:
+    """The history of the service on the head."""
+    text = shell(HEAD, f"cat {PLACE}/history.jsonl")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@contextmanager
+def watched() -> Iterator[list[set[str]]]:
+    """The plans that have units, about every second."""
+    seen: list[set[str]] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.7):
+            seen.append(plans())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+    assert max(map(len, seen)) <= 1, seen
+
+
+@contextmanager
+def launching(plan: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A launch in a process group of its own, which ends with it."""
+    process = subprocess.Popen(
+        ["ansible-playbook", *INVENTORY, "playbooks/launch.yml", *PAIR, *PLANS[plan], *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def served_plan() -> str:
+    """Which of the two plans is served."""
+    size = shell(HEAD, "docker inspect --format '{{.HostConfig.ShmSize}}' dgxspark-main-0").strip()
+    return "a" if size == str(1 << 30) else "b"
+
+
+def other() -> str:
+    return "b" if served_plan() == "a" else "a"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model() -> Iterator[None]:
+    status, said = playbook("launch", *PAIR, *PLANS["a"])
+    assert status == 0, said
+    yield
+    status, said = playbook("stop", "-e", "force=true", "-e", "confirm=all")
+    assert status == 0, said
+
+
+@pytest.fixture(autouse=True)
+def calm() -> None:
+    """Each test begins with one served plan whose units have not been started often."""
+    for node in NODES:
+        on_node(node, "rm -f /var/lib/dgxspark/dgxspark-main-?.service.json")
+    if not settled():
+        status, said = playbook("launch", *PAIR, *PLANS["a"], "-e", "force=true")
+        assert status == 0, said
+    await_settled()
+
+
+def test_a_killed_controller_leaves_the_swap_to_the_nodes() -> None:
+    """Twenty moments of it, and nothing typed afterwards."""
+    draw = random.Random(SEED)
+    outcomes = []
+    for _kill in range(KILLS):
+        before, count = served_plan(), len(lines())
+        with watched(), launching(other()) as controller:
+            wait_for(lambda: "swap" in shell(WORKER, f"ls {PLACE}"), 60)
+            moment = draw.uniform(0, 14)
+            time.sleep(moment)
+            os.killpg(controller.pid, signal.SIGKILL)
+            killed = time.monotonic()
+            await_settled()
+        took = time.monotonic() - killed
+        after = served_plan()
+        outcomes.append((round(moment, 1), before != after, round(took)))
+        assert len(lines()) - count <= 1, outcomes
+        assert not shell(HEAD, "cat /var/lib/dgxspark/lock.json") or before == after, outcomes
+    print(outcomes)
+    assert any(swapped for _moment, swapped, _took in outcomes)
+
+
+def test_a_frozen_controller_undoes_nothing_when_it_wakes_up() -> None:
+    first, second = other(), served_plan()
+    with watched(), launching(first) as controller:
+        wait_for(at("waits until", "starts"), 60)
+        os.killpg(controller.pid, signal.SIGSTOP)
+        arguments = (*PLANS[second], "-e", "dgxspark_shm_size=3g", "-e", "force=true")
+        status, said = playbook("launch", *PAIR, *arguments)
+        assert status == 0, said
+        running = ids()
+        os.killpg(controller.pid, signal.SIGCONT)
+        said, _nothing = controller.communicate(timeout=120)
+        time.sleep(5)
+        assert ids() == running
+    await_settled()
+
+
+def test_a_second_launch_is_refused_or_waits() -> None:
+    with watched(), launching(other()) as controller:
+        wait_for(at("waits until", "starts"), 60)
+        os.killpg(controller.pid, signal.SIGKILL)
+        # The dead controller's lock is taken over; its swap is not.
+        status, said = playbook("launch", *PAIR, "-e", "dgxspark_shm_size=3g")
+        if status:
+            assert "has not ended" in said
+            assert "lock_wait=SECONDS" in said
+        waiting = ("-e", "dgxspark_shm_size=3g", "-e", "lock_wait=300")
+        status, said = playbook("launch", *PAIR, *waiting)
+        assert status == 0, said
+    await_settled()
+
+
+def test_status_shows_an_open_swap() -> None:
+    with watched(), launching(other()):
+        wait_for(at("waits until"), 60)
+        status, said = playbook("status")
+        assert status == 0, said
+        assert f"Swap of service main to {MODEL} by" in said
+        status, said = playbook("stop")
+        assert status != 0
+    await_settled()
+
+
+STEPS = ("stops the old plan", "waits until the new plan answers", "makes the new plan permanent")
+
+
+def reboot(*nodes: str) -> None:
+    assert run("docker", "restart", "-t", "5", *nodes).returncode == 0
+
+
+def kill_guard(*nodes: str) -> None:
+    for node in nodes:
+        shell(node, "systemctl kill --signal=KILL dgxspark-swap@main")
+
+
+def restart_docker(*nodes: str) -> None:
+    for node in nodes:
+        shell(node, "systemctl restart docker")
+
+
+def cut_off(*nodes: str) -> None:
+    """For longer than the silence that guards allow each other."""
+    script = "ip link set eth1 down; sleep 45; ip link set eth1 up"
+    parts = [subprocess.Popen(["docker", "exec", node, "sh", "-c", script]) for node in nodes]
+    assert [part.wait() for part in parts] == [0] * len(nodes)
+
+
+FAULTS = (
+    *(
+        (fault, nodes)
+        for fault in (reboot, restart_docker)
+        for nodes in ((HEAD,), (WORKER,), NODES)
+    ),
+    *((kill_guard, (node,)) for node in NODES),
+    (cut_off, (WORKER,)),
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("nodes", [(HEAD,), (WORKER,), NODES], ids=["decider", "worker", "both"])
+@pytest.mark.parametrize("fault", [reboot, kill_guard, restart_docker])
+def test_a_fault_of_the_nodes(
+    fault: Callable[..., None], nodes: tuple[str, ...], step: str
+) -> None:
+    with watched(), launching(other()) as controller:
+        wait_for(at(step), 60)
+        os.killpg(controller.pid, signal.SIGKILL)
+        fault(*nodes)
+        await_settled()
+
+
+def test_a_retained_container_that_is_removed_is_missed_only_by_a_rollback() -> None:
+    new = other()
+    with watched(), launching(new) as controller:
+        wait_for(at("waits until"), 60)
+        shell(WORKER, "docker rm dgxspark-main-1.previous")
+        said, _nothing = controller.communicate(timeout=120)
+    assert controller.returncode == 0, said
+    await_settled()
+    assert served_plan() == new
+
+
+@pytest.mark.parametrize("how", ["exits", "never answers"])
+def test_a_new_plan_that_does_not_serve_is_undone(how: str) -> None:
+    before = served_plan()
+    wrong = {
+        "exits": ("-e", "overrides=dtype=no-such-dtype"),
+        "never answers": ("-e", "dgxspark_ready_timeout=2"),
+    }[how]
+    with watched():
+        status, said = playbook("launch", *PAIR, *PLANS[other()], *wrong)
+    assert status != 0
+    assert f"{MODEL}, which was served before, answers again" in said
+    await_settled()
+    assert served_plan() == before
+
+
+def test_force_before_and_after_the_decision() -> None:
+    for step in ("waits until", "makes the new plan permanent"):
+        with watched(), launching(other()) as controller:
+            wait_for(at(step), 60)
+            os.killpg(controller.pid, signal.SIGKILL)
+            status, said = playbook("launch", *PAIR, *PLANS["a"], "-e", "force=true")
+            assert status == 0, said
+        await_settled()
+        assert served_plan() == "a"
+
+
+def test_on_a_full_disk_a_swap_ends() -> None:
+    """State, attempts and decisions are renames, on a file system of their own that is full."""
+    small = """
+        set -e
+        dd if=/dev/zero of=/root/small bs=1M count=24 status=none
+        mkfs.ext4 -q /root/small
+        mount -o loop /root/small /mnt
+        cp -a /var/lib/dgxspark/. /mnt/
+        umount /mnt
+        mount -o loop /root/small /var/lib/dgxspark
+    """
+    fill = "dd if=/dev/zero of=/var/lib/dgxspark/full bs=4k status=none 2>/dev/null; true"
+    for node in NODES:
+        on_node(node, small)
+    try:
+        with watched(), launching(other()) as controller:
+            wait_for(lambda: progress(HEAD).get("state") == "go", 60)
+            for node in NODES:
+                on_node(node, fill)
+            said, _nothing = controller.communicate(timeout=300)
+            assert progress()["state"] == "ended", said
+    finally:
+        for node in NODES:
+            on_node(node, "rm -f /var/lib/dgxspark/full")
+            back = "cp -a /var/lib/dgxspark/. /mnt/"
+            on_node(node, f"mount -t tmpfs none /mnt; {back}; umount -l /var/lib/dgxspark")
+            on_node(node, "cp -a /mnt/. /var/lib/dgxspark/; umount /mnt; rm /root/small")
+    await_settled()
+
+
+def test_a_link_without_its_unit_does_no_harm_at_a_boot() -> None:
+    link = "/etc/systemd/system/multi-user.target.wants/dgxspark-none-0.service"
+    on_node(WORKER, f"ln -s /etc/systemd/system/dgxspark-none-0.service {link}")
+    try:
+        reboot(WORKER)
+        wait_for(lambda: "active" in shell(WORKER, "systemctl is-active multi-user.target"), 60)
+        await_settled()
+        assert "dgxspark" not in shell(WORKER, "systemctl list-units --failed --no-legend")
+    finally:
+        on_node(WORKER, f"rm -f {link}")
