@@ -11,6 +11,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     KILLED,
+    LOST,
     ORPHANED,
     TIMEOUT,
     Follower,
@@ -54,6 +55,8 @@ class SwapFollower(Follower):
     interval = 1.0
     silence = 15.0
     eager = True
+    # Of a decider that is reached and knows nothing of the swap: its guard cannot run.
+    lost = 120.0
 
     def __init__(self, look: Any) -> None:
         super().__init__()
@@ -70,6 +73,9 @@ class SwapFollower(Follower):
 
     def ended(self, state: State) -> bool:
         return bool(state.get("failed")) or state["result"] not in (OPEN, UNKNOWN)
+
+    def answered(self, state: State) -> bool:
+        return bool(state.get("unreachable")) or state["result"] != UNKNOWN
 
     def line(self, state: State) -> str:
         return f"{self.elapsed:4.0f} s  {self._describe(state)}"
@@ -97,6 +103,8 @@ class SwapFollower(Follower):
     def _failure(self, why: str, state: State) -> str:
         if state.get("failed"):
             return str(state.get("msg"))
+        if why == LOST:
+            return "The decider does not do the swap: see journalctl --unit 'dgxspark-swap@*' there"
         if why == ORPHANED:
             return KILLED
         if why == TIMEOUT:

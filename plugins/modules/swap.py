@@ -44,6 +44,15 @@ options:
     description: With V(settled), have the guards undo a swap that is not decided yet.
     type: bool
     default: false
+  without:
+    description:
+      - With V(settled), nodes that never come back, by the word of a person. Where the decider is
+        one of them, this node goes back to the old plan by itself; a decider waits no longer for
+        the others.
+      - If such a node comes back after all, two plans may be served.
+    type: list
+    elements: str
+    default: []
   wait:
     description: With V(settled), for how long to wait, in seconds.
     type: int
@@ -205,6 +214,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["armed", "settled"], "default": "armed"},
             "abort": {"type": "bool", "default": False},
+            "without": {"type": "list", "elements": "str", "default": []},
             "wait": {"type": "int", "default": 0},
             "service": {"type": "str", "required": True},
             "id": {"type": "str", "default": ""},
@@ -254,6 +264,12 @@ def settle(given: Mapping[str, Any], act: bool) -> list[str]:
     service, done = given["service"], []
     until = time.monotonic() + given["wait"]
     part = swap_files.read(service)
+    if part and given["without"] and part.state != swap_rules.ENDED:
+        done.append("waits no longer for %s" % " and ".join(given["without"]))
+        if act and part.swap["decider"] in given["without"]:
+            swap_files.wish(part, swap_rules.WISH_ALONE)
+        elif act:
+            swap_files.leave_out(part, given["without"])
     if part and given["abort"] and part.state in (swap_rules.ARMED, swap_rules.GO):
         done.append("asked the swap %s to be undone" % part.id)
         if act:

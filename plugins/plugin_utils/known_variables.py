@@ -211,5 +211,6 @@ KNOWN = frozenset(
         "dgxspark_webhook_secret",
         "dgxspark_webhook_urls",
         "dgxspark_webhook_wait",
+        "dgxspark_without",
     }
 )

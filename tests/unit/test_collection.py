@@ -188,14 +188,6 @@ def test_a_roles_options_begin_with_our_prefix(role: Path) -> None:
     assert [name for name in role_options(role) if not name.startswith("dgxspark_")] == []
 
 
-def test_a_rollback_asks_all_nodes_of_the_play() -> None:
-    """With any_errors_fatal, a node that was well is missing in ansible_play_hosts afterwards."""
-    text = (ROOT / "roles" / "launch" / "tasks" / "failed.yml").read_text(encoding="utf-8")
-    code = re.sub(r"(?m)^ *#.*$", "", text)
-    assert "ansible_play_hosts_all" in code
-    assert not re.search(r"\bansible_play_(hosts|batch)\b", code)
-
-
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 def test_a_roles_options_are_its_defaults(role: Path) -> None:
     optional = {

@@ -201,6 +201,7 @@ class Decider(Guard):
             self._was_killed = False
             self._end_attempt("the guard of %s was killed" % self.me)
         wish = self.wish()
+        self.others = [name for name in self.others if name not in self.part.without]
         here, peers = self.here(), self._peers()
         if self._out_of_time(wish):
             return

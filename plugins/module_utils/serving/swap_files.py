@@ -6,7 +6,8 @@
     /var/lib/dgxspark/services/SERVICE/swap/swap.json   what the swap is, written once
                                             state/WORD  its name is the state
                                             tries/N     attempts of the new plan, at the decider
-                                            wish/WORD   of a controller: none, go, abort
+                                            wish/WORD   of a controller: none, go, abort, alone
+                                            without/    nodes that are not waited for, by a person
                                             probe       a unit's text by which the server is asked
                                             ballast     deleted once it is decided
                                       ended/ID/         the last swaps, as they ended
@@ -32,7 +33,7 @@ PROGRESS = "/run/dgxspark/swaps"
 SCHEMA = 1
 
 NO_WISH = "none"
-WISHES = (NO_WISH, swap_rules.WISH_GO, swap_rules.WISH_ABORT)
+WISHES = (NO_WISH, swap_rules.WISH_GO, swap_rules.WISH_ABORT, swap_rules.WISH_ALONE)
 STATES = (
     swap_rules.ARMED,
     swap_rules.JOINED,
@@ -51,6 +52,10 @@ _PROGRESS_MOST = 1 << 16
 
 def _is_rank(rank: object) -> bool:
     return not checked.misfit(rank, _RANK)
+
+
+def _is_leftover(leftover: object) -> bool:
+    return not checked.misfit(leftover, {"name": checked.is_name, "id": checked.is_text})
 
 
 def _is_plan(plan: object) -> bool:
@@ -81,7 +86,7 @@ _SWAP: checked.Fields = {
     "members": checked.is_map,
     "old": _is_plan,
     "new": lambda plan: plan != {} and _is_plan(plan),
-    "remove": lambda names: isinstance(names, list) and all(map(checked.is_name, names)),
+    "remove": lambda leftovers: isinstance(leftovers, list) and all(map(_is_leftover, leftovers)),
     "limits": checked.is_map,
     "entry": checked.is_map,
     "workload": checked.is_map,
@@ -95,12 +100,16 @@ class Unreadable(Exception):
 
 
 class Part(t.NamedTuple):
-    """The part of this node in a swap. swap: the content of swap.json; tries: attempts so far."""
+    """The part of this node in a swap.
+
+    swap: the content of swap.json. tries: attempts so far. without: nodes not to be waited for.
+    """
 
     swap: t.Mapping[str, t.Any]
     state: str
     tries: int
     wish: str
+    without: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -132,6 +141,7 @@ def read(service: str, folder: str = FOLDER) -> Part | None:
         _word(place, "state", STATES),
         int(_word(place, "tries", tuple(map(str, range(swap_rules.TRIES + 1))))),
         _word(place, "wish", WISHES),
+        frozenset(os.listdir(os.path.join(place, "without"))) & set(content["members"]),
     )
 
 
@@ -147,8 +157,12 @@ def _word(place: str, name: str, words: t.Sequence[str]) -> str:
 def arm(swap: t.Mapping[str, t.Any], probe: str, folder: str = FOLDER) -> Part:
     """Make this node part of a swap. probe: the unit's text by which its server is asked.
 
-    A swap that has ended is put away. Raises FileExistsError where one has not, and OSError.
+    A swap that has ended is put away. Raises FileExistsError where one has not, OSError, and
+    ValueError for what no guard could read.
     """
+    problem = checked.misfit(dict(swap), _SWAP)
+    if problem:
+        raise ValueError("this is no swap: %s" % problem)
     service = str(swap["service"])
     place = place_of(service, folder)
     before = read(service, folder)
@@ -163,6 +177,7 @@ def arm(swap: t.Mapping[str, t.Any], probe: str, folder: str = FOLDER) -> Part:
     _write(os.path.join(draft, "swap.json"), json.dumps(dict(swap), sort_keys=True).encode())
     _write(os.path.join(draft, "probe"), probe.encode())
     _write(os.path.join(draft, "ballast"), b"\0" * _BALLAST)
+    os.mkdir(os.path.join(draft, "without"), 0o700)
     for name, word in (("state", swap_rules.ARMED), ("tries", "0"), ("wish", NO_WISH)):
         os.mkdir(os.path.join(draft, name), 0o700)
         _write(os.path.join(draft, name, word), b"")
@@ -197,6 +212,14 @@ def wish(part: Part, word: str, folder: str = FOLDER) -> Part:
     if word != part.wish:
         _rename(place, part.wish, word)
     return part._replace(wish=word)
+
+
+def leave_out(part: Part, nodes: t.Iterable[str], folder: str = FOLDER) -> None:
+    """Wait for these nodes no longer, by the word of a person. Raises OSError."""
+    place = os.path.join(place_of(str(part.swap["service"]), folder), "without")
+    for node in set(nodes) & set(part.swap["members"]):
+        _write(os.path.join(place, os.path.basename(node)), b"")
+    _sync(place)
 
 
 def end(service: str, folder: str = FOLDER) -> None:

@@ -142,6 +142,8 @@ class Guard:
     def wish(self) -> str:
         """What a controller wishes now."""
         part = swap_files.read(self.service, self.folder)
+        if part:
+            self.part = self.part._replace(without=part.without)
         return part.wish if part else ""
 
     def here(self) -> swap_rules.Here:

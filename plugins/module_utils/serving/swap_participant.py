@@ -81,6 +81,12 @@ class Participant(Guard):
             self._listen(self.line)
         if not self.finish_job():
             return False
+        if self.state in (ARMED, JOINED) and self.wish() == swap_rules.WISH_ALONE:
+            self.become(self.rules.alone(self.here()))
+        if self.state == ENDED and self.wish() == swap_rules.WISH_ALONE:
+            self.close()
+            self.show("ended alone: the old plan is back")
+            return True
         if self.state in (NEW, OLD):
             self._finalize()
         elif self.line is None:
@@ -215,7 +221,9 @@ class Participant(Guard):
             self.begin(STEPS[act], lambda: self.node.do(act), self._pause_after_error)
             return
         self.permit.free()
-        settled, why = self.node.old_settled() if self.state == OLD else (True, "")
+        # Without the decider the old plan may lack a rank, for which nobody waits here.
+        waits = self.state == OLD and self.wish() != swap_rules.WISH_ALONE
+        settled, why = self.node.old_settled() if waits else (True, "")
         if not settled:
             self.show("waits until the old plan answers")
             time.sleep(PAUSE)

@@ -19,6 +19,8 @@ ARMED, JOINED, GO, NEW, OLD, ENDED = "armed", "joined", "go", "new", "old", "end
 ABSENT, IDLE, STARTED = "absent", "idle", "started"
 # What a controller wishes, at the decider.
 WISH_GO, WISH_ABORT = "go", "abort"
+# What a person wishes, at a participant whose decider never comes back.
+WISH_ALONE = "alone"
 
 # What the decider says; also NEW and OLD.
 JOIN, STOP, START = "join", "stop", "start"
@@ -168,6 +170,10 @@ class Rules:
     def unjoined(self, here: Here) -> str:
         """The state of a participant that was never asked to join: nothing was stopped here."""
         return OLD if here.state == ARMED else here.state
+
+    def alone(self, here: Here) -> str:
+        """The state of a participant whose decider is gone for good, by the word of a person."""
+        return OLD if here.state in (ARMED, JOINED) else here.state
 
     # All nodes, after the decision.
 

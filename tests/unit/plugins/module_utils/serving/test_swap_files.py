@@ -27,7 +27,7 @@ SWAP: dict[str, t.Any] = {
     "members": {"spark1": "192.0.2.1"},
     "old": {},
     "new": {"recipe": "r", "plan_hash": "7", "ranks": [RANK]},
-    "remove": [],
+    "remove": [{"name": "dgxspark-old-0", "id": ""}],
     "limits": {},
     "entry": {"started": 1.0},
     "workload": {},
@@ -101,6 +101,12 @@ def test_an_ended_swap_makes_way_and_the_last_ones_stay(tmp_path: Path) -> None:
     assert sorted(os.listdir(ended)) == [f"swap{number}" for number in range(3, 8)]
     assert swap_files.kept_log("main", "swap7", str(tmp_path)) == "log of 7"
     assert swap_files.kept_log("main", "../../etc", str(tmp_path)) == ""
+
+
+def test_what_no_guard_could_read_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'remove'"):
+        arm(tmp_path, remove=["dgxspark-old-0"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_open_swap_does_not(tmp_path: Path) -> None:

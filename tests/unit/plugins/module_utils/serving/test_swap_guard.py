@@ -458,6 +458,34 @@ def test_who_is_in_doubt_stops_and_waits(nodes: list[Node], port: int) -> None:
     serves(nodes, "new")
 
 
+def test_without_its_decider_a_node_goes_back_by_the_word_of_a_person(
+    nodes: list[Node], port: int
+) -> None:
+    armed(nodes, port)
+    nodes[0].wish(swap_rules.WISH_GO)
+    eventually(lambda: nodes[0].progress.get("step") == "waits until the new plan answers")
+    nodes[0].kill()
+    time.sleep(1)
+    nodes[1].wish(swap_rules.WISH_ALONE)
+    nodes[1].ended()
+    serves(nodes[1:], "old")
+
+
+def test_a_decider_waits_no_longer_for_a_node_that_is_given_up(
+    nodes: list[Node], port: int
+) -> None:
+    armed(nodes, port)
+    nodes[0].answers("serving")
+    nodes[0].wish(swap_rules.WISH_GO)
+    eventually(lambda: nodes[0].state == "new")
+    nodes[1].kill()
+    part = nodes[0].part
+    if part:
+        swap_files.leave_out(part, ["spark2", "unknown"], str(nodes[0].folder / "state"))
+    assert nodes[0].ended()["result"] == "complete"
+    serves(nodes[:1], "new")
+
+
 def test_while_docker_does_not_answer_the_guards_wait(nodes: list[Node], port: int) -> None:
     armed(nodes, port)
     down = nodes[1].folder / "docker-is-down"
