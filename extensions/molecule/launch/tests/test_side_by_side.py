@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import NODES, answers, declared, minilm, on_node, playbook, serve
+from lab import NODES, answers, declared, llama, minilm, on_node, playbook, serve
 
 HEAD, WORKER = NODES
 pytestmark = pytest.mark.long
 
-# Chat over two nodes, another one on the first, embeddings on the second: all are vLLM.
+# Chat over two nodes, another one on the first, embeddings on the second: all are vLLM. And a
+# llama.cpp over both nodes by its RPC.
 REAL = [
     {"name": "main", "recipe": "lab-tiny"},
     {
@@ -22,7 +23,9 @@ REAL = [
         "overrides": {"port": 8001},
     },
     {"name": "embeddings", "recipe": "lab-minilm", "nodes": [WORKER]},
+    {"name": "small", "recipe": "lab-llama", "overrides": {"port": 8002}},
 ]
+OTHERS = ("second", "embeddings", "small")
 
 
 def ids(*services: str) -> dict[str, list[str]]:
@@ -41,26 +44,27 @@ def ids(*services: str) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def real() -> Iterator[None]:
     minilm()
-    serve(REAL)
-    yield
-    status, said = playbook("stop", "-e", "confirm=all")
-    assert status == 0, said
+    with llama():
+        serve(REAL)
+        yield
+        status, said = playbook("stop", "-e", "confirm=all")
+        assert status == 0, said
 
 
 @pytest.mark.usefixtures("real")
 def test_all_are_proven_by_their_kind() -> None:
     status, said = playbook("status")
     assert status == 0, said
-    assert said.count("answers, a completion was answered in") == 2
+    assert said.count("answers, a completion was answered in") == 3
     assert "answers, an embedding was answered in" in said
     check = playbook("services", *declared(REAL), "--check")
     assert check[0] == 0
-    assert "Checks: 3 ok" in check[1]
+    assert "Checks: 4 ok" in check[1]
 
 
 @pytest.mark.usefixtures("real")
 def test_the_chat_model_is_swapped_and_the_others_stay() -> None:
-    before = ids("second", "embeddings")
+    before = ids(*OTHERS)
     assert all(before.values())
     for recipe in ("lab-tiny-2", "lab-tiny"):
         status, said = playbook("launch", "-e", f"recipe={recipe}")
@@ -70,14 +74,14 @@ def test_the_chat_model_is_swapped_and_the_others_stay() -> None:
     status, said = playbook("launch", *wrong)
     assert status != 0
     assert "lab-tiny, which was served before, answers again" in said
-    assert ids("second", "embeddings") == before
+    assert ids(*OTHERS) == before
     # Back to what was proven before the present one.
     status, said = playbook("launch", "-e", "back=true")
     assert status == 0, said
     assert answers("lab-tiny-2")
     serve(REAL)
     assert answers("lab-tiny")
-    assert ids("second", "embeddings") == before
+    assert ids(*OTHERS) == before
 
 
 @pytest.mark.usefixtures("real")
