@@ -75,10 +75,16 @@ _value:
         url:
           description: Its URL.
           type: str
+        endpoint:
+          description: What clients are configured with.
+          type: str
         kind:
           description: What it serves, as its recipe says; empty where the server is asked.
           type: list
           elements: str
+        probe:
+          description: What its recipe says of its probes, for M(dgxspark.suite.wait_serving).
+          type: dict
         head:
           description: The node of its first rank.
           type: str

@@ -44,6 +44,8 @@ _value:
       head: spark1
       container: dgxspark-main-0
       kind: []
+      probe: {}
+      endpoint: http://192.0.2.1:8000/v1
       nodes: [spark1]
       image_facts: {spark1: {}}
       source: containers

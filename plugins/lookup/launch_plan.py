@@ -186,6 +186,24 @@ options:
     vars:
       - name: dgxspark_deep_seconds
     version_added: 0.3.0
+  accept_licences:
+    description:
+      - Names of licences that you have read and accept. A recipe whose C(accept_licences) has
+        another one, as of gated or non-commercial weights, is refused before anything is fetched.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_accept_licences
+    version_added: 0.3.0
+  accept_licence:
+    description: Further ones, for this run; C(-e accept_licence=NAME) of the playbooks.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: dgxspark_accept_licence
+    version_added: 0.3.0
   ray_auth:
     description:
       - Have Ray, over several nodes, ask for a token, which is in a file of the nodes.
@@ -355,7 +373,9 @@ class LookupModule(RecipeLookup):
         if len(terms) != 1:
             raise AnsibleError(f"launch_plan takes one recipe, got {len(terms)}")
         service = Service(self.plain("service"), self.plain("slot"))
-        chosen = Settings(**{name: self.plain(name) for name in SETTINGS})
+        given = {name: self.plain(name) for name in SETTINGS}
+        given["accept_licences"] = [*given["accept_licences"], *self.plain("accept_licence")]
+        chosen = Settings(**given)
         settings = service.settings(chosen)
         try:
             recipe = load(terms[0], self.search_paths())

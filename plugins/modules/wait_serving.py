@@ -55,14 +55,24 @@ options:
     choices: [chat, completion, embeddings, rerank, speech_to_text, text_to_speech, vector_store,
       redaction, bot, http]
     default: []
+  probe:
+    description:
+      - What the recipe says of its probes, as the launch plan has it.
+      - C(light), the path of the light probe; C(first_seconds), the limit for the first answer;
+        C(voice), for speech.
+    type: dict
+    default: {}
+    version_added: 0.3.0
   completion_timeout:
-    description: How long the requests of one look may take, in seconds. The first completion may
-      compile kernels.
+    description:
+      - How long the requests of one look may take, in seconds. The first answer may compile
+        kernels.
+      - V(0) for C(first_seconds) of O(probe), or else that of the O(kind), 180 or 600.
     type: int
-    default: 180
+    default: 0
   api_key:
-    description: The API key of the server. If it is empty, C(VLLM_API_KEY) or C(LLAMA_API_KEY) of
-      the container, if any.
+    description: The API key of the server. If it is empty, C(VLLM_API_KEY), C(LLAMA_API_KEY) or
+      C(QDRANT__SERVICE__API_KEY) of the container, if any.
     type: str
     default: ""
   ask:
@@ -143,6 +153,7 @@ last_log:
   type: str
 """
 
+import json
 import math
 import time
 from functools import partial
@@ -171,7 +182,8 @@ def main() -> None:
             "container": {"type": "str", "required": True},
             "timeout": {"type": "int", "default": 1800},
             "kind": {"type": "list", "elements": "str", "default": [], "choices": [*kinds.KINDS]},
-            "completion_timeout": {"type": "int", "default": 180},
+            "probe": {"type": "dict", "default": {}},
+            "completion_timeout": {"type": "int", "default": 0},
             "ask": {"type": "bool", "default": True},
             "known": {"type": "str", "default": ""},
             "patience": {"type": "float", "default": 0},
@@ -222,7 +234,8 @@ def look(given: dict[str, Any], api_key: str, health: str) -> readiness.Look:
     """Look until the phase differs from the known one, or patience or the remaining time ends."""
     limit = given["remaining"] or math.inf
     until = time.monotonic() + min(given["patience"], limit)
-    seconds = min(given["completion_timeout"], limit)
+    said = proof.Given.of(json.dumps(given["probe"]), health)
+    seconds = min(given["completion_timeout"] or said.first(given["kind"]), limit)
     while True:
         seen = readiness.look(
             given["url"],
@@ -231,7 +244,7 @@ def look(given: dict[str, Any], api_key: str, health: str) -> readiness.Look:
             seconds,
             api_key,
             given["kind"],
-            proof.Given(health=health),
+            said,
         )
         if given["ask"] or seen.phase != given["known"] or time.monotonic() >= until:
             return seen

@@ -41,6 +41,10 @@ options:
     type: list
     elements: str
     default: []
+  probe:
+    description: What the recipe says of its probes, as the launch plan has it.
+    type: dict
+    default: {}
   container:
     description: The container of the server.
     type: str
@@ -132,6 +136,7 @@ summary:
   sample: preflight 1.3 s, stop old 2.0 s; together 3.3 s
 """
 
+import json
 import time
 from typing import Any
 
@@ -142,6 +147,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     journal,
+    proof,
     readiness,
     state_files,
     swap_files,
@@ -164,6 +170,7 @@ def main() -> None:
             "id": {"type": "str", "required": True},
             "url": {"type": "str", "default": ""},
             "kind": {"type": "list", "elements": "str", "default": []},
+            "probe": {"type": "dict", "default": {}},
             "container": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 7200},
             "known": {"type": "str", "default": ""},
@@ -183,7 +190,8 @@ def main() -> None:
     seen["server"], seen["last_log"], seen["joined"] = "", "", False
     if seen["step"] == PROVES and given["container"]:
         log = containers.log_tail(given["docker_bin"], given["container"], LOG_LINES)
-        server = readiness.look(given["url"], "", False, 5, "", given["kind"])
+        probe = proof.Given.of(json.dumps(given["probe"]))
+        server = readiness.look(given["url"], "", False, 5, "", given["kind"], probe)
         seen.update(server=server.phase, last_log=last_line(log), joined=JOINED in log)
     if seen["phase"] not in (OPEN, UNKNOWN):
         seen.update(ended(given["id"]))

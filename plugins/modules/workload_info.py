@@ -183,6 +183,7 @@ containers:
       started: '2026-11-22T03:18:32.7Z'
       exit_code: 0
       health: ""
+      published: []
       ours: true
       recipe: lab-tiny
       labels: {dgxspark.suite/owner: dgxspark.suite, dgxspark.suite/rank: "0"}
@@ -273,6 +274,11 @@ memory_total_bytes:
   description: C(MemTotal) of the node.
   returned: success
   type: int
+page_size:
+  description: The size of a page of the kernel's memory, in bytes.
+  returned: success
+  type: int
+  sample: 4096
 starting:
   description: Services that have not answered since they were started, half an hour ago at most,
     or that wait to be started by their units. Nothing else is started beside them.

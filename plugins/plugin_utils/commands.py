@@ -62,27 +62,34 @@ def playbook_command(
     return shlex.join([*command, f"{COLLECTION}.{name}", *words])
 
 
-# What a server of a kind is asked, beside its model: path and body.
+# What a server of a kind is asked: path, and what its body has beside the model.
 _REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "embeddings": ("embeddings", {"input": "Hello"}),
-    "rerank": ("rerank", {"query": "Hello", "documents": ["Good day", "A stone"]}),
-    "": ("completions", {"prompt": "Hello", "max_tokens": 32}),
+    "embeddings": ("/v1/embeddings", {"input": "Hello"}),
+    "rerank": ("/v1/rerank", {"query": "Hello", "documents": ["Good day", "A stone"]}),
+    "text_to_speech": ("/v1/audio/speech", {"input": "Hello", "response_format": "wav"}),
+    "": ("/v1/completions", {"prompt": "Hello", "max_tokens": 32}),
 }
+# Where a server of another kind is asked with a GET.
+_PAGES = {"vector_store": "/collections", "redaction": "/health", "http": ""}
 
 
 def request_command(url: str, model: str, kind: str = "") -> str:
     """The command line that asks a server what has just been proven of it.
 
-    url: without path. model: the name under which it is served, quoted here. kind: of kinds.py;
-    any that is not asked by a body of JSON is asked for its models.
+    url: without path. model: the name under which it is served, quoted here. kind: of kinds.py; one
+    that is neither asked by a body of JSON nor by a file has a page, by default its models.
     """
     known = {"chat": "", "completion": ""}.get(kind, kind)
+    if known == "speech_to_text":
+        form = ["-F", "file=@speech.wav", "-F", f"model={model}"]
+        return shlex.join(["curl", "-s", f"{url}/v1/audio/transcriptions", *form])
     if known not in _REQUESTS:
-        return shlex.join(["curl", "-s", f"{url}/v1/models"])
+        return shlex.join(["curl", "-s", url + _PAGES.get(known, "/v1/models")])
     path, body = _REQUESTS[known]
     data = json.dumps({"model": model, **body})
     header = "Content-Type: application/json"
-    return shlex.join(["curl", "-s", f"{url}/v1/{path}", "-H", header, "-d", data])
+    output = ["-o", "speech.wav"] if known == "text_to_speech" else []
+    return shlex.join(["curl", "-s", f"{url}{path}", *output, "-H", header, "-d", data])
 
 
 def login_command(

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 KNOWN = frozenset(
     {
+        "dgxspark_accept_licence",
+        "dgxspark_accept_licences",
         "dgxspark_accepted_drift",
         "dgxspark_act",
         "dgxspark_address",

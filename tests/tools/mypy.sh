@@ -23,5 +23,5 @@ while read -r file; do
 done < <(git ls-files --cached --others --exclude-standard 'plugins/*.py' 'playbooks/*.py' 'tests/lab/*.py' 'tests/tools/*.py')
 
 # The lab and the generator are programs of several files in one folder, not packages.
-MYPYPATH=$tree:tests/lab:tests/tools .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |
+MYPYPATH=$tree:tests/lab:tests/lab/companions:tests/tools .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |
     sed "s|$suite/||"

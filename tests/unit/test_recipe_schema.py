@@ -149,6 +149,50 @@ PROBES = {
             [["chat"]],
         ],
     ),
+    "entrypoint": WORDS,
+    "container_port": Probes([1, 65535, None], [0, 65536, -1, "80", 1.5, True, [80], {}]),
+    "memory": Probes(
+        ["4g", "4GiB", " 512m ", "1.5 GB", "8G", None],
+        ["", "4", "4t", "g", "-4g", "4 g g", 4, 1.5, True, ["4g"], {}],
+    ),
+    "gpu": FLAG,
+    "state": Probes(
+        [{}, {"data": "/qdrant/storage"}, {"a_1": "/x/"}, None],
+        [
+            *(
+                {"data": "x"},
+                {"data": "/a/../b"},
+                {"data": 5},
+                {"A": "/a"},
+                {"": "/a"},
+                {"a-b": "/a"},
+            ),
+            *({"data": None}, ["/a"], "/a", 5, True),
+        ],
+    ),
+    "health": Probes(["/health", "/", "/a?b=1", None], ["", "health", "/a b", 5, True, [], {}]),
+    "deep": Probes(
+        [{}, {"first_seconds": 600}, {"voice": "af_heart"}, {"voice": None}, None],
+        [
+            *({"first_seconds": 0}, {"first_seconds": "600"}, {"first_seconds": 1.5}, {"x": 1}),
+            *({"voice": "a b"}, {"voice": ""}, {"voice": 5}, {"first_seconds": True}, False, 5, []),
+        ],
+    ),
+    "needs": Probes(
+        [{}, {"page_size": 4096}, {"page_size": [4096, 65536]}, {"page_size": None}, None],
+        [{"page_size": 1}, {"page_size": "4096"}, {"page_size": [1]}, {"cuda": 13}, 4096, [], True],
+    ),
+    "accept_licences": Probes(
+        [
+            *([], None, [{"name": "a/b-1.0", "url": "https://a.example/x"}]),
+            [{"name": "a", "url": "https://a.example", "why": "gated"}],
+        ],
+        [
+            *(["a"], "a", {}, 5, [{"name": "a"}], [{"url": "https://a.example"}], [None]),
+            *([{"name": "a b", "url": "https://a.example"}], [{"name": "a", "url": "http://a"}]),
+            *([{"name": "a", "url": "https://a.example", "text": "x"}],),
+        ],
+    ),
     "mods": WORDS,
     "build_args": WORDS,
     "runtime_config": Probes(

@@ -85,6 +85,7 @@ def unit_spec(labels: Mapping[str, str]) -> dict[str, Any]:
             "kind": [word for word in labels.get(LABEL + "kind", "").split(",") if word],
             "claim": labels.get(LABEL + "claim", ""),
             "deep": int(common.get("deep", 0)),
+            "probe": labels.get(LABEL + "probe", ""),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

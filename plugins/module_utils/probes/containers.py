@@ -17,7 +17,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
 
 # docker inspect says some 14 KiB about each container.
 _ANSWER_BYTES = 64 << 20
-_API_KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY")
+_API_KEYS = ("VLLM_API_KEY", "LLAMA_API_KEY", "QDRANT__SERVICE__API_KEY")
 # In what the Docker client prints, in all versions, if the socket of the engine is closed to it.
 _DENIED = "permission denied"
 _FORBIDDEN = (
@@ -40,7 +40,8 @@ class Container:
     """A container. status is that of docker (running, exited, …), exit_code that of its last run.
 
     started: the time of its last start, such as 2026-11-22T03:18:32.7Z; empty if never started.
-    health: what its health check says; empty for none.
+    health: what its health check says; empty for none. published: ports of the node that lead to
+    it, while it runs.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Container:
     labels: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     health: str = ""
+    published: tuple[int, ...] = ()
 
     @property
     def ours(self) -> bool:
@@ -78,11 +80,21 @@ def parse_inspect(text: str) -> list[Container]:
                 labels=dict(entry["Config"]["Labels"] or {}),
                 started=_moment(entry["State"].get("StartedAt", "")),
                 health=_health(entry["State"]),
+                published=_published(entry.get("NetworkSettings") or {}),
             )
             for entry in foreign.json_of(text)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError("docker inspect printed no list of containers: %r" % error) from error
+
+
+def _published(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The ports of the node in `NetworkSettings.Ports`: "6333/tcp" -> its bindings, or null."""
+    bindings = [
+        binding for given in (settings.get("Ports") or {}).values() for binding in given or ()
+    ]
+    ports = {str(binding.get("HostPort", "")) for binding in bindings}
+    return tuple(sorted(int(port) for port in ports if foreign.is_whole(port)))
 
 
 def _moment(text: str) -> str:

@@ -39,7 +39,8 @@ def answers_of_units(
     for unit in installed:
         if unit.rank == 0 and unit.url and unit.state not in ("inactive", "failed"):
             kind = kinds.known(unit.kind)
-            answer = readiness.look(unit.url, unit.model, True, timeout, kind=kind)
+            given = proof.Given.of(unit.probe)
+            answer = readiness.look(unit.url, unit.model, True, timeout, kind=kind, given=given)
             if answer.denied:
                 answer = replace(answer, phase=readiness.HEALTHY, detail=_KEY)
             found[unit.container] = asdict(answer)
@@ -61,7 +62,7 @@ def _answers(
         except containers.EngineError:
             continue
         kind = kinds.of_labels(container.labels)
-        given = proof.Given(health=container.health)
+        given = proof.Given.of(container.labels.get(LABEL + "probe", ""), container.health)
         seen = readiness.look(url, model, True, timeout, key, kind, given)
         yield container.name, asdict(seen)
 

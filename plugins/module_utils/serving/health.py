@@ -46,18 +46,18 @@ Key = Callable[[str], str]
 class Target:
     """A service to ask.
 
-    container: the id; empty where Docker was not asked or has none. status, health: the
-    container's. unit: the unit's state, empty without one. activity: what its supervisor reports.
-    watched: it is not of this collection.
+    given: what the recipe says of its probes, and its container of its health. container: the id;
+    empty where Docker was not asked or has none. status: the container's. unit: the unit's state,
+    empty without one. activity: what its supervisor reports. watched: it is not of this collection.
     """
 
     name: str
     url: str = ""
     model: str = ""
     kind: tuple[str, ...] = ()
+    given: proof.Given = proof.NOTHING
     container: str = ""
     status: str = ""
-    health: str = ""
     unit: str = ""
     activity: str = ""
     watched: bool = False
@@ -93,6 +93,7 @@ def targets(
                 unit.url,
                 unit.model,
                 kinds.known(unit.kind),
+                proof.Given.of(unit.probe),
                 unit=unit.state,
                 activity=unit.status_text,
             )
@@ -111,9 +112,9 @@ def targets(
             labels.get(LABEL + "url", "") or unit_of.url,
             labels.get(LABEL + "served-model-name", "") or unit_of.model,
             kinds.of_labels(labels) or unit_of.kind,
+            proof.Given.of(labels.get(LABEL + "probe", ""), container.health),
             container.id,
             container.status,
-            container.health,
             unit_of.unit,
             unit_of.activity,
         )
@@ -145,7 +146,7 @@ def ask(target: Target, deep: bool, timeout: float, key: Key) -> Health:
     """The state of one service."""
     if target.status and target.status != "running":
         return Health(DOWN, STOPPED, "its container is %s" % target.status)
-    if not kinds.light_path(target.kind):
+    if not target.given.light_path(target.kind):
         return _without_server(target)
     if not target.url:
         return Health(UNKNOWN, "", "its unit does not have its address; the next launch writes it")
@@ -153,11 +154,13 @@ def ask(target: Target, deep: bool, timeout: float, key: Key) -> Health:
     if deep and target.container:
         with suppress(EngineError):
             secret, readable = key(target.container), True
-    # The recording for it is on no node.
-    deep = deep and "speech_to_text" not in target.kind
+    # Its deep probe writes, and what is watched is never changed.
+    deep = deep and not (target.watched and "vector_store" in target.kind)
     sampler = _Sampler(target.url)
     started = time.monotonic()
-    answer = readiness.look(target.url, target.model, deep, timeout, secret, target.kind)
+    answer = readiness.look(
+        target.url, target.model, deep, timeout, secret, target.kind, target.given
+    )
     seconds = time.monotonic() - started
     first, second = sampler.end(), None
     if answer.phase == readiness.STARTING or (deep and answer.phase == readiness.HEALTHY):
@@ -179,7 +182,7 @@ def judge(
     if phase == readiness.SERVING:
         return Health(UP, phase, detail, answer.seconds, True)
     if answer.denied and not readable:
-        missing = "/health answers; the deep probe needs an API key that this user cannot read"
+        missing = "it is up; the deep probe needs an API key that this user cannot read"
         return Health(UP, readiness.HEALTHY, missing, taken)
     if phase == readiness.HEALTHY and not deep:
         if working and seconds >= LATE:
@@ -193,10 +196,9 @@ def judge(
 def _without_server(target: Target) -> Health:
     """Of a service that answers no requests: what its container says, or its supervisor."""
     if target.status:
-        given = proof.Given(health=target.health)
         # Sends no request.
-        answer = readiness.look("", "", True, 1, "", target.kind[:1], given)
-        passed = answer.phase == readiness.SERVING or target.health == "starting"
+        answer = readiness.look("", "", True, 1, "", target.kind[:1], target.given)
+        passed = answer.phase == readiness.SERVING or target.given.health == "starting"
         return Health(UP if passed else DOWN, answer.phase, answer.detail, deep=True)
     if target.unit == "active" and target.activity.startswith(supervisor.MET):
         return Health(UP, readiness.HEALTHY, "its supervisor %s" % target.activity)

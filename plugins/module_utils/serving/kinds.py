@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL
+
+_LONGEST = 2000  # characters of what a recipe says of its probes
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Kind:
     light: the path of a GET that a server in order answers with a status below 400; empty where
     there is no server. deep: what passes the deep probe. asks: the paths that it asks, in this
     order, each only where the server does not have those before. gateway: the paths that the
-    gateway passes on.
+    gateway passes on. first_seconds: for the first answer after a start, in which a server may
+    compile; a recipe may have its own.
     """
 
     light: str
@@ -38,6 +43,7 @@ class Kind:
     asks: tuple[str, ...] = ()
     gateway: tuple[str, ...] = ()
     caps: Caps = field(default_factory=Caps)
+    first_seconds: int = 180
 
 
 KINDS: Mapping[str, Kind] = {
@@ -74,6 +80,8 @@ KINDS: Mapping[str, Kind] = {
         ("/v1/audio/transcriptions",),
         ("/v1/audio/transcriptions", "/v1/audio/translations"),
         Caps(concurrency=1),
+        # On a GB10 users measured 150 to 276 s, in which PTX is compiled for sm_121.
+        600,
     ),
     "text_to_speech": Kind(
         "/health",
@@ -82,11 +90,13 @@ KINDS: Mapping[str, Kind] = {
         ("/v1/audio/speech",),
         ("/v1/audio/speech", "/v1/audio/voices"),
         Caps(concurrency=1),
+        # On a GB10 users measured 150 to 276 s, in which PTX is compiled for sm_121.
+        600,
     ),
     "vector_store": Kind(
         "/readyz",
-        "a search in the collection `dgxspark-health` has the nearer point first",
-        ("/collections/dgxspark-health/points/query",),
+        "a collection is written, a search in it has the nearer point first, and it is deleted",
+        ("/collections",),
         ("/api/search",),
     ),
     "redaction": Kind(
@@ -96,7 +106,7 @@ KINDS: Mapping[str, Kind] = {
         ("/scrub", "/rehydrate"),
     ),
     "bot": Kind("", "the container runs, and its health check, if any, has passed"),
-    "http": Kind("/health", "the light probe passes"),
+    "http": Kind("/health", "the light probe passes; a recipe may name its path"),
 }
 # Asked of a server whose kind is not known, after a completion, in this order.
 AUTO = ("chat", "embeddings", "rerank", "speech_to_text")
@@ -110,9 +120,30 @@ def of_labels(labels: Mapping[str, str]) -> tuple[str, ...]:
     return known(str(labels.get(LABEL + "kind", "")).split(","))
 
 
+def probe_of(text: str) -> dict[str, Any]:
+    """What a recipe says of its probes, from the JSON of a label or a unit; empty for nothing."""
+    try:
+        fields = foreign.json_of(text or "{}", _LONGEST)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 def known(words: Iterable[str]) -> tuple[str, ...]:
     """Those words that are kinds of this version."""
     return tuple(word for word in words if word in KINDS)
+
+
+def endpoint(url: str, kinds: Sequence[str]) -> str:
+    """What clients are configured with: with /v1 where the requests of a kind are below it."""
+    asks = [path for kind in kinds for path in KINDS[kind].asks]
+    below = not kinds or any(path.startswith("/v1/") for path in asks)
+    return url + ("/v1" if url and below else "")
+
+
+def first_seconds(kinds: Sequence[str]) -> int:
+    """The limit for the first answer of a service of these kinds; none of them for one unknown."""
+    return max([KINDS[kind].first_seconds for kind in kinds], default=Kind("", "").first_seconds)
 
 
 def light_path(kinds: Sequence[str]) -> str:

@@ -13,12 +13,14 @@ import hashlib
 import json
 import math
 import re
+import secrets
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import audio
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import audio, kinds, speech
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import (
     AUTO,
     AUTO_UNLISTED,
@@ -33,6 +35,10 @@ _FINAL = (400, 401, 403, 404, 405, 422, 501)
 _NO_SUCH_PATH = ("not found", "file not found", "404 page not found", "")
 # llama.cpp says so of a model that computes no tokens.
 _NO_TOKENS = "logits computation"
+
+_PATH = re.compile(r"/[!-~]{0,500}")
+_WORD = re.compile(r"[!-~]{1,100}")
+_DAY = 86400
 
 _SAID = 2000  # characters of an error that are shown
 _DOCUMENT = 1 << 20
@@ -87,16 +93,44 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Given:
-    """What some kinds need besides the name of the model.
+    """What a recipe or a container says besides the kind and the name of the model.
 
-    recording: WAV for speech_to_text, and the key words in it. voice: for text_to_speech, empty for
-    the server's own. health: of a bot's container, as Docker has it; empty without health check.
+    light: the path of the light probe, empty for that of the kind. first_seconds: the limit for the
+    first answer after a start, 0 for that of the kind. voice: for text_to_speech, empty for the
+    server's own. health: of a bot's container, as Docker has it; empty without health check.
     """
 
-    recording: bytes = b""
-    words: tuple[str, ...] = ()
+    light: str = ""
+    first_seconds: int = 0
     voice: str = ""
     health: str = ""
+
+    @classmethod
+    def of(cls, probe: str, health: str = "") -> Given:
+        """From the label `probe` of a container or the line of its unit, which is JSON.
+
+        What is not of its form there counts as not given.
+        """
+        fields = kinds.probe_of(probe)
+        light, voice = (str(fields.get(key) or "") for key in ("light", "voice"))
+        try:
+            seconds = foreign.whole(str(fields.get("first_seconds", 0)))
+        except ValueError:
+            seconds = 0
+        return cls(
+            light if _PATH.fullmatch(light) else "",
+            seconds if 0 < seconds <= _DAY else 0,
+            voice if _WORD.fullmatch(voice) else "",
+            health,
+        )
+
+    def light_path(self, kind: Sequence[str]) -> str:
+        """The path of the light probe; empty where there is no server."""
+        return self.light or kinds.light_path(kind)
+
+    def first(self, kind: Sequence[str]) -> int:
+        """Seconds for the first answer after a start."""
+        return self.first_seconds or kinds.first_seconds(kind)
 
 
 NOTHING = Given()
@@ -111,15 +145,15 @@ class _Wrong(Exception):
     """An answer of the right form that proves the contrary."""
 
 
-def prove(kinds: Sequence[str], model: str, given: Given = NOTHING) -> Probe:
+def prove(wanted: Sequence[str], model: str, given: Given = NOTHING) -> Probe:
     """The deep probe of a service of these kinds. None of them: the server is asked for its kind.
 
     All have to pass; the text of the verdict is that of the first.
     """
-    if not kinds:
+    if not wanted:
         return (yield from _auto(model, given))
-    first = yield from deep(kinds[0], model, given)
-    for kind in kinds[1:] if first.passed else ():
+    first = yield from deep(wanted[0], model, given)
+    for kind in wanted[1:] if first.passed else ():
         verdict = yield from deep(kind, model, given)
         if not verdict.passed:
             return verdict
@@ -381,15 +415,12 @@ def _scores(value: Any) -> list[float]:
 # --- speech ------------------------------------------------------------------------------------
 
 
-def _speech_to_text(model: str, given: Given) -> Probe:
-    if not given.recording:
-        reason = "the server transcribes speech, and there is no recording to ask it with"
-        return Verdict(False, True, reason)
+def _speech_to_text(model: str, _given: Given) -> Probe:
     body, content_type = multipart(
-        {"model": model, "response_format": "json"}, "speech.wav", given.recording
+        {"model": model, "response_format": "json"}, "speech.wav", speech.recording()
     )
     request = Request("POST", "/v1/audio/transcriptions", "a transcription", body, content_type)
-    return (yield from _asked(request, lambda answer: check_transcription(answer, given.words)))
+    return (yield from _asked(request, lambda answer: check_transcription(answer, speech.WORDS)))
 
 
 def multipart(fields: Mapping[str, str], name: str, content: bytes) -> tuple[bytes, str]:
@@ -456,12 +487,73 @@ def check_speech(answer: Answer) -> str:
 # The points of the collection: id -> vector. The search is near the first one.
 POINTS = {1: (1.0, 0.0), 2: (0.0, 1.0)}
 _SEARCH = (0.9, 0.1)
+# Each probe has a collection of its own, so that two at once do not meet. The number in the name is
+# when it was written, in seconds since 1970.
+_COLLECTION = "dgxspark-health"
+_OWN = re.compile(_COLLECTION + r"-([0-9]{1,12})-[0-9a-f]{8}")
+# Of a probe that was killed: nobody else has a collection of such a name for so many seconds.
+_LEFT = 3600
 
 
 def _vector_store(_model: str, _given: Given) -> Probe:
-    (path,) = KINDS["vector_store"].asks
+    now = int(time.time())
+    path = "/collections/%s-%d-%s" % (_COLLECTION, now, secrets.token_hex(4))
+    listed: list[str] = []
+
+    def check_listed(answer: Answer) -> str:
+        listed.extend(_read(answer, _collections))
+        return ""
+
+    verdict = yield from _asked(
+        Request("GET", "/collections", "the list of collections"), check_listed
+    )
+    if not verdict.passed:
+        return verdict
+    for name in left_over(listed, now):
+        yield Request("DELETE", "/collections/" + name, "the deletion of an old collection")
+    verdict = yield from _written_and_found(path)
+    answer = yield Request("DELETE", path, "the deletion of the collection")
+    deleted = judge(Request("DELETE", path, "the deletion of the collection"), check_done, answer)
+    return verdict if not verdict.passed or deleted.passed else deleted
+
+
+def left_over(listed: Sequence[str], now: int) -> list[str]:
+    """Collections that probes have left behind, a few of them. now: in seconds since 1970."""
+    named = [(name, _OWN.fullmatch(name)) for name in listed]
+    old = [name for name, own in named if own and abs(now - int(own[1])) > _LEFT]
+    return sorted(old)[:5]
+
+
+def _written_and_found(path: str) -> Probe:
+    size = len(_SEARCH)
+    points = [{"id": number, "vector": list(vector)} for number, vector in POINTS.items()]
+    settings = {"vectors": {"size": size, "distance": "Cosine"}}
     question = {"query": list(_SEARCH), "limit": len(POINTS)}
-    return (yield from _asked(_post(path, "a search", question), check_search))
+    steps = (
+        (_put(path, "a new collection", settings), check_done),
+        (_put(path + "/points?wait=true", "a write", {"points": points}), check_done),
+        (_post(path + "/points/query", "a search", question), check_search),
+    )
+    for request, check in steps[:-1]:
+        verdict = yield from _asked(request, check)
+        if not verdict.passed:
+            return verdict
+    return (yield from _asked(*steps[-1]))
+
+
+def _put(path: str, what: str, content: Mapping[str, Any]) -> Request:
+    return replace(_post(path, what, content), method="PUT")
+
+
+def _collections(value: Any) -> list[str]:
+    return [str(entry["name"]) for entry in value["result"]["collections"]]
+
+
+def check_done(answer: Answer) -> str:
+    """Of a change: Qdrant says `status: ok`."""
+    if _read(answer, lambda value: value["status"]) != "ok":
+        raise _Wrong("its status is not ok")
+    return "ok"
 
 
 def check_search(answer: Answer) -> str:
@@ -529,9 +621,9 @@ def check_rehydrated(answer: Answer) -> str:
 # --- without a request of its own --------------------------------------------------------------
 
 
-def _http(_model: str, _given: Given) -> Probe:
+def _http(_model: str, given: Given) -> Probe:
     yield from ()  # it asks nothing
-    return Verdict(True, True, "/health answers")
+    return Verdict(True, True, "%s answers" % given.light_path(("http",)))
 
 
 def _bot(_model: str, given: Given) -> Probe:

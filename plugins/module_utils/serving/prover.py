@@ -29,8 +29,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     traffic,
 )
 
-# A first completion may compile kernels.
-ONE = 180.0
 PAUSE = 2.0
 QUICK = 0.5  # as long as the server is not up
 BUSY = "busy"
@@ -48,11 +46,12 @@ def prove(
     if not until:
         return _or_busy(workload, seconds), None
     started = time.monotonic()
+    first = float(proof.Given.of(workload.probe).first(workload.kind))
     loaded = None
     while True:
         left = started + seconds - time.monotonic()
         # As long as the server is not up, a request could only fail.
-        seen = _once(workload, max(min(ONE, left), 1.0), ask=loaded is not None)
+        seen = _once(workload, max(min(first, left), 1.0), ask=loaded is not None)
         now = time.monotonic()
         if seen.phase in _FINAL or now > started + seconds:
             return seen, loaded
@@ -81,7 +80,7 @@ def _once(workload: supervisor.Workload, seconds: float, ask: bool = True) -> re
         key, health = containers.api_key(inspected), containers.health(inspected)
     except containers.EngineError as error:
         return readiness.Look(readiness.STARTING, str(error))
-    given = proof.Given(health=health)
+    given = proof.Given.of(workload.probe, health)
     return readiness.look(workload.url, workload.model, ask, seconds, key, workload.kind, given)
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
-    kinds,
     proof,
     traffic,
 )
@@ -70,7 +69,7 @@ def look(
     api_key: sent with its requests where it is not empty. kind: what is served, all of which has to
     pass; the server is asked where it is empty.
     """
-    light = kinds.light_path(kind)
+    light = given.light_path(kind)
     if light:
         try:
             with _open(url, proof.Request("GET", light, light), min(timeout, 5)):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,12 +24,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 
 # Of a swap that has not ended.
 _SWAP = ("id", "owner", "recipe", "decider", "state", "step", "attempt", "since")
+# Docker's process that listens on a published port.
+_PUBLISHER = "docker-proxy"
 
 
 def running(
     containers: Sequence[Container], installed: Sequence[units.SupervisedUnit]
 ) -> dict[str, Any]:
-    """The results `containers`, `units`, `starting`, `swaps`, `ray`, `listening` and memory."""
+    """What workload_info returns about what runs, about memory and about its pages."""
     return {
         "containers": [
             {**asdict(container), "ours": container.ours, "recipe": container.recipe}
@@ -38,10 +41,20 @@ def running(
         "starting": sorted(_starting(containers) | _waiting()),
         "swaps": _swaps(),
         "ray": _ray(containers),
-        "listening": [asdict(listener) for listener in sockets.listeners()],
+        "listening": [_listener(listener, containers) for listener in sockets.listeners()],
+        "page_size": os.sysconf("SC_PAGE_SIZE"),
         "memory_available_bytes": memory.available(),
         "memory_total_bytes": memory.total(),
     }
+
+
+def _listener(listener: sockets.Listener, containers: Sequence[Container]) -> dict[str, Any]:
+    """A listener; a port that Docker publishes is that of the container to which it leads."""
+    found = asdict(listener)
+    if listener.process == _PUBLISHER:
+        to = [one.id for one in containers if listener.port in one.published]
+        found["container"] = to[0] if to else listener.container
+    return found
 
 
 def _starting(containers: Sequence[Container]) -> set[str]:

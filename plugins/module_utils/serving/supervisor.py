@@ -73,7 +73,8 @@ class Workload(t.NamedTuple):
 
     members, nodes: the addresses and the names of the nodes of all ranks, by rank. service: its
     name. url, model, kind: what proves it, as of readiness.look. claim: of memory, as a label.
-    deep: after how many seconds the server is asked again, 0 for never.
+    deep: after how many seconds the server is asked again, 0 for never. probe: what its recipe says
+    of its probes, as of proof.Given.of.
     """
 
     container: str
@@ -91,6 +92,7 @@ class Workload(t.NamedTuple):
     kind: tuple[str, ...] = ()
     claim: str = ""
     deep: int = 0
+    probe: str = ""
 
 
 class Down(Exception):
@@ -131,6 +133,7 @@ def read_unit(text: str) -> Workload:
             tuple(values.get("kind", "").split()),
             values.get("claim", ""),
             int(values.get("deep", 0)),
+            values.get("probe", ""),
         )
     except KeyError as error:
         raise ValueError("%s= is missing" % error.args[0].capitalize()) from error

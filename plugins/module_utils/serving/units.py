@@ -109,6 +109,7 @@ Model=%(model)s
 Kind=%(kind)s
 Claim=%(claim)s
 Deep=%(deep)s
+Probe=%(probe)s
 """
 
 _GUARD_UNIT = """\
@@ -171,8 +172,8 @@ _carry(
 class SupervisedUnit:
     """A unit of this collection. down: when and why its workload went down last.
 
-    rank, members, nodes, url, model, kind: as of supervisor.Workload. Units are readable by all, so
-    that they show what is served to whoever may not ask Docker.
+    rank, members, nodes, url, model, kind, probe: as of supervisor.Workload. Units are readable by
+    all, so that they show what is served to whoever may not ask Docker.
     """
 
     container: str
@@ -191,6 +192,7 @@ class SupervisedUnit:
     url: str = ""
     model: str = ""
     kind: Sequence[str] = ()
+    probe: str = ""
 
 
 def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str = sys.executable) -> str:
@@ -211,6 +213,7 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str = sys
         "kind": " ".join(spec.get("kind", ())),
         "claim": spec.get("claim", ""),
         "deep": spec.get("deep", 0),
+        "probe": spec.get("probe", ""),
     }
     for key, word in words.items():
         if not str(word).isprintable():
@@ -305,6 +308,7 @@ def _unit(name: str, workload: supervisor.Workload, state: systemd.Unit | None) 
         workload.url,
         workload.model,
         workload.kind,
+        workload.probe,
     )
 
 

@@ -17,7 +17,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.alone import
     on_nodes,
     resolved_alone,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import topology
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.context import Context
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import (
     RecipeFile,
@@ -45,6 +44,8 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.fit i
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
     runtime_name,
+    runtime_named,
+    topology_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.validation import issue_lines
 
@@ -68,7 +69,7 @@ def _row(file: RecipeFile, context: Context, folders: dict[str, bool | None]) ->
         recipe = load_found(file, context.search_paths)
     except RecipeError as exc:
         return {**row, "model": "", "errors": 1, "error": str(exc)}
-    shape = topology(recipe)
+    shape = topology_of(recipe)
     row.update(
         title=recipe.title,
         description=recipe.description,
@@ -129,6 +130,8 @@ def model_folder(model: str, hf_home: str) -> str:
 
 def _on_disk(model: str, hf_home: str, known: dict[str, bool | None]) -> bool | None:
     """Whether the controller has the model; None where it has no cache to look at."""
+    if not model:
+        return None
     if model not in known:
         cached = bool(hf_home) and os.path.isdir(os.path.expanduser(hf_home))
         known[model] = bool(model_folder(model, hf_home)) if cached or model[:1] == "/" else None
@@ -148,7 +151,7 @@ def details(
     nodes = least_nodes(recipe, context, overrides)
     checked = checked_on(recipe, context, overrides, nodes)
     issues = checked.issues
-    shape = topology(recipe)
+    shape = topology_of(recipe)
     result: dict[str, t.Any] = {
         "name": recipe.name,
         "path": recipe.path,
@@ -264,21 +267,37 @@ def memory_lines(memory: t.Mapping[str, t.Any] | None) -> list[str]:
     ]
 
 
+def _terms(data: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What the recipe says of licences, and of what is not known about it."""
+    metadata = data.get("metadata")
+    for field in ("licence", "notes"):
+        text = metadata.get(field) if isinstance(metadata, dict) else None
+        if text:
+            yield f"  {field:9} {text}"
+    wanted = data.get("accept_licences")
+    for licence in wanted if isinstance(wanted, list) else ():
+        if isinstance(licence, dict):
+            yield f"  accept    {licence.get('name')}: {licence.get('url')}"
+
+
 def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
     """One recipe in full, for people."""
     resolved = shown["resolved"] or {}
     lines = [
         f"{shown['title']}: {shown['description']}" if shown["description"] else shown["title"],
         f"  file      {shown['path']}",
-        f"  model     {shown['data'].get('model', '')}",
+        f"  model     {shown['data'].get('model') or '(of the image)'}",
         f"  image     {resolved.get('image') or shown['data'].get('container', '')}",
         f"  runtime   {resolved.get('runtime') or shown['runtime']}",
         f"  nodes     {_nodes_text(shown['min_nodes'], shown['max_nodes'])} ({shown['mode']})",
     ]
     if resolved:
         lines.append(f"  serves    {resolved['served_model_name']} on port {resolved['port']}")
+    lines += _terms(shown["data"])
+    own = bool(resolved) and runtime_named(resolved["runtime"]).own_program
+    without = "the image's own" if own else "a Ray worker, no server"
     for index, command in enumerate(resolved.get("commands", ())):
         lines.append(f"command of rank {index}:")
-        lines += [f"  {line}" for line in (command or "a Ray worker, no server").splitlines()]
+        lines += [f"  {line}" for line in (command or without).splitlines()]
     lines += [*memory_lines(shown["memory"]), *issue_lines(shown["issues"])]
     return [foreign.shown(line) for line in lines]

@@ -12,9 +12,11 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.field
     in_any_case,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    ENGINES,
     NAMES,
 )
 
+_ANY_IMAGE = tuple(name for engine in ENGINES if engine.any_image for name in engine.recipe_names)
 _USES = {
     "used": "",
     "ignored": "Not applied: ",
@@ -35,7 +37,17 @@ def schema() -> dict[str, t.Any]:
         "description": "A recipe in the sparkrun format, as dgxspark.suite reads it",
         "type": "object",
         "properties": properties,
-        "anyOf": [{"required": ["model", "container"]}, {"required": ["include"]}],
+        "anyOf": [
+            {"required": ["model", "container"]},
+            {"required": ["include"]},
+            {
+                "required": ["runtime", "container", "kind"],
+                "properties": {
+                    "runtime": {**in_any_case(_ANY_IMAGE), "not": {"enum": ["", None]}},
+                    "kind": {"not": {"enum": ["", None, []]}},
+                },
+            },
+        ],
     }
 
 

@@ -58,7 +58,9 @@ def command_issues(rendering: Rendering, given: Given) -> t.Iterator[Issue]:
             "error",
             "command",
             str(rendering.error),
-            f"Write the command so that its last statement is `{engine.example} ...`, alone",
+            "Write words for the entrypoint of the image; for a shell, add entrypoint: [sh, -c]"
+            if engine.any_image
+            else f"Write the command so that its last statement is `{engine.example} ...`, alone",
         )
         return
     yield from _flags(recipe, server, engine)
@@ -92,6 +94,15 @@ def spread_issues(recipe: Recipe, engine: Engine, spread: Degrees) -> t.Iterator
             f"data parallelism ({spread.data}) is not supported yet",
             "Use tensor_parallel or pipeline_parallel",
         )
+    if engine.any_image and spread.size > 1:
+        yield recipe.issue(
+            "parallel-invalid",
+            "error",
+            "defaults.tensor_parallel",
+            f"a container runs on one node, not on {spread.size}",
+            "Remove tensor_parallel and pipeline_parallel",
+        )
+        return
     if not engine.tensor and (spread.tensor or 1) > 1 and (spread.pipeline or 1) > 1:
         yield recipe.issue(
             "parallel-invalid",

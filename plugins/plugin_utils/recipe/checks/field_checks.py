@@ -46,7 +46,8 @@ _PARAMETERS = re.compile(r"[0-9][0-9_]*(\.[0-9]+)?(e[0-9]+)?\s*[TBMK]?", re.I)
 
 def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
     """Fields that are missing, unknown, or not applied. image: the container that counts."""
-    if not recipe.model:
+    engine = engine_of(recipe)
+    if not recipe.model and not (engine and engine.any_image):
         yield recipe.issue(
             "missing-model",
             "error",

@@ -176,11 +176,15 @@ def conditioned(recipe: Recipe, given: Given, engine: Engine, nodes: int | None)
 
 def _values(recipe: Recipe, given: Given, engine: Engine) -> dict[str, Value]:
     """What placeholders may refer to."""
-    own = {"model": recipe.model}
+    own: dict[str, t.Any] = {"model": recipe.model}
     if recipe.model_revision:
         own["model_revision"] = recipe.model_revision
     if recipe.draft_model:
         own["draft_model"] = recipe.draft_model
+    if engine.any_image and recipe.container_port:
+        own["port"] = own["container_port"] = recipe.container_port
+    if engine.any_image and recipe.memory:
+        own["memory"] = recipe.memory
     values = chain(
         given.overrides,
         recipe.defaults,
@@ -189,6 +193,10 @@ def _values(recipe: Recipe, given: Given, engine: Engine) -> dict[str, Value]:
         platform=engine.platform,
         runtime=engine.runtime_values,
     )
+    if engine.any_image:
+        name = recipe.model or recipe.name
+        values.setdefault("container_port", values["port"])
+        values.setdefault("served_model_name", Value(name, name, "runtime"))
     values.setdefault("served_model_name", dataclasses.replace(values["model"], source="runtime"))
     if "tensor_parallel" not in values:
         values["tensor_parallel"] = _topology_value(_marker(recipe, values))

@@ -10,6 +10,9 @@ import typing as t
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.command_checks import (
     command_issues,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.container_checks import (
+    container_issues,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     env_issues,
     secret_issues,
@@ -98,7 +101,11 @@ def check(
         *secret_issues(recipe),
     ]
     if rendering is not None and "command" not in mistyped:
-        issues += [*model_issues(rendering), *command_issues(rendering, given)]
+        issues += [
+            *container_issues(rendering),
+            *model_issues(rendering),
+            *command_issues(rendering, given),
+        ]
     reported = (
         issue
         for issue in issues

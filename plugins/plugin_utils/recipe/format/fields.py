@@ -85,6 +85,20 @@ _VOLUME = {
     ]
 }
 _SET = {"type": "object", "minProperties": 1}
+# A number with its unit, each binary as `docker run --memory` has it: 512m, 4g, 4GiB, 1.5 GiB.
+MEMORY = r"^\s*[0-9]{1,6}(\.[0-9]{1,3})?\s*[mMgG]([iI]?[bB])?\s*$"
+# What a person has to accept before it is fetched, by a name that can be typed.
+_LICENCE = {
+    "type": "object",
+    "required": ["name", "url"],
+    "properties": {
+        "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"},
+        "url": {"type": "string", "pattern": r"^https://[!-~]+$"},
+        "why": {"type": ["string", "null"]},
+    },
+    "additionalProperties": False,
+}
+_PAGE_SIZE = {"type": "integer", "minimum": 4096, "maximum": 1048576}
 CONDITIONAL = {
     "type": "object",
     "required": ["when"],
@@ -140,14 +154,74 @@ FIELDS: dict[str, Field] = {
         {**TEXT, "pattern": rf"^\s*({_MODEL})?\s*$", "maxLength": MODEL_LENGTH},
         "Model that drafts tokens; the placeholder {draft_model}",
     ),
-    "runtime": Field(TEXT, "vllm, vllm-ray, vllm-distributed, eugr-vllm, sglang or llama-cpp"),
+    "runtime": Field(
+        TEXT, "vllm, vllm-ray, vllm-distributed, eugr-vllm, sglang, llama-cpp or container"
+    ),
     "runtime_version": Field(PLAIN, "Version that the recipe was made with"),
     "container": Field({"type": "string", "pattern": rf"^\s*{IMAGE}\s*$"}, "Image with its tag"),
     "kind": Field(
         {"anyOf": [one_of(KINDS), {"type": "array", "items": {"enum": [*KINDS]}}]},
         f"What is served, one or several of {', '.join(KINDS)}; where absent, the server is asked",
     ),
-    "command": Field(TEXT, "Shell text with {placeholders}; its last statement is the server"),
+    "command": Field(
+        TEXT,
+        "Shell text with {placeholders}; its last statement is the server. With runtime: container "
+        "words for the image's entrypoint, the image's own where absent",
+    ),
+    "entrypoint": Field(
+        WORDS, "Program in place of the image's entrypoint, with runtime: container"
+    ),
+    "container_port": Field(
+        {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
+        "Port on which the program listens in the container, with runtime: container; absent: port",
+    ),
+    "memory": Field(
+        {**TEXT, "pattern": MEMORY},
+        "Memory limit of the container and claim of the service, as 4GiB, with runtime: container",
+    ),
+    "gpu": Field(FLAG, "false: the container gets no GPU"),
+    "state": Field(
+        {
+            "type": ["object", "null"],
+            "propertyNames": {"pattern": r"^[a-z0-9][a-z0-9_]{0,30}$"},
+            "additionalProperties": {"type": "string", "pattern": f"^{_PATH}$"},
+        },
+        "Folders of the container that outlive it, as name: /path; volumes of the node's Docker",
+    ),
+    "health": Field(
+        {**TEXT, "pattern": r"^/[!-~]*$"}, "Path of the light probe, in place of that of the kind"
+    ),
+    "deep": Field(
+        {
+            **MAP,
+            "properties": {
+                "first_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": 86400},
+                "voice": {"type": ["string", "null"], "pattern": r"^[!-~]{1,100}$"},
+            },
+            "additionalProperties": False,
+        },
+        "Of the deep probe: first_seconds for the first answer after a start, voice for speech",
+    ),
+    "needs": Field(
+        {
+            **MAP,
+            "properties": {
+                "page_size": {
+                    "anyOf": [
+                        _PAGE_SIZE,
+                        {"type": "array", "items": _PAGE_SIZE},
+                        {"type": "null"},
+                    ]
+                }
+            },
+            "additionalProperties": False,
+        },
+        "What a node has to have: page_size of its kernel in bytes, one or several",
+    ),
+    "accept_licences": Field(
+        {"type": ["array", "null"], "items": _LICENCE},
+        "Licences that a person accepts before the launch, each {name, url, why}",
+    ),
     "defaults": Field(MAP, "Values of the placeholders; each may be overridden"),
     "env": Field(
         {
@@ -199,7 +273,7 @@ FIELDS: dict[str, Field] = {
         {
             **MAP,
             "properties": described(
-                *("name", "description", "maintainer"),
+                *("name", "description", "maintainer", "licence", "notes"),
                 *("model_params", "model_dtype", "kv_dtype", "quantization"),
                 *("num_layers", "num_kv_heads", "head_dim", "model_vram", "kv_vram_per_token"),
             ),

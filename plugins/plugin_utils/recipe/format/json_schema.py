@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The part of JSON Schema by which the loader checks types; editors check the rest as well.
 
-It knows `type`, `enum`, `anyOf`, `pattern`, `items`, `properties` and `additionalProperties`. No
-library is needed for that, and none for JSON Schema comes with Ansible.
+It knows `type`, `enum`, `anyOf`, `pattern`, `minimum`, `maximum`, `items`, `properties`,
+`required`, `propertyNames` and `additionalProperties`. No library is needed for that, and none for
+JSON Schema comes with Ansible.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ def is_of_kind(value: t.Any, schema: Schema) -> bool:
     return not wanted or kind in wanted or (kind == "integer" and "number" in wanted)
 
 
-def conforms(value: t.Any, schema: Schema) -> bool:
+def conforms(value: t.Any, schema: Schema | bool) -> bool:
     """Whether the value is as the schema has it, as far as the keywords above say."""
+    if isinstance(schema, bool):
+        return schema
     if "anyOf" in schema:
         return any(conforms(value, part) for part in schema["anyOf"])
     if "enum" in schema and value not in schema["enum"]:
@@ -64,12 +67,18 @@ def conforms(value: t.Any, schema: Schema) -> bool:
         return False
     if isinstance(value, str) and "pattern" in schema:
         return re.search(schema["pattern"], value) is not None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
     if isinstance(value, list) and "items" in schema:
         return all(conforms(item, schema["items"]) for item in value)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         others = schema.get("additionalProperties", {})
-        return all(conforms(item, properties.get(key, others)) for key, item in value.items())
+        names = schema.get("propertyNames", {})
+        return all(key in value for key in schema.get("required", ())) and all(
+            conforms(key, names) and conforms(item, properties.get(key, others))
+            for key, item in value.items()
+        )
     return True
 
 

@@ -24,6 +24,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.field
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
     HOOK_FIELDS,
     hooks_of,
+    normal,
     volumes_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.json_schema import (
@@ -34,6 +35,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.json_
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
+    Licence,
     Recipe,
     RecipeError,
 )
@@ -312,6 +314,15 @@ def _recipe(
         description=fields.text("description") or str(metadata.get("description") or ""),
         maintainer=fields.text("maintainer") or str(metadata.get("maintainer") or ""),
         kind=_kinds(fields.value("kind")),
+        entrypoint=fields.words("entrypoint"),
+        container_port=_whole(fields.value("container_port")),
+        memory=fields.text("memory"),
+        gpu=fields.value("gpu") is not False,
+        state={name: normal(path) for name, path in fields.map("state").items()},
+        health=fields.text("health"),
+        deep={key: value for key, value in fields.map("deep").items() if value is not None},
+        needs=_needs(fields.map("needs")),
+        accept_licences=tuple(map(_licence, fields.value("accept_licences") or ())),
         mods=fields.words("mods"),
         build_args=fields.words("build_args"),
         builder=fields.text("builder"),
@@ -355,7 +366,11 @@ class _Fields:
             right = conforms(value, known.schema)
         if right:
             return True
-        self._note(field, f"expected {wanted}, found {_shown(value)}", f"Write {field} as {wanted}")
+        if field not in _NODES and is_of_kind(value, known.schema):
+            self._note(field, f"{_shown(value)} is not valid here", f"It is: {known.what}")
+        else:
+            wrong = f"expected {wanted}, found {_shown(value)}"
+            self._note(field, wrong, f"Write {field} as {wanted}")
         return False
 
     def _note(self, field: str, message: str, fix: str, code: str = "wrong-type") -> None:
@@ -395,6 +410,20 @@ def _kinds(value: t.Any) -> tuple[str, ...]:
     """The kinds as words, whether there are such kinds or not."""
     words = value if isinstance(value, list) else [value] if value else []
     return tuple(dict.fromkeys(str(word) for word in words))
+
+
+def _needs(given: t.Mapping[str, t.Any]) -> dict[str, list[int]]:
+    """Each need with the values that satisfy it."""
+    values = {
+        key: value if isinstance(value, list) else [value]
+        for key, value in given.items()
+        if value is not None
+    }
+    return {key: [int(one) for one in value] for key, value in values.items() if value}
+
+
+def _licence(entry: t.Mapping[str, t.Any]) -> Licence:
+    return Licence(str(entry["name"]), str(entry["url"]), str(entry.get("why") or ""))
 
 
 def _whole(value: t.Any) -> int | None:

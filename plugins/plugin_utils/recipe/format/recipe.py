@@ -74,6 +74,15 @@ class Volume:
 
 
 @dataclasses.dataclass(frozen=True)
+class Licence:
+    """A licence that a person accepts by its name. url: its text. why: what it asks, for people."""
+
+    name: str
+    url: str
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Mod:
     """A change to the image before the start. folder: on the controller; its `run.sh` is run."""
 
@@ -90,6 +99,11 @@ class Recipe:
     `validate` repeats them. runtime_config: the explicit map plus all unknown top-level keys.
     model_revision, draft_model, ...: "" where the file does not say.
     kind: what is served, of serving/kinds.py; empty where the server is asked.
+    entrypoint, container_port, memory: of a container with the image's own program; (), None and ""
+    where the file does not say. gpu: whether containers get one, if the inventory has it so.
+    state: name -> folder of the container that outlives it. health: the path of the light probe, ""
+    for that of the kind. deep: first_seconds and voice of the deep probe. needs: page_size, the
+    sizes of a page in bytes that a node may have.
     registry: name of the registry that it is from; "" for none. root: the registry's folder, or the
     file's. trusted: whether code that it brings besides the server may be run.
     """
@@ -120,6 +134,15 @@ class Recipe:
     description: str = ""
     maintainer: str = ""
     kind: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    container_port: int | None = None
+    memory: str = ""
+    gpu: bool = True
+    state: dict[str, str] = dataclasses.field(default_factory=dict)
+    health: str = ""
+    deep: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    needs: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    accept_licences: tuple[Licence, ...] = ()
     mods: tuple[str, ...] = ()
     build_args: tuple[str, ...] = ()
     builder: str = ""
@@ -203,13 +226,15 @@ class ResolvedRecipe:
     """A recipe decided for given overrides and nodes: nothing is left open.
 
     recipe: with the values of its `overrides` that apply. runtime: vllm (solo) | vllm-ray |
-    vllm-distributed (cluster) | sglang | llama-cpp.
+    vllm-distributed (cluster) | sglang | llama-cpp | container.
     env, inventory_env: variable -> value; the recipe's env wins over the inventory's.
     secret_env: variable -> variable of the controller that holds its value.
     data_parallel: replicas, each of tensor_parallel x pipeline_parallel ranks.
     models: Hugging Face ids or paths that must be on the nodes, the served one first.
     values: what the placeholders stand for, as text. rpc_port: on the workers of llama.cpp.
     mods, pre_exec: in each container before the server. post_exec: in the head's, once it answers.
+    entrypoint: in place of the image's; container_port: on which it listens; both only where the
+    container runs the image's own program. memory_bytes: the limit of a container, None for none.
     """
 
     recipe: Recipe
@@ -235,3 +260,6 @@ class ResolvedRecipe:
     post_exec: tuple[Hook, ...] = ()
     volumes: tuple[Volume, ...] = ()
     rpc_port: int | None = None
+    entrypoint: tuple[str, ...] = ()
+    container_port: int | None = None
+    memory_bytes: int | None = None

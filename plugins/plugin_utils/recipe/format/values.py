@@ -10,6 +10,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import MEMORY
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 
 Source = t.Literal["override", "inventory", "default", "recipe", "platform", "runtime", "topology"]
@@ -57,6 +58,17 @@ def coerce(text: str) -> t.Any:
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
+
+
+def memory_bytes(text: str) -> int:
+    """The bytes of `512m`, `4GiB` or `1.5 g`; units are binary, as of `docker run --memory`.
+
+    Raises ValueError.
+    """
+    if not re.search(MEMORY, text):
+        raise ValueError(f"{text!r:.40} is not an amount of memory")
+    number, unit = re.fullmatch(r"\s*([0-9.]+)\s*([mMgG]).*", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    return int(float(number) * (1 << {"m": 20, "g": 30}[unit.lower()]))
 
 
 def text_of(value: t.Any) -> str:

@@ -39,7 +39,7 @@ _OURS = (SEEN_AT, "/run/dgxspark")
 # A folder of the operator's variables may be below these, but not these themselves.
 _OPERATORS = ("/root", "/opt", "/var/lib")
 
-Kind = t.Literal["cache", "runtime cache", "model", "mod", "volume"]
+Kind = t.Literal["cache", "runtime cache", "model", "mod", "volume", "state"]
 _NAMES: dict[Kind, str] = {"cache": "dgxspark_hf_home", "runtime cache": "dgxspark_runtime_cache"}
 
 
@@ -115,6 +115,17 @@ def extra_mounts(resolved: ResolvedRecipe, mods: t.Iterable[PlacedMod]) -> list[
     ]
 
 
+def state_mounts(state: t.Mapping[str, str], service: str) -> list[Mount]:
+    """Volumes of Docker for what outlives a container; they belong to the service, not to a plan.
+
+    state: name -> folder of the container.
+    """
+    return [
+        Mount("state", f"dgxspark-{service}-{name}", target, False, docker_volume=True)
+        for name, target in state.items()
+    ]
+
+
 def on_node(resolved: ResolvedRecipe, path: str) -> str:
     """Where on the node a path of the containers leads."""
     for volume in resolved.volumes:
@@ -126,6 +137,11 @@ def on_node(resolved: ResolvedRecipe, path: str) -> str:
 def mount_problems(mounts: t.Sequence[Mount], allowed: Allowed) -> t.Iterator[str]:
     """Why some cannot be mounted, each with the way out."""
     for mount in mounts:
+        if mount.kind == "state":
+            if not _docker_takes(mount.target):
+                yield f"the state is {_bad_path(mount.target)}"
+            elif _is_taken(mount):
+                yield f"{mount.name} cannot be mounted at {mount.target} of a container"
         if mount.docker_volume:
             continue
         wrong = [path for path in (mount.source, mount.target) if not _docker_takes(path)]

@@ -23,6 +23,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
     OWNER,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.repo_names import is_repo
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import endpoint
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     is_secret,
 )
@@ -49,6 +50,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mount
     mounts_of,
     on_node,
     on_nodes,
+    state_mounts,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.ray_auth import (
     OWN_VARIABLES,
@@ -106,7 +108,8 @@ class Settings:
     threads in each container, 0 for none. image_preflight: whether more of the image's facts counts
     than the version of its Ray. ray_first: the first port of the service's slot, from which Ray's
     other ports are chosen as well; 0 leaves these to Ray. restart_on_deep_failure: whether a server
-    that answers no request is restarted; it is asked every deep_seconds.
+    that answers no request is restarted; it is asked every deep_seconds. accept_licences: names of
+    licences that a person has accepted.
     """
 
     hf_home: str = "/ai/cache/huggingface"
@@ -133,6 +136,7 @@ class Settings:
     image_preflight: bool = True
     restart_on_deep_failure: bool = False
     deep_seconds: int = 900
+    accept_licences: t.Sequence[str] = ()
     ray_first: int = 0
 
     @property
@@ -189,9 +193,11 @@ def build_plan(
 
     settings: with the ports of the service's slot, see `Service.settings`.
     """
+    if not resolved.recipe.gpu:
+        settings = dataclasses.replace(settings, gpus="")
     pins, image_warnings = _image(resolved, settings, image_facts or {})
     mods, wrong = placed_mods(resolved.mods)
-    mounts = _mounts(resolved, settings, mods)
+    mounts = _mounts(resolved, settings, service, mods)
     _check(resolved, settings, wrong, mounts)
     auth = ray_auth(resolved, settings.ray_auth, settings.ray_port, image_facts or {})
     environment, warnings = _environment(resolved, settings, pins, auth)
@@ -240,6 +246,9 @@ def build_plan(
     }
     plan["hash"] = plan_hash(plan)
     plan["kind"] = list(resolved.recipe.kind)
+    plan["endpoint"] = endpoint(plan["url"], plan["kind"])
+    plan["probe"] = _probe(resolved)
+    plan["needs"] = dict(resolved.recipe.needs)
     plan["claim"] = claim_of(resolved, bool(settings.gpus))
     for rank in ranks:
         rank["labels"].update(_told(plan, resolved))
@@ -301,11 +310,16 @@ def _image(
 def needs(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
     """What has to be on the nodes; these parts of a plan do not depend on the nodes' addresses.
 
-    Raises RecipeError with what may not be mounted: no node looks at it.
+    Raises RecipeError with what may not be mounted, which no node looks at, and with licences that
+    nobody has accepted, before anything is fetched.
     """
     mods, wrong = placed_mods(resolved.mods)
-    mounts = _mounts(resolved, settings, mods)
-    problems = [*wrong, *mount_problems(mounts, settings.allowed)]
+    mounts = _mounts(resolved, settings, Service(), mods)
+    problems = [
+        *wrong,
+        *mount_problems(mounts, settings.allowed),
+        *_not_accepted(resolved, settings),
+    ]
     if problems:
         _refuse(resolved, problems)
     return {
@@ -346,8 +360,27 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
         "served-model-name": plan["served_model_name"],
         "url": plan["url"],
         **({"kind": ",".join(plan["kind"])} if plan["kind"] else {}),
+        **({"probe": json.dumps(plan["probe"], sort_keys=True)} if plan["probe"] else {}),
     }
     return {LABEL + key: value for key, value in values.items()}
+
+
+def _probe(resolved: ResolvedRecipe) -> dict[str, t.Any]:
+    """What the recipe says of its probes, as `proof.Given.of` reads it; empty for nothing."""
+    light = {"light": resolved.recipe.health} if resolved.recipe.health else {}
+    return {**light, **resolved.recipe.deep}
+
+
+def _not_accepted(resolved: ResolvedRecipe, settings: Settings) -> t.Iterator[str]:
+    """Licences that a person has to accept first, each with the way out."""
+    for licence in resolved.recipe.accept_licences:
+        if licence.name not in settings.accept_licences:
+            why = f" ({licence.why})" if licence.why else ""
+            yield (
+                f"it fetches what is under the licence {licence.name}, {licence.url}{why}, which "
+                f"nobody has accepted. Read it, then accept it: -e accept_licence={licence.name}, "
+                f"or dgxspark_accept_licences: [{licence.name}] in the inventory"
+            )
 
 
 def _supervise(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
@@ -403,6 +436,11 @@ def docker_options(rank: t.Mapping[str, t.Any], secret_env: t.Sequence[str]) -> 
     """
     options = [["--detach"], ["--name", rank["name"]], ["--pull", "never"]]
     options += [["--network", rank["network_mode"]], ["--ipc", rank["ipc_mode"]]]
+    options += [["--publish", port] for port in rank.get("publish", ())]
+    if rank.get("memory_bytes"):
+        # Both the same: the container does not swap.
+        limit = str(rank["memory_bytes"])
+        options += [["--memory", limit], ["--memory-swap", limit]]
     options += [["--shm-size", rank["shm_size"]], ["--restart", rank["restart_policy"]]]
     options.append(["--oom-score-adj", str(rank["oom_score_adj"])])
     if rank["gpus"]:
@@ -421,7 +459,7 @@ def docker_options(rank: t.Mapping[str, t.Any], secret_env: t.Sequence[str]) -> 
     options += [["--label", f"{key}={value}"] for key, value in rank["labels"].items()]
     options += [["--env", f"{name}={value}"] for name, value in rank["env"].items()]
     options += [["--env", name] for name in secret_env]
-    options.append(["--entrypoint", *rank["entrypoint"]])
+    options += [["--entrypoint", program] for program in rank["entrypoint"]]
     return options
 
 
@@ -487,14 +525,17 @@ def _environment(
     auth: RayAuth,
 ) -> tuple[_RankEnvironment, list[str]]:
     """Ours, then the inventory's, then the recipe's: the last wins, over ours with a warning."""
-    ours = {
-        "HF_HOME": settings.hf_home,
-        # Models are put on the nodes before the launch; a server never downloads.
-        "HF_HUB_OFFLINE": "1",
+    # Models are put on the nodes before the launch; a server never downloads.
+    ours = {"HF_HUB_OFFLINE": "1"}
+    if _reads_models(resolved):
+        ours["HF_HOME"] = settings.hf_home
         # The cache is read-only; transformers copies a model's own code here.
-        "HF_MODULES_CACHE": "/tmp/hf_modules",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
+        ours["HF_MODULES_CACHE"] = "/tmp/hf_modules"
+    if not runtime_named(resolved.runtime).own_program:
+        ours["VLLM_NO_USAGE_STATS"] = "1"
+    elif _reads_models(resolved):
+        # An image may name another folder, as that of Text Embeddings Inference.
+        ours["HUGGINGFACE_HUB_CACHE"] = f"{settings.hf_home}/hub"
     ours.update(runtime_named(resolved.runtime).environment(settings))
     if _keeps_cache(resolved, settings):
         ours.update(_RUNTIME_CACHE_ENV)
@@ -553,9 +594,7 @@ def _rank(
         "node": rank.node.name,
         "address": rank.node.link_address,
         "name": name,
-        # Said, because an image's own entrypoint may be the server itself.
-        "entrypoint": ["bash"],
-        "argv": _argv(rank, resolved, settings, name, environment, mods),
+        **_program(rank, resolved, settings, name, environment, mods),
         "server_argv": list(rank.argv),
         "env": environment.of(rank.node),
         "mounts": list(mounts),
@@ -568,7 +607,7 @@ def _rank(
             f"{LABEL}slot": str(service.slot),
             f"{LABEL}workload": slug(resolved.recipe.name),
         },
-        "network_mode": "host",
+        **_network(rank, resolved),
         "ipc_mode": settings.ipc_mode,
         "shm_size": settings.shm_size,
         "oom_score_adj": _OOM_SCORE,
@@ -578,6 +617,39 @@ def _rank(
         "security_opts": list(settings.security_opts),
         "pids_limit": settings.pids_limit,
         "restart_policy": "no",
+    }
+
+
+def _program(
+    rank: Rank,
+    resolved: ResolvedRecipe,
+    settings: Settings,
+    name: str,
+    environment: _RankEnvironment,
+    mods: t.Sequence[PlacedMod],
+) -> dict[str, t.Any]:
+    """What the container runs, and its memory limit, if it has one."""
+    if not runtime_named(resolved.runtime).own_program:
+        return {
+            # Said, because an image's own entrypoint may be the server itself.
+            "entrypoint": ["bash"],
+            "argv": _argv(rank, resolved, settings, name, environment, mods),
+        }
+    return {
+        "entrypoint": list(resolved.entrypoint[:1]),
+        "argv": [*resolved.entrypoint[1:], *rank.argv],
+        "memory_bytes": resolved.memory_bytes or 0,
+    }
+
+
+def _network(rank: Rank, resolved: ResolvedRecipe) -> dict[str, t.Any]:
+    """The network of a container; a program of an image is reached at one address of its node."""
+    if resolved.container_port is None:
+        return {"network_mode": "host"}
+    address = _in_url(rank.node.address)
+    return {
+        "network_mode": "bridge",
+        "publish": [f"{address}:{resolved.port}:{resolved.container_port}"],
     }
 
 
@@ -600,13 +672,22 @@ def _argv(
 
 
 def _mounts(
-    resolved: ResolvedRecipe, settings: Settings, mods: t.Sequence[PlacedMod]
+    resolved: ResolvedRecipe, settings: Settings, service: Service, mods: t.Sequence[PlacedMod]
 ) -> list[Mount]:
     cache = settings.runtime_cache if _keeps_cache(resolved, settings) else ""
+    mounts = mounts_of(resolved, settings.allowed, cache, _RUNTIME_CACHE)
+    if not _reads_models(resolved):
+        mounts = [mount for mount in mounts if mount.kind != "cache"]
     return [
-        *mounts_of(resolved, settings.allowed, cache, _RUNTIME_CACHE),
+        *mounts,
         *extra_mounts(resolved, mods),
+        *state_mounts(resolved.recipe.state, service.name),
     ]
+
+
+def _reads_models(resolved: ResolvedRecipe) -> bool:
+    """Whether the containers get the cache of models: those of an image only for its model."""
+    return bool(resolved.models) or not runtime_named(resolved.runtime).own_program
 
 
 def _keeps_cache(resolved: ResolvedRecipe, settings: Settings) -> bool:

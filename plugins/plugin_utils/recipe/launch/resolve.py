@@ -42,6 +42,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
     GIVEN,
     Value,
+    memory_bytes,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import (
     Engine,
@@ -132,8 +133,8 @@ def resolve_checked(
         runtime=runtime.name,
         model=values["model"].text,
         image=checked.given.image(recipe),
-        served_model_name=server.flag(engine.served_name) or values["model"].text,
-        port=int(server.flag(engine.port) or engine.default_port),
+        served_model_name=engine.name_of(server, values),
+        port=engine.port_of(server, values),
         tensor_parallel=spread.tensor or 1,
         pipeline_parallel=spread.pipeline or 1,
         ranks=tuple(runtime.rank(index, nodes[:size], server, ports) for index in range(size)),
@@ -153,7 +154,20 @@ def resolve_checked(
         post_exec=rendering.hooks["post_exec"] if recipe.trusted else (),
         volumes=recipe.volumes,
         rpc_port=runtime.rpc_port(ports, size),
+        **_own_program(recipe, engine, values),
     )
+
+
+def _own_program(recipe: Recipe, engine: Engine, values: t.Mapping[str, Value]) -> dict[str, t.Any]:
+    """The settings of a container that runs the program of its image; empty for others."""
+    if not engine.any_image:
+        return {}
+    limit = values["memory"].text if "memory" in values else ""
+    return {
+        "entrypoint": recipe.entrypoint,
+        "container_port": int(values["container_port"].text),
+        "memory_bytes": memory_bytes(limit) if limit else None,
+    }
 
 
 def _spread_problems(
@@ -189,7 +203,8 @@ def _with_values(server: Server, values: t.Mapping[str, Value], engine: Engine) 
     for key, names in added:
         value = values.get(key)
         if (
-            value is not None
+            names
+            and value is not None
             and value.source in GIVEN
             and value.text
             and value.value is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import unit_spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, unit_spec
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_rules import Rules
 
 Observed = Mapping[str, Mapping[str, Any]]
@@ -94,6 +94,7 @@ def _probe(plan: Mapping[str, Any]) -> dict[str, Any]:
         "url": plan["url"],
         "model": plan["served_model_name"],
         "kind": list(plan["kind"]),
+        "probe": plan["ranks"][0]["labels"].get(LABEL + "probe", ""),
     }
 
 

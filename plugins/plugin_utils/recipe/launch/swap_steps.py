@@ -21,8 +21,15 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
     service_of,
     unit_spec,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import of_labels
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import (
+    endpoint,
+    of_labels,
+    probe_of,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claims import too_little
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.node_needs import (
+    unmet_needs,
+)
 
 Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
@@ -66,6 +73,7 @@ def launch_steps(
             *_open_swaps(plan, observed),
             *_taken_ports(plan, observed),
             *([] if running else _bad_mounts(plan, observed)),
+            *([] if running else unmet_needs(plan, observed)),
             *([] if running else _too_little_memory(plan, observed)),
             *([] if running else _others_start(plan, observed)),
         ],
@@ -90,18 +98,21 @@ def describe(workload: list[Placed]) -> dict[str, Any]:
     """A workload from the labels of its containers, empty for none.
 
     Keys: `recipe`, `plan_hash`, `served_model_name`, `url` (empty if there is no such label),
-    `kind` (a list, empty where the server is asked), `head`, `containers` (maps of `node`, `name`,
-    `id`).
+    `endpoint` (for clients), `kind` (a list, empty where the server is asked), `probe` (of
+    wait_serving), `head`, `containers` (maps of `node`, `name`, `id`).
     """
     if not workload:
         return {}
     node, head = min(workload, key=lambda placed: int(_label(placed[1], "rank") or 0))
+    kinds = of_labels(head["labels"])
     return {
         "recipe": _label(head, "recipe"),
         "plan_hash": _label(head, "plan-hash"),
         "served_model_name": _label(head, "served-model-name"),
         "url": _label(head, "url"),
-        "kind": list(of_labels(head["labels"])),
+        "endpoint": endpoint(_label(head, "url"), kinds),
+        "kind": list(kinds),
+        "probe": probe_of(_label(head, "probe")),
         "head": node,
         "containers": [
             {"node": where, "name": own_name(c["name"]), "id": c["id"]} for where, c in workload

@@ -17,7 +17,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import 
     RETAINED,
     service_of,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import of_labels
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import (
+    endpoint,
+    of_labels,
+)
 
 
 def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -25,8 +28,8 @@ def workloads(observed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 
     observed: node name -> what the module workload_info returned there. Each workload is a map:
     `service`, `slot` (of its ports), `recipe`, `recipe_path`, `overrides`, `plan_hash`,
-    `served_model_name`, `url`, `head`,
-    `container` (of the head), `kind` (a list, as the recipe says), `nodes` (in the order of ranks),
+    `served_model_name`, `url`, `endpoint` (for clients), `head`, `container` (of the head), `kind`
+    (a list, as the recipe says), `probe` (of wait_serving), `nodes` (in the order of ranks),
     `image_facts` (of the lookup launch_plan, as far as the plan uses them), `state`, `source`
     (`units` if a rank is known by its unit alone, without `slot`, `recipe_path`, `overrides` and
     `image_facts`; otherwise `containers`), `ray` (the
@@ -68,6 +71,7 @@ def _workload(
         container["status"] == "running" or container.get("supervised") is True
         for _node, container in group
     )
+    kinds = of_labels(head["labels"]) if isinstance(head["labels"], Mapping) else ()
     # systemd did not answer.
     unclear = any(container.get("supervised", True) is None for _node, container in group)
     return {
@@ -81,7 +85,9 @@ def _workload(
         "url": _label(head, "url"),
         "head": group[0][0],
         "container": head["name"],
-        "kind": list(of_labels(head["labels"])) if isinstance(head["labels"], Mapping) else [],
+        "endpoint": endpoint(_label(head, "url"), kinds),
+        "kind": list(kinds),
+        "probe": _map(_label(head, "probe")),
         "nodes": [node for node, _container in group],
         "image_facts": {node: _map(_label(rank, "image-facts")) for node, rank in group},
         "source": "units" if any("supervised" in rank for _node, rank in group) else "containers",
@@ -113,6 +119,7 @@ def _of_units(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "url": unit["url"],
             "served-model-name": unit["model"],
             "kind": ",".join(unit["kind"]),
+            "probe": unit.get("probe", ""),
         }
         yield {
             "name": unit["container"],

@@ -153,6 +153,8 @@ def estimate_memory(
     network.
     """
     serving = resolved if isinstance(resolved, Serving) else serving_of(resolved)
+    if serving.traits.limited:
+        return _limited(serving)
     notes: list[str] = []
     config, from_disk = model_config, model_config is not None
     if config is None:
@@ -200,6 +202,31 @@ def estimate_memory(
         utilisation_gib=in_gib,
         fixed_pool=fixed_pool,
         notes=tuple(notes),
+    )
+
+
+def _limited(serving: Serving) -> MemoryEstimate:
+    """Of a container: its limit, model and program together; unknown without one."""
+    known = serving.limit_bytes is not None
+    limit = Figure((serving.limit_bytes or 0) / GIB, "the limit of the container", "high")
+    nothing = Figure(0.0, "within the limit of the container", "high")
+    return MemoryEstimate(
+        serving=serving,
+        config=None,
+        context_tokens=None,
+        context_source="",
+        context_limit=0,
+        model_weights=None,
+        weights=limit if known else None,
+        kv_cache=nothing if known else None,
+        draft=None,
+        overhead=nothing,
+        curve=None,
+        kv_bits=16.0,
+        utilisation=None,
+        utilisation_gib=None,
+        fixed_pool=False,
+        notes=() if known else ("the recipe has no memory limit",),
     )
 
 

@@ -91,7 +91,7 @@ def fit(
     longest = _longest(estimate, room)
     need = estimate.total_gib
     if need is None:
-        return _unknown(reasons, budget, longest)
+        return _unknown(estimate, reasons, budget, longest)
     if need - beside > budget or need > most:
         reasons.append(
             f"{need - beside:.1f} GiB are needed on {node.name or 'the node'}, "
@@ -141,8 +141,15 @@ def _longest(estimate: MemoryEstimate, room: float | None) -> int | None:
     return largest(estimate.curve, room, estimate.context_limit) if room > 0 else 0
 
 
-def _unknown(reasons: t.Sequence[str], budget: float, longest: int | None) -> Fit:
+def _unknown(
+    estimate: MemoryEstimate, reasons: t.Sequence[str], budget: float, longest: int | None
+) -> Fit:
     """The size of the model or of its cache is not known."""
+    if estimate.serving.traits.limited:
+        why, advice = "the limit of the container is not known", "Add memory: 4GiB"
+    else:
+        why = "the size of the model or of its cache is not known"
+        advice = "Add metadata.model_params and model_dtype, or download the model"
     return Fit(
         None,
         "unknown",
@@ -151,8 +158,8 @@ def _unknown(reasons: t.Sequence[str], budget: float, longest: int | None) -> Fi
         longest,
         None,
         None,
-        (*reasons, "the size of the model or of its cache is not known"),
-        ("Add metadata.model_params and model_dtype, or download the model",),
+        (*reasons, why),
+        (advice,),
     )
 
 
@@ -254,7 +261,9 @@ def _advice(
         bigger = _more_nodes(estimate, node, reserve)
         if bigger:
             advice.append(f"Use {bigger} nodes: tensor_parallel {bigger // serving.pipeline}")
-    if longest == 0 or not advice:
+    if traits.limited:
+        advice.append("Lower memory, if the program needs less")
+    elif longest == 0 or not advice:
         advice.append("Use a smaller quantisation of the model, or a smaller model")
     return advice
 

@@ -43,7 +43,8 @@ class Serving:
     """What an estimate needs to know of a launch.
 
     engine: the name of one. words: what the server receives; its flags are the truth.
-    metadata: the recipe's. env: of its containers, without secrets.
+    metadata: the recipe's. env: of its containers, without secrets. limit_bytes: of a container
+    whose size is its limit.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Serving:
     pipeline: int = 1
     metadata: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    limit_bytes: int | None = None
 
     @property
     def traits(self) -> MemoryTraits:
@@ -77,6 +79,7 @@ def serving_of(resolved: ResolvedRecipe) -> Serving:
         pipeline=pipeline,
         metadata=resolved.recipe.metadata,
         env={**resolved.inventory_env, **resolved.env},
+        limit_bytes=resolved.memory_bytes,
     )
 
 

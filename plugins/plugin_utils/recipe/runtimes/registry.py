@@ -4,7 +4,14 @@
 
 from __future__ import annotations
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import (
+    Topology,
+    topology,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import Recipe
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.container import (
+    CONTAINER,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.eugr_vllm import (
     EUGR_VLLM,
 )
@@ -24,6 +31,7 @@ ENGINES: tuple[Engine, ...] = (
     EUGR_VLLM,
     SGLANG,
     LLAMA_CPP,
+    CONTAINER,
 )
 # Words for `runtime` of a recipe.
 NAMES = tuple(name for engine in ENGINES for name in engine.recipe_names)
@@ -46,6 +54,12 @@ def runtime_name(recipe: Recipe) -> str:
 def engine_of(recipe: Recipe) -> Engine | None:
     """The engine of the recipe's runtime; None for a runtime that is not supported."""
     return _BY_RECIPE_NAME.get(runtime_name(recipe))
+
+
+def topology_of(recipe: Recipe) -> Topology:
+    """The mode and node limits of the recipe's fields; an image's own program takes one node."""
+    engine = engine_of(recipe)
+    return Topology("solo", 1, 1) if engine and engine.any_image else topology(recipe)
 
 
 def engine_named(name: str) -> Engine:

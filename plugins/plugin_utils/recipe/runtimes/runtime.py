@@ -68,7 +68,8 @@ class MemoryTraits(t.NamedTuple):
     it takes what it needs; share_gib: the same in GB; share_setting: the recipe's word for it.
     share_beside: the share is for weights and cache alone, overheads come on top.
     chunk: tokens that are computed at once. overhead: beside weights and cache; None: by parts.
-    splits_layers: over all nodes, whatever the degrees say.
+    splits_layers: over all nodes, whatever the degrees say. limited: by the recipe's `memory`,
+    which is all that is known of it.
     """
 
     context: Flag
@@ -86,17 +87,20 @@ class MemoryTraits(t.NamedTuple):
     share_beside: bool = False
     overhead: float | None = None
     splits_layers: bool = False
+    limited: bool = False
 
 
 class Runtime:
     """How the ranks of an engine run on the nodes of a launch.
 
     name: `runtime` of the plan. compiles: whether the server compiles what a cache may hold.
-    ray: whether the ranks are started by Ray.
+    ray: whether the ranks are started by Ray. own_program: whether the container runs the program
+    of its image, with the words of the rank, and publishes its port; otherwise bash runs a script.
     """
 
     compiles = True
     ray = False
+    own_program = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -151,7 +155,8 @@ class Engine:
     known_values: flag -> the values that it is known to take, and the flag that adds more.
     further_values: keys of values that count without a placeholder.
     only_version: the `recipe_version` that has no other engine. implied: whether other fields than
-    `runtime` name it.
+    `runtime` name it. any_image: whether it is whatever the image runs: on one node, of a kind that
+    the recipe names, with a model only if it names one, without mods and hooks.
     """
 
     name: str
@@ -183,6 +188,7 @@ class Engine:
     further_values: tuple[str, ...] = ()
     only_version: str = ""
     implied: bool = False
+    any_image: bool = False
 
     def is_server(self, words: t.Sequence[str]) -> bool:
         """Whether these words start the server."""
@@ -206,6 +212,14 @@ class Engine:
     def start(self, values: Values) -> str:
         """The words, with placeholders, that start the server on the model."""
         return f"{self.example} {{model}}"
+
+    def name_of(self, server: Server, values: Values) -> str:
+        """The name under which it serves."""
+        return server.flag(self.served_name) or values["model"].text
+
+    def port_of(self, server: Server, values: Values) -> int:
+        """The port at which clients reach it."""
+        return int(server.flag(self.port) or self.default_port)
 
     def mixed(self, server: Server, flag: str) -> str:
         """Why a flag of one rank contradicts the command; "" where it does not."""

@@ -101,6 +101,7 @@ def test_a_service_is_shown_by_its_unit_where_containers_are_unknown(
         "source": "units",
         "plan_hash": "7d3d",
         "url": "http://192.0.2.1:8000",
+        "endpoint": "http://192.0.2.1:8000/v1",
         "ranks": [rank("unknown", {"state": "active", "status_text": "runs, with 2 ranks"})],
         "ray": [],
     }

@@ -118,6 +118,7 @@ def evaluate(tmp_path: pathlib.Path) -> t.Callable[..., Run]:
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
                 "MY_TOKEN": "hush-token",
+                "HF_TOKEN": "hush-too",
                 "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
                 "ANSIBLE_INJECT_FACT_VARS": "false",
                 "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
@@ -175,6 +176,24 @@ def test_what_it_needs_is_a_part_of_the_plan_that_no_fact_is_needed_for(
     plan, needs = done.value
     assert needs == {key: plan[key] for key in ("recipe", "image", "models", "mounts")}
     assert needs["models"] != []
+
+
+def test_licences_are_accepted_in_the_inventory_and_for_one_run(
+    evaluate: t.Callable[..., Run],
+) -> None:
+    recipe = "'whisperx-speakers', nodes=['spark1'], problem=true"
+    ask = f"{{{{ lookup('dgxspark.suite.launch_plan', {recipe}) }}}}"
+    known: dict[str, t.Any] = {"dgxspark_env_allow": ["MY_TOKEN", "HF_TOKEN"]}
+    known["dgxspark_recipe_paths"] = [str(ROOT / "recipes")]
+    names = ["speaker-diarization-community-1", "speaker-diarization-3.1", "segmentation-3.0"]
+    community, diarization, segmentation = (f"pyannote/{name}" for name in names)
+    one = {**known, "dgxspark_accept_licences": [community]}
+    refused = evaluate(ask, facts=False, **one)
+    assert f"-e accept_licence={diarization}" in refused.value
+    assert f"-e accept_licence={community}" not in refused.value
+    # As typed: names with commas between them.
+    both = f"{diarization},{segmentation}"
+    assert evaluate(ask, facts=False, **one, dgxspark_accept_licence=both).value == ""
 
 
 def test_secrets_come_only_when_asked_for(evaluate: t.Callable[..., Run]) -> None:

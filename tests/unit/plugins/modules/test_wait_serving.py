@@ -107,6 +107,24 @@ def test_the_kind_decides_what_is_asked(
     assert (result["phase"], result["kind"]) == ("serving", "rerank")
 
 
+def test_what_the_recipe_says_of_its_probes_is_asked(
+    docker: Docker, serve: Serve, run_module: RunModule
+) -> None:
+    url = serve({"GET /up": text("")})
+    result = run_module(docker(scripts()), url, kind=["http"], probe={"light": "/up"})
+    assert (result["phase"], result["detail"]) == ("serving", "/up answers")
+
+
+def test_the_first_answer_has_the_limit_of_its_recipe(
+    docker: Docker, drip: t.Callable[..., str], run_module: RunModule
+) -> None:
+    started = time.monotonic()
+    url = drip(b"HTTP/1.1 200 OK\r\n")
+    result = run_module(docker(scripts()), url, ask=True, probe={"first_seconds": 1})
+    assert 0.9 < time.monotonic() - started < 5
+    assert result["phase"] == "healthy"
+
+
 @pytest.mark.parametrize(
     ("health", "phase"), [(None, "serving"), ("healthy", "serving"), ("unhealthy", "refusing")]
 )

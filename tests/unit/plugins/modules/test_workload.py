@@ -131,6 +131,7 @@ SPEC = {
     "kind": ["chat", "embeddings"],
     "claim": "share:0.3",
     "deep": 900,
+    "probe": '{"light": "/up"}',
 }
 UNIT = f"{A}.service"
 
@@ -150,7 +151,7 @@ def test_a_unit_is_installed_once(
     (unit,) = units.installed()
     assert (unit.container, unit.recipe, unit.plan) == (A, "100% mine", "abc")
     assert (unit.state, unit.enabled, unit.pid) == ("active", True, 7)
-    for key in ("rank", "members", "nodes", "url", "model", "kind"):
+    for key in ("rank", "members", "nodes", "url", "model", "kind", "probe"):
         value = getattr(unit, key)
         assert (list(value) if isinstance(value, tuple) else value) == SPEC[key]
     assert (run_module(**wanted)["changed"], run_module(**wanted)["unsupervised"]) == (False, "")
@@ -266,6 +267,7 @@ def test_the_labels_of_a_container_describe_its_unit() -> None:
         "dgxspark.suite/served-model-name": "it's mine",
         "dgxspark.suite/kind": "chat,embeddings",
         "dgxspark.suite/claim": "share:0.3",
+        "dgxspark.suite/probe": '{"light": "/up"}',
         "dgxspark.suite/recipe": "100% mine",
         "dgxspark.suite/plan-hash": "abc",
         "dgxspark.suite/rank": "0",

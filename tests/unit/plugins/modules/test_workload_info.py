@@ -73,6 +73,7 @@ def test_containers_are_reported_with_their_owner(
             "started": "2026-11-22T03:18:32.7Z",
             "exit_code": 0,
             "health": "",
+            "published": [],
             "labels": {"dgxspark.suite/owner": "dgxspark.suite"},
             "ours": True,
             "recipe": "",

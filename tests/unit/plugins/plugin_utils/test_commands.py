@@ -71,6 +71,24 @@ def test_a_request_can_be_typed_whatever_the_model_is_called(
     assert (body["model"], key in body) == (name, True)
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("speech_to_text", "/v1/audio/transcriptions -F file=@speech.wav -F model=m"),
+        ("vector_store", "/collections"),
+        ("redaction", "/health"),
+        ("http", ""),
+    ],
+)
+def test_companions_are_asked_in_their_own_ways(kind: str, expected: str) -> None:
+    url = "http://192.0.2.1:1"
+    assert request_command(url, "m", kind) == f"curl -s {url}{expected}"
+
+
+def test_speech_is_written_to_a_file() -> None:
+    assert " -o speech.wav " in request_command("http://192.0.2.1:1", "m", "text_to_speech")
+
+
 def test_a_server_of_another_kind_is_asked_for_its_models() -> None:
     assert (
         request_command("http://192.0.2.1:1", "m", "bot") == "curl -s http://192.0.2.1:1/v1/models"

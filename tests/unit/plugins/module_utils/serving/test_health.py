@@ -16,6 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     Container,
     EngineError,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import proof
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.health import (
     BUSY,
     DOWN,
@@ -28,6 +29,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.health impo
     ask_all,
     targets,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.proof import Given
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.units import SupervisedUnit
 
 Reply = t.Callable[[BaseHTTPRequestHandler], None]
@@ -125,7 +127,7 @@ DEEP: dict[str, tuple[dict[str, Reply], str, str, bool]] = {
 def test_a_deep_probe(serve: Serve, case: tuple[dict[str, Reply], str, str, bool]) -> None:
     replies, state, detail, deep = case
     url = serve({"GET /health": OK, **replies})
-    found = ask(Target("main", url, "m", ("chat",), "c0ffee"), True, 2, no_key)
+    found = ask(Target("main", url, "m", ("chat",), proof.NOTHING, "c0ffee"), True, 2, no_key)
     assert (found.state, found.deep) == (state, deep)
     assert detail in found.detail
 
@@ -138,7 +140,7 @@ def test_the_key_of_a_container_is_sent_and_is_not_returned(serve: Serve) -> Non
         answer(200, COMPLETION)(handler)
 
     url = serve({"GET /health": OK, ASKED: reply})
-    target = Target("main", url, "m", ("chat",), "c0ffee", "running")
+    target = Target("main", url, "m", ("chat",), proof.NOTHING, "c0ffee", "running")
     found = ask(target, True, 5, {"c0ffee": "s3cret"}.__getitem__)
     assert sent == ["Bearer s3cret"]
     assert "s3cret" not in repr((target, found))
@@ -146,7 +148,9 @@ def test_the_key_of_a_container_is_sent_and_is_not_returned(serve: Serve) -> Non
 
 def test_a_wrong_key_that_could_be_read_is_an_outage(serve: Serve) -> None:
     url = serve({"GET /health": OK, ASKED: answer(401)})
-    found = ask(Target("main", url, "m", ("chat",), "c0ffee"), True, 5, lambda _id: "old")
+    found = ask(
+        Target("main", url, "m", ("chat",), proof.NOTHING, "c0ffee"), True, 5, lambda _id: "old"
+    )
     assert found.state == DOWN
 
 
@@ -169,8 +173,16 @@ def test_eight_services_take_no_longer_than_one(serve: Serve) -> None:
     ("target", "state", "detail"),
     [
         (Target("b", kind=("bot",), status="running"), UP, "the container runs"),
-        (Target("b", kind=("bot",), status="running", health="starting"), UP, "starting"),
-        (Target("b", kind=("bot",), status="running", health="unhealthy"), DOWN, "unhealthy"),
+        (
+            Target("b", kind=("bot",), given=Given(health="starting"), status="running"),
+            UP,
+            "starting",
+        ),
+        (
+            Target("b", kind=("bot",), given=Given(health="unhealthy"), status="running"),
+            DOWN,
+            "unhealthy",
+        ),
         (Target("b", kind=("bot",), status="exited"), DOWN, "its container is exited"),
         (Target("b", kind=("bot",), unit="active", activity="runs, with 1 ranks"), UP, "runs"),
         (Target("b", kind=("bot",), unit="active", activity="waits"), UNKNOWN, "only Docker"),
@@ -200,7 +212,14 @@ def test_services_come_from_units_and_from_containers() -> None:
     present = [
         container("dgxspark-main-0", rank="0", service="main"),
         container("dgxspark-main-0.previous", rank="0", service="main", url="http://192.0.2.1:1"),
-        container("dgxspark-tts-0", rank="0", service="tts", url="http://192.0.2.1:2", kind="bot"),
+        container(
+            "dgxspark-tts-0",
+            rank="0",
+            service="tts",
+            url="http://192.0.2.1:2",
+            kind="bot",
+            probe='{"light": "/up"}',
+        ),
         Container("other", "x", "i", "sha", "running", 0, {"dgxspark.suite/rank": "0"}),
     ]
     watch = [{"name": "search", "url": "http://192.0.2.9:80/"}]
@@ -210,11 +229,14 @@ def test_services_come_from_units_and_from_containers() -> None:
             "http://192.0.2.1:8000",
             "m",
             ("chat",),
+            proof.NOTHING,
             "id-dgxspark-main-0",
             "running",
             unit="active",
         ),
-        Target("tts", "http://192.0.2.1:2", "", ("bot",), "id-dgxspark-tts-0", "running"),
+        Target(
+            "tts", "http://192.0.2.1:2", "", ("bot",), Given("/up"), "id-dgxspark-tts-0", "running"
+        ),
         Target("search", "http://192.0.2.9:80", kind=("http",), watched=True),
     ]
     assert [target.container for target in targets(installed, [], ())] == [""]
@@ -222,3 +244,17 @@ def test_services_come_from_units_and_from_containers() -> None:
 
 def test_the_phase_of_a_container_that_does_not_run() -> None:
     assert ask(Target("m", status="dead"), False, 1, no_key).phase == STOPPED
+
+
+def test_a_vector_store_that_is_only_watched_is_not_written(serve: Serve) -> None:
+    url = serve({"GET /readyz": answer(200)})
+    for watched, state in ((True, UP), (False, DOWN)):
+        target = Target("search", url, kind=("vector_store",), watched=watched)
+        found = ask(target, True, 2, no_key)
+        assert (found.state, found.deep) == (state, not watched)
+
+
+def test_a_service_has_the_light_path_of_its_recipe(serve: Serve) -> None:
+    url = serve({"GET /up": answer(200)})
+    found = ask(Target("a", url, kind=("http",), given=Given("/up")), False, 2, no_key)
+    assert (found.state, found.detail) == (UP, "/up answers")

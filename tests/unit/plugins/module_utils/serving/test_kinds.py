@@ -56,3 +56,20 @@ def test_kinds_of_a_container(label: str | None, found: Sequence[str]) -> None:
 def test_the_light_probe_of_an_unknown_kind_is_that_of_a_server() -> None:
     assert kinds.light_path(()) == "/health"
     assert kinds.light_path(("vector_store",)) == "/readyz"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ((), "http://192.0.2.1:1/v1"),
+        (("text_to_speech",), "http://192.0.2.1:1/v1"),
+        (("vector_store",), "http://192.0.2.1:1"),
+        (("http", "chat"), "http://192.0.2.1:1/v1"),
+        (("bot",), "http://192.0.2.1:1"),
+    ],
+)
+def test_clients_are_configured_with_v1_where_the_requests_are_below_it(
+    kind: Sequence[str], expected: str
+) -> None:
+    assert kinds.endpoint("http://192.0.2.1:1", kind) == expected
+    assert kinds.endpoint("", kind) == ""

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import struct
+import types
 import typing as t
 import wave
 
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import audio, proof
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import audio, proof, speech
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds import AUTO, KINDS
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.proof import (
     Answer,
@@ -160,14 +161,36 @@ class Case(t.NamedTuple):
 
 
 EMBED, RERANK, SPEAK = "/v1/embeddings", "/v1/rerank", "/v1/audio/speech"
-SEARCH = "/collections/dgxspark-health/points/query"
-HEARD = Given(recording=WAV, words=("lazy", "fox", "dog"))
+COLLECTION = "/collections/dgxspark-health-1764000000-0a0b0c0d"
+SEARCH = COLLECTION + "/points/query"
 HEAR = "/v1/audio/transcriptions"
 
 
 def found(*ids: t.Any) -> Answer:
     points = [{"id": i, "version": 0, "score": 1.0 - i} for i in ids]
     return answer({"result": {"points": points}, "status": "ok", "time": 0.0004})
+
+
+DONE = answer({"result": True, "status": "ok", "time": 0.0004})
+
+
+def store(search: Answer, *names: str, **more: Answer) -> Replies:
+    """As Qdrant 1.20 answers; names: the collections that it has."""
+    listed = {"collections": [{"name": name} for name in names]}
+    return {
+        "/collections": answer({"result": listed, "status": "ok"}),
+        COLLECTION: DONE,
+        COLLECTION + "/points?wait=true": DONE,
+        SEARCH: search,
+        **more,
+    }
+
+
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collection of a vector store has the same name in all probes."""
+    monkeypatch.setattr(proof, "time", types.SimpleNamespace(time=lambda: 1764000000.9))
+    monkeypatch.setattr(proof.secrets, "token_hex", lambda _bytes: "0a0b0c0d")
 
 
 SCRUBBED = answer(
@@ -249,20 +272,21 @@ CASES: dict[str, Case] = {
         "rerank", {RERANK: answer([{"index": 1, "score": 1}] * 3)}, False, True, "an invalid answer"
     ),
     "transcription": Case(
-        "speech_to_text", {HEAR: answer({"text": "A fox, a Dog."})}, True, True, "transc", HEARD
+        "speech_to_text",
+        {HEAR: answer({"text": "the MEETING starts, on monday!"})},
+        True,
+        True,
+        "transc",
     ),
     "transcription, two words missing": Case(
-        "speech_to_text", {HEAR: answer({"text": "A fox."})}, False, True, "lazy, dog", HEARD
+        "speech_to_text", {HEAR: answer({"text": "A meeting."})}, False, True, "Monday, morning"
     ),
-    "transcription, one word of one": Case(
-        "speech_to_text",
-        {HEAR: answer({"text": ""})},
-        False,
-        True,
-        "has not the words fox",
-        Given(recording=WAV, words=("fox",)),
+    "transcription, silence": Case(
+        "speech_to_text", {HEAR: answer({"text": ""})}, False, True, "has not the words meeting"
     ),
-    "transcription, no recording": Case("speech_to_text", {}, False, True, "no recording"),
+    "transcription, no text": Case(
+        "speech_to_text", {HEAR: answer({"words": []})}, False, True, "an invalid answer"
+    ),
     "speech": Case("text_to_speech", {SPEAK: answer(WAV)}, True, True, "speech was answered"),
     "speech, short": Case("text_to_speech", {SPEAK: answer(tone(0.4))}, False, True, "0.40 s only"),
     "speech, silent": Case("text_to_speech", {SPEAK: answer(tone(1, 0))}, False, True, "silent"),
@@ -283,24 +307,40 @@ CASES: dict[str, Case] = {
         "text_to_speech", {SPEAK: answer(b"ID3" + bytes(40))}, False, True, "43 bytes is too short"
     ),
     "speech, JSON": Case("text_to_speech", {SPEAK: answer({})}, False, True, "no audio"),
-    "search": Case("vector_store", {SEARCH: found(1, 2)}, True, True, "a search was answered"),
+    "search": Case("vector_store", store(found(1, 2)), True, True, "a search was answered"),
     "search, the old form": Case(
-        "vector_store", {SEARCH: answer({"result": [{"id": 1}, {"id": 2}]})}, True, True, "search"
+        "vector_store",
+        store(answer({"result": [{"id": 1}, {"id": 2}]})),
+        True,
+        True,
+        "a search was answered",
     ),
     "search, the far one first": Case(
-        "vector_store", {SEARCH: found(2, 1)}, False, True, "found the points 2, 1"
+        "vector_store", store(found(2, 1)), False, True, "found the points 2, 1"
     ),
-    "search, nothing": Case("vector_store", {SEARCH: found()}, False, True, "the points"),
-    "search, no collection": Case(
+    "search, nothing": Case("vector_store", store(found()), False, True, "the points"),
+    "search, garbage": Case("vector_store", store(answer(b"<html>")), False, True, "invalid"),
+    "search, a full disk": Case(
         "vector_store",
-        {
-            SEARCH: answer(
-                {"status": {"error": "Not found: Collection `dgxspark-health` doesn't exist!"}}, 404
-            )
-        },
+        store(
+            found(1, 2),
+            **{
+                COLLECTION + "/points?wait=true": answer(
+                    {"status": {"error": "Service internal error: No space left on device"}}, 500
+                )
+            },
+        ),
+        False,
+        False,
+        "No space left",
+    ),
+    "search, no such server": Case("vector_store", {}, False, True, "list of collections"),
+    "search, not written": Case(
+        "vector_store",
+        store(found(1, 2), **{COLLECTION: answer({"result": None, "status": "acknowledged"})}),
         False,
         True,
-        "doesn't exist",
+        "its status is not ok",
     ),
     "redaction": Case(
         "redaction",
@@ -330,6 +370,7 @@ CASES: dict[str, Case] = {
     "bot without health check": Case("bot", {}, True, True, "runs"),
     "bot, unhealthy": Case("bot", {}, False, False, "unhealthy", Given(health="unhealthy")),
     "http": Case("http", {}, True, True, "/health answers"),
+    "http, elsewhere": Case("http", {}, True, True, "/up answers", Given(light="/up")),
 }
 
 
@@ -349,7 +390,7 @@ def test_every_kind_has_a_case_that_passes_and_one_that_does_not() -> None:
 def test_the_paths_that_are_asked_are_those_of_the_table() -> None:
     for name, kind in KINDS.items():
         replies = {"/scrub": SCRUBBED} if name == "redaction" else {}
-        _verdict, asked = run(deep(name, "m", HEARD), replies)
+        _verdict, asked = run(deep(name, "m"), replies)
         assert tuple(request.path for request in asked) == kind.asks, name
 
 
@@ -453,14 +494,89 @@ def test_all_of_several_kinds_have_to_pass() -> None:
 
 
 def test_a_recording_goes_as_a_form() -> None:
-    _verdict, (request,) = run(deep("speech_to_text", "whisper", HEARD), {})
+    _verdict, (request,) = run(deep("speech_to_text", "whisper"), {})
     head = b"Content-Type: " + request.content_type.encode() + b"\r\n\r\n"
     form = email.message_from_bytes(head + request.body, policy=email.policy.HTTP)
     parts = {
         part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
         for part in form.iter_parts()  # type: ignore[attr-defined]
     }
-    assert parts == {"model": b"whisper", "response_format": b"json", "file": WAV}
+    assert parts == {"model": b"whisper", "response_format": b"json", "file": speech.recording()}
+
+
+def test_the_recording_is_speech_of_two_seconds() -> None:
+    sound = audio.measure(speech.recording())
+    assert 1.5 < sound.seconds < 2.5
+    assert 0.05 < sound.loudness < 0.5
+    assert {word.casefold() for word in speech.WORDS} < set(
+        speech.SENTENCE.casefold().strip(".").split()
+    )
+    assert len(speech.recording()) <= 60 * 1024
+
+
+def test_a_vector_store_is_left_as_it_was() -> None:
+    old, young = "dgxspark-health-1763990000-00000000", "dgxspark-health-1763999999-00000000"
+    theirs = ("documents", "dgxspark-health", "dgxspark-health-1-x")
+    for search in (found(1, 2), found(2, 1)):
+        _verdict, asked = run(
+            deep("vector_store", "m"),
+            store(search, old, young, *theirs, **{f"/collections/{old}": DONE}),
+        )
+        assert [(request.method, request.path) for request in asked] == [
+            ("GET", "/collections"),
+            ("DELETE", f"/collections/{old}"),
+            ("PUT", COLLECTION),
+            ("PUT", COLLECTION + "/points?wait=true"),
+            ("POST", SEARCH),
+            ("DELETE", COLLECTION),
+        ]
+
+
+def test_a_collection_that_stays_is_a_failure() -> None:
+    read_only = answer({"status": {"error": "read only"}}, 403)
+
+    def denied(probe: proof.Probe) -> proof.Probe:
+        """The probe, whose deletions are denied."""
+        request = next(probe)
+        while True:
+            reply = yield request
+            try:
+                request = probe.send(read_only if request.method == "DELETE" else reply)
+            except StopIteration as end:
+                return t.cast(Verdict, end.value)
+
+    verdict, _asked = run(denied(deep("vector_store", "m")), store(found(1, 2)))
+    assert (verdict.passed, verdict.denied) == (False, True)
+    assert "the deletion of the collection" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Given()),
+        ("{}", Given()),
+        (
+            '{"light": "/up", "first_seconds": 900, "voice": "af_heart"}',
+            Given("/up", 900, "af_heart"),
+        ),
+        ('{"light": "up", "first_seconds": -1, "voice": "a b"}', Given()),
+        ('{"light": "/a\\nb", "first_seconds": 1e99, "voice": []}', Given()),
+        ('{"first_seconds": true}', Given()),
+        ("[1]", Given()),
+        ("{", Given()),
+        ('{"light": "/%s"}' % ("x" * 3000), Given()),
+    ],
+)
+def test_what_a_recipe_says_of_its_probes(text: str, expected: Given) -> None:
+    assert Given.of(text) == expected
+    assert Given.of(text, "healthy").health == "healthy"
+
+
+def test_a_first_answer_has_its_own_limit() -> None:
+    assert [Given().first(kind) for kind in ((), ("chat",), ("chat", "text_to_speech"))] == [
+        *(180, 180, 600)
+    ]
+    assert Given(first_seconds=5).first(("speech_to_text",)) == 5
 
 
 def test_a_rehydration_asks_with_what_the_redaction_answered() -> None:
@@ -568,7 +684,7 @@ ANSWERS = st.builds(
     answers=st.lists(ANSWERS, min_size=1, max_size=4),
 )
 def test_whatever_is_answered_there_is_a_verdict(kinds: list[str], answers: list[Answer]) -> None:
-    probe = prove(kinds, "m", HEARD)
+    probe = prove(kinds, "m")
     asked = 0
     verdict: t.Any = None
     try:

@@ -81,6 +81,16 @@ def test_one_that_does_not_answer_in_time_is_reported_at_the_end(tmp_path: Path)
     assert (seen.phase, time.monotonic() - began < 5) == ("starting", True)
 
 
+def test_a_start_waits_as_long_as_the_recipe_says_for_the_first_answer(tmp_path: Path) -> None:
+    with server(silent=1.5) as url:
+        one = workload(tmp_path, url)._replace(probe='{"light": "/up", "first_seconds": 1}')
+        began = time.monotonic()
+        # Each look ends after a second, and the next one begins.
+        assert prover.prove(one, 1.2, True).phase == "healthy"
+        assert time.monotonic() - began < 8
+        assert prover.prove(one._replace(probe='{"first_seconds": 9}'), 9, True).phase == "serving"
+
+
 def test_without_docker_nothing_is_known(tmp_path: Path) -> None:
     one = workload(tmp_path, "http://127.0.0.1:9")._replace(docker="/nonexistent/docker")
     assert prover.prove(one, 1, False)[0].phase == "starting"

@@ -27,7 +27,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.run
 Make = t.Callable[..., Recipe]
 Nodes = t.Callable[[int], list[Node]]
 
-RUNTIMES = [(engine, name) for engine in ENGINES for name in engine.recipe_names]
+RUNTIMES = [
+    (engine, name) for engine in ENGINES if not engine.any_image for name in engine.recipe_names
+]
 HOW = ("written", "made of values")
 
 

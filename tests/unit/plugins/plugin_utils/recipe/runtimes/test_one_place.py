@@ -24,7 +24,9 @@ WORDS = {
     *(engine.name for engine in ENGINES),
     *(runtime.name for engine in ENGINES for runtime in engine.runtimes),
 }
-OBJECTS = {"VLLM", "EUGR_VLLM", "SGLANG", "LLAMA_CPP"}
+# A name of many other things, as of a recipe's field.
+WORDS.discard("container")
+OBJECTS = {"VLLM", "EUGR_VLLM", "SGLANG", "LLAMA_CPP", "CONTAINER"}
 
 
 def choices(tree: ast.AST) -> t.Iterator[int]:
