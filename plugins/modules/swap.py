@@ -37,8 +37,9 @@ options:
     description:
       - V(armed) for a node that is to take part.
       - V(settled) to wait until no swap of the service is open on this node.
+      - V(announced) to note that the swap O(id), which has ended, was sent to the webhooks.
     type: str
-    choices: [armed, settled]
+    choices: [armed, settled, announced]
     default: armed
   abort:
     description: With V(settled), have the guards undo a swap that is not decided yet.
@@ -187,12 +188,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers i
     ask,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    journal,
+    state_files,
     swap_files,
     swap_node,
     swap_part,
     swap_rules,
     units,
 )
+
+STATES = ("armed", "settled", "announced")
 
 _SECONDS = 120.0
 _CREATE_SECONDS = 180.0
@@ -212,7 +217,7 @@ class Refused(Exception):
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["armed", "settled"], "default": "armed"},
+            "state": {"type": "str", "choices": [*STATES], "default": "armed"},
             "abort": {"type": "bool", "default": False},
             "without": {"type": "list", "elements": "str", "default": []},
             "wait": {"type": "int", "default": 0},
@@ -240,14 +245,19 @@ def main() -> None:
         supports_check_mode=True,
     )
     given, act = module.params, not module.check_mode
+    changes: list[units.UnitChange] = []
     try:
-        if given["state"] == "settled":
-            done, changes = settle(given, act), []  # type: ignore[var-annotated]
+        if given["state"] == "announced":
+            done = announce(given["id"], act)
+        elif given["state"] == "settled":
+            done = settle(given, act)
         else:
             done, changes = arm(given, act)
     except Refused as error:
         module.fail_json(msg=str(error), open=error.open)
-    except (EngineError, Blocked, OSError, ValueError, swap_files.Unreadable) as error:
+    except (EngineError, Blocked, OSError, ValueError) as error:
+        module.fail_json(msg=str(error), open={})
+    except (swap_files.Unreadable, state_files.Broken) as error:
         module.fail_json(msg=str(error), open={})
     module.exit_json(
         changed=bool(done),
@@ -257,6 +267,17 @@ def main() -> None:
             "after": "".join(change.after for change in changes),
         },
     )
+
+
+def announce(swap: str, act: bool) -> list[str]:
+    """Note in the journal that a swap was announced; what was done. Raises OSError and Broken."""
+    entry = journal.stored(state_files.FOLDER)
+    if entry.get("id") != swap or entry.get("announced", True):
+        return []
+    if act:
+        with state_files.exclusive(state_files.FOLDER):
+            journal.store(state_files.FOLDER, {**entry, "announced": True})
+    return ["announced the swap %s" % swap]
 
 
 def settle(given: Mapping[str, Any], act: bool) -> list[str]:

@@ -3,10 +3,10 @@
 # PRIVATE to this collection: may change at any time, without notice.
 """The journal entry of a swap, phase by phase.
 
-An entry is a map: `schema`, `id`, `recipe`, `plan_hash`, `nodes`, `owner`, `previous` (recipe and
-plan_hash of what was served before, empty for nothing), `started`, `phase`, `phase_since` (seconds
-since 1970), `phases` (maps of `phase` and `seconds`, those that have ended), `result` (None before
-the end) and `why`.
+An entry is a map: `schema`, `id`, `recipe`, `service`, `plan_hash`, `nodes`, `owner`, `previous`
+(recipe and plan_hash of what was served before, empty for nothing), `started`, `phase`,
+`phase_since` (seconds since 1970), `phases` (maps of `phase` and `seconds`), `result`, `why` and
+`announced` (whether a controller has sent it to the webhooks; earlier versions did not write it).
 """
 
 from __future__ import annotations

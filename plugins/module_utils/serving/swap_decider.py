@@ -486,6 +486,7 @@ class Decider(Guard):
             "phases": phases,
             "result": result,
             "why": self.why,
+            "announced": False,
         }
 
     def _farewell(self) -> None:

@@ -86,9 +86,10 @@ def test_a_start_waits_as_long_as_the_recipe_says_for_the_first_answer(tmp_path:
         one = workload(tmp_path, url)._replace(probe='{"light": "/up", "first_seconds": 1}')
         began = time.monotonic()
         # Each look ends after a second, and the next one begins.
-        assert prover.prove(one, 1.2, True).phase == "healthy"
+        assert prover.prove(one, 1.2, True)[0].phase == "healthy"
         assert time.monotonic() - began < 8
-        assert prover.prove(one._replace(probe='{"first_seconds": 9}'), 9, True).phase == "serving"
+        patient = one._replace(probe='{"first_seconds": 9}')
+        assert prover.prove(patient, 9, True)[0].phase == "serving"
 
 
 def test_without_docker_nothing_is_known(tmp_path: Path) -> None:
