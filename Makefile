@@ -108,7 +108,7 @@ bench: venv-dev ## measure durations on the lab and on this machine; asserts not
 ##
 ## Keep it
 
-.PHONY: venv venv-dev requirements contracts format repository release clean bench
+.PHONY: venv venv-dev requirements contracts pictures format repository release clean bench
 venv: ## make or complete .venv: what a controller needs
 	@$(tools)/venv.sh
 
@@ -120,6 +120,10 @@ requirements: ## write requirements.txt and the other pinned lists, with hashes,
 
 contracts: venv-dev ## write the modules' documentation into docs/contracts, the roles' options and docs/variables.md
 	@python tests/tools/contracts.py
+
+pictures: venv-dev ## make the pictures of the documentation: the terminal, and with Chromium the pages
+	@$(tools)/browser.sh
+	@python tests/tools/pictures.py
 
 format: venv-dev ## sort the imports and format the Python files with ruff
 	@ruff check --fix

@@ -27,6 +27,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import
     shown,
     whole,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    again,
+    ending,
+    playbook_command,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     KILLED,
     ORPHANED,
@@ -36,6 +41,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration
 
 display = Display()
+
+# Seconds to wait for a run that holds the lock: most launches end earlier.
+WAIT = 1800
 
 
 class ActionModule(ActionBase):
@@ -51,7 +59,8 @@ class ActionModule(ActionBase):
         try:
             wait = whole(str(given.pop("wait", 0)))
         except Foreign as problem:
-            return {"failed": True, "msg": f"The time to wait for the lock, in seconds: {problem}"}
+            reason = f"The time to wait for the lock, in seconds: {problem}"
+            return led_on({"failed": True, "msg": reason}, False)
         if given.get("state", "held") == "held":
             # A launch within a reservation passes its token, and gets an id of its own.
             if given.pop("run", ""):
@@ -63,8 +72,8 @@ class ActionModule(ActionBase):
                 given["holder"] = process(os.getppid())
                 given["bound"] = True
         if wait and not self._task.check_mode:
-            return Waiting(lambda: self._request(given, task_vars), wait).result()
-        return self._request(given, task_vars)
+            return led_on(Waiting(lambda: self._request(given, task_vars), wait).result(), False)
+        return led_on(self._request(given, task_vars), True)
 
     def _request(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of the module; a holder that has ended is taken over."""
@@ -130,6 +139,20 @@ class Waiting(Follower):
             waited = f"Waited {duration(self.elapsed)}. {self.state.get('msg', '')}"
             return {**self.state, "msg": waited}
         return self.state
+
+
+def led_on(answer: dict[str, Any], may_wait: bool) -> dict[str, Any]:
+    """An answer; a failure ends with the command to type next.
+
+    may_wait: whether waiting for the end of a run is worth a try.
+    """
+    if not answer.get("failed"):
+        return answer
+    command = ""
+    if may_wait and answer.get("by_run") is True:
+        command = again("-e", f"lock_wait={WAIT}")
+    message = str(answer.get("msg", ""))
+    return {**answer, "msg": ending(message, command or playbook_command("status"))}
 
 
 def process(pid: int, proc: Path = Path("/proc")) -> dict[str, Any]:

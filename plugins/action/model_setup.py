@@ -12,12 +12,17 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.dgxspark.suite.plugins.action.model_menu import models_of
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    again,
+    playbook_command,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.menu import Menu, all_recipes
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.model_setup import (
     SetupError,
     propose,
     write,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import refusal
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import BUNDLED
 
 
@@ -64,14 +69,19 @@ class ActionModule(ActionBase):
             if writes and proposal.changed:
                 write(proposal)
         except SetupError as error:
-            return {**result, "failed": True, "msg": str(error)}
+            return {**result, "failed": True, "msg": refusal(str(error), "models")}
         except OSError as error:
-            return {**result, "failed": True, "msg": f"{folder}: {error.strerror or error}"}
+            reason = f"{folder}: {error.strerror or error}"
+            return {**result, "failed": True, "msg": refusal(reason, "models")}
         outcome = {
             "path": proposal.path,
             "written": writes and proposal.changed,
             **proposal.inference.to_dict(),
         }
+        following = playbook_command("launch", ["-e", f"recipe={proposal.path}", "--check"])
         if proposal.changed and not confirmed:
-            self._display.display(f"\nNot written. To write it: -e 'confirm={name}'")
-        return {**result, "changed": confirmed and proposal.changed, **outcome}
+            self._display.display("\nNot written.")
+            words = ["-e", f"model={name}", "-e", f"confirm={name}"]
+            following = again(*words[2:]) or playbook_command("model_setup", words)
+        changed = confirmed and proposal.changed
+        return {**result, "changed": changed, "next": following, **outcome}

@@ -15,6 +15,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.exemp
     Exemptions,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop import ARGUMENTS
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import parted
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import refusal
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.slots import slot_for
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workloads import (
@@ -23,6 +25,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.workl
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.again import (
     ACTIONS,
     REAPPLY,
+    Refused,
     chosen,
     differs,
 )
@@ -75,14 +78,16 @@ class ActionModule(ActionBase):
                 return {**result, "changed": False, "pending": again, "undeclared": {}}
             services = [self._service(one, observed, hosts, variables) for one in wanted]
         except (AnsibleError, RecipeError, ValueError) as error:
-            return {**result, "failed": True, "msg": str(error)}
+            playbook = error.playbook if isinstance(error, Refused) else ("services", "--check")
+            return {**result, "failed": True, "msg": refusal(str(error), *playbook)}
         result.update(
             changed=False, pending=pending(services), undeclared=undeclared(services, observed)
         )
         if options["plan_only"]:
             return result
         node = str(variables["inventory_hostname"])
-        plan = exempt.applied(plan_of(services, node, options["launched"]))
+        launched = {name: parted(why)[0] for name, why in options["launched"].items()}
+        plan = exempt.applied(plan_of(services, node, launched))
         return {
             **result,
             "changed": bool(plan.actions) and self._task.check_mode,
@@ -97,7 +102,7 @@ class ActionModule(ActionBase):
         observed: dict[str, Any],
         variables: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """What is launched again. Raises RecipeError and AnsibleError."""
+        """What is launched again. Raises Refused and AnsibleError."""
         running = [one for one in workloads(observed) if one["state"] != "retained"]
         plans = {one["service"]: one["plan_hash"] for one in running}
         action = options["again"]
@@ -105,7 +110,9 @@ class ActionModule(ActionBase):
         for one in services if action != REAPPLY else ():
             plan = self._plan(one, observed, list(one.nodes), variables)
             if problem := differs(one.name, plans[one.name], plan):
-                raise RecipeError(problem)
+                raise Refused(
+                    problem, "services", "-e", f"again={REAPPLY}", "-e", f"service={one.name}"
+                )
         return [launch_of(one) for one in services]
 
     def _service(
@@ -120,7 +127,7 @@ class ActionModule(ActionBase):
             try:
                 plan = self._plan(one, observed, list(one.nodes or hosts), variables)
             except (AnsibleError, RecipeError) as problem:
-                error = str(problem)
+                error = " ".join(parted(str(problem))).rstrip()
         return service(one, plan, error, observed, hosts)
 
     def _plan(

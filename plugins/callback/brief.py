@@ -19,7 +19,8 @@ description:
     in the format of C(ansible.builtin.default), with C(-vvv) also tracebacks.
   - The end has the hosts that failed or could not be reached, or else the number of changes, and
     the command to type next, if a message has one on its last line, after the word C(next) and a
-    colon.
+    colon. So may that of a failed task, unless a node has put it in words. Where a playbook of
+    this collection cannot inspect nodes, that command checks them.
 author:
   - dgxspark.suite contributors (@dgxspark)
 options:
@@ -52,16 +53,31 @@ from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import shown
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    NEXT,
+    parted,
+    playbook_command,
+    playbook_name,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.quantities import duration
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import outcomes
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import natural
 
 WIDTH = 120
-# How the last line of a message begins that is the command to type next.
-NEXT = "next: "
 # Lines of what a failed program printed.
 PRINTED = 10
 _DEBUG = ("ansible.builtin.debug", "ansible.legacy.debug", "debug")
+# Fails where Docker does not answer.
+_INSPECTS = "dgxspark.suite.workload_info"
+# Playbooks whose last line is that of the drift report, or that need no node.
+_REPORT = ("site", "audit", "discover", "recipes", "audit_timer")
+# Failures of these are put in words on the controller, so that no node chooses the command to type
+# next.
+_OURS = {
+    *_DEBUG,
+    *(f"ansible.builtin.{name}" for name in ("assert", "fail", "set_fact")),
+    *(f"dgxspark.suite.{name}" for name in ("cluster_lock", "model_setup", "services")),
+}
 
 
 class CallbackModule(CallbackBase):
@@ -83,6 +99,7 @@ class CallbackModule(CallbackBase):
         self.results = 0
         self.patterns: list[str] = []  # of plays that no host matches
         self.next = ""  # the command to type next
+        self.unprepared: list[str] = []  # hosts that could not be inspected
         self.slow = 0.0
         self.watch = _Watch(self._on_slow)
 
@@ -133,7 +150,11 @@ class CallbackModule(CallbackBase):
         task, host = self._task(result), result.host.get_name()
         if not ignore_errors:
             for outcome in _outcomes(result, "failed"):
-                task.add(task.errors, self._reason(outcome), host)
+                reason = self._reason(outcome)
+                ours = result.task.action in _OURS
+                if result.task.action == _INSPECTS and host not in self.unprepared:
+                    self.unprepared.append(host)
+                task.add(task.errors, self._led_on(reason) if ours else reason, host)
         self._verbose(result, "failed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -186,8 +207,17 @@ class CallbackModule(CallbackBase):
             nothing = "nothing would change" if self.check else "nothing changed"
             self._line(f"\nComplete: {nothing}, in {took}", C.COLOR_OK)
 
-        if self.next:
-            self._line(self.next)
+        command = self.next or self._checked([*self.unprepared, *lost])
+        if command:
+            self._line(command)
+
+    @staticmethod
+    def _checked(nodes: list[str]) -> str:
+        """What leads on from nodes that nobody could inspect: their drift report has the reason."""
+        if not nodes or playbook_name() in ("", *_REPORT):
+            return ""
+        limit = ",".join(dict.fromkeys(nodes))
+        return NEXT + playbook_command("site", ["--check", "--limit", limit])
 
     # Printing.
 
@@ -262,10 +292,12 @@ class CallbackModule(CallbackBase):
             message = "\n".join(message)
         if not isinstance(message, str):
             return self._text(message)
-        text, _end, last = message.rstrip("\n").rpartition("\n")
-        if not last.startswith(NEXT):
-            return message
-        self.next = last
+        return self._led_on(message)
+
+    def _led_on(self, message: str) -> str:
+        """The message without the command to type next, which is printed last."""
+        text, command = parted(message)
+        self.next = command or self.next
         return text
 
     def _text(self, value: Any) -> str:

@@ -106,22 +106,13 @@ _value:
       type: dict
 """
 
-from typing import Any
-
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
     launch_steps,
 )
-
-
-def displayable_steps(*arguments: Any, **options: Any) -> dict[str, Any]:
-    """The steps; their refusals quote names of processes and containers, which nodes have sent."""
-    steps = launch_steps(*arguments, **options)
-    return {**steps, "refusals": [foreign.shown(refusal) for refusal in steps["refusals"]]}
 
 
 class FilterModule:
     """Registers the filter."""
 
     def filters(self) -> dict[str, object]:
-        return {"launch_steps": displayable_steps}
+        return {"launch_steps": launch_steps}

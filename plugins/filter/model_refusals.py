@@ -38,38 +38,45 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The reasons, each with its node; empty where there are none.
+  description:
+    - The reasons, each with C(why), which names the node, and C(next), the name of the playbook
+      that leads on and its arguments. Empty where there are none.
   type: list
-  elements: str
+  elements: dict
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.refusals import (
+    Refusal,
+    refusal,
+)
 
 
 def model_refusals(
     plans: Mapping[str, Mapping[str, Any]], menu: Mapping[str, Any], nodes: Sequence[str]
-) -> list[str]:
+) -> list[Refusal]:
     """The reasons; see DOCUMENTATION."""
-    return list(dict.fromkeys(map(foreign.line, _refusals(plans, menu, nodes))))
+    return list({one["why"]: one for one in _refusals(plans, menu, nodes)}.values())
 
 
 def _refusals(
     plans: Mapping[str, Mapping[str, Any]], menu: Mapping[str, Any], nodes: Sequence[str]
-) -> Iterator[str]:
+) -> Iterator[Refusal]:
     for node in nodes:
         if node not in plans or "plan_id" not in plans[node]:
-            yield f"{node}: it was not reached, and would keep the model; --limit excludes it"
+            why = f"{node}: it was not reached, and would keep the model; --limit excludes it"
+            yield refusal(why, "site", "--check", "--limit", node)
     for row in menu["models"]:
         for user in row["serving"]:
-            by = f"recipe {user['recipe']}" if user["recipe"] else user["process"]
-            stop = "ansible-playbook dgxspark.suite.stop stops a recipe"
-            yield f"{user['node']}: it is being served by {by}; {stop}"
+            recipe = user["recipe"]
+            by = f"recipe {recipe}" if recipe else user["process"]
+            stop = ["stop", "-e", f"recipe={recipe}"] if recipe else ["status"]
+            yield refusal(f"{user['node']}: it is being served by {by}", *stop)
     for node, plan in plans.items():
-        for refusal in plan.get("refusals", ()):
-            yield f"{node}: {refusal}"
+        for why in plan.get("refusals", ()):
+            yield refusal(f"{node}: {why}", "models")
 
 
 class FilterModule:

@@ -47,9 +47,11 @@ _value:
       type: list
       elements: dict
     refusals:
-      description: Why a model cannot be copied to all nodes, and what to do about it.
+      description:
+        - Why a model cannot be copied to all nodes, each with C(why) and C(next), the name of the
+          playbook that leads on and its arguments.
       type: list
-      elements: str
+      elements: dict
     ready:
       description: Whether there is nothing to do.
       type: bool

@@ -398,9 +398,13 @@ class LookupModule(RecipeLookup):
             if self.get_option("secret_values"):
                 return [secret_values(resolved, os.environ, settings)]
         except RecipeError as exc:
+            # Imported late: most runs do without.
+            from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import of_recipe
+
+            text = of_recipe(exc, str(terms[0]), bool(self.get_option("overrides")))
             if self.get_option("problem"):
-                return [str(exc)]
-            raise AnsibleError(str(exc)) from exc
+                return [text]
+            raise AnsibleError(text) from None
         return [{**plan, "addresses": self._addresses((variables or {}).get("hostvars") or {})}]
 
     def _addresses(self, hostvars: t.Mapping[str, t.Any]) -> dict[str, dict[str, str]]:

@@ -61,7 +61,12 @@ from ansible.inventory.manager import InventoryManager
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import HOSTS
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    HOSTS,
+    ending,
+    inventory_command,
+    playbook_command,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.nodes import (
     Groups,
     nodes_of,
@@ -91,13 +96,15 @@ class LookupModule(LookupBase):
         required = self.get_option("required") or what
         if required != "none" and not any(map(context.CLIARGS.get, LISTING)):
             if problem := placeholders(known.get("ansible_inventory_sources", ())):
-                raise AnsibleError(problem)
+                raise AnsibleError(ending(problem, playbook_command("discover")))
             needed = nodes_of(required, groups, own)
             if not needed:
-                raise AnsibleError(why_none(required, groups, pattern))
+                command = inventory_command() if pattern else playbook_command("discover")
+                raise AnsibleError(ending(why_none(required, groups, pattern), command))
             limit = known.get("ansible_limit")
             if limit and not set(needed) & set(self._matching(groups, "all", limit)):
-                raise AnsibleError(f"--limit {limit} excludes all nodes: {', '.join(needed)}.")
+                problem = f"--limit {limit} excludes all nodes: {', '.join(needed)}."
+                raise AnsibleError(ending(problem, inventory_command()))
         return nodes_of(what, groups, own)
 
     def _pattern(self) -> str:

@@ -177,7 +177,10 @@ class LookupModule(RecipeLookup):
             overrides = parse_overrides(self.plain("overrides"))
             return [_described(term, context, overrides) for term in terms]
         except RecipeError as exc:
-            raise AnsibleError(str(exc)) from exc
+            # Imported late: most runs do without.
+            from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import of_recipe
+
+            raise AnsibleError(of_recipe(exc, str((terms or ["all"])[0]), True)) from None
 
 
 def _described(term: str, context: Context, overrides: dict[str, t.Any]) -> dict[str, t.Any]:

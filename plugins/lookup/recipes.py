@@ -123,7 +123,10 @@ class LookupModule(RecipeLookup):
 
             listed = rows(context)
         except RecipeError as exc:
-            raise AnsibleError(str(exc)) from exc
+            # Imported late: most runs do without.
+            from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import of_recipe
+
+            raise AnsibleError(of_recipe(exc, str(terms[0]) if terms else "all")) from None
         return table(listed) if self.get_option("lines") else listed
 
     def _validated(self, terms: t.Sequence[t.Any], context: Context) -> list[t.Any]:

@@ -94,6 +94,12 @@ name:
   returned: success
   type: str
   sample: name
+next:
+  description: The command line that writes the file, or once it is written, that serves it.
+  returned: success
+  type: str
+  sample: ansible-playbook dgxspark.suite.launch -e recipe=/home/alice/recipes/name.yaml --check
+  version_added: 0.3.0
 recipe:
   description: The content of the file.
   returned: success

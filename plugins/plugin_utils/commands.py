@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,9 +16,16 @@ from ansible import context
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.foreign import line
+
 COLLECTION = "dgxspark.suite"
+# How the last line of a message begins that is the command to type next.
+NEXT = "next: "
 # A pattern in place of the groups of serving nodes; it has an effect on the command line alone.
 HOSTS = "dgxspark_hosts"
+# What a command line has that is not printed again, by name: also a variable within another.
+SECRET = re.compile("token|secret|passw|key", re.I)
+PLAYBOOKS = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "playbooks"))
 # The variables of a node that `login_command` reads.
 LOGIN = (
     "ansible_connection",
@@ -40,12 +48,7 @@ def playbook_command(
     collection.
     """
     given = context.CLIARGS if options is None else options
-    command = ["ansible-playbook"]
-    inventories = list(given.get("inventory") or ())
-    # Without -i, Ansible puts the configured inventories here; the next run finds these by itself.
-    if inventories != list(C.DEFAULT_HOST_LIST):
-        for inventory in inventories:
-            command += ["-i", short(str(inventory))]
+    command = ["ansible-playbook", *_inventories(given)]
     if given.get("remote_user") not in (None, C.DEFAULT_REMOTE_USER):
         command += ["-u", str(given["remote_user"])]
     words = list(words)
@@ -60,6 +63,73 @@ def playbook_command(
             *words,
         ]
     return shlex.join([*command, f"{COLLECTION}.{name}", *words])
+
+
+def inventory_command(options: Mapping[str, Any] | None = None) -> str:
+    """The command line that shows the groups of this run's inventories, and their hosts."""
+    given = context.CLIARGS if options is None else options
+    return shlex.join(["ansible-inventory", *_inventories(given), "--graph"])
+
+
+def _inventories(given: Mapping[str, Any]) -> list[str]:
+    inventories = list(given.get("inventory") or ())
+    # Without -i, Ansible puts the configured inventories here; the next run finds these by itself.
+    if inventories == list(C.DEFAULT_HOST_LIST):
+        return []
+    return [word for one in inventories for word in ("-i", short(str(one)))]
+
+
+def selection(options: Mapping[str, Any], *besides: str) -> list[str]:
+    """The nodes and tags of this run. besides: tags to leave out."""
+    words = []
+    if options.get("subset"):
+        words += ["--limit", str(options["subset"])]
+    for option in ("tags", "skip_tags"):
+        tags = [tag for tag in options.get(option) or () if tag not in ("all", *besides)]
+        if tags:
+            words += [f"--{option.replace('_', '-')}", ",".join(tags)]
+    return words
+
+
+def again(*words: str, options: Mapping[str, Any] | None = None) -> str:
+    """This run once more, with further arguments.
+
+    "" where it cannot be printed: it runs a playbook of another collection, or was given a secret
+    on the command line.
+    """
+    given = context.CLIARGS if options is None else options
+    name = playbook_name(given)
+    typed = list(given.get("extra_vars") or ())
+    variables = json.dumps(load_extra_vars(DataLoader()), default=str) if typed else ""
+    if not name or SECRET.search(variables):
+        return ""
+    # playbook_command repeats dgxspark_hosts, which is among these.
+    command = shlex.split(playbook_command(name, (), {**given, "extra_vars": ()}))
+    command += selection(given) + (["--check"] if given.get("check") else [])
+    return shlex.join([*command, *(part for one in typed for part in ("-e", one)), *words])
+
+
+def playbook_name(options: Mapping[str, Any] | None = None) -> str:
+    """The playbook of this run, typed as a path or in full; "" if it is not of this collection."""
+    given = context.CLIARGS if options is None else options
+    typed = [str(name) for name in given.get("args") or ()]
+    if len(typed) != 1:
+        return ""
+    if typed[0].startswith(f"{COLLECTION}."):
+        return typed[0].removeprefix(f"{COLLECTION}.")
+    folder, file = os.path.split(os.path.realpath(typed[0]))
+    return file.removesuffix(".yml") if folder == PLAYBOOKS else ""
+
+
+def ending(message: str, command: str) -> str:
+    """A message whose last line is the command to type next."""
+    return f"{message.rstrip()}\n{NEXT}{line(command)}"
+
+
+def parted(message: str) -> tuple[str, str]:
+    """A message without that line, and the line; "" where it has none."""
+    text, _end, last = message.rstrip("\n").rpartition("\n")
+    return (text, last) if last.startswith(NEXT) else (message, "")
 
 
 # What a server of a kind is asked: path, and what its body has beside the model.

@@ -4,14 +4,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import DRIFT
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    ending,
     playbook_command,
     request_command,
+    selection,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    RecipeAmbiguous,
+    RecipeError,
+    RecipeNotFetched,
+    RecipeNotFound,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.refusals import (
+    launch_words,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers import IN_ORDER
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.documents import Report
@@ -37,7 +47,7 @@ def next_command(report: Report, logins: Mapping[str, str], options: Mapping[str
         if node in report.unreachable and node in logins:
             return logins[node]
     found = {entry.status for entry in report.entries} | set(report.cells.values())
-    chosen = _selection(options)
+    chosen = selection(options, FAST)
     if DRIFT in found and report.check_mode:
         return playbook_command("site", chosen, options)
     # "not assessed" is what was left out, or skipped by a condition.
@@ -71,7 +81,8 @@ def status_command(report: Mapping[str, Any], lost: Sequence[str] = ()) -> str:
         if workload["state"] != "running" and workload.get("source") == "units":
             return playbook_command("status", as_root)
         if workload["state"] != "running":
-            return playbook_command("launch", [*service, *_as_before(workload)])
+            name, *words = launch_words(workload, workload["overrides"])
+            return playbook_command(name, words)
         answer = report["answers"].get(workload["service"], {})
         if as_root and answer.get("denied"):
             return playbook_command("status", as_root)
@@ -82,26 +93,27 @@ def status_command(report: Mapping[str, Any], lost: Sequence[str] = ()) -> str:
     return request_command(first["url"], first["served_model_name"], kind)
 
 
-def _as_before(workload: Mapping[str, Any]) -> list[str]:
-    """What a launch of the same plan is given besides the service."""
-    words = [
-        "-e",
-        f"recipe={workload['recipe_path']}",
-        "-e",
-        f"nodes={','.join(workload['nodes'])}",
-    ]
-    if workload["overrides"]:
-        words += ["-e", json.dumps({"overrides": workload["overrides"]})]
-    return words
+def of_recipe(error: RecipeError, name: str, overrides: bool = False) -> str:
+    """Why a recipe cannot be used, with what leads on.
+
+    name: as it was given. overrides: whether some were given, too.
+    """
+    words = ["-e", f"{'show' if overrides else 'validate'}={name}"]
+    if isinstance(error, RecipeNotFetched):
+        words = ["-e", "fetch=true"]
+    elif isinstance(error, (RecipeNotFound, RecipeAmbiguous)):
+        words = []
+    return refusal(str(error), "recipes", *words)
 
 
-def _selection(options: Mapping[str, Any]) -> list[str]:
-    """The nodes and specs of this run."""
-    words = []
-    if options.get("subset"):
-        words += ["--limit", str(options["subset"])]
-    for option in ("tags", "skip_tags"):
-        tags = [tag for tag in options.get(option) or () if tag not in ("all", FAST)]
-        if tags:
-            words += [f"--{option.replace('_', '-')}", ",".join(tags)]
-    return words
+def refusal(reasons: Sequence[str | Mapping[str, Any]] | str, *playbook: str) -> str:
+    """A message that ends with the line of the command that leads on.
+
+    reasons: texts, or those of recipe/launch/refusals.py, of which the first says what leads on;
+    otherwise playbook does: a name and arguments.
+    """
+    several = [reasons] if isinstance(reasons, str) else list(reasons)
+    known = [one for one in several if not isinstance(one, str)]
+    texts = [one if isinstance(one, str) else one["why"] for one in several]
+    name, *words = known[0]["next"] if known else playbook
+    return ending("; ".join(texts), playbook_command(name, words))

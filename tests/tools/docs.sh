@@ -30,7 +30,7 @@ mkdir -m 0700 "$pages"
 cp docs/docsite/index.rst "$pages"
 # The same places as in the tree, so that links between them hold; links to other files lead to the repository.
 git ls-files --cached --others --exclude-standard README.md CHANGELOG.rst CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md \
-    LICENSE 'docs/*.md' 'docs/*.json' 'roles/*/README.md' >"$cache/list"
+    LICENSE 'docs/*.md' 'docs/*.json' 'docs/pictures/*.[ps]*g' 'roles/*/README.md' >"$cache/list"
 .venv/bin/python tests/tools/docs_pages.py "$pages" <"$cache/list"
 
 # It asks the ansible-doc of .venv for the collection in this tree.

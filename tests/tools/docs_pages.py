@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Copies the pages of the site: ``docs_pages.py FOLDER``, their paths on standard input.
 
-A link to a file of the tree that is no page becomes one to the project's address.
+A link to a file of the tree that is no page becomes one to the project's address, and so does a
+picture that is not copied.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # [text](target) and [text](target#heading); not of pictures, and not of addresses.
+PICTURE = re.compile(r"(\!\[[^\]\n]*\]\()(?![a-z]+:)([^)\s]+)\)")
 LINK = re.compile(r"(?<!\!)(\[[^\]\n]*\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
-def linked(text: str, page: str, pages: Collection[str], address: str) -> str:
-    """The text of a page whose links to other files of the tree lead to the address."""
+def linked(
+    text: str, page: str, pages: Collection[str], address: str, copied: Collection[str] = ()
+) -> str:
+    """The text of a page whose links to other files of the tree lead to the address.
+
+    copied: files that lie beside the pages as in the tree.
+    """
 
     def replaced(match: re.Match[str]) -> str:
         before, target, heading = match.groups()
@@ -32,7 +39,11 @@ def linked(text: str, page: str, pages: Collection[str], address: str) -> str:
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{before}{address}/{kind}/main/{path}{heading or ''})"
 
-    return LINK.sub(replaced, text)
+    def pictured(match: re.Match[str]) -> str:
+        path = os.path.normpath(os.path.join(os.path.dirname(page), match[2]))
+        return match[0] if path in copied else f"{match[1]}{address}/raw/main/{path})"
+
+    return PICTURE.sub(pictured, LINK.sub(replaced, text))
 
 
 def main() -> None:
@@ -45,7 +56,7 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if page.endswith(".md"):
             text = (ROOT / page).read_text("utf-8")
-            target.write_text(linked(text, page, shown, address), encoding="utf-8")
+            target.write_text(linked(text, page, shown, address, pages), encoding="utf-8")
         else:
             shutil.copy(ROOT / page, target)
 

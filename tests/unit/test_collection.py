@@ -51,6 +51,7 @@ KNOWN_HOSTS = frozenset(
         "huggingface.co",
         "json-schema.org",
         "www.gnu.org",
+        "www.w3.org",
     }
 )
 PLACEHOLDER_HOST = re.compile(
@@ -73,11 +74,11 @@ def known_files() -> list[Path]:
 
 
 def texts(*suffixes: str) -> list[tuple[Path, str]]:
-    """Path and content of our own files; licences and recorded outputs of others are left out."""
+    """Path and content of our own texts; licences and recorded outputs of others are left out."""
     return [
         (path.relative_to(ROOT), path.read_text(encoding="utf-8"))
         for path in known_files()
-        if (not suffixes or path.suffix in suffixes)
+        if (path.suffix in suffixes if suffixes else path.suffix != ".png")
         and "fixtures" not in path.parts
         and not path.name.startswith(("LICENSE", "GPL-"))
     ]
@@ -269,3 +270,18 @@ def test_the_threat_model_names_tests_that_exist() -> None:
     existing = {path.name for path in ROOT.glob("*/**/test_*.py") if ".venv" not in path.parts}
     assert named
     assert named <= existing
+
+
+def test_plays_on_hosts_of_no_inventory_know_where_the_inventory_is() -> None:
+    """Variables of the group all may have inventory_dir, which Ansible gives hosts of a file."""
+    found = []
+    for path in ROOT.glob("playbooks/*.yml"):
+        for play in yaml.safe_load(path.read_text("utf-8")):
+            hosts = str(play.get("hosts", ""))
+            if "localhost" in hosts or "discover_candidates" in hosts:
+                found.append(path.name)
+                assert play.get("vars_files") == ["vars/controller.yml"], play["name"]
+    assert sorted(found) == [
+        *["audit_timer.yml", "discover.yml", "discover.yml", "discover.yml"],
+        *["recipes.yml", "recipes.yml"],
+    ]

@@ -25,6 +25,7 @@ NODE = {
     "ansible_become": False,
     "dgxspark_kernel_sysctls": {"net.ipv4.tcp_keepalive_time": 601},  # nobody has that
 }
+ROLE = ROOT / "roles/audit_timer"
 LOCK = """
 - hosts: localhost
   connection: local
@@ -88,7 +89,7 @@ def test_the_audit_timer_refuses_a_machine_without_systemd_and_cron_d(tmp_path: 
         pytest.skip("this machine has systemd")
     play = ["dgxspark.suite.audit_timer", "-i", "localhost,", "-e", "ansible_become=false"]
     play += ["-c", "local", "-e", f"audit_timer_cron_folder={tmp_path}/none"]
-    play += ["-e", f"audit_timer_programs={tmp_path}/programs"]
+    play += ["-e", f"audit_timer_programs={tmp_path}/programs", "-e", "dgxspark_hosts=mine"]
     done = ran([str(PLAYBOOK), *play], ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
     (task,) = (
         task["hosts"]["localhost"]
@@ -98,8 +99,32 @@ def test_the_audit_timer_refuses_a_machine_without_systemd_and_cron_d(tmp_path: 
     )
     assert ": 17 * * * * ANSIBLE_CALLBACKS_ENABLED=" in task["msg"]
     assert f" {PLAYBOOK} -i " in task["msg"]
-    assert task["msg"].endswith(" dgxspark.suite.audit")
+    assert task["msg"].endswith(
+        """ -e '{"dgxspark_hosts": "mine"}' dgxspark.suite.audit\nnext: crontab -e"""
+    )
     assert not (tmp_path / "programs").exists()
+
+
+def test_the_configuration_of_the_audit_timer_has_the_nodes(tmp_path: Path) -> None:
+    files = [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")]
+    template = {"src": str(ROLE / "templates/audit.json.j2"), "dest": str(tmp_path / "audit.json")}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": files,
+        "tasks": [{"ansible.builtin.template": template}],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    given = {
+        "dgxspark_audit_timer_inventory": "/i",
+        "dgxspark_audit_timer_options": ["--tags=fast"],
+        "audit_timer_chosen": ["-e", "dgxspark_hosts=mine"],
+    }
+    words = [str(PLAYBOOK), str(tmp_path / "play.yml"), "-c", "local", "-e", json.dumps(given)]
+    done = ran(words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    config = json.loads((tmp_path / "audit.json").read_text("utf-8"))
+    assert config["options"] == ["--tags=fast", "-e", "dgxspark_hosts=mine"]
 
 
 def artifacts(

@@ -21,7 +21,9 @@ def linked(text: str, page: str = "docs/guides/a.md") -> str:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return str(module.linked(text, page, {"docs/guides/b.md", "README.md"}, ADDRESS))
+    return str(
+        module.linked(text, page, {"docs/guides/b.md", "README.md"}, ADDRESS, {"docs/guides/p.png"})
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,18 @@ def test_actions_of_others_are_pinned_by_their_commit() -> None:
     used = re.findall(r"uses: (\S+)", workflow())
     assert used
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", name) for name in used)
+
+
+def test_a_picture_that_is_not_copied_is_taken_from_the_project() -> None:
+    assert linked("![p](../x.svg)") == f"![p]({ADDRESS}/raw/main/docs/x.svg)"
+    assert linked("![p](https://host.example/x.svg)") == "![p](https://host.example/x.svg)"
+
+
+def test_time_and_risk_are_stated_for_every_playbook() -> None:
+    text = (ROOT / "docs/guides/time_and_risk.md").read_text("utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| `")]
+    assert all(len(row) == 4 and all(cell.strip() for cell in row) for row in rows)
+    changing = {row[0].split("`")[1].split()[0] for row in rows}
+    reading = set(re.findall("`(\\w+)`", text.splitlines()[-1]))
+    assert not changing & reading
+    assert changing | reading == {path.stem for path in ROOT.glob("playbooks/*.yml")}

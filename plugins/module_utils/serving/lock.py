@@ -22,8 +22,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.state_files
 
 Lock = Mapping[str, Any]
 
-_WAIT = "To wait until it has ended: -e lock_wait=SECONDS. "
-
 _RUN: checked.Fields = {
     "id": checked.is_name,
     "holder": checked.is_map,
@@ -137,10 +135,7 @@ def acquire(current: Lock, request: Request, now: float) -> LockVerdict:
         return LockVerdict(new, taken_from=describe(current))
     # A launch may outlast the reservation in which it began.
     by_run = current["expires"] <= now or bool(current.get("bound", current["holder"]))
-    refusal = "The cluster is locked by %s. %sTo take it over: -e force=true" % (
-        describe(current),
-        _WAIT if by_run else "",
-    )
+    refusal = "The cluster is locked by %s. To take it over: -e force=true" % describe(current)
     return LockVerdict(dict(current), refusal, current["holder"], by_run=by_run)
 
 
@@ -164,9 +159,8 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> LockVerdict:
     other = run and run["id"] != request.run
     busy = other and run["expires"] > now
     if busy and not request.force and not _has_ended(run, request):
-        refusal = "A launch has been using this reservation since %s. %sTo take over: -e force=true"
-        words = clock(run["since"]), _WAIT
-        return LockVerdict(lock, refusal % words, run["holder"], by_run=True)
+        refusal = "A launch has been using this reservation since %s. To take over: -e force=true"
+        return LockVerdict(lock, refusal % clock(run["since"]), run["holder"], by_run=True)
     taken = "a launch within this reservation, since %s" % clock(run["since"]) if other else ""
     lock["run"] = {
         "id": request.run,

@@ -20,6 +20,14 @@ ALL = "all"
 Workload = t.Mapping[str, t.Any]
 
 
+class Refused(RecipeError):
+    """Why nothing is launched again. playbook: what leads on, its name and arguments."""
+
+    def __init__(self, why: str, *playbook: str) -> None:
+        self.playbook = playbook
+        super().__init__(why)
+
+
 def chosen(
     action: str,
     name: str,
@@ -30,24 +38,25 @@ def chosen(
     """The services that an action launches again, by name.
 
     name: of the service, empty for none. confirm: ALL for all of them. wanted: what is declared.
-    running: of the filter workloads, without retained ones. Raises RecipeError where it is not
-    clear which, or none.
+    running: of the filter workloads, without retained ones. Raises Refused where it is not clear
+    which, or none.
     """
     if action not in ACTIONS:
-        raise RecipeError(f"again is {action!r:.40}, expected one of {', '.join(ACTIONS)}")
+        raise Refused(f"again is {action!r:.40}, expected one of {', '.join(ACTIONS)}", "status")
     declared = {one.name: one for one in wanted if one.recipe}
     launched = {one["service"]: _as_it_runs(one, declared) for one in running}
     known = {**launched, **declared} if action == REAPPLY else launched
     if name:
         if name not in known:
-            raise RecipeError(_unknown(action, name, wanted, known))
+            raise _unknown(action, name, wanted, known)
         return [known[name]]
     if not known:
-        raise RecipeError("No service of this collection runs" + _or_declared(action))
+        raise Refused("No service of this collection runs" + _or_declared(action), "recipes")
     if len(known) > 1 and confirm != ALL:
-        raise RecipeError(
+        raise Refused(
             f"Several services can be meant: {', '.join(sorted(known))}. Name one, -e service="
-            f"{min(known)}, or confirm that all are meant, -e confirm={ALL}"
+            f"{min(known)}, or confirm that all are meant, -e confirm={ALL}",
+            "status",
         )
     return [known[name] for name in sorted(known)]
 
@@ -64,16 +73,21 @@ def _as_it_runs(workload: Workload, declared: t.Mapping[str, Declared]) -> Decla
     )
 
 
-def _unknown(action: str, name: str, wanted: t.Sequence[Declared], known: t.Iterable[str]) -> str:
+def _unknown(
+    action: str, name: str, wanted: t.Sequence[Declared], known: t.Iterable[str]
+) -> Refused:
     what = f"service {foreign.line(name)}"
     if any(one.name == name and not one.recipe for one in wanted):
-        return (
-            f"{what} is declared by url or port: it is not of this collection, and is not touched"
+        return Refused(
+            f"{what} is declared by url or port: it is not of this collection, and is not touched",
+            "health",
         )
     if action != REAPPLY and any(one.name == name for one in wanted):
-        return f"{what} does not run. services.yml without -e again launches what is declared"
+        return Refused(
+            f"{what} does not run. Without -e again, what is declared is launched", "services"
+        )
     names = ", ".join(sorted(known)) or "nothing"
-    return f"There is no {what}. What runs{_or_declared(action)}: {names}"
+    return Refused(f"There is no {what}. What runs{_or_declared(action)}: {names}", "status")
 
 
 def _or_declared(action: str) -> str:
@@ -86,6 +100,5 @@ def differs(name: str, runs: str, plan: t.Mapping[str, t.Any]) -> str:
         return ""
     return (
         f"service {name} runs with plan {foreign.line(runs)[:12]}. Its recipe with the inventory "
-        f"gives plan {plan['hash'][:12]} now, which neither restart nor update launches. "
-        f"To launch that: -e again={REAPPLY}"
+        f"gives plan {plan['hash'][:12]} now, which neither restart nor update launches"
     )

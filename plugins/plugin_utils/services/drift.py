@@ -19,6 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Plan,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import gib_of, service_of
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.refusals import reasons
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.swap_steps import (
     launch_steps,
 )
@@ -93,7 +94,7 @@ def service(
     if steps["serves"]:
         return known
     if steps["refusals"]:
-        return dataclasses.replace(known, state="refused", why="; ".join(steps["refusals"]))
+        return dataclasses.replace(known, state="refused", why=reasons(steps["refusals"]))
     if steps["running"] and not any(
         any(steps[key].values()) for key in ("remove", "supervise", "drop")
     ):

@@ -125,7 +125,7 @@ def _can_be_launched(line: Line) -> bool:
 
 
 def _nothing_before(service: str, proven: t.Sequence[Line], runs: t.Sequence[Line]) -> str:
-    by_name = "Launch by name: -e recipe=NAME"
+    by_name = "Launch a recipe by name"
     if not proven:
         return f"The history of service {service} has no complete launch yet. {by_name}"
     recipe = foreign.line(runs[0]["recipe"])

@@ -64,7 +64,9 @@ def at(*steps: str) -> Callable[[], bool]:
 def plans() -> set[str]:
     """The plans that have units, and those of the containers that run."""
     script = "grep -hs ^Plan= /etc/systemd/system/dgxspark-main-*.service"
-    return {line for node in NODES for line in shell(node, script).split()}
+    lines = [line for node in NODES for line in shell(node, script).splitlines()]
+    # What docker exec says of a node that is away is none.
+    return {line for line in lines if line.startswith("Plan=")}
 
 
 def ids() -> dict[str, str]:
@@ -149,6 +151,12 @@ def launching(plan: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def kill(controller: subprocess.Popen[str]) -> None:
+    """And reap it: a process that nobody has reaped still counts."""
+    os.killpg(controller.pid, signal.SIGKILL)
+    controller.wait()
+
+
 def served_plan() -> str:
     """Which of the two plans is served."""
     size = shell(HEAD, "docker inspect --format '{{.HostConfig.ShmSize}}' dgxspark-main-0").strip()
@@ -189,7 +197,7 @@ def test_a_killed_controller_leaves_the_swap_to_the_nodes() -> None:
             wait_for(lambda: "swap" in shell(WORKER, f"ls {PLACE}"), 60)
             moment = draw.uniform(0, 14)
             time.sleep(moment)
-            os.killpg(controller.pid, signal.SIGKILL)
+            kill(controller)
             killed = time.monotonic()
             await_settled()
         took = time.monotonic() - killed
@@ -220,7 +228,7 @@ def test_a_frozen_controller_undoes_nothing_when_it_wakes_up() -> None:
 def test_a_second_launch_is_refused_or_waits() -> None:
     with watched(), launching(other()) as controller:
         wait_for(at("waits until", "starts"), 60)
-        os.killpg(controller.pid, signal.SIGKILL)
+        kill(controller)
         # The dead controller's lock is taken over; its swap is not.
         status, said = playbook("launch", *PAIR, "-e", "dgxspark_shm_size=3g")
         if status:
@@ -286,7 +294,7 @@ def test_a_fault_of_the_nodes(
 ) -> None:
     with watched(), launching(other()) as controller:
         wait_for(at(step), 60)
-        os.killpg(controller.pid, signal.SIGKILL)
+        kill(controller)
         fault(*nodes)
         await_settled()
 
@@ -321,7 +329,7 @@ def test_force_before_and_after_the_decision() -> None:
     for step in ("waits until", "makes the new plan permanent"):
         with watched(), launching(other()) as controller:
             wait_for(at(step), 60)
-            os.killpg(controller.pid, signal.SIGKILL)
+            kill(controller)
             status, said = playbook("launch", *PAIR, *PLANS["a"], "-e", "force=true")
             assert status == 0, said
         await_settled()

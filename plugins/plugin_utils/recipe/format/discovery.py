@@ -14,6 +14,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.neare
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     RecipeAmbiguous,
+    RecipeNotFetched,
     RecipeNotFound,
 )
 
@@ -188,15 +189,13 @@ def _registry(name: str, recipe: str, places: t.Sequence[Place]) -> Place:
         if place.registry and place.registry == name:
             if place.path.is_dir():
                 return place
-            raise RecipeNotFound(
-                f"recipe @{name}/{recipe}: the registry {name} has not been fetched yet. "
-                "Fetch it: ansible-playbook dgxspark.suite.recipes -e fetch=true"
+            raise RecipeNotFetched(
+                f"recipe @{name}/{recipe}: the registry {name} has not been fetched yet"
             )
     known = ", ".join(f"@{place.registry}" for place in places if place.registry) or "none"
-    raise RecipeNotFound(
+    raise RecipeNotFetched(
         f"recipe @{name}/{recipe}: no registry {name} is configured, there is: {known}. "
-        "Name it in dgxspark_recipe_registries, then fetch it: "
-        "ansible-playbook dgxspark.suite.recipes -e fetch=true"
+        "Name it in dgxspark_recipe_registries, then fetch it"
     )
 
 

@@ -52,6 +52,10 @@ class RecipeNotFound(RecipeError):
     """No recipe of that name; the text names the places that were searched and similar names."""
 
 
+class RecipeNotFetched(RecipeNotFound):
+    """It is, or may be, in a registry that was not fetched."""
+
+
 class RecipeAmbiguous(RecipeError):
     """Several files of that name within one search path; the text lists them."""
 

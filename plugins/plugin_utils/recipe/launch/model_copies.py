@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.refusals import (
+    Refusal,
+    refusal,
+)
 
 Seen = Mapping[str, Mapping[str, Any]]
 
@@ -53,8 +57,8 @@ def model_steps(plan: Mapping[str, Any], observed: Seen) -> dict[str, Any]:
     plan may be among them, and may have what the nodes of the plan lack.
 
     Returns a dict: `copies` (each a dict of `name`, `quant`, `revision`, `source` (the node that
-    has it) and `receive` (the nodes that copy it from there)), `refusals` (why it cannot be done),
-    `ready` (whether there is nothing to do).
+    has it) and `receive` (the nodes that copy it from there)), `refusals` (why it cannot be done,
+    see refusals.py), `ready` (whether there is nothing to do).
     """
     copies, refusals = [], []
     for at, wanted in enumerate(plan["models"]):
@@ -70,9 +74,9 @@ def model_steps(plan: Mapping[str, Any], observed: Seen) -> dict[str, Any]:
         ]
         if not receive:
             continue
-        refusal = _refusal(wanted, seen, choice, receive)
-        if refusal:
-            refusals.append(refusal)
+        problem = _refusal(plan, wanted, seen, choice, receive)
+        if problem:
+            refusals.append(problem)
         else:
             quant = seen[choice.source]["quant"]
             copies.append({**wanted, "quant": quant, "source": choice.source, "receive": receive})
@@ -87,24 +91,38 @@ def _complete(seen: Seen, nodes: Iterable[str]) -> dict[str, str]:
     return {node: content_of(seen[node]) for node in nodes if seen[node]["complete"]}
 
 
-def _refusal(wanted: Mapping[str, str], seen: Seen, choice: Choice, receive: list[str]) -> str:
+def _refusal(
+    plan: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    seen: Seen,
+    choice: Choice,
+    receive: list[str],
+) -> Refusal | None:
     name = ":".join(filter(None, (wanted["name"], wanted["quant"])))
     downloading = [node for node in receive if seen[node]["downloading"]]
     if downloading:
         where = " and ".join(downloading)
-        return f"{name} is being downloaded on {where}; launch it when that is done"
+        why = f"{name} is being downloaded on {where}; launch it when that is done"
+        return refusal(why, "models")
     if choice.refusal:
-        command = _command("model_sync", wanted, source="NODE")
-        return f"{name} is not copied: {choice.refusal}. Choose one: {command}"
-    if not choice.source:
-        problems = _problems(seen)
-        return f"{name} is not complete on any node. {problems}. {_way_out(wanted)}"
-    if seen[choice.source]["kind"] == "other":
-        return (
-            f"{name} is on {choice.source} only, and is not a model that can be copied:"
-            f" put it on {' and '.join(receive)}"
+        return refusal(
+            f"{name} is not copied: {choice.refusal}. Choose the node whose copy the others get by"
+            " model_sync, -e source=NODE",
+            "models",
         )
-    return ""
+    if not choice.source:
+        problem = f"{name} is not complete on any node. {_problems(seen)}"
+        if wanted["name"].startswith("/"):
+            way_out = "Put it on one of them, or correct the recipe"
+            return refusal(f"{problem}. {way_out}", "recipes", "-e", f"show={plan['recipe_path']}")
+        return refusal(problem, *_download(wanted))
+    if seen[choice.source]["kind"] == "other":
+        return refusal(
+            f"{name} is on {choice.source} only, and is not a model that can be copied:"
+            f" put it on {' and '.join(receive)}",
+            "models",
+        )
+    return None
 
 
 def _problems(seen: Seen) -> str:
@@ -116,14 +134,7 @@ def _problems(seen: Seen) -> str:
     )
 
 
-def _way_out(wanted: Mapping[str, str]) -> str:
-    if wanted["name"].startswith("/"):
-        return "Put it on one of them, or correct the recipe"
-    return f"Download it: {_command('model_download', wanted, revision=wanted['revision'])}"
-
-
-def _command(playbook: str, wanted: Mapping[str, str], **more: str) -> str:
-    """The playbook's command line for this model."""
-    given = {"model": wanted["name"], "quant": wanted["quant"], **more}
-    words = [f"-e {shlex.quote(f'{name}={value}')}" for name, value in given.items() if value]
-    return " ".join([f"ansible-playbook dgxspark.suite.{playbook}", *words])
+def _download(wanted: Mapping[str, str]) -> list[str]:
+    given = {"model": wanted["name"], "quant": wanted["quant"], "revision": wanted["revision"]}
+    words = [f"{name}={value}" for name, value in given.items() if value]
+    return ["model_download", *(part for word in words for part in ("-e", word))]

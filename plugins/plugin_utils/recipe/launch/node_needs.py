@@ -7,11 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.refusals import (
+    Refusal,
+    refusal,
+)
+
 
 def unmet_needs(
     plan: Mapping[str, Any], observed: Mapping[str, Mapping[str, Any]]
-) -> Iterator[str]:
-    """Why a node of the plan is not one for it, in words.
+) -> Iterator[Refusal]:
+    """Why a node of the plan is not one for it.
 
     observed: node name -> what the module workload_info returned there.
     """
@@ -19,9 +24,10 @@ def unmet_needs(
     for node in plan["nodes"]:
         size = observed[node].get("page_size")
         if wanted and size not in (None, *wanted):
-            yield (
+            yield refusal(
                 f"{node}: {plan['recipe']} needs a kernel with pages of "
                 f"{' or '.join(map(str, wanted))} bytes (needs: page_size), and those of the node "
                 f"have {size}: getconf PAGESIZE. Choose another node with -e nodes, another image, "
-                "or boot a kernel with such pages"
+                "or boot a kernel with such pages",
+                "recipes",
             )

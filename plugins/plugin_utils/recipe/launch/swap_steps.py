@@ -10,7 +10,7 @@ the next launch can continue after one that was killed at any point.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
@@ -30,6 +30,11 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claim
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.node_needs import (
     unmet_needs,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.refusals import (
+    Refusal,
+    launch_words,
+    refusal,
+)
 
 Observed = Mapping[str, Mapping[str, Any]]
 Placed = tuple[str, Mapping[str, Any]]  # node, container
@@ -44,14 +49,14 @@ def launch_steps(
     there, for every node that may have containers of this collection, also outside of the plan.
     recreate: whether the plan is started anew where it runs, which is then restored by a rollback.
 
-    Returns a dict: `refusals` (texts; while there are any, nothing may be done), `notes` (texts
-    about links that are mounted by their targets), `running` (whether every rank runs as planned),
-    `serves` (whether the model has also answered and no step is left; False if workload_info did
-    not ask), `previous` (what a rollback restores, see describe; empty for nothing), `remove`
-    (node -> names of other containers of the service, to be removed), `start` (node -> its rank of
-    the plan), `supervise` (node -> container -> its unit_spec, for all ranks if one has no unit or
-    a different one), `drop` (node -> names of retained containers that an interrupted launch has
-    left of what was served before, where the plan runs already).
+    Returns a dict: `refusals` (see refusals.py; while there are any, nothing may be done), `notes`
+    (texts about links that are mounted by their targets), `running` (whether every rank runs as
+    planned), `serves` (whether the model has also answered and no step is left; False if
+    workload_info did not ask), `previous` (what a rollback restores, see describe; empty for
+    nothing), `remove` (node -> names of other containers of the service, to be removed), `start`
+    (node -> its rank of the plan), `supervise` (node -> container -> its unit_spec, for all ranks
+    if one has no unit or a different one), `drop` (node -> names of retained containers that an
+    interrupted launch has left of what was served before, where the plan runs already).
     """
     service = plan["service"]
     running = not recreate and all(
@@ -241,28 +246,51 @@ def _answers(plan: Mapping[str, Any], observed: Observed) -> bool:
     return bool(answer.get("phase") == "serving")
 
 
-def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+def _foreign_names(plan: Mapping[str, Any], observed: Observed) -> Iterator[Refusal]:
     for rank in plan["ranks"]:
         for container in observed[rank["node"]]["containers"]:
             if container["name"] == rank["name"] and not container["ours"]:
-                yield (
+                yield refusal(
                     f"{rank['node']}: a container named {rank['name']} exists that was not started "
-                    "by this collection, so it is left alone. Rename or remove it"
+                    "by this collection, so it is left alone. Rename or remove it",
+                    "status",
                 )
 
 
-def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+def _taken_ports(plan: Mapping[str, Any], observed: Observed) -> Iterator[Refusal]:
     """Ports of the plan on which somebody else, or another service, listens there."""
     head, *workers = plan["nodes"]
     ports = {**plan["ports"], "swap": plan["swap_port"]}
-    yield from _taken(plan["service"], head, ports, observed[head])
+    taken = [(head, *one) for one in _taken(plan["service"], ports, observed[head])]
     for worker in workers:
-        yield from _taken(plan["service"], worker, plan["worker_ports"], observed[worker])
+        found = _taken(plan["service"], plan["worker_ports"], observed[worker])
+        taken += [(worker, *one) for one in found]
+    for node, what, port, holder in taken:
+        yield refusal(
+            f"{node}: port {port} ({what}) is taken by {holder}. Stop it, or use another port",
+            *_with_other_port(plan, observed, what, port),
+        )
+
+
+def _with_other_port(
+    plan: Mapping[str, Any], observed: Observed, what: str, port: int
+) -> Sequence[str]:
+    """The launch of this plan with the next free number in place of a port."""
+    used = {*plan["ports"].values(), *plan["worker_ports"].values()}
+    used |= {listener["port"] for facts in observed.values() for listener in facts["listening"]}
+    free = next((number for number in range(port + 1, 65536) if number not in used), None)
+    if free is not None and what == "server":
+        return launch_words(plan, {**plan["overrides"], "port": free})
+    if free is not None and plan["service"] == MAIN:
+        return [*launch_words(plan, plan["overrides"]), "-e", f"dgxspark_{what}_port={free}"]
+    # Those of other services are derived from the numbers of the inventory.
+    return ["status"]
 
 
 def _taken(
-    service: str, node: str, ports: Mapping[str, int], facts: Mapping[str, Any]
-) -> Iterator[str]:
+    service: str, ports: Mapping[str, int], facts: Mapping[str, Any]
+) -> Iterator[tuple[str, int, str]]:
+    """Name and number of each port that is taken, and who has it, in words."""
     holders = {container["id"]: container for container in facts["containers"]}
     supervisors = {unit["pid"]: unit for unit in facts.get("units", ()) if unit["pid"]}
     for what, port in ports.items():
@@ -278,21 +306,20 @@ def _taken(
                 owner = unit.get("service", MAIN)
             if owner == service:
                 continue
-            yield (
-                f"{node}: port {port} ({what}) is taken by {_holder(listener, container, owner)}. "
-                f"Stop it, or choose another port: {_other_port(what)}"
-            )
+            yield what, port, _holder(listener, container, owner)
 
 
-def _open_swaps(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+def _open_swaps(plan: Mapping[str, Any], observed: Observed) -> Iterator[Refusal]:
     """A swap of the service that has not ended; the nodes do it, whoever has begun it."""
     for node, facts in observed.items():
         swap = facts.get("swaps", {}).get(plan["service"])
         if swap:
-            yield (
+            yield refusal(
                 f"{node}: a swap of service {plan['service']} to {swap['recipe']}, by "
                 f"{swap['owner']}, has not ended ({swap['step'] or swap['state']}). To wait until "
-                "it has ended: -e lock_wait=SECONDS. To undo it: -e force=true"
+                "it has ended: -e lock_wait=SECONDS. To undo it: -e force=true",
+                *launch_words(plan, plan["overrides"]),
+                *("-e", "lock_wait=1800"),
             )
             return
 
@@ -309,28 +336,31 @@ def _holder(listener: Mapping[str, Any], container: Mapping[str, Any] | None, se
     return who + (f" in container {container['name']}" if container else "")
 
 
-def _bad_mounts(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+def _bad_mounts(plan: Mapping[str, Any], observed: Observed) -> Iterator[Refusal]:
     """Paths that the plan mounts, and that a node does not have where and as it should."""
     for node in plan["nodes"]:
         for mount in observed[node].get("mounts", ()):
             if mount["problem"]:
-                yield f"{node}: {mount['problem']}"
+                yield refusal(
+                    f"{node}: {mount['problem']}", "recipes", "-e", f"show={plan['recipe_path']}"
+                )
 
 
-def _others_start(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+def _others_start(plan: Mapping[str, Any], observed: Observed) -> Iterator[Refusal]:
     """Two engines that measure free memory at once starve each other."""
     for node in plan["nodes"]:
         others = [one for one in observed[node].get("starting", ()) if one != plan["service"]]
         if others:
-            yield (
-                f"{node}: service {' and '.join(others)} is starting. Launch again when it answers:"
-                " ansible-playbook dgxspark.suite.status"
+            yield refusal(
+                f"{node}: service {' and '.join(others)} is starting. Launch again when it answers",
+                "status",
             )
 
 
-def _too_little_memory(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
+def _too_little_memory(plan: Mapping[str, Any], observed: Observed) -> Iterator[Refusal]:
     for node in plan["nodes"]:
-        yield from too_little(plan["service"], node, plan["claim"], observed[node])
+        for why in too_little(plan["service"], node, plan["claim"], observed[node]):
+            yield refusal(why, "recipes", "-e", f"memory={plan['recipe_path']}")
 
 
 def _links(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
@@ -341,7 +371,3 @@ def _links(plan: Mapping[str, Any], observed: Observed) -> Iterator[str]:
                     f"{node}: {mount['source']} is {mount['real']}, by the link "
                     f"{' and '.join(mount['links'])}"
                 )
-
-
-def _other_port(what: str) -> str:
-    return "-e overrides=port=NUMBER" if what == "server" else f"-e dgxspark_{what}_port=NUMBER"

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible import context
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.dgxspark.suite.plugins.action import cluster_lock
-from ansible_collections.dgxspark.suite.plugins.action.cluster_lock import has_ended, process
-from ansible_collections.dgxspark.suite.plugins.plugin_utils import follow
+from ansible_collections.dgxspark.suite.plugins.action.cluster_lock import WAIT, has_ended, process
+from ansible_collections.dgxspark.suite.plugins.plugin_utils import commands, follow
 
 Answer = dict[str, Any]
 
@@ -117,7 +118,8 @@ def test_a_holder_of_another_shape_has_not_ended(change: Answer) -> None:
 @pytest.mark.parametrize("answer", [None, [], "x", {"holder": []}, {"holder": {}}])
 def test_an_answer_of_another_shape_is_returned_as_it_is(answer: object) -> None:
     ask = Ask([{"failed": True, "blocker": answer}])
-    assert ask.run(task_vars={}) == {"failed": True, "blocker": answer}
+    found = ask.run(task_vars={})
+    assert (found["failed"], found["blocker"]) == (True, answer)
 
 
 def test_the_id_of_the_machine_does_not_leave_it() -> None:
@@ -188,6 +190,7 @@ def test_giving_back_needs_no_holder() -> None:
     assert ask.asked == [{"state": "released", "token": "a"}]
 
 
+STATUS = "next: ansible-playbook dgxspark.suite.status"
 LOCK = {"owner": "Bob", "reason": "launch of x", "since": "2026-11-25T12:00:00Z"}
 BUSY: Answer = {"failed": True, "msg": "locked by Bob", "by_run": True, "lock": LOCK, "blocker": {}}
 
@@ -221,7 +224,8 @@ def test_the_wait_ends_with_the_refusal_when_the_time_is_over(clock: list[float]
     answer = ask.run(task_vars={})
     assert answer["failed"] is True
     assert answer["msg"].startswith("Waited 3")
-    assert answer["msg"].endswith("locked by Bob")
+    # Who has waited already learns who holds the lock.
+    assert answer["msg"].endswith(f"locked by Bob\n{STATUS}")
     assert 4 <= len(ask.asked) <= 8
 
 
@@ -229,20 +233,20 @@ def test_the_wait_ends_with_the_refusal_when_the_time_is_over(clock: list[float]
 def test_a_reservation_is_refused_at_once(clock: list[float], by_run: object) -> None:
     reserved = {**BUSY, "by_run": by_run}
     ask = Ask([reserved], wait=900)
-    assert ask.run(task_vars={}) == reserved
+    assert ask.run(task_vars={}) == {**reserved, "msg": f"locked by Bob\n{STATUS}"}
     assert clock == []
 
 
 def test_a_reservation_that_follows_a_run_ends_the_wait(clock: list[float]) -> None:
     ask = Ask([BUSY, {**BUSY, "by_run": False}], wait=900)
-    assert ask.run(task_vars={})["msg"] == "locked by Bob"
+    assert ask.run(task_vars={})["msg"] == f"locked by Bob\n{STATUS}"
     assert len(ask.asked) == 2
 
 
 def test_nobody_waits_in_check_mode(clock: list[float]) -> None:
     ask = Ask([BUSY], wait=900)
     ask._task.check_mode = True
-    assert ask.run(task_vars={}) == BUSY
+    assert ask.run(task_vars={}) == {**BUSY, "msg": f"locked by Bob\n{STATUS}"}
 
 
 def test_a_run_that_ends_without_a_release_is_taken_over_while_waiting(clock: list[float]) -> None:
@@ -273,3 +277,21 @@ def test_a_lock_of_another_shape_is_waited_for_all_the_same(
 def test_a_time_that_is_no_number_of_seconds_is_refused(wait: object) -> None:
     ask = Ask([], wait=wait)
     assert "in seconds" in ask.run(task_vars={})["msg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "by_run", "expected"),
+    [
+        ({}, True, f"ansible-playbook dgxspark.suite.launch -e recipe=a -e lock_wait={WAIT}"),
+        ({}, False, "ansible-playbook dgxspark.suite.status"),
+        ({"wait": 60}, False, "ansible-playbook dgxspark.suite.status"),
+    ],
+)
+def test_a_refusal_ends_with_what_leads_on(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, int], by_run: bool, expected: str
+) -> None:
+    run = {"args": ("dgxspark.suite.launch",), "extra_vars": ("recipe=a",)}
+    monkeypatch.setattr(context, "CLIARGS", run)
+    monkeypatch.setattr(commands, "load_extra_vars", lambda _loader: {"recipe": "a"})
+    answer = Ask([{**BUSY, "by_run": by_run, "msg": "x\nnext: rm"}], **given).run(task_vars={})
+    assert answer["msg"].splitlines()[-1] == f"next: {expected}"

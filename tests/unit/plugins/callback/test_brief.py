@@ -38,8 +38,11 @@ class Run:
         playbook.write_text(
             HEAD.format(hosts=hosts) + textwrap.indent(textwrap.dedent(tasks), "    ")
         )
+        return self.ran("-i", str(inventory), str(playbook), *options)
+
+    def ran(self, *words: str) -> list[str]:
         done = subprocess.run(
-            [str(PROGRAM), "-i", str(inventory), str(playbook), *options],
+            [str(PROGRAM), *words],
             env={
                 **os.environ,
                 "ANSIBLE_STDOUT_CALLBACK": "dgxspark.suite.brief",
@@ -245,3 +248,46 @@ def test_the_command_to_type_next_is_the_last_line(run: Run) -> None:
     lines = run('- ansible.builtin.debug: {msg: "next: true"}\n')
     assert lines[-1] == "next: true"
     assert not [line for line in lines if line.startswith("n2")]
+
+
+def test_a_refusal_ends_with_the_command_to_type_next(run: Run) -> None:
+    lines = run(
+        """\
+        - name: Refuse
+          ansible.builtin.assert:
+            that: false
+            fail_msg: >-
+              Several services
+              run
+
+              next: ansible-playbook dgxspark.suite.status
+            quiet: true
+          run_once: true
+        """
+    )
+    assert "    n2: Several services run" in lines
+    assert lines[-1] == "next: ansible-playbook dgxspark.suite.status"
+    assert [line for line in lines if "next:" in line] == lines[-1:]
+
+
+def test_a_node_does_not_choose_the_command_to_type_next(run: Run) -> None:
+    lines = run(
+        """\
+        - ansible.builtin.command: {argv: [sh, -c, "echo x; echo 'next: true'; exit 1"]}
+        """
+    )
+    assert "    next: true" in lines
+    assert lines[-1].startswith("failed: ")
+
+
+@pytest.mark.parametrize(
+    "node",
+    ["ansible_connection: local, ansible_become: false", "ansible_ssh_executable: /bin/false"],
+)
+def test_nodes_that_nobody_can_inspect_are_checked_next(run: Run, node: str) -> None:
+    inventory = run.folder / "sparks.yml"
+    inventory.write_text(f"spark_heads: {{hosts: {{spark1: {{{node}}}}}}}\n")
+    words = ["-e", "dgxspark_docker_bin=/nowhere", "-e", "dgxspark_fabric_test_while_serving=true"]
+    lines = run.ran("-i", str(inventory), "dgxspark.suite.fabric_test", *words)
+    site = f"ansible-playbook -i {inventory} dgxspark.suite.site"
+    assert lines[-1] == f"next: {site} --check --limit spark1", lines

@@ -59,6 +59,6 @@ def test_a_refusal_cannot_control_a_terminal() -> None:
     observed = {"spark1": {**quiet, "listening": [listener]}, "spark2": quiet}
     steps = plugin.FilterModule().filters()["launch_steps"]
     assert callable(steps)
-    (refusal,) = steps(plan, observed)["refusals"]
+    refusal = steps(plan, observed)["refusals"][0]["why"]
     assert "\\x1b[2J (pid 5)" in refusal
     assert refusal.isprintable()

@@ -9,7 +9,6 @@ import pytest
 from ansible_collections.dgxspark.suite.plugins.filter.model_refusals import FilterModule
 
 FREE: dict[str, Any] = {"plan_id": "1", "refusals": []}
-STOP = "ansible-playbook dgxspark.suite.stop stops a recipe"
 SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
 
 
@@ -31,7 +30,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["it is being downloaded"]}},
             SERVED,
             [
-                f"spark1: it is being served by recipe tiny; {STOP}",
+                "spark1: it is being served by recipe tiny",
                 "spark2: it is being downloaded",
             ],
         ),
@@ -39,7 +38,7 @@ SERVED = [{"node": "spark1", "recipe": "tiny", "process": ""}]
             {"spark1": FREE, "spark2": {**FREE, "refusals": ["\x1b[2J"]}},
             [{"node": "spark1", "recipe": "", "process": "\x1b]0;x\x07"}],
             [
-                f"spark1: it is being served by \\x1b]0;x\\x07; {STOP}",
+                "spark1: it is being served by \\x1b]0;x\\x07",
                 "spark2: \\x1b[2J",
             ],
         ),
@@ -50,4 +49,6 @@ def test_refusals_of_all_nodes_are_joined(
 ) -> None:
     filters: Any = FilterModule().filters()
     menu = {"models": [{"serving": serving}]}
-    assert filters["model_refusals"](plans, menu, ["spark1", "spark2"]) == expected
+    refusals = filters["model_refusals"](plans, menu, ["spark1", "spark2"])
+    assert [refusal["why"] for refusal in refusals] == expected
+    assert all(refusal["next"] for refusal in refusals)

@@ -22,7 +22,7 @@ LACKS = {**HAS, "complete": False, "problem": "it is not there", "revision": "",
 
 
 def steps(wanted: dict[str, str] | None = None, **nodes: dict[str, Any]) -> dict[str, Any]:
-    plan = {"nodes": ["spark1", "spark2"], "models": [wanted or ONE]}
+    plan = {"nodes": ["spark1", "spark2"], "models": [wanted or ONE], "recipe_path": "/r/a.yaml"}
     return model_steps(plan, {node: {"models": [seen]} for node, seen in nodes.items()})
 
 
@@ -41,10 +41,8 @@ def test_different_copies_are_not_overwritten_and_an_incomplete_one_has_no_say()
     different = steps(wanted, spark1=HAS, spark2=other)
     assert (different["copies"], different["ready"]) == ([], False)
     (refusal,) = different["refusals"]
-    assert f"spark1 has {'a' * 40}, spark2 has {'b' * 40}" in refusal
-    assert refusal.endswith(
-        "ansible-playbook dgxspark.suite.model_sync -e model=org/one -e quant=Q8_0 -e source=NODE"
-    )
+    assert f"spark1 has {'a' * 40}, spark2 has {'b' * 40}" in refusal["why"]
+    assert refusal["next"] == ["models"]
     half = {**other, "complete": False, "problem": "1 of 2 shards are missing"}
     assert steps(spark1=half, spark2=HAS)["copies"][0]["source"] == "spark2"
 
@@ -71,16 +69,24 @@ def test_a_missing_model_is_refused_with_the_command_that_downloads_it() -> None
     found = steps(wanted, spark1=LACKS, spark2={**LACKS, "problem": "parts of Q8_0 are missing"})
     assert (found["copies"], found["ready"]) == ([], False)
     assert found["refusals"] == [
-        "org/one:Q8_0 is not complete on any node. spark1: it is not there; spark2: parts of Q8_0 "
-        "are missing. Download it: ansible-playbook dgxspark.suite.model_download -e model=org/one "
-        "-e quant=Q8_0 -e revision=v2"
+        {
+            "why": "org/one:Q8_0 is not complete on any node. spark1: it is not there; spark2: "
+            "parts of Q8_0 are missing",
+            "next": [
+                *["model_download", "-e", "model=org/one", "-e", "quant=Q8_0"],
+                *["-e", "revision=v2"],
+            ],
+        }
     ]
 
 
 def test_a_model_that_is_being_downloaded_is_not_copied() -> None:
     found = steps(spark1=HAS, spark2={**LACKS, "downloading": True})
     assert found["refusals"] == [
-        "org/one is being downloaded on spark2; launch it when that is done"
+        {
+            "why": "org/one is being downloaded on spark2; launch it when that is done",
+            "next": ["models"],
+        }
     ]
 
 
@@ -88,8 +94,10 @@ def test_a_path_that_only_the_user_can_copy_is_refused() -> None:
     wanted = {"name": "/data/x.gguf", "quant": "", "revision": ""}
     of_theirs = {"kind": "other", "revision": ""}
     found = steps(wanted, spark1={**HAS, **of_theirs}, spark2={**LACKS, **of_theirs})
-    assert found["refusals"] == [
+    assert found["refusals"][0]["why"] == (
         "/data/x.gguf is on spark1 only, and is not a model that can be copied: put it on spark2"
-    ]
+    )
     nowhere = steps(wanted, spark1={**LACKS, **of_theirs}, spark2={**LACKS, **of_theirs})
-    assert nowhere["refusals"][0].endswith("Put it on one of them, or correct the recipe")
+    (refusal,) = nowhere["refusals"]
+    assert refusal["why"].endswith("Put it on one of them, or correct the recipe")
+    assert refusal["next"] == ["recipes", "-e", "show=/r/a.yaml"]

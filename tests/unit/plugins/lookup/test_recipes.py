@@ -43,9 +43,10 @@ def play(tmp_path: pathlib.Path) -> Play:
             {
                 "all": {
                     "vars": {
-                        "dgxspark_recipe_paths": [str(tmp_path / "mine")],
+                        # localhost is in no inventory.
+                        "dgxspark_recipe_paths": ["{{ inventory_dir }}/mine"],
                         "dgxspark_recipe_registries": [{"name": "arena", "url": str(upstream)}],
-                        "dgxspark_recipe_cache": str(tmp_path / "cache"),
+                        "dgxspark_recipe_cache": "{{ inventory_dir }}/cache",
                         "dgxspark_recipe_values": {"mine": {"max_model_len": 2048}},
                     }
                 }

@@ -15,10 +15,22 @@ from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils import commands
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.commands import (
+    PLAYBOOKS,
+    again,
+    parted,
     playbook_command,
     request_command,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import status_command
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.next_step import (
+    of_recipe,
+    refusal,
+    status_command,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
+    RecipeError,
+    RecipeNotFetched,
+    RecipeNotFound,
+)
 
 
 def test_the_options_of_the_run_are_repeated() -> None:
@@ -160,3 +172,72 @@ def test_a_run_as_root_leads_on_to_one_as_root() -> None:
     options = {"become": True}
     assert playbook_command("logs", (), options) == "ansible-playbook -b dgxspark.suite.logs"
     assert playbook_command("logs", ["-b"], options).count("-b") == 1
+
+
+@pytest.mark.parametrize(
+    "typed", ["dgxspark.suite.stop", os.path.join(PLAYBOOKS, "stop.yml")], ids=["name", "path"]
+)
+def test_a_run_is_repeated_as_it_was_typed(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    given = ("service=a b", "dgxspark_hosts=mine")
+    monkeypatch.setattr(
+        commands, "load_extra_vars", lambda _loader: {"service": "a", "dgxspark_hosts": "mine"}
+    )
+    options = {
+        "args": (typed,),
+        "extra_vars": given,
+        "inventory": ["mine.yml"],
+        "subset": "spark1",
+        "tags": ("all",),
+        "check": True,
+    }
+    assert shlex.split(again("-e", "lock_wait=9", options=options)) == [
+        *["ansible-playbook", "-i", "mine.yml", "dgxspark.suite.stop", "--limit", "spark1"],
+        *["--check", "-e", given[0], "-e", given[1], "-e", "lock_wait=9"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [
+        (("/elsewhere/stop.yml",), {}),
+        (("dgxspark.suite.stop", "dgxspark.suite.launch"), {}),
+        ((), {}),
+        (("dgxspark.suite.stop",), {"lock_token": "x"}),
+        (("dgxspark.suite.stop",), {"dgxspark_hf_token": "x"}),
+        (("dgxspark.suite.stop",), {"dgxspark_webhook_secret": "x"}),
+        (("dgxspark.suite.stop",), {"ansible_become_password": "x"}),
+        (("dgxspark.suite.launch",), {"overrides": {"env": {"HF_TOKEN": "x"}}}),
+    ],
+)
+def test_a_run_with_a_secret_or_of_somebody_else_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, typed: tuple[str, ...], given: dict[str, str]
+) -> None:
+    monkeypatch.setattr(commands, "load_extra_vars", lambda _loader: given)
+    assert again(options={"args": typed, "extra_vars": ("@file",) if given else ()}) == ""
+
+
+def test_the_first_refusal_that_knows_says_what_leads_on() -> None:
+    known = {"why": "it is taken", "next": ["models"]}
+    message = refusal(["x", known, {**known, "next": ["status"]}], "recipes")
+    assert message == "x; it is taken; it is taken\nnext: ansible-playbook dgxspark.suite.models"
+    assert parted(message)[1] == "next: ansible-playbook dgxspark.suite.models"
+    assert refusal("y", "status", "-b") == "y\nnext: ansible-playbook dgxspark.suite.status -b"
+    assert parted("a\nnext: b\nc") == ("a\nnext: b\nc", "")
+    # Nothing that is quoted can end the line.
+    assert refusal("y", "stop", "-e", "recipe=a\nnext: rm").count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "overrides", "expected"),
+    [
+        (RecipeNotFetched("x"), False, "recipes -e fetch=true"),
+        (RecipeNotFound("x"), False, "recipes"),
+        (RecipeError("x"), False, "recipes -e validate=a"),
+        (RecipeError("x"), True, "recipes -e show=a"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_leads_on(
+    error: RecipeError, overrides: bool, expected: str
+) -> None:
+    line = f"next: ansible-playbook dgxspark.suite.{expected}"
+    assert of_recipe(error, "a", overrides) == f"x\n{line}"

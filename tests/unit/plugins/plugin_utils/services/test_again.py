@@ -106,4 +106,3 @@ def test_a_restart_with_another_plan_names_both() -> None:
     problem = differs("e", "7d3d\n", {"hash": "0a1b"})
     assert "7d3d\\n" in problem
     assert "0a1b" in problem
-    assert "-e again=reapply" in problem

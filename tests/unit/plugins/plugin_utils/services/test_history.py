@@ -177,7 +177,7 @@ def test_without_anything_before_the_way_out_is_named(
 ) -> None:
     known = proven_before(history, observed, "main", HOSTS)
     assert problem in known["problem"]
-    assert "-e recipe=NAME" in known["problem"]
+    assert "Launch a recipe by name" in known["problem"]
 
 
 def test_a_node_that_is_not_in_the_run_is_named() -> None:

@@ -80,6 +80,8 @@ PLAN: Thing = {
     "ports": {"server": 8001},
     "worker_ports": {},
     "swap_port": 25020,
+    "overrides": {},
+    "recipe_path": "/r/embed.yaml",
     "claim": "gib:10",
     "ranks": [{"rank": 0, "node": "spark2", "name": "dgxspark-e-0", "labels": {}}],
 }

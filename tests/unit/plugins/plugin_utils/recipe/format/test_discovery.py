@@ -15,6 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.disco
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     RecipeAmbiguous,
+    RecipeNotFetched,
     RecipeNotFound,
 )
 
@@ -115,7 +116,7 @@ def test_a_registry_that_is_unknown_or_not_fetched_says_what_to_do(library: path
     with pytest.raises(RecipeNotFound, match=r"no registry nobody .* @r1, @r2, @lost") as unknown:
         find("@nobody/gemma", places(library))
     assert "dgxspark_recipe_registries" in str(unknown.value)
-    with pytest.raises(RecipeNotFound, match=r"has not been fetched yet.*fetch=true"):
+    with pytest.raises(RecipeNotFetched, match="has not been fetched yet"):
         find("@lost/gemma", places(library))
 
 

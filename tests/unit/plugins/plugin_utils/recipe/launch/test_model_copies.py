@@ -94,7 +94,7 @@ def test_different_complete_copies_are_refused_with_nodes_and_revisions(
     assert (synced["source"], launched["copies"]) == ("", [])
     for refusals in (synced["refusals"], launched["refusals"]):
         assert len(refusals) == 1
-        assert text in refusals[0]
+        assert text in str(refusals[0])
 
 
 def test_no_complete_copy_is_refused() -> None:

@@ -30,7 +30,7 @@ def test_pages_of_another_size_are_refused_with_the_way_out(
     plan = {"recipe": "qdrant", "nodes": ["spark2"], "needs": needs}
     found = list(unmet_needs(plan, {"spark1": {"page_size": 1}, "spark2": {"page_size": size}}))
     assert bool(found) is refused
-    for text in found:
+    for text in (one["why"] for one in found):
         assert text.startswith("spark2: qdrant needs")
         assert "65536: getconf PAGESIZE" in text
         assert "-e nodes" in text

@@ -136,12 +136,12 @@ def test_a_port_of_another_service_is_refused_by_its_name(chat: Thing, other: Th
     observed["spark1"]["containers"] += observed["spark2"]["containers"]
     observed["spark1"]["listening"] = [listener]
     (refusal,) = launch_steps(chat, observed)["refusals"]
-    assert "spark1: port 8000 (server) is taken by service other" in refusal
+    assert "spark1: port 8000 (server) is taken by service other" in refusal["why"]
     # A supervisor of the other service, too.
     unit = {"container": "x", "plan": "", "state": "active", "enabled": True, "pid": 9}
     observed["spark1"]["units"] = [{**unit, "service": "other"}]
     observed["spark1"]["listening"] = [{**listener, "pid": 9, "container": None}]
-    assert "service other" in launch_steps(chat, observed)["refusals"][0]
+    assert "service other" in launch_steps(chat, observed)["refusals"][0]["why"]
     observed["spark1"]["units"] = [{**unit, "service": "main"}]
     assert launch_steps(chat, observed)["refusals"] == []
 
@@ -155,7 +155,7 @@ def test_the_ports_of_workers_are_looked_at_on_the_workers(
         {"port": plan["worker_ports"]["rpc"], "pid": 7, "process": "python3", "container": None}
     ]
     (refusal,) = launch_steps(plan, observed)["refusals"]
-    assert refusal.startswith("spark2: port 50052 (rpc) is taken by python3 (pid 7)")
+    assert refusal["why"].startswith("spark2: port 50052 (rpc) is taken by python3 (pid 7)")
 
 
 def test_each_slot_has_ports_of_its_own(nodes: t.Callable[[int], list[Node]]) -> None:
@@ -240,8 +240,11 @@ def test_a_service_that_does_not_fit_beside_its_neighbours_is_refused_with_the_f
     fits, does_not = ({**other, "claim": claim} for claim in ("gib:44", "share:0.37"))
     assert launch_steps(fits, observed)["refusals"] == []
     (refusal,) = launch_steps(does_not, observed)["refusals"]
-    assert "spark2: service other asks for 44.4 GiB, and 44.0 of 120.0 GiB are left" in refusal
-    assert "main 72.0 GiB" in refusal
+    assert (
+        "spark2: service other asks for 44.4 GiB, and 44.0 of 120.0 GiB are left" in refusal["why"]
+    )
+    assert "main 72.0 GiB" in refusal["why"]
+    assert refusal["next"] == ["recipes", "-e", f"memory={other['recipe_path']}"]
     # What is replaced does not count, and neither does what has ended.
     assert launch_steps({**chat, "hash": "new"}, observed)["refusals"] == []
     for facts in observed.values():
@@ -260,7 +263,7 @@ def test_what_is_free_now_counts_with_what_the_service_gives_back(
     for facts in observed.values():
         facts |= {"memory_total_bytes": 120 * GIB, "memory_available_bytes": 29 * GIB}
     (refusal,) = launch_steps(other, observed)["refusals"]
-    assert "spark2: service other asks for 30.0 GiB, and 29.0 GiB are free now" in refusal
+    assert "spark2: service other asks for 30.0 GiB, and 29.0 GiB are free now" in refusal["why"]
     observed["spark2"]["containers"] += served(other)["spark2"]["containers"]
     assert launch_steps({**other, "hash": "new"}, observed)["refusals"] == []
 
@@ -269,7 +272,8 @@ def test_nothing_is_launched_beside_a_service_that_is_starting(chat: Thing, othe
     observed = beside(served(chat))
     observed["spark2"]["starting"] = ["main"]
     (refusal,) = launch_steps(other, observed)["refusals"]
-    assert refusal.startswith("spark2: service main is starting. ")
+    assert refusal["why"].startswith("spark2: service main is starting. ")
+    assert refusal["next"] == ["status"]
     # A launch of what is starting goes on where it was.
     assert launch_steps({**chat, "hash": "new"}, observed)["refusals"] == []
 
@@ -284,7 +288,7 @@ def test_an_unknown_claim_refuses_nothing_and_is_named_in_a_refusal(
         facts["memory_total_bytes"] = 20 * GIB
     assert launch_steps({**other, "claim": ""}, observed)["refusals"] == []
     (refusal,) = launch_steps({**other, "claim": "gib:17"}, observed)["refusals"]
-    assert "main an unknown part" in refusal
+    assert "main an unknown part" in refusal["why"]
 
 
 @pytest.mark.parametrize(

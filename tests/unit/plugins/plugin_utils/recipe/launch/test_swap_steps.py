@@ -135,8 +135,7 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         refusals=[
-            "spark1: port 25010 (survive) is taken by python3 (pid 7). Stop it, or choose another "
-            "port: -e dgxspark_survive_port=NUMBER"
+            "spark1: port 25010 (survive) is taken by python3 (pid 7). Stop it, or use another port"
         ],
     ),
     "it runs, the image was removed since": Case(
@@ -288,8 +287,7 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         refusals=[
-            "spark1: port 8000 (server) is taken by python3 (pid 7). Stop it, or choose another "
-            "port: -e overrides=port=NUMBER"
+            "spark1: port 8000 (server) is taken by python3 (pid 7). Stop it, or use another port"
         ],
     ),
     "the port taken by nobody knows whom": Case(
@@ -297,8 +295,7 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         refusals=[
-            "spark1: port 8000 (server) is taken by another process. Stop it, or choose another "
-            "port: -e overrides=port=NUMBER"
+            "spark1: port 8000 (server) is taken by another process. Stop it, or use another port"
         ],
     ),
     "the port taken by a process just gone": Case(
@@ -306,8 +303,7 @@ CASES: dict[str, Case] = {
         node(),
         NOTHING,
         refusals=[
-            "spark1: port 8000 (server) is taken by a process (pid 7). Stop it, or choose another "
-            "port: -e overrides=port=NUMBER"
+            "spark1: port 8000 (server) is taken by a process (pid 7). Stop it, or use another port"
         ],
     ),
     "Ray's port taken by another container": Case(
@@ -316,7 +312,7 @@ CASES: dict[str, Case] = {
         NOTHING,
         refusals=[
             "spark1: port 46379 (ray) is taken by redis-server (pid 9) in container redis. Stop "
-            "it, or choose another port: -e dgxspark_ray_port=NUMBER"
+            "it, or use another port"
         ],
     ),
     "both ports taken, and the name": Case(
@@ -327,9 +323,9 @@ CASES: dict[str, Case] = {
             f"spark1: a container named {HEAD} exists that was not started by this collection, "
             "so it is left alone. Rename or remove it",
             f"spark1: port 8000 (server) is taken by python3 (pid 7) in container {HEAD}. Stop it, "
-            "or choose another port: -e overrides=port=NUMBER",
+            "or use another port",
             f"spark1: port 46379 (ray) is taken by python3 (pid 7) in container {HEAD}. Stop it, "
-            "or choose another port: -e dgxspark_ray_port=NUMBER",
+            "or use another port",
         ],
     ),
     "the port taken where only a worker runs": Case(
@@ -355,8 +351,8 @@ def test_the_steps(case: Case) -> None:
         assert previous["served_model_name"] == f"{case.previous} as served"
         assert previous["url"] == "http://192.0.2.1:8000"
         assert previous["kind"] == []
+    assert [refusal["why"] for refusal in steps.pop("refusals")] == case.refusals
     assert steps == {
-        "refusals": case.refusals,
         "notes": [],
         "running": not case.start,
         "serves": False,
@@ -373,7 +369,9 @@ def test_what_a_node_may_not_mount_is_refused_before_anything_is_stopped() -> No
     bad = {"source": "/data", "real": "/etc", "problem": "/data leads to /etc", "links": ["x -> y"]}
     observed = {"spark1": {**node(), "mounts": [fine]}, "spark2": {**node(), "mounts": [fine, bad]}}
     steps = launch_steps(PLAN, observed)
-    assert steps["refusals"] == ["spark2: /data leads to /etc"]
+    (refusal,) = steps["refusals"]
+    assert refusal["why"] == "spark2: /data leads to /etc"
+    assert refusal["next"][:2] == ["recipes", "-e"]
     assert [note.partition(":")[0] for note in steps["notes"]] == ["spark1", "spark2"]
     assert all("/ai -> /mnt" in note and "/mnt/m" in note for note in steps["notes"])
 
@@ -383,6 +381,27 @@ def test_a_node_outside_of_the_plan_loses_our_containers() -> None:
     steps = launch_steps(PLAN, {"spark1": node(), "spark2": node(), "spark3": left_out})
     assert steps["remove"] == {"spark1": [], "spark2": [], "spark3": ["dgxspark-old-2"]}
     assert list(steps["start"]) == ["spark1", "spark2"]
+
+
+def leads_on(plan: Thing, observed: dict[str, Thing]) -> list[str]:
+    (refusal,) = launch_steps(plan, observed)["refusals"]
+    return list(refusal["next"])
+
+
+def test_a_taken_port_leads_to_a_launch_with_the_next_free_one() -> None:
+    plan = {**PLAN, "recipe_path": "/r/a.yaml", "overrides": {"max_model_len": 9}}
+    taken = node(listening=[listens(8000), listens(8001)])
+    before = ["launch", "-e", "service=main", "-e", "recipe=/r/a.yaml", "-e", "nodes=spark1,spark2"]
+    assert leads_on(plan, {"spark1": taken, "spark2": node(listening=[listens(8002)])}) == [
+        *[*before, "-e", '{"overrides": {"max_model_len": 9, "port": 8003}}']
+    ]
+    plan["overrides"] = {}
+    ray = {"spark1": node(listening=[listens(46379)]), "spark2": node()}
+    assert leads_on(plan, ray) == [*before, "-e", "dgxspark_ray_port=46380"]
+    assert leads_on({**plan, "service": "other"}, ray) == ["status"]
+    last = {**plan, "ports": {"server": 65535}}
+    taken = node(listening=[listens(65535)])
+    assert leads_on(last, {"spark1": taken, "spark2": node()}) == ["status"]
 
 
 def test_a_node_outside_of_the_plan_loses_a_rank_that_runs_elsewhere() -> None:
