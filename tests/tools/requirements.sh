@@ -43,6 +43,7 @@ compile tests/requirements/docs 3.11
 compile tests/requirements/node 3.9
 # On the nodes, for any Python that huggingface_hub supports.
 compile roles/model_download/files/requirements 3.10
+compile roles/gateway/files/requirements 3.11
 
 # For those who serve from a virtual environment on their Sparks: what ensure_vllm_venv takes, which has no hashes.
 spark=roles/vllm_venv/files/spark-cuda13

@@ -37,7 +37,7 @@ SLOW = {
         "modules/test_model_links.py",
         "plugin_utils/recipe/test_properties.py",
     )
-}
+} | {HERE / "gateway" / name for name in ("test_playbook.py", "test_process.py")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

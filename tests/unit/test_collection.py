@@ -283,5 +283,5 @@ def test_plays_on_hosts_of_no_inventory_know_where_the_inventory_is() -> None:
                 assert play.get("vars_files") == ["vars/controller.yml"], play["name"]
     assert sorted(found) == [
         *["audit_timer.yml", "discover.yml", "discover.yml", "discover.yml"],
-        *["recipes.yml", "recipes.yml"],
+        *["gateway.yml", "recipes.yml", "recipes.yml"],
     ]

@@ -52,14 +52,14 @@ KINDS: Mapping[str, Kind] = {
         "a completion of one token came",
         ("/v1/completions", "/v1/chat/completions"),
         ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"),
-        Caps(timeout=600),
+        Caps(64, 64, 600),
     ),
     "completion": Kind(
         "/health",
         "a completion of one token came",
         ("/v1/completions",),
         ("/v1/completions",),
-        Caps(timeout=600),
+        Caps(64, 64, 600),
     ),
     "embeddings": Kind(
         "/health",
