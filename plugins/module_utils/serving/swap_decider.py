@@ -359,7 +359,7 @@ class Decider(Guard):
             ]
             self.proven = True
         elif phase == readiness.REJECTED:
-            self._decide(OLD, "the server is up and will not serve this: %s" % detail)
+            self._decide(OLD, "The server is up and will not serve this: %s" % detail)
 
     def _end_probe(self) -> None:
         if self.probe:

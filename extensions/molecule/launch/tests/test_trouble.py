@@ -137,7 +137,6 @@ def test_a_healthy_server_without_completions_is_rolled_back() -> None:
     short = ("-e", "recipe=lab-tiny-solo", "-e", "overrides=max_model_len=1")
     status, said = playbook("launch", *short)
     assert status != 0
-    assert "healthy: asking for what it serves" in said
     assert "The server is up and will not serve this: a completion was answered with 400" in said
     assert "which was served before, answers again" in said
     assert isinstance(complete(SERVED, 200), str)
@@ -157,8 +156,8 @@ def test_broken_webhook_receivers_delay_nothing() -> None:
     assert "active" in on_node(HEAD, f"systemctl is-active {name}.service")
 
 
-def test_a_lost_lock_is_noticed_before_the_rollback() -> None:
-    """A launch that has lost its lock stops and leaves everything to the new holder."""
+def test_a_lock_that_is_taken_over_stays_with_its_new_holder() -> None:
+    """The nodes undo the swap all the same, and release no lock but their own."""
     outcome: list[tuple[int, str]] = []
     launch = threading.Thread(
         target=lambda: outcome.append(
@@ -167,16 +166,13 @@ def test_a_lost_lock_is_noticed_before_the_rollback() -> None:
     )
     launch.start()
     wait_for(lambda: "lab-tiny-solo" in recipes_on(HEAD), 300)
-    token = ""
-    while not token:
-        # Each phase of the launch extends it.
-        on_node(HEAD, 'sed -i \'s/"expires": [0-9.]*/"expires": 1/\' /var/lib/dgxspark/lock.json')
-        token = module(HEAD, "cluster_lock", {"owner": "Bob", "seconds": 600}).get("token", "")
+    on_node(HEAD, 'sed -i \'s/"expires": [0-9.]*/"expires": 1/\' /var/lib/dgxspark/lock.json')
+    token = module(HEAD, "cluster_lock", {"owner": "Bob", "seconds": 600})["token"]
     launch.join()
     ((status, said),) = outcome
     assert status != 0
-    assert "The lock was lost: it is now held by Bob" in said
-    assert {name for name in containers(HEAD) if name.endswith(".previous")}
+    assert "which was served before, answers again" in said
+    assert isinstance(complete(SERVED, 200), str)
     status, said = playbook("stop")
     assert "locked by Bob" in said
     status, said = playbook("stop", "-e", f"lock_token={token}")
