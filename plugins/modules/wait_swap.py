@@ -158,7 +158,8 @@ LOG_LINES = 200
 INTERVAL = 0.25
 # What ray_wait.py prints on the head.
 JOINED = "nodes have joined Ray"
-OPEN, UNKNOWN = "open", "unknown"
+OPEN = "open"
+UNKNOWN = "unknown"
 # The step during which the server of the new plan is worth a look.
 PROVES = "waits until the new plan answers"
 

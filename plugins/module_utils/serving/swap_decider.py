@@ -43,6 +43,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_part i
     Guard,
     Job,
     about,
+    say,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_rules import (
     ARMED,
@@ -370,7 +371,7 @@ class Decider(Guard):
         """A node, a line, an engine or a guard was lost."""
         if self.state != GO:
             return
-        print(foreign.line(why), flush=True)
+        say(foreign.line(why))
         self.why = foreign.line(why)
         self.proven = False
         self._end_probe()
@@ -448,7 +449,7 @@ class Decider(Guard):
             swap_record.record(self.folder, entry)
         except (OSError, ValueError, Blocked, state_files.Broken) as error:
             # On a full disk the swap ends all the same.
-            print("not recorded: %s" % foreign.line(str(error)), flush=True)
+            say("not recorded: %s" % foreign.line(str(error)))
         if line:
             swap_record.note_history(self.folder, line)
         swap_record.release_lock(self.folder, self.swap["lock"])

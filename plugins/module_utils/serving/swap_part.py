@@ -136,7 +136,7 @@ class Guard:
     def become(self, state: str) -> None:
         if state != self.state:
             self.part = swap_files.become(self.part, state, self.folder)
-            print("%s: %s" % (self.service, state), flush=True)
+            say("%s: %s" % (self.service, state))
         self._here = None
 
     def wish(self) -> str:
@@ -171,7 +171,7 @@ class Guard:
         self.job = self.after = None
         self.forget()
         if job.error:
-            print("%s: %s" % (self.step, foreign.line(str(job.error)[:1000])), flush=True)
+            say("%s: %s" % (self.step, foreign.line(str(job.error)[:1000])))
         if after:
             after(job)
         return self.job is None
@@ -240,6 +240,11 @@ class Guard:
 def about(hello: t.Mapping[str, t.Any]) -> bytes:
     """What the proofs of both ends are about."""
     return json.dumps([hello["version"], hello["swap"], hello["node"]]).encode()
+
+
+def say(text: str) -> None:
+    """A line in the guard's journal."""
+    print(text, flush=True)
 
 
 def notify(text: str) -> None:

@@ -35,6 +35,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_part i
     Guard,
     Job,
     about,
+    say,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_rules import (
     ARMED,
@@ -70,7 +71,7 @@ class Participant(Guard):
                 self.show("waits for Docker: %s" % error)
                 time.sleep(PAUSE)
             except wire.Broken as error:
-                print(foreign.line(str(error)), flush=True)
+                say(foreign.line(str(error)))
                 self._lose()
 
     def _turn(self) -> bool:

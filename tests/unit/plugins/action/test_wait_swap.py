@@ -72,8 +72,8 @@ def followed(clock: Clock, *script: Seen | Exception, timeout: float = 7200) -> 
 
 
 def test_each_step_is_one_line(clock: Clock, lines: list[str]) -> None:
-    bar = "Loading safetensors checkpoint shards: 50% Completed | 2/4 [00:03<00:03, 1s/it]"
-    loads = {**OPEN, "last_log": bar, "server": "loading"}
+    shards = "Loading safetensors checkpoint shards: 50% Completed | 2/4 [00:03<00:03, 1s/it]"
+    loads = {**OPEN, "last_log": shards, "server": "loading"}
     waits = {**STOPS, "missing": ["spark2"]}
     result = followed(clock, STOPS, STOPS, waits, OPEN, loads, COMPLETE)
 

@@ -537,7 +537,7 @@ def test_a_collection_that_stays_is_a_failure() -> None:
 
     def denied(probe: proof.Probe) -> proof.Probe:
         """The probe, whose deletions are denied."""
-        request = next(probe)
+        request = next(probe)  # pylint: disable=stop-iteration-return
         while True:
             reply = yield request
             try:
