@@ -287,8 +287,9 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("nodes", [(HEAD,), (WORKER,), NODES], ids=["decider", "worker", "both"])
-@pytest.mark.parametrize("fault", [reboot, kill_guard, restart_docker])
+@pytest.mark.parametrize(
+    ("fault", "nodes"), FAULTS, ids=[f"{f.__name__} {' '.join(n)}" for f, n in FAULTS]
+)
 def test_a_fault_of_the_nodes(
     fault: Callable[..., None], nodes: tuple[str, ...], step: str
 ) -> None:
