@@ -202,6 +202,12 @@ swaps:
   type: dict
   sample: {main: {id: 5f0c, owner: alice, recipe: lab-tiny, decider: spark1, state: go,
     attempt: "1", step: stops the old plan, since: "1795000000.0", missing: []}}
+guards:
+  description: The processes that do swaps on this node, each with C(pid) and C(service).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 swap:
   description:
     - The journal of the last swap, empty if there is none on this node.

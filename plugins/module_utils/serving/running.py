@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, service_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import sockets
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import Container
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
@@ -40,6 +41,7 @@ def running(
         "units": [asdict(unit) for unit in installed],
         "starting": sorted(_starting(containers) | _waiting()),
         "swaps": _swaps(),
+        "guards": _guards(),
         "ray": _ray(containers),
         "listening": [_listener(listener, containers) for listener in sockets.listeners()],
         "page_size": os.sysconf("SC_PAGE_SIZE"),
@@ -100,6 +102,17 @@ def _swaps() -> dict[str, dict[str, Any]]:
         }
         for service, swap in found.items()
     }
+
+
+def _guards() -> list[dict[str, Any]]:
+    """The guards of swaps that run, also of one that has ended and says so to late nodes."""
+    found = []
+    for service, progress in swap_files.published().items():
+        pid = progress.get("pid")
+        command = read_text("/proc/%s/cmdline" % pid) if isinstance(pid, int) else None
+        if command and units.GUARD in command.split("\0"):
+            found.append({"pid": pid, "service": service})
+    return found
 
 
 def _ray(containers: Sequence[Container]) -> dict[str, list[str]]:

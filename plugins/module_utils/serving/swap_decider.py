@@ -32,6 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_part i
     BYE,
     FAREWELL,
     GRANTED,
+    LATE,
     LOST,
     MEET,
     PAUSE,
@@ -72,7 +73,8 @@ class Decider(Guard):
         self.granted: set[str] = set()
         self.proven = False
         self.probe: supervisor.Probe | None = None
-        self.kind = ""
+        self.kind = self.result = ""
+        self.line: dict[str, t.Any] = {}
         self.why = ""
         self.lost: list[str] = []
         self.phases: list[dict[str, t.Any]] = []
@@ -90,7 +92,8 @@ class Decider(Guard):
                 self.forget()
                 self.show("waits for Docker: %s" % error)
                 time.sleep(PAUSE)
-        self._farewell()
+        # After a restart nobody knows who has heard it.
+        self._farewell(FAREWELL if self.result else LATE)
 
     # The lines.
 
@@ -187,7 +190,7 @@ class Decider(Guard):
         if line:
             line.close()
         self.waiting.discard(name)
-        if self.heard[name] != FINISHED:
+        if self.heard[name] not in (FINISHED, BYE):
             self.heard[name] = ""
         self._end_attempt(why)
 
@@ -464,8 +467,7 @@ class Decider(Guard):
             phases=entry["phases"],
             missing=[],
         )
-        for name in list(self.lines):
-            self._say(name, BYE, result=result, line=line)
+        self.result, self.line = result, line
 
     def _result(self) -> str:
         if self.state == NEW:
@@ -490,14 +492,15 @@ class Decider(Guard):
             "announced": False,
         }
 
-    def _farewell(self) -> None:
-        """Answer those who have not heard the end, then leave."""
-        until = time.monotonic() + FAREWELL
-        while self.lines and time.monotonic() < until:
+    def _farewell(self, seconds: float) -> None:
+        """Answer those who have not heard the end, so that nobody waits for it, then leave."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(self.heard[name] != BYE for name in self.others):
+            self._open()
             self._hear()
             for name in list(self.lines):
-                if name not in self.waiting:
+                if name not in self.waiting and self.heard[name] != BYE:
                     self.waiting.add(name)
-                    self._say(name, BYE, result="", line={})
+                    self._say(name, BYE, result=self.result, line=self.line)
         self.gate.close()
         self.close()

@@ -37,7 +37,8 @@ BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until 
 TURN = 0.5  # seconds of a turn, at most
 PAUSE = 1.0  # seconds between two tries to reach the decider, or Docker
 EAGER, SOON = 0.2, 30.0  # the same for the first seconds, in which the decider is armed
-FAREWELL = 30.0  # seconds for which the decider answers those who have not heard the end
+FAREWELL = 86400.0  # seconds for which the decider answers those who have not heard the end
+LATE = 600.0  # the same after its restart
 MEET = 45.0  # seconds for the supervisors of the new plan to meet
 # What is shown while an act is done.
 STEPS = {
@@ -221,6 +222,7 @@ class Guard:
             "state": self.state,
             "step": self.step,
             "attempt": self.part.tries,
+            "pid": os.getpid(),
             "since": self._since,
             **more,
         }

@@ -163,6 +163,8 @@ class Participant(Guard):
             if self.state != ENDED:
                 return False
             self._note(message)
+            if self.line:
+                self.line.say(BYE)
             self.close()
             self.show("ended: %s" % foreign.line(str(message.get("result"))))
             return True

@@ -292,7 +292,9 @@ def _taken(
 ) -> Iterator[tuple[str, int, str]]:
     """Name and number of each port that is taken, and who has it, in words."""
     holders = {container["id"]: container for container in facts["containers"]}
-    supervisors = {unit["pid"]: unit for unit in facts.get("units", ()) if unit["pid"]}
+    # Guards of swaps have a port as well.
+    units = [*facts.get("units", ()), *facts.get("guards", ())]
+    supervisors = {unit["pid"]: unit for unit in units if unit["pid"]}
     for what, port in ports.items():
         for listener in facts["listening"]:
             if listener["port"] != port:

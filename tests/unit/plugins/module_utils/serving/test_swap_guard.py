@@ -241,7 +241,7 @@ class Node:
         self.containers = [*self.containers, container(f"{self.own}.next", "created", SWAP)]
 
     def begin(self) -> None:
-        changes = {"PROVER": PROVER, "PAUSE": 0.05, "TURN": 0.05, "BEAT": 0.5, "FAREWELL": 5.0}
+        changes = {"PROVER": PROVER, "PAUSE": 0.05, "TURN": 0.05, "BEAT": 0.5, "FAREWELL": 60.0}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PLAY, str(self.folder), json.dumps(changes)],
             stdout=(self.folder / "said").open("a"),
@@ -484,6 +484,22 @@ def test_a_decider_waits_no_longer_for_a_node_that_is_given_up(
         swap_files.leave_out(part, ["spark2", "unknown"], str(nodes[0].folder / "state"))
     assert nodes[0].ended()["result"] == "complete"
     serves(nodes[:1], "new")
+
+
+def test_who_has_not_heard_the_end_hears_it_later(nodes: list[Node], port: int) -> None:
+    armed(nodes, port)
+    nodes[0].answers("serving")
+    nodes[0].wish(swap_rules.WISH_GO)
+    # It has finished, and does not listen when the decider ends.
+    eventually(lambda: nodes[1].state == "ended")
+    nodes[1].kill()
+    eventually(lambda: nodes[0].progress.get("result") == "complete")
+    assert nodes[0].process
+    assert nodes[0].process.poll() is None
+    nodes[1].begin()
+    for one in nodes:
+        one.ended()
+    serves(nodes, "new")
 
 
 def test_while_docker_does_not_answer_the_guards_wait(nodes: list[Node], port: int) -> None:
