@@ -102,10 +102,13 @@ class SwapNode:
         """What the rules have to know. Raises EngineError while Docker does not answer."""
         present = self.present()
         old, new = self._old_of(present), self._new_of(present)
+        # A container that somebody removed has left the files of its unit.
+        old_is_left = state == NEW and self._has_files(self.old, RETAINED)
+        new_is_left = state == OLD and self._has_files(self.new, NEXT)
         return Here(
             state,
-            _rank_state(old),
-            _rank_state(new),
+            IDLE if old is None and old_is_left else _rank_state(old),
+            IDLE if new is None and new_is_left else _rank_state(new),
             self._unit(state, old),
             self.old is not None,
             self.new is not None,
@@ -304,6 +307,10 @@ class SwapNode:
             self._unlink_alone(self.new.name)
 
     # By which it is done.
+
+    def _has_files(self, rank: Rank | None, suffix: str) -> bool:
+        paths = self._files(rank.name) if rank else ()
+        return any(os.path.exists(path + suffix) for path in paths)
 
     def _files(self, name: str) -> tuple[str, ...]:
         """The unit file of a container, its secret and its state."""

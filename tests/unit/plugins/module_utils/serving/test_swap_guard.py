@@ -486,6 +486,21 @@ def test_a_decider_waits_no_longer_for_a_node_that_is_given_up(
     serves(nodes[:1], "new")
 
 
+@pytest.mark.parametrize("serves_new", [True, False])
+def test_a_container_that_somebody_removes_leaves_nothing(
+    nodes: list[Node], port: int, serves_new: bool
+) -> None:
+    armed(nodes, port)
+    nodes[0].wish(swap_rules.WISH_GO)
+    eventually(lambda: nodes[0].progress.get("step") == "waits until the new plan answers")
+    removed = "" if serves_new else SWAP
+    nodes[1].containers = [one for one in nodes[1].containers if one["swap"] != removed]
+    nodes[0].answers("serving" if serves_new else "rejected")
+    for one in nodes:
+        one.ended()
+    serves(nodes, "new" if serves_new else "old")
+
+
 def test_who_has_not_heard_the_end_hears_it_later(nodes: list[Node], port: int) -> None:
     armed(nodes, port)
     nodes[0].answers("serving")
