@@ -169,7 +169,8 @@ def other() -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def model() -> Iterator[None]:
-    status, said = playbook("launch", *PAIR, *PLANS["a"])
+    # A run that was killed may have left its lock, or a swap.
+    status, said = playbook("launch", *PAIR, *PLANS["a"], "-e", "force=true")
     assert status == 0, said
     yield
     status, said = playbook("stop", "-e", "force=true", "-e", "confirm=all")
