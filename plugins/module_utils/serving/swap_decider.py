@@ -33,6 +33,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_part i
     FAREWELL,
     GRANTED,
     LATE,
+    LOSSES,
     LOST,
     MEET,
     PAUSE,
@@ -71,6 +72,7 @@ class Decider(Guard):
         self.heard: dict[str, str] = dict.fromkeys(self.others, "")
         self.waiting: set[str] = set()  # nodes whose answer is awaited
         self.granted: set[str] = set()
+        self.round = self.losses = 0
         self.proven = False
         self.probe: supervisor.Probe | None = None
         self.kind = self.result = ""
@@ -156,14 +158,15 @@ class Decider(Guard):
 
     def _say(self, name: str, word: str, **more: t.Any) -> None:
         try:
-            self.lines[name].say(word, **more)
+            self.lines[name].say(word, round=self.round, **more)
         except wire.Broken as error:
             self._lose(name, str(error))
 
     def _take_in(self, name: str, message: wire.Message) -> None:
         word = str(message.get("say"))
         why = foreign.line(str(message.get("why") or "")[:500])
-        if word == "beat":
+        # What belongs to an attempt that is over says nothing of this one.
+        if word == "beat" or message.get("round", self.round) != self.round:
             return
         if word == GRANTED:
             self.granted.add(name)
@@ -216,7 +219,9 @@ class Decider(Guard):
             self.become(GO)
             return
         if state:
-            self._decide(state, "" if state == NEW else "it was taken over by force")
+            forced = wish == swap_rules.WISH_ABORT
+            why = "it was undone by force" if forced else "the container of the new rank is gone"
+            self._decide(state, "" if state == NEW else why)
             return
         if self.state == GO and self._has_to_stop:
             self.begin("stops the old plan", self.suspend, self._suspended)
@@ -251,7 +256,8 @@ class Decider(Guard):
         now, before = time.monotonic(), self.state
         if self.state == ARMED and now - self._armed > float(self.limits["go"]):
             missing = [name for name in self.others if self.heard[name] != JOINED]
-            why = "%s did not join" % " and ".join(missing) if wish and missing else ""
+            asked = wish == swap_rules.WISH_GO and missing
+            why = "%s did not join" % " and ".join(missing) if asked else ""
             self._decide(OLD, why or "nobody said go within %d s" % self.limits["go"])
         elif self.state == GO and now - self._began > float(self.limits["ready"]):
             self._decide(OLD, "no answer within %d s" % self.limits["ready"])
@@ -269,6 +275,7 @@ class Decider(Guard):
         if self.state in (NEW, OLD, ENDED):
             return
         self.why = foreign.line(why)
+        self.round += 1
         self._end_probe()
         self.end_watch()
         self.become(state)
@@ -377,13 +384,16 @@ class Decider(Guard):
         say(foreign.line(why))
         self.why = foreign.line(why)
         self.proven = False
+        self.round += 1
+        self.losses += 1
         self._end_probe()
         self.end_watch()
         self.permit.free()
         self.granted.clear()
         self.waiting.clear()
         state = self.rules.after_loss(self.here(), self.part.tries)
-        if state == OLD:
+        # Nothing was started, and no node stops the old plan.
+        if state == OLD or self.losses > LOSSES:
             self._decide(OLD, why)
             return
         self.heard = dict.fromkeys(self.others, "")

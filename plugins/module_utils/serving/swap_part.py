@@ -39,6 +39,7 @@ PAUSE = 1.0  # seconds between two tries to reach the decider, or Docker
 EAGER, SOON = 0.2, 30.0  # the same for the first seconds, in which the decider is armed
 FAREWELL = 86400.0  # seconds for which the decider answers those who have not heard the end
 LATE = 600.0  # the same after its restart
+LOSSES = 5  # losses in one swap, at most, whether or not an attempt had begun
 MEET = 45.0  # seconds for the supervisors of the new plan to meet
 # What is shown while an act is done.
 STEPS = {

@@ -60,6 +60,7 @@ class Participant(Guard):
         self._said: list[wire.Message] = []
         self._ended = ""
         self._waits_for_permit = False
+        self._round: object = None
 
     def run(self) -> None:
         while True:
@@ -159,6 +160,7 @@ class Participant(Guard):
 
     def _obey(self, message: wire.Message) -> bool:
         said = str(message.get("say"))
+        self._round = message.get("round")
         if said == BYE:
             if self.state != ENDED:
                 return False
@@ -208,7 +210,8 @@ class Participant(Guard):
     def _answer(self, word: str, **more: t.Any) -> None:
         self.show("has said: %s" % word)
         if self.line:
-            self.line.say(word, **more)
+            # So that the decider knows to what this is the answer.
+            self.line.say(word, round=self._round, **more)
 
     def _take_permit(self) -> None:
         if self.permit.take():
