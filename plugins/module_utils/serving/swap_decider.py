@@ -499,7 +499,6 @@ class Decider(Guard):
             "phases": phases,
             "result": result,
             "why": self.why,
-            "announced": False,
         }
 
     def _farewell(self, seconds: float) -> None:

@@ -200,5 +200,5 @@ def test_the_parser_was_really_asked(asked: Asked) -> None:
 def test_every_recipe_is_for_a_server_that_was_asked_or_tried() -> None:
     known = {runtime for server in SERVERS.values() for runtime in server.runtimes}
     runtimes = {load(str(path)).runtime or "" for path in RECIPES}
-    # test_llama_cpp.py starts the server itself.
-    assert runtimes - known == {"llama-cpp"}
+    # test_llama_cpp.py starts the server itself; the command of any other image is its own affair.
+    assert runtimes - known == {"llama-cpp", "container"}
