@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -152,8 +153,11 @@ def all_reach() -> bool:
     )
 
 
-def playbook_begun(name: str, *arguments: str) -> subprocess.Popen[str]:
-    """A running playbook, to which the test does something; see ended()."""
+def playbook_begun(name: str, *arguments: str, own_group: bool = False) -> subprocess.Popen[str]:
+    """A running playbook, to which the test does something; see ended().
+
+    own_group: in a process group of its own, which can be ended as a whole.
+    """
     return subprocess.Popen(
         ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments],
         cwd=ROOT,
@@ -161,7 +165,20 @@ def playbook_begun(name: str, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=own_group,
     )
+
+
+@contextmanager
+def begun(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A playbook in the background, which ends with the test."""
+    process = playbook_begun(name, *arguments, own_group=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def ended(begun: subprocess.Popen[str]) -> tuple[int, str]:

@@ -28,7 +28,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     Follower,
     State,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.load_progress import stage
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.load_progress import ServerWords
 
 # Seconds for which a node repeats its look before it reports an unchanged phase. The end of another
 # rank is noticed no sooner.
@@ -146,20 +146,13 @@ class ServerFollower(Wait):
     silence = 15.0
     eager = True
 
-    stage = ""
+    def __init__(self, look: Look, signals: Signals) -> None:
+        super().__init__(look, signals)
+        self._words = ServerWords()
 
     def line(self, state: State) -> str:
-        return f"{self.elapsed:4.0f} s  {self._describe(state)}"
-
-    def _describe(self, state: State) -> str:
-        self.stage = stage(state["last_log"]) or self.stage
-        if state["phase"] == "healthy":
-            return "healthy: asking for what it serves (a first completion may compile)"
-        if state["phase"] == "refusing":
-            return f"refusing: {state['detail']}"
-        if state["phase"] == "starting" and self.stage:
-            return f"starting: {self.stage}"
-        return f"{state['phase']}: {state['last_log'][:100] or state['detail']}"
+        words = self._words(state["phase"], state["detail"], state["last_log"])
+        return f"{self.elapsed:4.0f} s  {words}"
 
 
 class RankFollower(Wait):

@@ -9,6 +9,12 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.journal import COMPLETE
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_files import (
+    OPEN,
+    PROVES,
+    UNKNOWN,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     KILLED,
     LOST,
@@ -17,13 +23,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.follow import (
     Follower,
     State,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.load_progress import stage
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.load_progress import ServerWords
 
 # Seconds for which the node repeats its look before it reports an unchanged step.
 PATIENCE = 4
-COMPLETE = "complete"
-OPEN, UNKNOWN = "open", "unknown"
-_PROVES = "waits until the new plan answers"
 
 
 class ActionModule(ActionBase):
@@ -61,7 +64,7 @@ class SwapFollower(Follower):
     def __init__(self, look: Any) -> None:
         super().__init__()
         self._look = look
-        self._stage = ""
+        self._words = ServerWords()
 
     def look(self) -> State:
         try:
@@ -86,12 +89,9 @@ class SwapFollower(Follower):
         missing = ", ".join(state.get("missing", ()))
         if missing:
             return f"{state['step']}; no answer from {missing}"
-        if state["step"] != _PROVES:
+        if state["step"] != PROVES:
             return str(state["step"])
-        self._stage = stage(state["last_log"]) or self._stage
-        if state["server"] in ("healthy", "refusing"):
-            return "healthy: asking for what it serves (a first completion may compile)"
-        return f"{state['server']}: {self._stage or state['last_log'][:100]}"
+        return self._words(state["server"], "", state["last_log"])
 
     def result(self, why: str) -> State:
         """The last state as the result of the task, with a message if the swap has failed."""

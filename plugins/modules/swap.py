@@ -17,8 +17,8 @@ description:
     that ends in C(.next). What is served goes on meanwhile.
   - With O(go) the guards replace the old plan by the new one. From then on no controller changes
     anything of the service; it follows by M(dgxspark.suite.wait_swap).
-  - Fails where another swap of the service has not ended, and where the old plan is not what was
-    planned for.
+  - Fails where another swap of the service has not ended, where the old plan is not what was
+    planned for, and where a unit file is somebody else's.
 author:
   - dgxspark.suite contributors (@dgxspark)
 extends_documentation_fragment:
@@ -175,12 +175,11 @@ open:
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, NEXT
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import (
@@ -192,7 +191,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     state_files,
     swap_files,
     swap_node,
-    swap_part,
     swap_rules,
     units,
 )
@@ -202,8 +200,18 @@ STATES = ("armed", "settled", "announced")
 _SECONDS = 120.0
 _CREATE_SECONDS = 180.0
 _INTERVAL = 0.5
-LIMITS = {"go": 180, "join": 300, "ready": 1800, "return": 300, "stop": 30, "memory": 90}
-_ALL_LIMITS = {**LIMITS, "doubt": 120}
+LIMITS = {
+    "go": 180,
+    "join": 300,
+    "doubt": 120,
+    "ready": 1800,
+    "return": 300,
+    "stop": 30,
+    "memory": 90,
+}
+
+
+_ERRORS = (EngineError, Blocked, OSError, ValueError, swap_files.Unreadable, state_files.Broken)
 
 
 class Refused(Exception):
@@ -255,9 +263,7 @@ def main() -> None:
             done, changes = arm(given, act)
     except Refused as error:
         module.fail_json(msg=str(error), open=error.open)
-    except (EngineError, Blocked, OSError, ValueError) as error:
-        module.fail_json(msg=str(error), open={})
-    except (swap_files.Unreadable, state_files.Broken) as error:
+    except _ERRORS as error:
         module.fail_json(msg=str(error), open={})
     module.exit_json(
         changed=bool(done),
@@ -321,41 +327,45 @@ def arm(given: Mapping[str, Any], act: bool) -> tuple[list[str], list[units.Unit
         "lock": {"token": "", "run": "", **given["lock"]},
         "entry": _begun(given["entry"], given["since"], time.time()),
         "workload": given["workload"],
-        "limits": {**_ALL_LIMITS, **given["limits"]},
+        "limits": {**LIMITS, **given["limits"]},
         "docker": given["docker_bin"],
         "remove": [],
     }
     node = swap_node.SwapNode(swap)
-    present = {one.name: one for one in node.present()}
-    _check_old(node, {one.id for one in present.values()})
-    ids = {name: one.id for name, one in present.items()}
-    swap["remove"] = [{"name": name, "id": ids.get(name, "")} for name in given["remove"]]
+    ids = {one.name: one.id for one in node.present()}
+    _check_old(node, ids.values())
+    supervised = {unit.container for unit in units.installed()}
+    swap["remove"] = [
+        {"name": name, "id": ids.get(name, ""), "unit": name in supervised}
+        for name in given["remove"]
+    ]
     unit, probe = _texts(node, given)
     changes = list(units.swap_changes())
+    shown = [units.rank_change(node.new.name, unit)] if node.new and unit else []
     done = ["armed for the swap %s" % given["id"]]
     name = node.new.name + NEXT if node.new else ""
     done += ["created %s" % name] if given["create"] else []
     done += ["said go"] if given["go"] else []
     if not act:
-        return done, changes
+        return done, [*changes, *shown]
     for change in changes:
         units.apply(change)
-    _put_away(before)
+    if before:
+        # It may still say so to late nodes.
+        units.stop_guard(given["service"])
     part = swap_files.arm(swap, probe)
     node.prepare(unit, hashlib.sha256(("new " + given["secret"]).encode()).hexdigest())
     if given["old_unit"]:
         text = units.unit_text(node.old.name, given["old_unit"], given["docker_bin"])  # type: ignore[union-attr]
         node.prepare_old(text, hashlib.sha256(("old " + given["secret"]).encode()).hexdigest())
     units.reload()
-    _systemctl("reset-failed", swap_part.UNIT % given["service"])
-    _systemctl("enable", swap_part.UNIT % given["service"])
-    _systemctl("restart", "--no-block", swap_part.UNIT % given["service"])
+    units.start_guard(given["service"])
     if given["create"]:
         words = created(given["create"], name, given["id"])
         ask(given["docker_bin"], words, _CREATE_SECONDS, given["create_env"])
     if given["go"]:
         swap_files.wish(part, swap_rules.WISH_GO)
-    return done, changes
+    return done, [*changes, *shown]
 
 
 def _begun(entry: Mapping[str, Any], since: float, now: float) -> dict[str, Any]:
@@ -368,12 +378,17 @@ def _begun(entry: Mapping[str, Any], since: float, now: float) -> dict[str, Any]
     }
 
 
-def _check_old(node: swap_node.SwapNode, present: set[str]) -> None:
-    """Raises Refused where the old rank is not what was planned for."""
+def _check_old(node: swap_node.SwapNode, present: Collection[str]) -> None:
+    """Raises Refused where the old rank is not what was planned for.
+
+    And Blocked where the file of its unit is somebody else's, which a swap would move away.
+    """
     if node.old and node.old.id not in present:
         raise Refused(
             "container %s is gone since the launch was planned. Launch again" % node.old.name
         )
+    if node.old and node.old.supervised:
+        units.rank_change(node.old.name, "")
 
 
 def _texts(node: swap_node.SwapNode, given: Mapping[str, Any]) -> tuple[str, str]:
@@ -389,18 +404,6 @@ def created(words: list[str], name: str, swap: str) -> list[str]:
     out = [word for word in words if word != "--detach"]
     at = out.index("--name") + 1
     return ["create", *out[:at], name, "--label", "%sswap=%s" % (LABEL, swap), *out[at + 1 :]]
-
-
-def _put_away(before: swap_files.Part | None) -> None:
-    """The guard of a swap that has ended may still say farewell."""
-    if before:
-        command.run([units.SYSTEMCTL, "stop", swap_part.UNIT % before.swap["service"]], _SECONDS)
-
-
-def _systemctl(*words: str) -> None:
-    done = command.run([units.SYSTEMCTL, *words], _SECONDS)
-    if not done.ok and words[0] != "reset-failed":
-        raise Blocked("systemctl %s: %s" % (" ".join(words), done.describe()), "")
 
 
 def _in_the_way(part: swap_files.Part) -> str:

@@ -121,10 +121,10 @@ last_log:
   description: The last line of the log of the server's container.
   returned: always
   type: str
-joined:
-  description: Whether all nodes have joined Ray, according to the log.
+server:
+  description: The phase of the server while the new plan is proven, empty otherwise.
   returned: always
-  type: bool
+  type: str
 journal:
   description: The entry of the swap in the journal.
   returned: when the swap has ended
@@ -156,12 +156,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 
 LOG_LINES = 200
 INTERVAL = 0.25
-# What ray_wait.py prints on the head.
-JOINED = "nodes have joined Ray"
-OPEN = "open"
-UNKNOWN = "unknown"
-# The step during which the server of the new plan is worth a look.
-PROVES = "waits until the new plan answers"
 
 
 def main() -> None:
@@ -184,17 +178,17 @@ def main() -> None:
     until = time.monotonic() + given["patience"]
     while True:
         seen = progress(given["service"], given["id"])
-        changed = seen["phase"] != OPEN or seen["step"] != given["known"]
+        changed = seen["phase"] != swap_files.OPEN or seen["step"] != given["known"]
         if changed or time.monotonic() >= until:
             break
         time.sleep(INTERVAL)
-    seen["server"], seen["last_log"], seen["joined"] = "", "", False
-    if seen["step"] == PROVES and given["container"]:
+    seen["server"], seen["last_log"] = "", ""
+    if seen["step"] == swap_files.PROVES and given["container"]:
         log = containers.log_tail(given["docker_bin"], given["container"], LOG_LINES)
         probe = proof.Given.of(json.dumps(given["probe"]))
         server = readiness.look(given["url"], "", False, 5, "", given["kind"], probe)
-        seen.update(server=server.phase, last_log=last_line(log), joined=JOINED in log)
-    if seen["phase"] not in (OPEN, UNKNOWN):
+        seen.update(server=server.phase, last_log=last_line(log))
+    if seen["phase"] not in (swap_files.OPEN, swap_files.UNKNOWN):
         seen.update(ended(given["id"]))
     module.exit_json(changed=False, **seen)
 
@@ -204,9 +198,11 @@ def progress(service: str, swap: str) -> dict[str, Any]:
     found = swap_files.published().get(service, {})
     if found.get("id") != swap:
         found = {}
-    ended = found.get("state") == swap_rules.ENDED
+    # A participant does not know the result.
+    ended = found.get("state") == swap_rules.ENDED and "result" in found
+    open_ = swap_files.OPEN if found else swap_files.UNKNOWN
     return {
-        "phase": str(found.get("result", UNKNOWN)) if ended else OPEN if found else UNKNOWN,
+        "phase": str(found["result"]) if ended else open_,
         "step": foreign.line(str(found.get("step", ""))),
         "missing": list(found.get("missing", ())),
         "attempt": int(found.get("attempt", 0)),

@@ -53,3 +53,21 @@ def stage(line: str) -> str:
             return f"capturing CUDA graphs: {int(match[2])} of {int(match[3])}"
         return _WORDS[name]
     return ""
+
+
+class ServerWords:
+    """How far a server is, in one line; its stage stays until its log has the next one."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def __call__(self, phase: str, detail: str, last_log: str) -> str:
+        """phase, detail: as of readiness.Look. last_log: the last line of its log."""
+        self._stage = stage(last_log) or self._stage
+        if phase == "healthy":
+            return "healthy: asking for what it serves (a first completion may compile)"
+        if phase == "refusing":
+            return f"refusing: {detail}"
+        if phase in ("starting", "loading") and self._stage:
+            return f"{phase}: {self._stage}"
+        return f"{phase}: {last_log[:100] or detail}"

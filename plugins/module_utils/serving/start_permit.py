@@ -16,7 +16,7 @@ import fcntl
 import os
 import time
 import typing as t
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import labels
 
@@ -24,7 +24,6 @@ FOLDER = "/run/dgxspark/starts"
 # Seconds after a boot in which nobody starts, so that those who wait are in order.
 GATHER = 20.0
 READY = 1800.0  # seconds after which a server that has not answered keeps nobody from starting
-PATIENCE = 10.0  # seconds for the permit of a moment
 _MODE = 0o600
 
 
@@ -169,7 +168,7 @@ def waiting(folder: str) -> set[str]:
     for name in os.listdir(queue) if os.path.isdir(queue) else ():
         if _is_locked(os.path.join(queue, name)):
             found.add(name.partition("-")[2])
-    # A launch that starts its container at this moment has no name there.
+    # Whoever has just taken it may not have written its name yet.
     return found - {""}
 
 
@@ -179,28 +178,6 @@ def _is_locked(path: str) -> bool:
         os.close(lock)
         return False
     return os.path.exists(path)
-
-
-@contextmanager
-def held(folder: str) -> t.Iterator[None]:
-    """The permit of this node for a moment; until then the other one is waited for, see PATIENCE.
-
-    Raises TimeoutError, and OSError.
-    """
-    _make(folder)
-    path = os.path.join(folder, "lock")
-    deadline = time.monotonic() + PATIENCE
-    lock = _locked(path)
-    while lock < 0:
-        if time.monotonic() > deadline:
-            raise TimeoutError("another service of this node is starting")
-        time.sleep(0.2)
-        lock = _locked(path)
-    try:
-        os.ftruncate(lock, 0)
-        yield
-    finally:
-        os.close(lock)
 
 
 def forget(container: str, folder: str) -> None:

@@ -32,6 +32,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from contextlib import suppress
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
@@ -165,6 +166,14 @@ def write_state(path: str, value: t.Mapping[str, t.Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, path)
+
+
+def notify(text: str) -> None:
+    """Send systemd a status as of sd_notify(3). Never raises: nothing depends on it."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(text.encode(), address.replace("@", "\0", 1))
 
 
 def others(unit: str) -> list[str]:
@@ -324,12 +333,7 @@ class Supervisor:
             return
         self._status = text
         print(text, flush=True)
-        address = os.environ.get("NOTIFY_SOCKET", "")
-        if address:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.sendto(
-                    ("READY=1\nSTATUS=%s" % text).encode(), address.replace("@", "\0", 1)
-                )
+        notify("READY=1\nSTATUS=%s" % text)
 
     # The container.
 

@@ -354,7 +354,7 @@ class Decider(Guard):
         if self.probe is None:
             path = os.path.join(swap_files.place_of(self.service, self.folder), "probe")
             self.probe = supervisor.Probe(path, float(self.limits["ready"]), "until")
-        self._absent("waits until the new plan answers")
+        self._absent(swap_files.PROVES)
         seen = self.probe.poll()
         if seen is None:
             return
@@ -391,7 +391,7 @@ class Decider(Guard):
         self.permit.free()
         self.granted.clear()
         self.waiting.clear()
-        state = self.rules.after_loss(self.here(), self.part.tries)
+        state = self.rules.after_loss(self.state, self.part.tries)
         # Nothing was started, and no node stops the old plan.
         if state == OLD or self.losses > LOSSES:
             self._decide(OLD, why)
@@ -411,10 +411,8 @@ class Decider(Guard):
         self.permit.free()
         if not all(self.heard[name] == FINISHED for name in self.others):
             pending = [name for name in self.others if self.heard[name] != FINISHED]
-            step = (
-                "brings the old plan back" if self.state == OLD else "makes the new plan permanent"
-            )
-            self._absent("%s on %s" % (step, " and ".join(pending)))
+            act = swap_rules.PLACE_OLD if self.state == OLD else swap_rules.PLACE_NEW
+            self._absent("%s on %s" % (STEPS[act], " and ".join(pending)))
             return
         unmet = self._unmet() if self.state == NEW else ""
         if unmet is None:
@@ -468,7 +466,7 @@ class Decider(Guard):
         swap_record.release_lock(self.folder, self.swap["lock"])
         self.become(ENDED)
         self.show(
-            *("ended: %s" % result,),
+            "ended: %s" % result,
             result=result,
             why=self.why,
             lost=self.lost,

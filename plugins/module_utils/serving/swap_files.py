@@ -26,11 +26,23 @@ import typing as t
 from contextlib import suppress
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign, labels
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import checked, swap_rules
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    checked,
+    history,
+    state_files,
+    supervisor,
+    swap_rules,
+)
 
-FOLDER = "/var/lib/dgxspark"
+FOLDER = state_files.FOLDER
 PROGRESS = "/run/dgxspark/swaps"
 SCHEMA = 1
+
+# What a follower knows of a swap that has not ended, or that its guard does not know.
+OPEN, UNKNOWN = "open", "unknown"
+# The step during which the server of the new plan is worth a look.
+PROVES = "waits until the new plan answers"
 
 NO_WISH = "none"
 WISHES = (NO_WISH, swap_rules.WISH_GO, swap_rules.WISH_ABORT, swap_rules.WISH_ALONE)
@@ -55,13 +67,18 @@ def _is_rank(rank: object) -> bool:
 
 
 def _is_leftover(leftover: object) -> bool:
-    return not checked.misfit(leftover, {"name": checked.is_name, "id": checked.is_text})
+    return not checked.misfit(leftover, _LEFTOVER)
 
 
 def _is_plan(plan: object) -> bool:
     return plan == {} or not checked.misfit(plan, _PLAN)
 
 
+_LEFTOVER: checked.Fields = {
+    "name": checked.is_name,
+    "id": checked.is_text,
+    "unit": lambda value: isinstance(value, bool),
+}
 _RANK: checked.Fields = {
     "node": checked.is_name,
     "rank": checked.is_number,
@@ -118,7 +135,7 @@ class Part(t.NamedTuple):
 
 def place_of(service: str, folder: str = FOLDER) -> str:
     """The folder of the swap of a service."""
-    return os.path.join(folder, "services", service, "swap")
+    return os.path.join(folder, history.SERVICES, service, "swap")
 
 
 def read(service: str, folder: str = FOLDER) -> Part | None:
@@ -157,8 +174,8 @@ def _word(place: str, name: str, words: t.Sequence[str]) -> str:
 def arm(swap: t.Mapping[str, t.Any], probe: str, folder: str = FOLDER) -> Part:
     """Make this node part of a swap. probe: the unit's text by which its server is asked.
 
-    A swap that has ended is put away. Raises FileExistsError where one has not, OSError, and
-    ValueError for what no guard could read.
+    A swap that has ended is put away. Raises FileExistsError where one has not, OSError, Blocked,
+    and ValueError for what no guard could read.
     """
     problem = checked.misfit(dict(swap), _SWAP)
     if problem:
@@ -172,7 +189,7 @@ def arm(swap: t.Mapping[str, t.Any], probe: str, folder: str = FOLDER) -> Part:
         end(service, folder)
     draft = place + ".new"
     shutil.rmtree(draft, ignore_errors=True)
-    os.makedirs(os.path.dirname(draft), mode=0o700, exist_ok=True)
+    SafeFolder.make_all(os.path.dirname(draft), 0o700).close()
     os.mkdir(draft, 0o700)
     _write(os.path.join(draft, "swap.json"), json.dumps(dict(swap), sort_keys=True).encode())
     _write(os.path.join(draft, "probe"), probe.encode())
@@ -242,7 +259,7 @@ def end(service: str, folder: str = FOLDER) -> None:
 
 def services(folder: str = FOLDER) -> list[str]:
     """The services that have a swap on this node, for root alone; none for others."""
-    place = os.path.join(folder, "services")
+    place = os.path.join(folder, history.SERVICES)
     try:
         names = os.listdir(place)
     except OSError:
@@ -292,11 +309,7 @@ def publish(progress: t.Mapping[str, t.Any], folder: str = PROGRESS) -> None:
     with suppress(OSError):
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o755)
-        draft = path + ".new"
-        with open(draft, "w", encoding="utf-8") as stream:
-            os.fchmod(stream.fileno(), 0o644)
-            json.dump(dict(progress), stream)
-        os.replace(draft, path)
+        supervisor.write_state(path, progress)
 
 
 def published(folder: str = PROGRESS) -> dict[str, dict[str, t.Any]]:

@@ -21,11 +21,12 @@ import sys
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    supervisor,
     swap_files,
     swap_node,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_decider import Decider
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_part import UNIT, notify
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_part import UNIT
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_participant import (
     Participant,
 )
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
     # systemd ends a guard without further ado: whatever it does can be done again.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     (service,) = argv
-    notify("READY=1")
+    supervisor.notify("READY=1")
     folder = swap_files.FOLDER
     part = swap_files.read(service, folder)
     if part is None:

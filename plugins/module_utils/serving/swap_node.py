@@ -16,13 +16,18 @@ import typing as t
 from contextlib import suppress
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
+    make_directories,
+    replace_file,
+    rightful_owner,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import (
     LABEL,
     NEXT,
     OWNER,
     RETAINED,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers, systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     memory,
     start_permit,
@@ -160,14 +165,13 @@ class SwapNode:
             return OLD
         if state == NEW and os.path.exists(path + NEXT):
             return ""
-        return state if self.unit_state(rank.name)[0] not in ("inactive", "") else ""
+        return state if self._unit_state(rank.name)[0] not in ("inactive", "") else ""
 
-    def unit_state(self, name: str) -> tuple[str, str]:
+    def _unit_state(self, name: str) -> tuple[str, str]:
         """ActiveState and status text of a unit, both empty where systemd does not answer."""
-        words = ["show", "--property=ActiveState", "--property=StatusText"]
-        done = command.run([SYSTEMCTL, *words, name + ".service"], ASK)
-        values = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-        return values.get("ActiveState", ""), values.get("StatusText", "")
+        unit = name + ".service"
+        found = systemd.ask_units(SYSTEMCTL, [unit], ASK)[0].get(unit)
+        return (found.active, found.status_text) if found else ("", "")
 
     def met(self) -> str:
         """What the unit of this node's rank waits for, empty once it has met those of its peers.
@@ -177,7 +181,7 @@ class SwapNode:
         rank = self.new
         if rank is None or not rank.supervised:
             return ""
-        state, text = self.unit_state(rank.name)
+        state, text = self._unit_state(rank.name)
         return "" if state == "failed" or text.startswith(supervisor.MET) else text or state
 
     def old_settled(self) -> tuple[bool, str]:
@@ -189,7 +193,7 @@ class SwapNode:
             return True, "container %s is gone" % self.old.name
         if not self.old.supervised:
             return True, "" if old.runs else "container %s does not run" % self.old.name
-        state, text = self.unit_state(self.old.name)
+        state, text = self._unit_state(self.old.name)
         if state == "failed":
             return True, text or "its unit has given up"
         return old.runs and start_permit.is_complete(old.id, start_permit.FOLDER), ""
@@ -200,17 +204,17 @@ class SwapNode:
         {
             swap_rules.SUSPEND_OLD: self._suspend_old,
             swap_rules.START_NEW: self._start_new,
-            swap_rules.STOP_NEW: self.stop_new,
+            swap_rules.STOP_NEW: self._stop_new,
             swap_rules.PLACE_NEW: self._place_new,
             swap_rules.DROP_OLD: self._drop_old,
             swap_rules.PLACE_OLD: self._place_old,
             swap_rules.DROP_NEW: self._drop_new,
         }[act]()
 
-    def release(self) -> tuple[float, bool]:
-        """Wait for the memory of what has stopped: the seconds, and whether it is stable."""
-        _bytes, waited, stable = memory.await_release(float(self._limits["memory"]))
-        return waited, stable
+    def release(self) -> float:
+        """Wait for the memory of what has stopped: the seconds."""
+        _bytes, waited, _stable = memory.await_release(float(self._limits["memory"]))
+        return waited
 
     def _suspend_old(self) -> None:
         old = self._old_of(self.present())
@@ -229,8 +233,7 @@ class SwapNode:
         present = {one.id: one for one in self.present()}
         for leftover in self.swap["remove"]:
             name, identifier = str(leftover["name"]), str(leftover["id"])
-            unit = self._unit_path(name)
-            if os.path.exists(unit):
+            if leftover["unit"] and os.path.exists(self._unit_path(name)):
                 self._systemctl("disable", "--now", name + ".service")
                 for path in self._files(name):
                     _unlink(path)
@@ -250,7 +253,7 @@ class SwapNode:
             self.present()
             raise Problem("docker start: %s" % done.describe())
 
-    def stop_new(self) -> None:
+    def _stop_new(self) -> None:
         new = self._new_of(self.present())
         if new and new.runs:
             self._stop(new.id)
@@ -320,7 +323,7 @@ class SwapNode:
     def _unit_path(self, name: str) -> str:
         return os.path.join(UNITS, name + ".service")
 
-    def link_path(self, name: str) -> str:
+    def _link_path(self, name: str) -> str:
         """The link by which a boot starts the unit; it does no harm while there is no unit."""
         return os.path.join(UNITS, "multi-user.target.wants", name + ".service")
 
@@ -328,16 +331,16 @@ class SwapNode:
         """Remove the link of a unit that is in no place any more."""
         path = self._unit_path(name)
         if not any(map(os.path.exists, (path, path + RETAINED, path + NEXT))):
-            _unlink(self.link_path(name))
+            _unlink(self._link_path(name))
 
     def prepare(self, unit: str, secret: str) -> None:
-        """Put the unit of the new rank beside its place. Raises OSError."""
+        """Put the unit of the new rank beside its place. Raises OSError and Blocked."""
         if self.new is None or not self.new.supervised:
             return
         path, secret_path, _state = self._files(self.new.name)
-        _write(path + NEXT, unit.encode(), 0o644)
-        _write(secret_path + NEXT, secret.encode() + b"\n", 0o600)
-        link = self.link_path(self.new.name)
+        _replace(path + NEXT, unit, 0o644)
+        _replace(secret_path + NEXT, secret + "\n", 0o600)
+        link = self._link_path(self.new.name)
         os.makedirs(os.path.dirname(link), exist_ok=True)
         with suppress(FileExistsError):
             os.symlink(path, link)
@@ -345,15 +348,15 @@ class SwapNode:
     def prepare_old(self, unit: str, secret: str) -> None:
         """Replace the secret of the old rank's unit, and provide that where it is missing.
 
-        Its peers get the same one. Raises OSError.
+        Its peers get the same one. Raises OSError and Blocked.
         """
         if self.old is None or not self.old.supervised:
             return
         path, secret_path, _state = self._files(self.old.name)
         suffix = "" if os.path.exists(path) else RETAINED
         if suffix:
-            _write(path + suffix, unit.encode(), 0o644)
-        _write(secret_path + suffix, secret.encode() + b"\n", 0o600)
+            _replace(path + suffix, unit, 0o644)
+        _replace(secret_path + suffix, secret + "\n", 0o600)
 
     def _begin(self, name: str) -> None:
         self._reload()
@@ -402,13 +405,6 @@ def _unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _write(path: str, data: bytes, mode: int) -> None:
-    """A new file, on the disk afterwards; whatever was there is removed and never followed."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    _unlink(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(descriptor, mode)
-        stream.write(data)
-        stream.flush()
-        os.fsync(descriptor)
+def _replace(path: str, text: str, mode: int) -> None:
+    make_directories(os.path.dirname(path))
+    replace_file(path, text.encode(), mode, rightful_owner(os.geteuid()))

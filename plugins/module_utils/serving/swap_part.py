@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
 import typing as t
-from contextlib import suppress
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import command, foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     memory,
     start_permit,
     starting,
+    supervisor,
     swap_files,
     swap_node,
     swap_rules,
@@ -32,6 +32,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.swap_rules 
 
 VERSION = 1
 UNIT = "dgxspark-swap@%s.service"
+ENGINE = "docker.service"
 
 BEAT, SILENCE = 5.0, 30.0  # seconds between two beats; without a message until a peer is lost
 TURN = 0.5  # seconds of a turn, at most
@@ -97,10 +98,10 @@ class Watch:
         self._process.wait()
 
 
-def engine_of() -> str:
-    """What changes when the Docker engine restarts, or is about to."""
-    words = ["show", "--property=ActiveState", "--property=MainPID", "docker.service"]
-    return command.run([swap_node.SYSTEMCTL, *words], swap_node.ASK).stdout
+def engine_of() -> tuple[str, int]:
+    """What changes when the Docker engine restarts, or is about to: its state and its process."""
+    units = systemd.ask_units(swap_node.SYSTEMCTL, [ENGINE], swap_node.ASK)[0]
+    return (units[ENGINE].active, units[ENGINE].pid) if ENGINE in units else ("", 0)
 
 
 class Guard:
@@ -202,7 +203,7 @@ class Guard:
             self.node.do(act)
         self.node.clear()
         stopped = time.monotonic() - begun
-        waited = self.node.release()[0] if acts else 0.0
+        waited = self.node.release() if acts else 0.0
         return {"stop": round(stopped, 1), "memory": round(waited, 1)}
 
     # What is shown.
@@ -230,7 +231,7 @@ class Guard:
         if progress != self._shown:
             self._shown = progress
             swap_files.publish(progress)
-            notify("READY=1\nSTATUS=%s: %s" % (self.state, self.step))
+            supervisor.notify("READY=1\nSTATUS=%s: %s" % (self.state, self.step))
 
     def close(self) -> None:
         """Leave no guard of this swap behind."""
@@ -248,10 +249,3 @@ def about(hello: t.Mapping[str, t.Any]) -> bytes:
 def say(text: str) -> None:
     """A line in the guard's journal."""
     print(text, flush=True)
-
-
-def notify(text: str) -> None:
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.sendto(text.encode(), address.replace("@", "\0", 1))

@@ -84,7 +84,7 @@ class Participant(Guard):
         if not self.finish_job():
             return False
         if self.state in (ARMED, JOINED) and self.wish() == swap_rules.WISH_ALONE:
-            self.become(self.rules.alone(self.here()))
+            self.become(self.rules.alone(self.state))
         if self.state == ENDED and self.wish() == swap_rules.WISH_ALONE:
             self.close()
             self.show("ended alone: the old plan is back")
@@ -151,7 +151,7 @@ class Participant(Guard):
         now = time.monotonic()
         over = now - self._armed > float(self.limits["join"])
         if self.state == ARMED and (over or self.wish() == swap_rules.WISH_ABORT):
-            self.become(self.rules.unjoined(self.here()))
+            self.become(self.rules.unjoined(self.state))
         elif now - self._alone_since > float(self.limits["doubt"]):
             act = self.rules.in_doubt(self.here())
             if act:

@@ -131,9 +131,9 @@ class Rules:
         runs = all(peer.heard == RUNS for peer in peers if peer.of_new)
         return PROVE if here.new == STARTED and runs and self.may_start(peers) else ""
 
-    def after_loss(self, here: Here, tries: int) -> str:
+    def after_loss(self, state: str, tries: int) -> str:
         """What follows when a node, a line, an engine or a guard was lost: OLD, or GO anew."""
-        return OLD if here.state == GO and tries >= TRIES else here.state
+        return OLD if state == GO and tries >= TRIES else state
 
     # A participant.
 
@@ -167,13 +167,13 @@ class Rules:
         """What a participant does that has lost its decider for long; it never decides."""
         return STOP_NEW if here.state == JOINED and here.new == STARTED else ""
 
-    def unjoined(self, here: Here) -> str:
+    def unjoined(self, state: str) -> str:
         """The state of a participant that was never asked to join: nothing was stopped here."""
-        return OLD if here.state == ARMED else here.state
+        return OLD if state == ARMED else state
 
-    def alone(self, here: Here) -> str:
+    def alone(self, state: str) -> str:
         """The state of a participant whose decider is gone for good, by the word of a person."""
-        return OLD if here.state in (ARMED, JOINED) else here.state
+        return OLD if state in (ARMED, JOINED) else state
 
     # All nodes, after the decision.
 

@@ -43,6 +43,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     prover,
     supervisor,
     swap_guard,
+    swap_part,
 )
 
 FOLDER = "/etc/systemd/system"
@@ -58,6 +59,19 @@ _PAUSE = 0.25
 MEET = 45.0
 _MODE = 0o644
 
+# Of programs that need the socket of the Docker engine and their peers, and no device.
+_SANDBOX = (
+    """\
+RuntimeDirectoryPreserve=yes
+RuntimeDirectoryMode=0755
+PrivateDevices=yes
+ProtectClock=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallFilter=@system-service
+"""
+    + SANDBOX
+)
 _TEXT = """\
 %(comment)s
 # Written by launch.yml, removed by stop.yml and by the next launch.
@@ -82,13 +96,6 @@ OOMScoreAdjust=-500
 # It needs the socket of the Docker engine, its state, and the addresses of the peers.
 ReadWritePaths=-%(state)s
 RuntimeDirectory=%(permits)s
-RuntimeDirectoryPreserve=yes
-RuntimeDirectoryMode=0755
-PrivateDevices=yes
-ProtectClock=yes
-MemoryDenyWriteExecute=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-SystemCallFilter=@system-service
 %(sandbox)s
 [Install]
 WantedBy=multi-user.target
@@ -132,13 +139,6 @@ OOMScoreAdjust=-500
 ReadWritePaths=-%(state)s
 ReadWritePaths=%(units)s
 RuntimeDirectory=dgxspark
-RuntimeDirectoryPreserve=yes
-RuntimeDirectoryMode=0755
-PrivateDevices=yes
-ProtectClock=yes
-MemoryDenyWriteExecute=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-SystemCallFilter=@system-service
 %(sandbox)s
 [Install]
 WantedBy=multi-user.target
@@ -226,7 +226,7 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str = sys
         "title": value(str(words["recipe"])),
         "state": supervisor.STATE,
         "permits": os.path.relpath(supervisor.PERMITS, "/run"),
-        "sandbox": SANDBOX,
+        "sandbox": _SANDBOX,
         "command": quoted([python, PROGRAM, path_of(name)]),
         "given_up": supervisor.GIVEN_UP,
         "section": supervisor.SECTION,
@@ -240,7 +240,7 @@ def guard_unit(python: str = sys.executable) -> str:
         "command": quoted([python, GUARD]),
         "state": supervisor.STATE,
         "units": FOLDER,
-        "sandbox": SANDBOX,
+        "sandbox": _SANDBOX,
     }
 
 
@@ -435,6 +435,24 @@ def meet(names: Sequence[str], seconds: float) -> str:
         if not apart or time.monotonic() > deadline:
             return "; ".join("%s: %s" % (name, why or "no status") for name, why in apart.items())
         time.sleep(_PAUSE)
+
+
+def rank_change(name: str, text: str) -> UnitChange:
+    """The unit of a rank as it will be, for a diff. Raises Blocked for a file of somebody else."""
+    return UnitChange(FileWrite(OwnFile.read(path_of(name)), text, _MODE, ()))
+
+
+def stop_guard(service: str) -> None:
+    """End the guard of a swap that has ended; it may still say so to late nodes."""
+    command.run([SYSTEMCTL, "stop", swap_part.UNIT % service], _SECONDS)
+
+
+def start_guard(service: str) -> None:
+    """Have a guard do the swap of a service, from now on and after a boot. Raises Blocked."""
+    unit = swap_part.UNIT % service
+    command.run([SYSTEMCTL, "reset-failed", unit], _SECONDS)
+    _systemctl("enable", unit)
+    _systemctl("restart", "--no-block", unit)
 
 
 def reload() -> None:

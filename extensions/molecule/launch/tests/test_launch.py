@@ -13,7 +13,6 @@ import hmac
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from base64 import b64encode
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import INVENTORY, NODES, ROOT, address, complete, module, on_node, playbook, wait_for
+from lab import NODES, ROOT, address, begun, complete, module, on_node, playbook, wait_for
 
 QUICK = ROOT / "extensions" / "molecule" / "launch" / "quick"
 PS = "docker ps --all --format '{{.Names}} {{.State}} {{.Label \"dgxspark.suite/recipe\"}}'"
@@ -86,26 +85,6 @@ def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-@contextmanager
-def begun(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A playbook in the background, in a process group of its own."""
-    process = subprocess.Popen(
-        ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def only(recipe: str, ranks: int) -> bool:

@@ -16,15 +16,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import pytest
 from lab import (
-    INVENTORY,
     NODES,
     ROOT,
     answers,
+    begun,
     on_node,
     playbook,
     run,
@@ -131,24 +131,8 @@ def watched() -> Iterator[list[set[str]]]:
     assert max(map(len, seen)) <= 1, seen
 
 
-@contextmanager
-def launching(plan: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A launch in a process group of its own, which ends with it."""
-    process = subprocess.Popen(
-        ["ansible-playbook", *INVENTORY, "playbooks/launch.yml", *PAIR, *PLANS[plan], *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+def launching(plan: str, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return begun("launch", *PAIR, *PLANS[plan], *arguments)
 
 
 def kill(controller: subprocess.Popen[str]) -> None:

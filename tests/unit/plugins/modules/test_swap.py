@@ -147,6 +147,7 @@ def test_check_mode_writes_nothing(run: Run, node: Node) -> None:
 
     assert (result["changed"], result["done"][0]) == (True, "armed for the swap 5f0c")
     assert "dgxspark-swap@.service" in result["diff"]["after"]
+    assert "Plan=7" in result["diff"]["after"]
     assert swap_files.read("main") is None
     assert not list((node.folder / "units").iterdir())
 
@@ -170,6 +171,19 @@ def test_what_is_to_be_replaced_has_to_be_there(run: Run, node: Node) -> None:
     assert run(shared={**SHARED, "old": OLD})["changed"] is True
 
 
+@pytest.mark.parametrize("old", [{}, OLD])
+def test_a_unit_of_somebody_else_is_not_replaced(run: Run, node: Node, old: Result) -> None:
+    node.has("old")
+    path = node.folder / "units" / "dgxspark-main-0.service"
+    path.write_text("[Unit]\nDescription=mine\n")
+
+    result = run(shared={**SHARED, "old": old})
+
+    assert "does not belong to this collection" in result["msg"]
+    assert swap_files.read("main") is None
+    assert path.read_text() == "[Unit]\nDescription=mine\n"
+
+
 def test_a_missing_unit_of_the_old_plan_is_provided(run: Run, node: Node) -> None:
     node.has("old")
 
@@ -186,14 +200,16 @@ def test_a_missing_unit_of_the_old_plan_is_provided(run: Run, node: Node) -> Non
 
 def test_leftovers_are_known_by_their_ids(run: Run, node: Node) -> None:
     node.has("left")
+    own = units.unit_text("dgxspark-main-9", UNIT, node.docker)
+    (node.folder / "units" / "dgxspark-main-9.service").write_text(own)
 
     run(remove=["dgxspark-main-0", "dgxspark-main-9"])
 
     part = swap_files.read("main")
     assert part
     assert part.swap["remove"] == [
-        {"name": "dgxspark-main-0", "id": "left"},
-        {"name": "dgxspark-main-9", "id": ""},
+        {"name": "dgxspark-main-0", "id": "left", "unit": False},
+        {"name": "dgxspark-main-9", "id": "", "unit": True},
     ]
 
 

@@ -330,7 +330,7 @@ class Model:
         return change(blank, 0, state=state)._replace(decided=s.decided or decided)
 
     def loses(self, s: State) -> State:
-        return self.becomes(s, self.rules.after_loss(self.here(s, 0), s.tries))
+        return self.becomes(s, self.rules.after_loss(s.nodes[0].state, s.tries))
 
     def decider(self, s: State) -> Iterator[Step]:
         here, peers = self.here(s, 0), self.peers(s)
@@ -395,7 +395,7 @@ class Model:
 
     def participant(self, s: State, i: int) -> Iterator[Step]:
         node, here = s.nodes[i], self.here(s, i)
-        state = self.rules.unjoined(here)
+        state = self.rules.unjoined(node.state)
         if state != here.state:
             yield f"{i} was never asked to join", NODE, change(s, i, state=state)
         doubts = here.state == JOINED and not (reached(s, 0) and s.linked[i])

@@ -62,21 +62,6 @@ def test_who_has_the_permit_or_waits_for_it_is_known(tmp_path: Path) -> None:
     assert second.take()
     second.free()
     assert start_permit.waiting(str(tmp_path)) == set()
-    with start_permit.held(str(tmp_path)):
-        assert start_permit.waiting(str(tmp_path)) == set()
-
-
-def test_a_launch_waits_a_moment_for_the_permit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(start_permit, "PATIENCE", 0.3)
-    first = permit(tmp_path, "a")
-    with start_permit.held(str(tmp_path)):
-        assert not first.take()
-    assert first.take()
-    with pytest.raises(TimeoutError, match="is starting"), start_permit.held(str(tmp_path)):
-        raise AssertionError
-    first.free()
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SWAP: dict[str, t.Any] = {
     "members": {"spark1": "192.0.2.1"},
     "old": {},
     "new": {"recipe": "r", "plan_hash": "7", "ranks": [RANK]},
-    "remove": [{"name": "dgxspark-old-0", "id": ""}],
+    "remove": [{"name": "dgxspark-old-0", "id": "", "unit": False}],
     "limits": {},
     "entry": {"started": 1.0},
     "workload": {},
