@@ -37,9 +37,10 @@ options:
     description:
       - V(armed) for a node that is to take part.
       - V(settled) to wait until no swap of the service is open on this node.
+      - V(known) to return what this node knows of the decision of its swap; nothing changes.
       - V(announced) to note that the swap O(id), which has ended, was sent to the webhooks.
     type: str
-    choices: [armed, settled, announced]
+    choices: [armed, settled, known, announced]
     default: armed
   abort:
     description: With V(settled), have the guards undo a swap that is not decided yet.
@@ -48,12 +49,19 @@ options:
   without:
     description:
       - With V(settled), nodes that never come back, by the word of a person. Where the decider is
-        one of them, this node goes back to the old plan by itself; a decider waits no longer for
-        the others.
+        one of them, this node goes back to the old plan by itself, or takes the new one if O(known)
+        has a node that knows it was decided; a decider waits no longer for the others.
       - If such a node comes back after all, two plans may be served.
     type: list
     elements: str
     default: []
+  known:
+    description:
+      - With V(settled), what V(known) returned as C(decided) on each node that was asked, by its
+        name. A decider waits no longer for those that have no part of its swap any more.
+      - With O(without), fails where a node of the swap is in neither.
+    type: dict
+    default: {}
   wait:
     description: With V(settled), for how long to wait, in seconds.
     type: int
@@ -167,6 +175,12 @@ done:
   type: list
   elements: str
   sample: [armed for the swap 5f0c, created dgxspark-main-0.next]
+decided:
+  description: Of the last swap of the service on this node its C(id), and what was decided as far
+    as this node knows it, V(none), V(old) or V(new). Empty where there is no swap.
+  returned: with O(state=known)
+  type: dict
+  sample: {id: 5f0c, decided: new}
 open:
   description: The swap of the service that has not ended, empty for none.
   returned: failure
@@ -195,7 +209,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     units,
 )
 
-STATES = ("armed", "settled", "announced")
+STATES = ("armed", "settled", "known", "announced")
 
 _SECONDS = 120.0
 _CREATE_SECONDS = 180.0
@@ -228,6 +242,7 @@ def main() -> None:
             "state": {"type": "str", "choices": [*STATES], "default": "armed"},
             "abort": {"type": "bool", "default": False},
             "without": {"type": "list", "elements": "str", "default": []},
+            "known": {"type": "dict", "default": {}},
             "wait": {"type": "int", "default": 0},
             "service": {"type": "str", "required": True},
             "id": {"type": "str", "default": ""},
@@ -257,6 +272,8 @@ def main() -> None:
     try:
         if given["state"] == "announced":
             done = announce(given["id"], act)
+        elif given["state"] == "known":
+            module.exit_json(changed=False, decided=known(given["service"]))
         elif given["state"] == "settled":
             done = settle(given, act)
         else:
@@ -286,24 +303,54 @@ def announce(swap: str, act: bool) -> list[str]:
     return ["announced the swap %s" % swap]
 
 
+def known(service: str) -> dict[str, Any]:
+    """What this node knows of the decision of its swap. Raises OSError and Unreadable."""
+    part = swap_files.read(service)
+    return {"id": part.id, "decided": part.decided} if part else {}
+
+
+def _alone(part: swap_files.Part, given: Mapping[str, Any]) -> str:
+    """The wish for a node without its decider. Raises Refused where not all others were asked."""
+    answers = given["known"]
+    unasked = sorted({*part.swap["members"]} - {*answers} - {*given["without"]})
+    if unasked:
+        raise Refused(
+            "%s may know what was decided. Reach it, or name it in without as well"
+            % " and ".join(unasked),
+            swap_files.described(part),
+        )
+    of_this = [answer for answer in answers.values() if answer.get("id") == part.id]
+    return swap_rules.Rules().word_of_a_person(answer["decided"] for answer in of_this)
+
+
+def _left(part: swap_files.Part, known: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The nodes that have ended their part without this one, which is their decider."""
+    if part.swap["decider"] != part.swap["me"]:
+        return []
+    members = {*part.swap["members"]} - {part.swap["me"]}
+    return sorted(name for name in members & {*known} if known[name].get("id") != part.id)
+
+
 def settle(given: Mapping[str, Any], act: bool) -> list[str]:
     """Wait for the end of the open swap; what was done. Raises Refused, OSError and Unreadable."""
     service, done = given["service"], []
     until = time.monotonic() + given["wait"]
     part = swap_files.read(service)
-    if part and given["without"] and part.state != swap_rules.ENDED:
-        done.append("waits no longer for %s" % " and ".join(given["without"]))
-        if act and part.swap["decider"] in given["without"]:
-            swap_files.wish(part, swap_rules.WISH_ALONE)
-        elif act:
-            swap_files.leave_out(part, given["without"])
+    without = [*given["without"], *(_left(part, given["known"]) if part else ())]
+    if part and without and part.state != swap_rules.ENDED:
+        wish = _alone(part, given) if part.swap["decider"] in without else ""
+        done.append("waits no longer for %s" % " and ".join(without))
+        if act:
+            swap_files.leave_out(part, without)
+        if act and wish:
+            swap_files.wish(part, wish)
     if part and given["abort"] and part.state in (swap_rules.ARMED, swap_rules.GO):
         done.append("asked the swap %s to be undone" % part.id)
         if act:
             swap_files.wish(part, swap_rules.WISH_ABORT)
     while act and part and part.state != swap_rules.ENDED:
         if time.monotonic() > until:
-            raise Refused(_in_the_way(part), swap_files.described(part))
+            raise Refused(_in_the_way(part) + _way_out(part), swap_files.described(part))
         time.sleep(_INTERVAL)
         part = swap_files.read(service)
     return done
@@ -404,6 +451,16 @@ def created(words: list[str], name: str, swap: str) -> list[str]:
     out = [word for word in words if word != "--detach"]
     at = out.index("--name") + 1
     return ["create", *out[:at], name, "--label", "%sswap=%s" % (LABEL, swap), *out[at + 1 :]]
+
+
+def _way_out(part: swap_files.Part) -> str:
+    decider = part.swap["decider"]
+    if decider == part.swap["me"]:
+        return ""
+    return (
+        ". %(node)s decides it; if that never comes back, launch on the other nodes with "
+        "-e force=true -e without=%(node)s --limit '!%(node)s'" % {"node": decider}
+    )
 
 
 def _in_the_way(part: swap_files.Part) -> str:

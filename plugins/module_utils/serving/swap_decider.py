@@ -417,11 +417,14 @@ class Decider(Guard):
         unmet = self._unmet() if self.state == NEW else ""
         if unmet is None:
             return
-        why = self._old_problem() if self.state == OLD else ""
+        lacking = self.lacking()
+        why = self._old_problem() if self.state == OLD and not lacking else ""
         if why is None:
             return
         if why:
             self.lost.append("%s: %s" % (self.me, why))
+        if self.state == OLD:
+            self.lost += ["%s: is not waited for" % name for name in lacking]
         self._record(unmet)
 
     def _old_problem(self) -> str | None:

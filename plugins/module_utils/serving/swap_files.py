@@ -6,7 +6,9 @@
     /var/lib/dgxspark/services/SERVICE/swap/swap.json   what the swap is, written once
                                             state/WORD  its name is the state
                                             tries/N     attempts of the new plan, at the decider
-                                            wish/WORD   of a controller: none, go, abort, alone
+                                            wish/WORD   of a controller: none, go, abort, and
+                                                        alone, alone-new to a participant
+                                            decided/WORD  as what it ended: none, old, new
                                             without/    nodes that are not waited for, by a person
                                             probe       a unit's text by which the server is asked
                                             ballast     deleted once it is decided
@@ -45,7 +47,15 @@ OPEN, UNKNOWN = "open", "unknown"
 PROVES = "waits until the new plan answers"
 
 NO_WISH = "none"
-WISHES = (NO_WISH, swap_rules.WISH_GO, swap_rules.WISH_ABORT, swap_rules.WISH_ALONE)
+WISHES = (
+    NO_WISH,
+    swap_rules.WISH_GO,
+    swap_rules.WISH_ABORT,
+    swap_rules.WISH_ALONE,
+    swap_rules.WISH_ALONE_NEW,
+)
+NOT_DECIDED = "none"
+DECISIONS = (NOT_DECIDED, swap_rules.OLD, swap_rules.NEW)
 STATES = (
     swap_rules.ARMED,
     swap_rules.JOINED,
@@ -120,6 +130,7 @@ class Part(t.NamedTuple):
     """The part of this node in a swap.
 
     swap: the content of swap.json. tries: attempts so far. without: nodes not to be waited for.
+    decided: the decision, as far as this node knows it: OLD, NEW, or NOT_DECIDED.
     """
 
     swap: t.Mapping[str, t.Any]
@@ -127,6 +138,7 @@ class Part(t.NamedTuple):
     tries: int
     wish: str
     without: frozenset[str] = frozenset()
+    decided: str = NOT_DECIDED
 
     @property
     def id(self) -> str:
@@ -153,12 +165,14 @@ def read(service: str, folder: str = FOLDER) -> Part | None:
     problem = checked.misfit(content, _SWAP)
     if problem:
         raise Unreadable("%s is not of this version: %s" % (path, problem))
+    state = _word(place, "state", STATES)
     return Part(
         content,
-        _word(place, "state", STATES),
+        state,
         int(_word(place, "tries", tuple(map(str, range(swap_rules.TRIES + 1))))),
         _word(place, "wish", WISHES),
         frozenset(os.listdir(os.path.join(place, "without"))) & set(content["members"]),
+        state if state in DECISIONS else _word(place, "decided", DECISIONS),
     )
 
 
@@ -195,7 +209,8 @@ def arm(swap: t.Mapping[str, t.Any], probe: str, folder: str = FOLDER) -> Part:
     _write(os.path.join(draft, "probe"), probe.encode())
     _write(os.path.join(draft, "ballast"), b"\0" * _BALLAST)
     os.mkdir(os.path.join(draft, "without"), 0o700)
-    for name, word in (("state", swap_rules.ARMED), ("tries", "0"), ("wish", NO_WISH)):
+    words = {"state": swap_rules.ARMED, "tries": "0", "wish": NO_WISH, "decided": NOT_DECIDED}
+    for name, word in words.items():
         os.mkdir(os.path.join(draft, name), 0o700)
         _write(os.path.join(draft, name, word), b"")
         _sync(os.path.join(draft, name))
@@ -208,8 +223,11 @@ def arm(swap: t.Mapping[str, t.Any], probe: str, folder: str = FOLDER) -> Part:
 def become(part: Part, state: str, folder: str = FOLDER) -> Part:
     """Take a state; it is on the disk afterwards. Raises OSError."""
     place = place_of(str(part.swap["service"]), folder)
+    if state == swap_rules.ENDED and _word(place, "decided", DECISIONS) != part.decided:
+        _rename(os.path.join(place, "decided"), NOT_DECIDED, part.decided)
     _rename(os.path.join(place, "state"), part.state, state)
     if state in (swap_rules.NEW, swap_rules.OLD):
+        part = part._replace(decided=state)
         # Room for the history, where the disk is full.
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(place, "ballast"))

@@ -149,6 +149,11 @@ class Guard:
             self.part = self.part._replace(without=part.without)
         return part.wish if part else ""
 
+    def lacking(self) -> list[str]:
+        """The nodes of the old plan for which nobody waits, by the word of a person."""
+        ranks = self.swap["old"].get("ranks", ())
+        return sorted(self.part.without & {str(rank["node"]) for rank in ranks})
+
     def here(self) -> swap_rules.Here:
         """What there is on this node, looked at again after whatever may have changed it."""
         if self._here is None or self._here.state != self.state:

@@ -83,12 +83,12 @@ class Participant(Guard):
             self._listen(self.line)
         if not self.finish_job():
             return False
-        if self.state in (ARMED, JOINED) and self.wish() == swap_rules.WISH_ALONE:
-            self.become(self.rules.alone(self.state))
-        if self.state == ENDED and self.wish() == swap_rules.WISH_ALONE:
-            self.close()
-            self.show("ended alone: the old plan is back")
-            return True
+        if self._is_alone():
+            self.become(self.rules.alone(self.state, self.wish()))
+            if self.state == ENDED:
+                self.close()
+                self.show("ended alone: %s" % self.part.decided)
+                return True
         if self.state in (NEW, OLD):
             self._finalize()
         elif self.line is None:
@@ -145,6 +145,10 @@ class Participant(Guard):
         self._alone_since = time.monotonic()
         self._said, self._waits_for_permit = [], False
         self.permit.free()
+
+    def _is_alone(self) -> bool:
+        """Whether a person has taken this node from its decider."""
+        return self.wish() in (swap_rules.WISH_ALONE, swap_rules.WISH_ALONE_NEW)
 
     def _alone(self) -> None:
         """What a node does that hears nothing of the decider."""
@@ -227,8 +231,8 @@ class Participant(Guard):
             self.begin(STEPS[act], lambda: self.node.do(act), self._pause_after_error)
             return
         self.permit.free()
-        # Without the decider the old plan may lack a rank, for which nobody waits here.
-        waits = self.state == OLD and self.wish() != swap_rules.WISH_ALONE
+        self.wish()
+        waits = self.state == OLD and not self.lacking()
         settled, why = self.node.old_settled() if waits else (True, "")
         if not settled:
             self.show("waits until the old plan answers")

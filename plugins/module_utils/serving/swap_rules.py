@@ -19,8 +19,9 @@ ARMED, JOINED, GO, NEW, OLD, ENDED = "armed", "joined", "go", "new", "old", "end
 ABSENT, IDLE, STARTED = "absent", "idle", "started"
 # What a controller wishes, at the decider.
 WISH_GO, WISH_ABORT = "go", "abort"
-# What a person wishes, at a participant whose decider never comes back.
-WISH_ALONE = "alone"
+# What a person wishes, at a participant whose decider never comes back: to end with the old plan,
+# or with the new one, where another participant knows that it was decided.
+WISH_ALONE, WISH_ALONE_NEW = "alone", "alone-new"
 
 # What the decider says; also NEW and OLD.
 JOIN, STOP, START = "join", "stop", "start"
@@ -171,9 +172,17 @@ class Rules:
         """The state of a participant that was never asked to join: nothing was stopped here."""
         return OLD if state == ARMED else state
 
-    def alone(self, state: str) -> str:
+    def word_of_a_person(self, known: t.Iterable[str]) -> str:
+        """The wish for participants whose decider is gone for good. known: what each of them, all
+        asked, knows of the decision.
+        """
+        return WISH_ALONE_NEW if NEW in known else WISH_ALONE
+
+    def alone(self, state: str, wish: str) -> str:
         """The state of a participant whose decider is gone for good, by the word of a person."""
-        return OLD if state in (ARMED, JOINED) else state
+        if state in (ARMED, JOINED) and wish in (WISH_ALONE, WISH_ALONE_NEW):
+            return NEW if wish == WISH_ALONE_NEW else OLD
+        return state
 
     # All nodes, after the decision.
 

@@ -27,6 +27,7 @@ from lab import (
     begun,
     on_node,
     playbook,
+    recipes_on,
     run,
     wait_for,
 )
@@ -320,6 +321,26 @@ def test_force_before_and_after_the_decision() -> None:
             assert status == 0, said
         await_settled()
         assert served_plan() == "a"
+
+
+def test_without_its_decider_the_other_node_is_launched_on() -> None:
+    """By the word of a person; and the decider that comes back after all is no obstacle."""
+    alone = ("-e", f"recipe={QUICK / 'lab-quick.yaml'}", "--limit", f"!{HEAD}")
+    with launching(other()) as controller:
+        wait_for(at("waits until"), 60)
+        kill(controller)
+        assert run("docker", "stop", "-t", "5", HEAD).returncode == 0
+    try:
+        status, said = playbook("launch", *alone, "-e", "force=true", "-e", f"without={HEAD}")
+        assert status == 0, said
+        assert recipes_on(WORKER) == {"lab-quick"}
+        assert not any(left(WORKER))
+    finally:
+        assert run("docker", "start", HEAD).returncode == 0
+        wait_for(lambda: "active" in shell(HEAD, "systemctl is-active docker"), 60)
+    status, said = playbook("launch", *PAIR, *PLANS["a"], "-e", "force=true")
+    assert status == 0, said
+    await_settled()
 
 
 def test_on_a_full_disk_a_swap_ends() -> None:

@@ -238,14 +238,59 @@ def test_who_never_comes_back_is_not_waited_for(run: Run) -> None:
     assert (part.without, part.wish) == ({"spark2"}, "none")
 
 
-def test_without_the_decider_a_node_is_alone(run: Run) -> None:
-    run(shared={**SHARED, "decider": "spark2"}, create=[])
+def test_who_has_ended_alone_is_not_waited_for_by_a_decider_that_comes_back(run: Run) -> None:
+    run(shared={**SHARED, "members": {"spark1": "192.0.2.1", "spark2": "192.0.2.2"}})
+    mine = {"id": "5f0c", "decided": "none"}
 
-    assert run(state="settled", without=["spark2"])["msg"].endswith("(armed)")
+    for other, left in ((mine, set()), ({}, {"spark2"})):
+        run(state="settled", abort=True, known={"spark1": mine, "spark2": other})
+        part = swap_files.read("main")
+        assert part
+        assert part.without == left
+
+
+def test_without_the_decider_a_node_is_alone(run: Run) -> None:
+    members = {"spark1": "192.0.2.1", "spark2": "192.0.2.2"}
+    run(shared={**SHARED, "decider": "spark2", "members": members}, create=[])
+
+    decided = run(state="known")["decided"]
+    assert decided == {"id": "5f0c", "decided": "none"}
+
+    given = {"state": "settled", "without": ["spark2"], "known": {"spark1": decided, "spark3": {}}}
+    refused = run(**given)["msg"]
+    assert "(armed). spark2 decides it; if that never comes back" in refused
+    assert refused.endswith("-e force=true -e without=spark2 --limit '!spark2'")
 
     part = swap_files.read("main")
     assert part
-    assert part.wish == swap_rules.WISH_ALONE
+    assert (part.wish, part.without) == (swap_rules.WISH_ALONE, {"spark2"})
+
+
+def test_what_another_node_knows_of_the_decision_counts(run: Run) -> None:
+    members = {"spark1": "192.0.2.1", "spark2": "192.0.2.2", "spark3": "192.0.2.3"}
+    run(shared={**SHARED, "decider": "spark2", "members": members}, create=[])
+    known = {"spark1": {"id": "5f0c", "decided": "none"}}
+
+    refused = run(state="settled", without=["spark2"], known=known)
+    assert refused["msg"].startswith("spark3 may know what was decided. Reach it, or name it")
+
+    for of, wish in (("4444", swap_rules.WISH_ALONE), ("5f0c", swap_rules.WISH_ALONE_NEW)):
+        known["spark3"] = {"id": of, "decided": "new"}
+        run(state="settled", without=["spark2"], known=known)
+        part = swap_files.read("main")
+        assert part
+        assert part.wish == wish
+
+
+def test_the_decision_is_known_also_after_the_end(run: Run) -> None:
+    assert run(state="known")["decided"] == {}
+    run()
+    for state in ("joined", "new", "ended"):
+        part = swap_files.read("main")
+        assert part
+        swap_files.become(part, state)
+        decided = "none" if state == "joined" else "new"
+        assert run(state="known")["decided"] == {"id": "5f0c", "decided": decided}
 
 
 def test_the_guard_reads_what_is_armed(run: Run) -> None:

@@ -4,10 +4,11 @@
 holds.
 
 Steps are of controllers, of nodes, or failures, whose number is bounded. A node that is down, cut
-off or full recovers by a step of its own. A controller that dies or sleeps needs no step: its next
-one comes at any time, or never. Limits of time are steps that come at any time. Node 0 is the
-decider. What is on a disk is in Node; what a guard has in memory, and what is on its way, is in
-State and is lost with the guard.
+off or full recovers by a step of its own, unless it is lost for good: then a person may go on
+without it, and what holds is meant of the nodes that are left. A controller that dies or sleeps
+needs no step: its next one comes at any time, or never. Limits of time are steps that come at any
+time. Node 0 is the decider. What is on a disk is in Node; what a guard has in memory, and what is
+on its way, is in State and is lost with the guard.
 
     I1  units of two plans of the service never exist at the same time
     I2  from every state the nodes alone come to rest, on every path, and what rests is settled
@@ -50,6 +51,7 @@ INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6")
 CONTROLLER, NODE, FAILURE = "controller", "node", "failure"
 REBOOT, CUT, DOCKER, GUARD, CRASH, FULL = "reboot", "cut", "docker", "guard", "crash", "full"
 KINDS = frozenset((REBOOT, CUT, DOCKER, GUARD, CRASH, FULL))
+LOST = "lost for good"
 
 # A rank of a plan or another service: it starts until it is proven, then it runs.
 STARTS, RUNS, STILL = "starts", "runs", "still"
@@ -79,7 +81,8 @@ class State(NamedTuple):
     without the decider's notice. said, answered: what is on its way on this line. heard: the last
     answer that the decider has in memory. proven: so does it the proof. ever_proven, decided: the
     truth. armed: how many steps the controller has done. can: whether the old and the new plan
-    serve once they are started.
+    serve once they are started. gone: the node that is lost for good, -1 for none. without: what a
+    person wishes of the other nodes who goes on without it, empty for nothing yet.
     """
 
     nodes: tuple[Node, ...]
@@ -98,6 +101,8 @@ class State(NamedTuple):
     forced: bool
     left: int
     can: tuple[bool, bool]
+    gone: int = -1
+    without: str = ""
 
 
 class Configuration(NamedTuple):
@@ -213,8 +218,10 @@ class Model:
                 (GUARD, self.forgotten(less, i)),
                 (CRASH, change(less, i, new=STILL if node.new in (STARTS, RUNS) else node.new)),
                 (FULL, change(less, i, full=True)),
+                (LOST, self.forgotten(self.ended(change(less, i, up=False), i), i, lost=True)),
             ):
-                if kind in self.at.kinds and (kind != CUT or (i and s.linked[i])):
+                possible = {CUT: i and s.linked[i], LOST: s.gone < 0 and s.linked[i]}
+                if kind in self.at.kinds and possible.get(kind, True):
                     yield f"{kind} on {i}", FAILURE, after
 
     def ended(self, s: State, i: int) -> State:
@@ -223,8 +230,10 @@ class Model:
         idle = {name: STILL for name in ("old", "new") if getattr(node, name) in (STARTS, RUNS)}
         return change(s, i, **idle, others=(STILL,) * len(node.others))
 
-    def forgotten(self, s: State, i: int) -> State:
-        """The guard of a node ends, or its line breaks."""
+    def forgotten(self, s: State, i: int, lost: bool = False) -> State:
+        """The guard of a node ends, or its line breaks. lost: for good, with its node."""
+        if lost:
+            s = s._replace(gone=i)
         if self.faults.decision_in_memory and i == 0 and s.nodes[0].state in (OLD, NEW):
             s = change(s, 0, state=GO)
         if self.faults.joined_in_memory and i and s.nodes[i].state == JOINED:
@@ -246,7 +255,7 @@ class Model:
 
     def recoveries(self, s: State) -> Iterator[Step]:
         for i, node in enumerate(s.nodes):
-            if not node.up:
+            if not node.up and i != s.gone:
                 yield f"{i} boots", NODE, change(s, i, up=True)
             if not s.linked[i]:
                 yield f"{i} is reached again", NODE, s._replace(linked=put(s.linked, i, True))
@@ -305,6 +314,14 @@ class Model:
         if not s.forced and decider.up and decider.state in (ARMED, GO):
             after = s._replace(forced=True, wish=swap_rules.WISH_ABORT)
             yield "another one takes over by force", CONTROLLER, after
+        if s.gone >= 0 and not s.without and all(s.nodes[i].up for i in living(s)):
+            after = s._replace(without=self.rules.word_of_a_person(self.known(s)))
+            yield f"a person goes on without {s.gone}", CONTROLLER, after
+
+    def known(self, s: State) -> list[str]:
+        """What each node that is left knows of the decision."""
+        nodes = [s.nodes[i] for i in living(s)]
+        return [s.decided if n.state == ENDED and s.decided else n.state for n in nodes]
 
     # The decider.
 
@@ -315,8 +332,12 @@ class Model:
             *(node.unit, i in self.at.old, i in self.at.new),
         )
 
+    def others(self, s: State) -> list[int]:
+        """The participants for which the decider waits."""
+        return [i for i in range(1, len(s.nodes)) if not (s.without and i == s.gone)]
+
     def peers(self, s: State) -> tuple[Peer, ...]:
-        return tuple(Peer(s.heard[i], i in self.at.new) for i in range(1, len(s.nodes)))
+        return tuple(Peer(s.heard[i], i in self.at.new) for i in self.others(s))
 
     def becomes(self, s: State, state: str) -> State:
         """The decider takes a state; what it has in memory of its participants begins anew."""
@@ -334,7 +355,7 @@ class Model:
 
     def decider(self, s: State) -> Iterator[Step]:
         here, peers = self.here(s, 0), self.peers(s)
-        for i, peer in enumerate(peers, 1):
+        for i, peer in zip(self.others(s), peers, strict=True):
             word = self.says(here, peer)
             if s.answered[i] and s.linked[i]:
                 yield f"0 hears of {i}: {s.answered[i]}", NODE, self.hears(s, i)
@@ -383,10 +404,12 @@ class Model:
                 yield "0 decides old: new fails its proof", NODE, self.becomes(s, OLD)
 
     def record(self, s: State, here: Here) -> Iterator[Step]:
-        if not all(s.heard[i] == FINISHED for i in range(1, len(s.nodes))):
+        if not all(s.heard[i] == FINISHED for i in self.others(s)):
             return
         ranks = [s.nodes[i] for i in (self.at.new if here.state == NEW else self.at.old)]
-        failed = here.state == OLD and (not ranks or any(n.idle for n in ranks))
+        # Nobody waits for an old plan that lacks a rank.
+        lacks = bool(s.without) and s.gone in self.at.old
+        failed = here.state == OLD and (not ranks or lacks or any(n.idle for n in ranks))
         result = "failed" if failed else here.state
         if result != OLD or all(node.old == RUNS for node in ranks):
             yield f"0 records: {result}", NODE, change(s, 0, state=ENDED)._replace(result=result)
@@ -398,6 +421,9 @@ class Model:
         state = self.rules.unjoined(node.state)
         if state != here.state:
             yield f"{i} was never asked to join", NODE, change(s, i, state=state)
+        state = self.rules.alone(here.state, s.without) if self.alone(s) else ""
+        if state and state != here.state:
+            yield f"{i} ends alone", NODE, change(s, i, state=state)
         doubts = here.state == JOINED and not (reached(s, 0) and s.linked[i])
         act = self.rules.in_doubt(here) if doubts else ""
         if act == swap_rules.STOP_NEW:
@@ -447,23 +473,31 @@ class Model:
     # What has to hold.
 
     def violated(self, s: State) -> Iterator[str]:
-        units = {node.unit for node in s.nodes}
+        nodes = [s.nodes[i] for i in living(s)]
+        units = {node.unit for node in nodes}
         if {OLD, NEW} <= units:
             yield "I1"
         if NEW in units and not s.ever_proven:
             yield "I3"
         if any(GONE in node.others for node in s.nodes):
             yield "I4"
-        if s.decided and any(n.state in (OLD, NEW) and n.state != s.decided for n in s.nodes):
+        decided = {node.state for node in nodes} & {OLD, NEW}
+        if len(decided) > 1 or (s.decided and not self.alone(s) and decided - {s.decided}):
             yield "I5"
         if any(starting(node) > 1 for node in s.nodes):
             yield "I6"
+
+    def alone(self, s: State) -> bool:
+        """Whether a person has taken the nodes from a decider that is lost for good."""
+        return bool(s.without) and s.gone == 0
 
     def settled(self, s: State) -> bool:
         """One plan serves on all its nodes, with its units; or none can, and that is recorded.
 
         And the next swap finds what a first one finds: no part of this one, and nothing on its way.
         """
+        if s.gone >= 0:
+            return not s.without or self.settled_without(s)
         for node in s.nodes:
             quiet = node.up and not node.full and node.state in ("", ENDED)
             if not quiet or {STILL, STARTS} & set(node.others):
@@ -482,6 +516,28 @@ class Model:
         given_up = not self.at.old or any(node.idle for node in s.nodes)
         recorded = s.result in ("failed", OLD) or s.nodes[0].state == ""
         return given_up and recorded and all(node.new == GONE for node in s.nodes)
+
+    def settled_without(self, s: State) -> bool:
+        """The nodes that are left have the units of one plan, and no part of the swap."""
+        nodes = {i: s.nodes[i] for i in living(s)}
+        if not all(node.state in ("", ENDED) for node in nodes.values()):
+            return False
+        on_new = all(
+            (node.old, node.new != GONE, node.unit)
+            == ((GONE, True, NEW) if i in self.at.new else (GONE, False, ""))
+            for i, node in nodes.items()
+        )
+        on_old = all(
+            (node.old != GONE, node.new, node.unit)
+            == ((True, GONE, OLD) if i in self.at.old else (False, GONE, ""))
+            for i, node in nodes.items()
+        )
+        return on_new or on_old
+
+
+def living(s: State) -> list[int]:
+    """The nodes that are not lost for good."""
+    return [i for i in range(len(s.nodes)) if i != s.gone]
 
 
 def rank_of(what: str) -> str:

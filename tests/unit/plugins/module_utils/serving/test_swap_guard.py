@@ -92,7 +92,8 @@ elif command == "start":
     if not os.path.exists(os.path.join(units, name)):
         sys.exit("Unit %s not found." % name)
     open(active, "w").close()
-    for one in own:
+    # A supervisor starts its rank once it has met all others.
+    for one in () if os.path.exists(os.path.join(here, "lacks")) else own:
         docker("start", one)
         open(os.path.join(here, "permits", "complete", one), "w").close()
 elif command == "stop":
@@ -460,17 +461,35 @@ def test_who_is_in_doubt_stops_and_waits(nodes: list[Node], port: int) -> None:
     serves(nodes, "new")
 
 
-def test_without_its_decider_a_node_goes_back_by_the_word_of_a_person(
-    nodes: list[Node], port: int
+@pytest.mark.parametrize(
+    ("wish", "plan"), [(swap_rules.WISH_ALONE, "old"), (swap_rules.WISH_ALONE_NEW, "new")]
+)
+def test_without_its_decider_a_node_ends_by_the_word_of_a_person(
+    nodes: list[Node], port: int, wish: str, plan: str
 ) -> None:
     armed(nodes, port)
     nodes[0].wish(swap_rules.WISH_GO)
     eventually(lambda: nodes[0].progress.get("step") == "waits until the new plan answers")
     nodes[0].kill()
     time.sleep(1)
-    nodes[1].wish(swap_rules.WISH_ALONE)
+    nodes[1].wish(wish)
     nodes[1].ended()
-    serves(nodes[1:], "old")
+    serves(nodes[1:], plan)
+
+
+def test_an_old_plan_that_lacks_a_node_is_not_waited_for(nodes: list[Node], port: int) -> None:
+    armed(nodes, port)
+    nodes[0].answers("nothing")
+    nodes[0].wish(swap_rules.WISH_GO)
+    eventually(lambda: nodes[0].progress.get("step") == "waits until the new plan answers")
+    nodes[1].kill()
+    (nodes[0].folder / "lacks").touch()
+    part = nodes[0].part
+    if part:
+        swap_files.leave_out(part, ["spark2"], str(nodes[0].folder / "state"))
+    nodes[0].wish(swap_rules.WISH_ABORT)
+    seen = nodes[0].ended()
+    assert (seen["result"], seen["lost"]) == ("failed", ["spark2: is not waited for"])
 
 
 def test_a_decider_waits_no_longer_for_a_node_that_is_given_up(

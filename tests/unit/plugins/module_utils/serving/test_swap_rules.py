@@ -25,6 +25,7 @@ from .swap_model import (
     CUT,
     GUARD,
     KINDS,
+    LOST,
     REBOOT,
     Configuration,
     Faults,
@@ -38,6 +39,8 @@ from .swap_model import (
 SOME = {">0": 3, "0>0": 3, ">01": 1, "0>01": 1, "1>0": 1, "01>0": 1, "01>01": 1}
 MANY = {"0>0": 4, ">01": 2, "0>01": 2, "1>0": 2, "01>0": 2, "01>01": 2}
 THREE = {"0>012": 1, "012>012": 1, "012>01": 1}
+# A node is lost for good, and a person goes on without it.
+WITHOUT = {"0>01": 1, "1>0": 1, "01>0": 1, "01>01": 1}
 
 more = pytest.mark.skipif(
     not os.environ.get("DGXSPARK_MODEL"), reason="minutes and gigabytes; DGXSPARK_MODEL=1 runs it"
@@ -75,6 +78,33 @@ def test_with_more_failures(nodes: str) -> None:
 def test_three_nodes(nodes: str) -> None:
     kinds = frozenset((REBOOT, CUT))
     rests(Configuration.of(nodes, THREE[nodes], kinds, others=0), nodes)
+
+
+@pytest.mark.parametrize("nodes", WITHOUT)
+def test_without_a_node_that_is_lost_for_good(nodes: str) -> None:
+    rests(Configuration.of(nodes, WITHOUT[nodes], frozenset((LOST,))), f"{nodes}, without one")
+
+
+@more
+@pytest.mark.parametrize("nodes", ["01>01", "012>012"])
+def test_without_a_node_and_with_another_failure(nodes: str) -> None:
+    three = "2" in nodes
+    kinds = frozenset((LOST,) if three else (LOST, REBOOT, CUT))
+    rests(Configuration.of(nodes, 1 if three else 2, kinds), f"{nodes}, without one")
+
+
+@more
+def test_who_is_left_ends_as_those_that_know_the_decision() -> None:
+    outcome = search(Model(Configuration.of("012>012", 1, frozenset((LOST,))), AloneIsOld()))
+
+    assert set(outcome.broken) >= {"I1", "I5"}
+
+
+class AloneIsOld(Rules):
+    """Nobody asks the others what was decided before a node goes back."""
+
+    def word_of_a_person(self, known: Iterable[str]) -> str:
+        return swap_rules.WISH_ALONE
 
 
 class Guesses(Rules):
