@@ -49,7 +49,7 @@ _PUBLIC: checked.Fields = {
 
 @dataclass(frozen=True)
 class Request:
-    """A request to take, renew, release or remove the lock.
+    """A request to take, release or remove the lock.
 
     token: of the lock. run: id of a launch within a reservation; empty for the lock itself.
     seconds: how long from now. holder: the process that asks; bound: whether the lock ends with it.
@@ -169,29 +169,6 @@ def _within(lock: dict[str, Any], request: Request, now: float) -> LockVerdict:
         "expires": _end(now, request),
     }
     return LockVerdict(lock, taken_from=taken)
-
-
-def renew(current: Lock, request: Request, now: float) -> LockVerdict:
-    """Check that the request still holds the lock, and extend it.
-
-    An expired lock is still held as long as nobody else has taken it.
-    """
-    if not current or current["token"] != request.token:
-        holder = describe(current) if current else "nobody"
-        return LockVerdict(
-            dict(current) or None, "The lock was lost: it is now held by %s" % holder
-        )
-    lock = dict(current)
-    run = lock.get("run")
-    if request.run:
-        if not run or run["id"] != request.run:
-            return LockVerdict(
-                lock, "The lock was lost: another launch has taken over the reservation"
-            )
-        lock["run"] = {**run, "expires": max(run["expires"], _end(now, request))}
-        return LockVerdict(lock)
-    lock["expires"] = max(lock["expires"], _end(now, request))
-    return LockVerdict(lock)
 
 
 def release(current: Lock, request: Request) -> LockVerdict:

@@ -20,7 +20,6 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.lock import
     public,
     release,
     remove,
-    renew,
     stored,
 )
 
@@ -105,11 +104,6 @@ def test_an_unknown_holder_is_never_gone() -> None:
     assert acquire({**held(), "holder": {}}, Request("b", "Bob", gone={}), NOW).refusal
 
 
-def test_the_holder_of_an_expired_lock_notices_that_it_was_taken() -> None:
-    taken = acquire(held(expires=NOW - 1), BOB, NOW).lock
-    assert "it is now held by Bob" in renew(taken or {}, Request("a", seconds=60), NOW).refusal
-
-
 def test_the_token_of_a_reservation_lets_one_launch_in() -> None:
     first = acquire(held(), Request("a", "Alice", seconds=20, run="r1", holder={"pid": 3}), NOW)
     assert first.lock == held(
@@ -132,7 +126,6 @@ def test_a_launch_that_expired_within_a_reservation_is_not_in_the_way() -> None:
     verdict = acquire(held(run=run("r1", NOW)), Request("a", seconds=9, run="r2"), NOW)
     assert not verdict.refusal
     assert verdict.taken_from == "a launch within this reservation, since 2025-11-25T01:59:55Z"
-    assert renew(verdict.lock or {}, Request("a", run="r1"), NOW).refusal
 
 
 def test_a_launch_that_outlasts_its_reservation_keeps_the_lock() -> None:
@@ -154,32 +147,6 @@ def test_a_launch_after_its_reservation_takes_the_lock_for_itself() -> None:
 def test_a_reservation_is_prolonged_by_its_own_token() -> None:
     verdict = acquire(held(), Request("a", seconds=900), NOW)
     assert verdict.lock == held(expires=NOW + 900)
-
-
-def test_an_expired_lock_is_renewed_if_nobody_took_it() -> None:
-    verdict = renew(held(expires=NOW - 5), Request("a", seconds=60), NOW)
-    assert not verdict.refusal
-    assert verdict.lock == held(expires=NOW + 60)
-
-
-@pytest.mark.parametrize(
-    ("found", "request_", "message"),
-    [
-        ({}, Request("b"), "it is now held by nobody"),
-        (held(), Request("b"), "it is now held by Alice (benchmarks) until 2025-11-25T02:01:00Z"),
-        (held(run=run("r2")), Request("a", run="r1"), "another launch has taken over"),
-        (held(), Request("a", run="r1"), "another launch has taken over"),
-    ],
-)
-def test_a_lost_lock_is_refused_with_its_holder(
-    found: Lock, request_: Request, message: str
-) -> None:
-    assert message in renew(found, request_, NOW).refusal
-
-
-def test_renewing_never_shortens() -> None:
-    found = held(expires=NOW + 5000, run=run("r1", NOW + 4000))
-    assert renew(found, Request("a", run="r1", seconds=1), NOW).lock == found
 
 
 @pytest.mark.parametrize(
@@ -317,7 +284,6 @@ def test_whatever_a_lock_has_it_is_broken_or_the_rules_work_on_it(
         return
     for verdict in (
         acquire(lock, request_, NOW),
-        renew(lock, request_, NOW),
         release(lock, request_),
         *([remove(lock, request_)] if lock else []),
     ):
