@@ -384,6 +384,9 @@ class Supervisor:
 
     def _start(self) -> None:
         start_permit.forget(self.id, PERMITS)
+        lacks = memory.make_room(self.workload.claim, RELEASE)
+        if lacks:
+            raise Down(lacks)
         code, output = self._docker("start", self.id)
         if code:
             raise Down("docker start: %s" % output[-300:])

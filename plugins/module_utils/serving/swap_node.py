@@ -245,6 +245,9 @@ class SwapNode:
         new = self._new_of(self.present())
         if new is None or self.new is None:
             raise Problem("the container of the new rank is gone")
+        lacks = memory.make_room(str(self.swap.get("claim", "")), float(self._limits["memory"]))
+        if lacks:
+            raise Problem(lacks)
         self._rename(new, self.new.name)
         start_permit.forget(new.id, start_permit.FOLDER)
         done = command.run([self.docker, "start", new.id], START)

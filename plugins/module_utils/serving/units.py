@@ -40,6 +40,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import MAIN, own_name
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import systemd
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    memory,
     prover,
     supervisor,
     swap_guard,
@@ -95,6 +96,8 @@ KillMode=mixed
 OOMScoreAdjust=-500
 # It needs the socket of the Docker engine, its state, and the addresses of the peers.
 ReadWritePaths=-%(state)s
+# To release the page cache, which the GPU does not get.
+ReadWritePaths=-%(drop)s
 RuntimeDirectory=%(permits)s
 %(sandbox)s
 [Install]
@@ -138,6 +141,7 @@ OOMScoreAdjust=-500
 # It needs the socket of the Docker engine, systemd, units and their state.
 ReadWritePaths=-%(state)s
 ReadWritePaths=%(units)s
+ReadWritePaths=-%(drop)s
 RuntimeDirectory=dgxspark
 %(sandbox)s
 [Install]
@@ -226,6 +230,7 @@ def unit_text(name: str, spec: Mapping[str, Any], docker: str, python: str = sys
         "title": value(str(words["recipe"])),
         "state": supervisor.STATE,
         "permits": os.path.relpath(supervisor.PERMITS, "/run"),
+        "drop": memory.DROP,
         "sandbox": _SANDBOX,
         "command": quoted([python, PROGRAM, path_of(name)]),
         "given_up": supervisor.GIVEN_UP,
@@ -240,6 +245,7 @@ def guard_unit(python: str = sys.executable) -> str:
         "command": quoted([python, GUARD]),
         "state": supervisor.STATE,
         "units": FOLDER,
+        "drop": memory.DROP,
         "sandbox": _SANDBOX,
     }
 

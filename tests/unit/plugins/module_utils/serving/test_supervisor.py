@@ -585,6 +585,26 @@ def test_any_exception_stops_the_container_and_is_recorded(ranks: list[Rank]) ->
     assert "Traceback" not in said
 
 
+def test_a_start_with_too_little_memory_is_none(
+    ranks: list[Rank], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solo = ranks[0]
+    solo.tell(members="127.0.0.1", claim="gib:900")
+    workload = supervisor.read_unit(solo.unit.read_text())
+    asked: list[str] = []
+
+    def lacks(claim: str, _limit: float) -> str:
+        asked.append(claim)
+        return "900.0 GiB of memory are claimed"
+
+    monkeypatch.setattr(supervisor.memory, "make_room", lacks)
+    begun = supervisor.Supervisor(workload, str(solo.unit))
+    begun.id = "1a2b"
+    with pytest.raises(supervisor.Down, match=r"900\.0 GiB of memory are claimed"):
+        begun._start()
+    assert (asked, solo.asked) == (["gib:900"], [])
+
+
 class Completions(BaseHTTPRequestHandler):
     """Answers a completion, and nothing else but /health."""
 

@@ -130,6 +130,7 @@ supervisor.STATE = swap_files.FOLDER
 supervisor.PROVER = [sys.executable, "-c", changes.pop("PROVER"), os.path.join(here, "answer")]
 start_permit.FOLDER = os.path.join(here, "permits")
 memory._INTERVAL = 0.01
+memory.DRIVER, memory.DROP = os.path.join(here, "nvidia"), os.path.join(here, "drop")
 for name, value in changes.items():
     for module in (swap_decider, swap_part, swap_participant, wire):
         if hasattr(module, name):
@@ -201,6 +202,7 @@ class Node:
             "secret": SECRET,
             "owner": "alice",
             "members": {one.name: f"127.0.0.{one.rank + 1}" for one in nodes},
+            "claim": "gib:900",
             "old": {
                 **ranks,
                 "ranks": [
@@ -397,6 +399,20 @@ def test_a_new_plan_that_does_not_serve_is_undone(
         assert not [name for name in one.units() if name.endswith((".next", ".previous"))]
         place = one.folder / "state" / "services" / SERVICE / "ended" / SWAP
         assert "the last words" in (place / f"log-{one.rank}").read_text()
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_plan_with_too_little_memory_does_not_start(
+    nodes: list[Node], port: int, node: int
+) -> None:
+    armed(nodes, port)
+    (nodes[node].folder / "nvidia").mkdir()
+    nodes[0].wish(swap_rules.WISH_GO)
+    seen = [one.ended() for one in nodes]
+    assert seen[0]["result"] == "rolled_back"
+    assert f"spark{node + 1}: 900.0 GiB of memory are claimed" in seen[0]["why"]
+    assert (nodes[node].folder / "drop").read_text() == "3\n"
+    serves(nodes, "old")
 
 
 @pytest.mark.parametrize("killed", [0, 1])
