@@ -234,9 +234,10 @@ class SwapNode:
         for leftover in self.swap["remove"]:
             name, identifier = str(leftover["name"]), str(leftover["id"])
             if leftover["unit"] and os.path.exists(self._unit_path(name)):
-                self._systemctl("disable", "--now", name + ".service")
+                self._systemctl("stop", name + ".service")
                 for path in self._files(name):
                     _unlink(path)
+                self._unlink_alone(name)
                 self._reload()
             if identifier in present:
                 self._remove(present[identifier])
@@ -371,7 +372,7 @@ class SwapNode:
     def _systemctl(self, *words: str) -> None:
         done = command.run([SYSTEMCTL, *words], ASK * 4)
         gone = "not loaded" in done.stderr or "not found" in done.stderr
-        if not done.ok and not (gone and words[0] in ("stop", "disable")):
+        if not done.ok and not (gone and words[0] == "stop"):
             raise Problem("systemctl %s: %s" % (" ".join(words), done.describe()))
 
     def _rename(self, container: Present, name: str) -> None:

@@ -96,6 +96,10 @@ elif command == "start":
     for one in () if os.path.exists(os.path.join(here, "lacks")) else own:
         docker("start", one)
         open(os.path.join(here, "permits", "complete", one), "w").close()
+elif command == "disable":
+    link = os.path.join(units, "multi-user.target.wants", name)
+    if os.path.islink(link):
+        os.unlink(link)
 elif command == "stop":
     if not os.path.exists(active):
         sys.exit("Failed to stop %s: Unit %s not loaded." % (name, name))
@@ -160,6 +164,7 @@ class Node:
             path.chmod(0o755)
         self.process: subprocess.Popen[str] | None = None
         self.containers = []
+        self.dead = False
 
     @property
     def containers(self) -> list[dict[str, str]]:
@@ -182,6 +187,11 @@ class Node:
             for path in (self.folder / "units").iterdir()
             if path.is_file()
         }
+
+    @property
+    def link(self) -> Path:
+        """By which a boot starts the unit."""
+        return self.folder / "units" / "multi-user.target.wants" / f"{self.own}.service"
 
     def serves_old(self) -> None:
         self.containers = [container(self.own, "running")]
@@ -225,7 +235,7 @@ class Node:
                     for n in nodes
                 ],
             },
-            "remove": [],
+            "remove": [{"name": self.own, "id": "id-dead", "unit": True}] if self.dead else [],
             "limits": {**LIMITS, **limits},
             "entry": {"recipe": "new", "owner": "alice", "service": SERVICE, "started": 0.0},
             "workload": {
@@ -241,6 +251,8 @@ class Node:
         swap_files.arm(swap, "the probe", str(self.folder / "state"))
         unit = self.folder / "units" / f"{self.own}.service.next"
         unit.write_text("new")
+        if not self.link.is_symlink():
+            self.link.symlink_to(f"../{self.own}.service")
         self.begin()
         self.containers = [*self.containers, container(f"{self.own}.next", "created", SWAP)]
 
@@ -331,6 +343,7 @@ def serves(nodes: list[Node], plan: str) -> None:
         ]
         assert one.units() == {f"{one.own}.service": plan}
         assert (one.folder / "active" / f"{one.own}.service").exists()
+        assert one.link.is_symlink()
 
 
 def test_a_proven_plan_replaces_the_old_one(nodes: list[Node], port: int) -> None:
@@ -399,6 +412,21 @@ def test_a_new_plan_that_does_not_serve_is_undone(
         assert not [name for name in one.units() if name.endswith((".next", ".previous"))]
         place = one.folder / "state" / "services" / SERVICE / "ended" / SWAP
         assert "the last words" in (place / f"log-{one.rank}").read_text()
+
+
+def test_what_had_given_up_is_removed_and_the_new_unit_is_started_by_a_boot(
+    nodes: list[Node], port: int
+) -> None:
+    for one in nodes:
+        one.serves_old()
+        one.containers = [{**container(one.own, "exited"), "id": "id-dead"}]
+        one.dead = True
+    armed(nodes, port, old=False)
+    nodes[0].answers("serving")
+    nodes[0].wish(swap_rules.WISH_GO)
+    assert nodes[0].ended()["result"] == "complete"
+    nodes[1].ended()
+    serves(nodes, "new")
 
 
 @pytest.mark.parametrize("node", [0, 1])
