@@ -203,6 +203,7 @@ class Decider(Guard):
         self._open()
         self._hear()
         if not self.finish_job():
+            self.show(self.step)
             return
         if self._was_killed:
             self._was_killed = False
@@ -237,7 +238,7 @@ class Decider(Guard):
         elif self.state in (NEW, OLD):
             self._finalize(here)
         elif self.state == ARMED:
-            self._absent("waits for a controller's go")
+            self.show("waits for a controller's go")
 
     def _peers(self) -> tuple[swap_rules.Peer, ...]:
         return tuple(
@@ -247,10 +248,10 @@ class Decider(Guard):
     def _may_say(self, word: str) -> bool:
         return word != swap_rules.START or self._permitted()
 
-    def _absent(self, step: str) -> None:
-        """Show a step, with the nodes that have not answered."""
+    def show(self, step: str, **more: t.Any) -> None:
+        """A step, with the nodes that do not answer."""
         missing = [name for name in self.others if name not in self.lines]
-        self.show(step, missing=missing, phases=self.phases)
+        super().show(step, **{"missing": missing, "phases": self.phases, **more})
 
     def _out_of_time(self, wish: str) -> bool:
         now, before = time.monotonic(), self.state
@@ -281,7 +282,7 @@ class Decider(Guard):
         self.become(state)
         self.heard = dict.fromkeys(self.others, "")
         self.waiting.clear()
-        self.show(state, phases=self.phases, why=self.why)
+        self.show(state, why=self.why)
 
     # An attempt of the new plan.
 
@@ -298,7 +299,7 @@ class Decider(Guard):
         elif act == swap_rules.PROVE:
             self._prove()
         else:
-            self._absent(self.step or "waits for the other nodes")
+            self.show(self.step or "waits for the other nodes")
         if self.watch and self.job is None and self.state == GO:
             ended = self.watch.ended()
             if ended == FAILED:
@@ -329,14 +330,14 @@ class Decider(Guard):
                 continue
             if name == self.me:
                 if not self.permit.take():
-                    self._absent("waits to start: %s" % self.permit.why)
+                    self.show("waits to start: %s" % self.permit.why)
                     return False
                 self.granted.add(name)
             else:
                 if name in self.lines and name not in self.waiting:
                     self.waiting.add(name)
                     self._say(name, PERMIT)
-                self._absent("waits for the permit of %s" % name)
+                self.show("waits for the permit of %s" % name)
                 return False
         return True
 
@@ -354,7 +355,7 @@ class Decider(Guard):
         if self.probe is None:
             path = os.path.join(swap_files.place_of(self.service, self.folder), "probe")
             self.probe = supervisor.Probe(path, float(self.limits["ready"]), "until")
-        self._absent(swap_files.PROVES)
+        self.show(swap_files.PROVES)
         seen = self.probe.poll()
         if seen is None:
             return
@@ -412,7 +413,7 @@ class Decider(Guard):
         if not all(self.heard[name] == FINISHED for name in self.others):
             pending = [name for name in self.others if self.heard[name] != FINISHED]
             act = swap_rules.PLACE_OLD if self.state == OLD else swap_rules.PLACE_NEW
-            self._absent("%s on %s" % (STEPS[act], " and ".join(pending)))
+            self.show("%s on %s" % (STEPS[act], " and ".join(pending)))
             return
         unmet = self._unmet() if self.state == NEW else ""
         if unmet is None:
@@ -433,7 +434,7 @@ class Decider(Guard):
             return None
         settled, why = self.node.old_settled()
         if not settled:
-            self._absent("waits until the old plan answers")
+            self.show("waits until the old plan answers")
         return why if settled else None
 
     def _is_due(self) -> bool:
@@ -451,7 +452,7 @@ class Decider(Guard):
         waits = self.node.met()
         if not waits or now > self._met_by:
             return waits
-        self._absent("waits for the supervisors to meet")
+        self.show("waits for the supervisors to meet")
         return None
 
     def _record(self, unmet: str) -> None:
