@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
             "services": {"type": "raw", "default": []},
             "observed": {"type": "dict", "required": True},
             "launched": {"type": "dict", "default": {}},
+            "overlays": {"type": "dict", "default": {}},
             "plan_only": {"type": "bool", "default": False},
             "again": {"type": "str", "choices": ["", *ACTIONS], "default": ""},
             "only": {"type": "str", "default": ""},
@@ -76,7 +77,10 @@ class ActionModule(ActionBase):
             if options["again"]:
                 again = self._again(options, wanted, observed, variables)
                 return {**result, "changed": False, "pending": again, "undeclared": {}}
-            services = [self._service(one, observed, hosts, variables) for one in wanted]
+            services = [
+                self._service(one, observed, hosts, variables, options["overlays"])
+                for one in wanted
+            ]
         except (AnsibleError, RecipeError, ValueError) as error:
             playbook = error.playbook if isinstance(error, Refused) else ("services", "--check")
             return {**result, "failed": True, "msg": refusal(str(error), *playbook)}
@@ -121,6 +125,7 @@ class ActionModule(ActionBase):
         observed: dict[str, Any],
         hosts: list[str],
         variables: dict[str, Any],
+        overlays: dict[str, Any],
     ) -> Service:
         plan, error = None, ""
         if one.recipe and all(node in observed for node in one.nodes or hosts):
@@ -128,7 +133,7 @@ class ActionModule(ActionBase):
                 plan = self._plan(one, observed, list(one.nodes or hosts), variables)
             except (AnsibleError, RecipeError) as problem:
                 error = " ".join(parted(str(problem))).rstrip()
-        return service(one, plan, error, observed, hosts)
+        return service(one, plan, error, observed, hosts, overlays)
 
     def _plan(
         self,

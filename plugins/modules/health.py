@@ -53,6 +53,20 @@ options:
         type: list
         elements: str
         default: []
+  bots:
+    description: Bots of this node, which are known by their containers.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The name of the service.
+        type: str
+        required: true
+      container:
+        description: The name of its container.
+        type: str
+        required: true
   docker_bin:
     description: Absolute path of the Docker client.
     type: path
@@ -73,7 +87,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 services:
-  description: The services whose rank 0 is on this node, then those of O(watch).
+  description: The services whose rank 0 is on this node, then those of O(bots) and O(watch).
   returned: success
   type: list
   elements: dict
@@ -212,6 +226,15 @@ def main() -> None:
                     "kind": {"type": "list", "elements": "str", "default": []},
                 },
             },
+            "bots": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "container": {"type": "str", "required": True},
+                },
+            },
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
         },
         supports_check_mode=True,
@@ -220,7 +243,7 @@ def main() -> None:
     docker, deep = given["docker_bin"], given["deep"]
     present, why = _containers(docker)
     installed = units.installed()
-    wanted = health.targets(installed, present, given["watch"])
+    wanted = health.targets(installed, present, given["watch"], given["bots"], not why)
     asked = health.ask_all(
         wanted,
         deep,
@@ -240,18 +263,17 @@ def main() -> None:
             }
             for unit in installed
         ],
-        containers=[_container(container) for container in present],
+        containers=[_container(container) for container in present if container.ours],
         **({"containers_unknown": why} if why else {}),
     )
 
 
 def _containers(docker: str) -> tuple[list[containers.Container], str]:
-    """Ours, and why they are not known; empty if they are."""
+    """All of them, and why they are not known; empty if they are."""
     try:
-        everything = containers.containers(docker, DOCKER_SECONDS)
+        return containers.containers(docker, DOCKER_SECONDS), ""
     except containers.EngineError as error:
         return [], str(error)
-    return [container for container in everything if container.ours], ""
 
 
 def _service(target: health.Target, found: health.Health) -> dict[str, Any]:

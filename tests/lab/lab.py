@@ -169,6 +169,8 @@ def main() -> None:
     verb.add_argument("--stop-engine", action="store_true", help="stop the engine the lab started")
     verbs.add_parser("llama", help="put llama.cpp, and a model for it, on the first node that runs")
     verbs.add_parser("minilm", help="put a model for embeddings on the first node that runs")
+    verbs.add_parser("companions", help="make the folders of the companions' images")
+    verbs.add_parser("compose", help="put Docker Compose on the first node that runs")
     verbs.add_parser(
         "sglang", help="put SGLang's Python, for its parser, on the first node that runs"
     )
@@ -187,6 +189,10 @@ def main() -> None:
             images.bring_llama()
         elif given.verb == "minilm":
             images.bring_minilm()
+        elif given.verb == "companions":
+            print(images.bring_companions())
+        elif given.verb == "compose":
+            images.bring_compose()
         elif given.verb == "sglang":
             images.bring_sglang()
         else:

@@ -20,8 +20,8 @@ while read -r file; do
         plugins/* | playbooks/*) files+=("$suite/$file") ;;
         *) files+=("$file") ;;
     esac
-done < <(git ls-files --cached --others --exclude-standard 'plugins/*.py' 'playbooks/*.py' 'roles/gateway/files/*.py' 'tests/lab/*.py' 'tests/tools/*.py')
+done < <(git ls-files --cached --others --exclude-standard 'plugins/*.py' 'playbooks/*.py' 'roles/gateway/files/*.py' 'tests/lab/*.py' 'tests/tools/*.py' 'recipes/services/redaction/*.py' 'recipes/services/piper/*speak.py')
 
 # The lab and the generator are programs of several files in one folder, not packages.
-MYPYPATH=$tree:roles/gateway/files:tests/lab:tests/lab/companions:tests/tools .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |
+MYPYPATH=$tree:roles/gateway/files:tests/lab:tests/lab/companions:recipes/services/redaction/files/opt/companion:tests/tools .venv/bin/mypy --cache-dir .cache/mypy/cache --explicit-package-bases "${files[@]}" |
     sed "s|$suite/||"

@@ -44,6 +44,9 @@ compile tests/requirements/node 3.9
 # On the nodes, for any Python that huggingface_hub supports.
 compile roles/model_download/files/requirements 3.10
 compile roles/gateway/files/requirements 3.11
+# In images that nodes build.
+compile recipes/services/piper/requirements 3.12
+compile recipes/services/redaction/requirements 3.12
 
 # For those who serve from a virtual environment on their Sparks: what ensure_vllm_venv takes, which has no hashes.
 spark=roles/vllm_venv/files/spark-cuda13
@@ -60,9 +63,11 @@ echo "requirements: $spark.txt, $(grep -c == "$spark.txt") packages"
 # What is not resolved is complete by itself.
 lab=tests/lab
 for list in node/cuda node/uv triton/triton-3.5.1 triton/triton-3.9.0 serving/requirements sglang/requirements \
-    minilm/requirements; do
+    minilm/requirements companions/hear companions/speak companions/store companions/redact; do
     compile "$lab/$list" 3.11 --no-deps
 done
+# Its only wheels.
+compile "$lab/companions/compose" 3.13 --no-deps
 # torch's build for CUDA brings a Triton of its own.
 grep -v '^triton=' "$lab/serving/requirements.in" >"$venv/serving"
 compile "$lab/serving/torch" 3.11 --constraint "$venv/serving"

@@ -120,7 +120,7 @@ def test_the_action_group_has_every_module_and_nothing_else() -> None:
 
 def test_dependencies_have_a_stable_lower_and_an_upper_bound() -> None:
     dependencies = load(ROOT / "galaxy.yml")["dependencies"]
-    assert set(dependencies) == {"community.general"}
+    assert set(dependencies) == {"community.docker", "community.general"}
     for name, bound in dependencies.items():
         assert re.fullmatch(r">=[1-9]\d*\.\d+\.\d+,<[1-9]\d*\.0\.0", bound), name
 

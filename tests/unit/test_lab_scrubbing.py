@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-PATH = Path(__file__).parents[1] / "lab" / "companions" / "scrubbing.py"
+SERVICES = Path(__file__).parents[2] / "recipes" / "services"
+COMPANION = Path("files", "opt", "companion")
+PATH = SERVICES / "redaction" / COMPANION / "scrubbing.py"
 SPEC = importlib.util.spec_from_file_location("lab_scrubbing", PATH)
 assert SPEC is not None
 assert SPEC.loader is not None
@@ -115,3 +117,12 @@ def test_a_handle_is_for_its_task_and_for_a_day(monkeypatch: pytest.MonkeyPatch)
     later = scrubbing.time.monotonic() + scrubbing.LIFE + 1
     monkeypatch.setattr(scrubbing.time, "monotonic", lambda: later)
     assert maps.get(handle, "t") is None
+
+
+def test_each_image_has_the_same_http() -> None:
+    """An overlay is complete by itself, so that each has a copy."""
+    texts = {
+        (SERVICES / name / COMPANION / "answering.py").read_text()
+        for name in ("piper", "redaction")
+    }
+    assert len(texts) == 1

@@ -182,6 +182,19 @@ PROBES = {
         [{}, {"page_size": 4096}, {"page_size": [4096, 65536]}, {"page_size": None}, None],
         [{"page_size": 1}, {"page_size": "4096"}, {"page_size": [1]}, {"cuda": 13}, 4096, [], True],
     ),
+    "overlay": Probes(["", None], ["/a", "../a", "a/../b", ".a", "a/", "a b", 5, True, ["a"], {}]),
+    "build": Probes(
+        [None],
+        [
+            *({}, "a", 5, True, ["a"], {"folder": "a"}, {"base": "org/i:1"}),
+            *({"folder": "../a", "base": "org/i:1"}, {"folder": "a", "base": "a b"}),
+            *({"folder": "a", "base": "org/i:1", "tag": "x"}, {"folder": 5, "base": "org/i:1"}),
+        ],
+    ),
+    "forbid": Probes(
+        [[], None, ["cuda-python"], ["a", "B_c.d"]],
+        ["cuda-python", [""], ["a b"], [5], [None], ["-a"], {}, 5, True],
+    ),
     "accept_licences": Probes(
         [
             *([], None, [{"name": "a/b-1.0", "url": "https://a.example/x"}]),

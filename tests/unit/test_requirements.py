@@ -18,6 +18,7 @@ LISTS = sorted(
         *ROOT.glob("tests/requirements/*.txt"),
         *ROOT.glob("tests/lab/*/*.txt"),
         *ROOT.glob("roles/*/files/requirements.txt"),
+        *ROOT.glob("recipes/services/*/requirements.txt"),
     ]
 )
 # The only list that no tool writes: its files are in no index that everybody has.

@@ -50,6 +50,11 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def is_version(text: str) -> bool:
+    """Whether an installer reads it as a version of a package."""
+    return _VERSION.fullmatch(text.strip().lower()) is not None
+
+
 def same_version(installed: str, wanted: str) -> bool:
     """Whether a version is the wanted one; where no local label (+cpu) is wanted, any will do."""
     have, want = _canonical(installed), _canonical(wanted)

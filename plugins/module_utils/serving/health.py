@@ -49,6 +49,7 @@ class Target:
     given: what the recipe says of its probes, and its container of its health. container: the id;
     empty where Docker was not asked or has none. status: the container's. unit: the unit's state,
     empty without one. activity: what its supervisor reports. watched: it is not of this collection.
+    started: of a bot, when its container was started last.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Target:
     unit: str = ""
     activity: str = ""
     watched: bool = False
+    started: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,15 @@ class Health:
 
 
 def targets(
-    installed: Sequence[SupervisedUnit], present: Sequence[Container], watch: Sequence[Any]
+    installed: Sequence[SupervisedUnit],
+    present: Sequence[Container],
+    watch: Sequence[Any],
+    bots: Sequence[Any] = (),
+    asked: bool = True,
 ) -> list[Target]:
-    """The services whose rank 0 is on this node, and the watched ones, each {name, url, kind}.
+    """The services whose rank 0 is on this node, the bots, and what is watched.
 
+    watch: each {name, url, kind}. bots: each {name, container}. asked: whether Docker has answered.
     What a container's labels say goes before what its unit says.
     """
     found: dict[str, Target] = {}
@@ -128,7 +135,22 @@ def targets(
         )
         for entry in watch
     ]
-    return [*(found[name] for name in sorted(found)), *watched]
+    return [
+        *(found[name] for name in sorted(found)),
+        *(_bot(str(bot["name"]), str(bot["container"]), present, asked) for bot in bots),
+        *watched,
+    ]
+
+
+def _bot(name: str, container: str, present: Sequence[Container], asked: bool) -> Target:
+    """A bot by its container; its status is `missing` where the node has none of that name."""
+    one = next((one for one in present if one.name == container), None)
+    if one is None:
+        return Target(name, kind=("bot",), status="missing" if asked else "")
+    given = proof.Given.of("", one.health)
+    return Target(
+        name, kind=("bot",), given=given, container=one.id, status=one.status, started=one.started
+    )
 
 
 def ask_all(
@@ -199,7 +221,8 @@ def _without_server(target: Target) -> Health:
         # Sends no request.
         answer = readiness.look("", "", True, 1, "", target.kind[:1], target.given)
         passed = answer.phase == readiness.SERVING or target.given.health == "starting"
-        return Health(UP if passed else DOWN, answer.phase, answer.detail, deep=True)
+        since = ", started %s" % target.started if target.started else ""
+        return Health(UP if passed else DOWN, answer.phase, answer.detail + since, deep=True)
     if target.unit == "active" and target.activity.startswith(supervisor.MET):
         return Health(UP, readiness.HEALTHY, "its supervisor %s" % target.activity)
     if target.unit in ("failed", "inactive"):

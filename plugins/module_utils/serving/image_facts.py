@@ -11,7 +11,7 @@ of a node sends this file.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfi
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.containers import image_id
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import cuda_ptxas
-from ansible_collections.dgxspark.suite.plugins.module_utils.serving import state_files
+from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
+    overlay_facts,
+    state_files,
+)
 
 ARCH = "sm_121"
 FOLDER = "images"
@@ -40,11 +43,26 @@ class MountableToolkit:
     changed: int
 
 
-def image(docker: str, reference: str, paths_file: str, state_dir: str) -> dict[str, Any]:
-    """The results `image_id` and `image_facts`. Raises EngineError."""
-    present = image_id(docker, reference) if reference else None
+def image(
+    docker: str,
+    reference: str,
+    paths_file: str,
+    state_dir: str,
+    overlaid: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The results `image_id`, `image_facts` and, of a derived image, `base_id`.
+
+    overlaid: `base` and `digest` of the overlay by which the image is built; one that has to be
+    built counts as absent. Raises EngineError.
+    """
+    base = None
+    if overlaid and reference:
+        there = overlay_facts.present(docker, reference, overlaid["base"], overlaid["digest"])
+        present, base = there["image_id"] or None, there["base_id"] or None
+    else:
+        present = image_id(docker, reference) if reference else None
     facts = known(state_dir, present, toolkits(paths_file)) if present else {}
-    return {"image_id": present, "image_facts": facts}
+    return {"image_id": present, "base_id": base, "image_facts": facts}
 
 
 def toolkits(paths_file: str) -> list[MountableToolkit]:

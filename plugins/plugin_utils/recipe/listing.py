@@ -280,6 +280,17 @@ def _terms(data: t.Mapping[str, t.Any]) -> t.Iterator[str]:
             yield f"  accept    {licence.get('name')}: {licence.get('url')}"
 
 
+def _added(data: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What the nodes add to the image, and what must not be in it."""
+    build = data.get("build")
+    folder = data.get("overlay") or (build.get("folder") if isinstance(build, dict) else None)
+    if folder:
+        yield f"  overlay   {folder}, with which a node builds another image"
+    forbid = data.get("forbid")
+    if forbid and isinstance(forbid, list):
+        yield f"  forbids   {', '.join(map(str, forbid))}"
+
+
 def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
     """One recipe in full, for people."""
     resolved = shown["resolved"] or {}
@@ -288,6 +299,7 @@ def details_lines(shown: t.Mapping[str, t.Any]) -> list[str]:
         f"  file      {shown['path']}",
         f"  model     {shown['data'].get('model') or '(of the image)'}",
         f"  image     {resolved.get('image') or shown['data'].get('container', '')}",
+        *_added(shown["data"]),
         f"  runtime   {resolved.get('runtime') or shown['runtime']}",
         f"  nodes     {_nodes_text(shown['min_nodes'], shown['max_nodes'])} ({shown['mode']})",
     ]

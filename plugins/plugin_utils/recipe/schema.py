@@ -31,6 +31,11 @@ def schema() -> dict[str, t.Any]:
         for name, field in FIELDS.items()
     }
     properties["runtime"].update(in_any_case(NAMES))
+    any_image = {
+        "runtime": {**in_any_case(_ANY_IMAGE), "not": {"enum": ["", None]}},
+        "kind": {"not": {"enum": ["", None, []]}},
+    }
+    built = {"build": {"type": "object"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Recipe",
@@ -40,13 +45,9 @@ def schema() -> dict[str, t.Any]:
         "anyOf": [
             {"required": ["model", "container"]},
             {"required": ["include"]},
-            {
-                "required": ["runtime", "container", "kind"],
-                "properties": {
-                    "runtime": {**in_any_case(_ANY_IMAGE), "not": {"enum": ["", None]}},
-                    "kind": {"not": {"enum": ["", None, []]}},
-                },
-            },
+            {"required": ["runtime", "container", "kind"], "properties": any_image},
+            {"required": ["model", "build"], "properties": built},
+            {"required": ["runtime", "build", "kind"], "properties": {**any_image, **built}},
         ],
     }
 

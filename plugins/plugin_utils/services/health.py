@@ -157,7 +157,7 @@ def _heads(
                 yield name, foreign.line(nodes[0])[:_TEXT]
     lost = [node for node in hosts if not isinstance(results.get(node, {}).get("services"), list)]
     for service in services:
-        if service.recipe and (service.nodes or hosts)[0] in lost:
+        if (service.recipe or service.bot) and (service.nodes or hosts)[0] in lost:
             yield service.name, (service.nodes or hosts)[0]
 
 
@@ -271,6 +271,8 @@ def next_command(rows: t.Sequence[Row], deep: bool) -> str:
     if lost:
         return playbook_command("site", ["--check", "--limit", ",".join(lost)])
     for row in down:
+        if row.kind == ("bot",):
+            return playbook_command("bot", ["-e", f"service={row.name}", "-e", "do=restart"])
         if not row.watched:
             return playbook_command("logs", ["-e", f"service={row.name}"])
     if any(row.state == OFF for row in rows):

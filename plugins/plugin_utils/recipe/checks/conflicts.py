@@ -21,6 +21,12 @@ KEYS = (
     "port",
     "kind",
     "restart_on_deep_failure",
+    "checkout",
+    "user",
+    "branch",
+    "compose",
+    "deploy_key",
+    "container",
 )
 
 
@@ -37,7 +43,7 @@ def services_of(
 ) -> tuple[list[Service], list[Issue]]:
     """The services that the inventory names, each {name, recipe or port, overrides, nodes}.
 
-    One with a `url` listens elsewhere and is left out.
+    One with a `url` listens elsewhere, a bot nowhere; both are left out.
 
     port_of: the port of a recipe with overrides; raises RecipeError where it has none.
     """
@@ -45,7 +51,7 @@ def services_of(
         return [], [_wrong(f"dgxspark_services is {given!r:.60}, expected a list of maps")]
     services, issues = [], []
     for entry in given:
-        if isinstance(entry, t.Mapping) and entry.get("url"):
+        if isinstance(entry, t.Mapping) and (entry.get("url") or entry.get("checkout")):
             continue
         try:
             services.append(_service(entry, port_of))

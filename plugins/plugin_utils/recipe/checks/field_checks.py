@@ -94,6 +94,7 @@ def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
         brought = from_the_registry(recipe, mods)
         for field, there in (
             ("mods", bool(brought)),
+            ("build" if recipe.built else "overlay", bool(recipe.overlay)),
             ("pre_exec", bool(recipe.pre_exec)),
             ("volumes", bool(recipe.volumes)),
         ):

@@ -24,6 +24,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.field
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.model_checks import (
     model_issues,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.overlay_checks import (
+    overlay_issues,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
     Given,
     Rendering,
@@ -96,6 +99,7 @@ def check(
         *field_issues(recipe, given.image(recipe)),
         *missing,
         *extra_issues(recipe, mods),
+        *overlay_issues(recipe),
         *topology_issues(recipe),
         *env_issues(recipe),
         *secret_issues(recipe),

@@ -98,6 +98,9 @@ _LICENCE = {
     },
     "additionalProperties": False,
 }
+# A folder beside the recipe, and a name of a Python distribution.
+_FOLDER = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*"
+_DISTRIBUTION = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 _PAGE_SIZE = {"type": "integer", "minimum": 4096, "maximum": 1048576}
 CONDITIONAL = {
     "type": "object",
@@ -217,6 +220,28 @@ FIELDS: dict[str, Field] = {
             "additionalProperties": False,
         },
         "What a node has to have: page_size of its kernel in bytes, one or several",
+    ),
+    "overlay": Field(
+        {**TEXT, "pattern": f"^({_FOLDER})?$"},
+        "Folder beside the recipe with what is added to the image: requirements.txt, wheels/, "
+        "files/, run.sh",
+    ),
+    "build": Field(
+        {
+            **MAP,
+            "required": ["folder", "base"],
+            "properties": {
+                "folder": {"type": "string", "pattern": f"^{_FOLDER}$"},
+                "base": {"type": "string", "pattern": rf"^\s*{IMAGE}\s*$"},
+            },
+            "additionalProperties": False,
+        },
+        "In place of container: the image is built on the nodes from base, an image, and folder, "
+        "as of overlay",
+    ),
+    "forbid": Field(
+        {"type": ["array", "null"], "items": {"type": "string", "pattern": _DISTRIBUTION}},
+        "Python distributions that must not be in the image",
     ),
     "accept_licences": Field(
         {"type": ["array", "null"], "items": _LICENCE},

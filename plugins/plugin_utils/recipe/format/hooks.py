@@ -109,6 +109,12 @@ def is_absolute(path: str) -> bool:
     return path.startswith("/") and ".." not in path.split("/") and path.isprintable()
 
 
+def overlay_folder(recipe: Recipe) -> str:
+    """The folder of a recipe's overlay on the controller; empty for none."""
+    beside = pathlib.Path(recipe.path).absolute().parent
+    return str(beside / recipe.overlay) if recipe.overlay else ""
+
+
 def mods_of(recipe: Recipe, mod_paths: t.Sequence[str] = ()) -> tuple[list[Mod], list[Issue]]:
     """The recipe's mods with their folders, and an error for each that is not there.
 

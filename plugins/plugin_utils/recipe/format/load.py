@@ -283,6 +283,7 @@ def _recipe(
 ) -> Recipe:
     fields = _Fields(data, lines, issues)
     path, place = sources[0].path, sources[0].place
+    build = fields.map("build")
     metadata = fields.map("metadata")
     return Recipe(
         name=path.stem,
@@ -291,7 +292,7 @@ def _recipe(
         lines=lines,
         model=fields.text("model"),
         runtime=fields.text("runtime").lower(),
-        container=fields.text("container"),
+        container=fields.text("container") or str(build.get("base", "")).strip(),
         command=fields.text("command"),
         defaults=fields.map("defaults"),
         env=fields.map("env"),
@@ -322,6 +323,9 @@ def _recipe(
         health=fields.text("health"),
         deep={key: value for key, value in fields.map("deep").items() if value is not None},
         needs=_needs(fields.map("needs")),
+        overlay=fields.text("overlay") or str(build.get("folder", "")),
+        built=bool(build),
+        forbid=tuple(map(str, fields.value("forbid") or ())),
         accept_licences=tuple(map(_licence, fields.value("accept_licences") or ())),
         mods=fields.words("mods"),
         build_args=fields.words("build_args"),

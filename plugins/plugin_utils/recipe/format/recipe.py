@@ -107,7 +107,9 @@ class Recipe:
     where the file does not say. gpu: whether containers get one, if the inventory has it so.
     state: name -> folder of the container that outlives it. health: the path of the light probe, ""
     for that of the kind. deep: first_seconds and voice of the deep probe. needs: page_size, the
-    sizes of a page in bytes that a node may have.
+    sizes of a page in bytes that a node may have. overlay: the folder, beside the file, of what is
+    added to the image; "" for none. built: whether `build` names it, with the image. forbid: names
+    of Python distributions that must not be in the image.
     registry: name of the registry that it is from; "" for none. root: the registry's folder, or the
     file's. trusted: whether code that it brings besides the server may be run.
     """
@@ -146,6 +148,9 @@ class Recipe:
     health: str = ""
     deep: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     needs: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    overlay: str = ""
+    built: bool = False
+    forbid: tuple[str, ...] = ()
     accept_licences: tuple[Licence, ...] = ()
     mods: tuple[str, ...] = ()
     build_args: tuple[str, ...] = ()

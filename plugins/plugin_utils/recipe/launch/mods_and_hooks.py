@@ -23,7 +23,7 @@ MODS = "/var/lib/dgxspark/mods"
 SEEN_AT = "/opt/dgxspark/mods"
 RUN_AT = "/tmp/dgxspark-mods"
 
-_MOD_BYTES = 64 * 1024 * 1024
+_MOD_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +53,10 @@ def placed_mods(mods: t.Sequence[Mod]) -> tuple[list[PlacedMod], list[str]]:
     return placed, wrong
 
 
-def digest(folder: str) -> str:
+def digest(folder: str, limit: int = _MOD_BYTES) -> str:
     """sha256 of all files below a folder by their names. Raises OSError, and ValueError.
+
+    limit: the bytes of all files at most.
 
     A link counts as what it leads to, within the folder: nothing else of this machine goes along.
     """
@@ -74,11 +76,18 @@ def digest(folder: str) -> str:
             if not stat.S_ISREG(about.st_mode):
                 raise ValueError(f"{short} is no file")
             size += about.st_size
-            if size > _MOD_BYTES:
-                raise ValueError(f"it has more than {_MOD_BYTES} bytes")
+            if size > limit:
+                raise ValueError(f"it has more than {limit} bytes")
             with open(path, "rb") as stream:
-                entries.append(f"{hashlib.sha256(stream.read()).hexdigest()} {short}\0")
+                entries.append(f"{_sha256(stream)} {short}\0")
     return hashlib.sha256("".join(sorted(entries)).encode()).hexdigest()
+
+
+def _sha256(stream: t.BinaryIO) -> str:
+    total = hashlib.sha256()
+    while part := stream.read(1 << 20):
+        total.update(part)
+    return total.hexdigest()
 
 
 def before(resolved: ResolvedRecipe, mods: t.Sequence[PlacedMod]) -> str:

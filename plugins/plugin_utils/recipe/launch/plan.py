@@ -52,6 +52,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mount
     on_nodes,
     state_mounts,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.overlays import (
+    placed_overlay,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.ray_auth import (
     OWN_VARIABLES,
     RAY_TOKEN,
@@ -197,8 +200,11 @@ def build_plan(
         settings = dataclasses.replace(settings, gpus="")
     pins, image_warnings = _image(resolved, settings, image_facts or {})
     mods, wrong = placed_mods(resolved.mods)
+    overlaid, more = placed_overlay(resolved.recipe, resolved.image)
     mounts = _mounts(resolved, settings, service, mods)
-    _check(resolved, settings, wrong, mounts)
+    _check(resolved, settings, [*wrong, *more], mounts)
+    if overlaid:
+        resolved = dataclasses.replace(resolved, image=overlaid.image(resolved.recipe.name))
     auth = ray_auth(resolved, settings.ray_auth, settings.ray_port, image_facts or {})
     environment, warnings = _environment(resolved, settings, pins, auth)
     warnings += [*image_warnings, *filter(None, [auth.warning])]
@@ -244,7 +250,10 @@ def build_plan(
         "secret_env": sorted(environment.secret),
         "ranks": ranks,
     }
+    if resolved.recipe.forbid:
+        plan["forbid"] = list(resolved.recipe.forbid)
     plan["hash"] = plan_hash(plan)
+    plan["overlay"] = overlaid.entry() if overlaid else {}
     plan["kind"] = list(resolved.recipe.kind)
     plan["endpoint"] = endpoint(plan["url"], plan["kind"])
     plan["probe"] = _probe(resolved)
@@ -314,9 +323,11 @@ def needs(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
     nobody has accepted, before anything is fetched.
     """
     mods, wrong = placed_mods(resolved.mods)
+    overlaid, more = placed_overlay(resolved.recipe, resolved.image)
     mounts = _mounts(resolved, settings, Service(), mods)
     problems = [
         *wrong,
+        *more,
         *mount_problems(mounts, settings.allowed),
         *_not_accepted(resolved, settings),
     ]
@@ -324,7 +335,8 @@ def needs(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
         _refuse(resolved, problems)
     return {
         "recipe": resolved.recipe.name,
-        "image": resolved.image,
+        "image": overlaid.image(resolved.recipe.name) if overlaid else resolved.image,
+        "overlay": overlaid.entry() if overlaid else {},
         "models": _models(resolved),
         "mounts": on_nodes(mounts, settings.allowed),
     }
@@ -360,6 +372,7 @@ def _told(plan: t.Mapping[str, t.Any], resolved: ResolvedRecipe) -> dict[str, st
         "served-model-name": plan["served_model_name"],
         "url": plan["url"],
         **({"kind": ",".join(plan["kind"])} if plan["kind"] else {}),
+        **({"forbid": ",".join(plan["forbid"])} if plan.get("forbid") else {}),
         **({"probe": json.dumps(plan["probe"], sort_keys=True)} if plan["probe"] else {}),
     }
     return {LABEL + key: value for key, value in values.items()}

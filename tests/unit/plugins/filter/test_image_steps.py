@@ -50,6 +50,38 @@ def test_what_is_named_by_its_digest_is_pulled_by_each_node() -> None:
     assert (found["pull"], found["source"], found["receive"]) == (["s2", "s3"], "", [])
 
 
+@pytest.mark.parametrize(
+    ("ids", "bases", "build", "pull", "receive"),
+    [
+        ((None, None), (None, None), ["s1"], ["s1"], ["s2"]),
+        ((None, None), (None, "b"), ["s2"], [], ["s1"]),
+        ((None, "x"), ("b", None), [], [], ["s1"]),
+        (("x", "x"), (None, None), [], [], []),
+        ((None,), ("b",), ["s1"], [], []),
+    ],
+)
+def test_one_node_builds_what_an_overlay_makes_and_the_others_take_it_from_there(
+    ids: tuple[str | None, ...],
+    bases: tuple[str | None, ...],
+    build: list[str],
+    pull: list[str],
+    receive: list[str],
+) -> None:
+    nodes = [f"s{index}" for index in range(1, len(ids) + 1)]
+    observed = {
+        node: {"image_id": one, "base_id": base, "image_facts": KNOWN if one else {}}
+        for node, one, base in zip(nodes, ids, bases, strict=True)
+    }
+    plan = {"image": "o:1", "overlay": {"base": "a:1"}, "nodes": nodes, "ray_auth": ""}
+    filters: Any = FilterModule().filters()
+    found = filters["image_steps"](plan, observed)
+    assert (found["build"], found["pull"], found["receive"]) == (build, pull, receive)
+    assert found["ready"] is (not build and not receive)
+    renewed = filters["image_steps"](plan, observed, renew=True)
+    assert renewed["build"] == renewed["pull"]
+    assert renewed["build"] == ([renewed["source"]] if len(nodes) > 1 else nodes)
+
+
 def test_a_node_that_does_not_know_the_image_asks_it_unless_nobody_wants_to_know() -> None:
     assert steps("x", "x", known=False)["ask"] == ["s1", "s2"]
     assert steps("x", "x", known=False, ask=False)["ready"] is True

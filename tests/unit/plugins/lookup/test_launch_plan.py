@@ -174,7 +174,7 @@ def test_what_it_needs_is_a_part_of_the_plan_that_no_fact_is_needed_for(
     )
     assert done.ok, done.text
     plan, needs = done.value
-    assert needs == {key: plan[key] for key in ("recipe", "image", "models", "mounts")}
+    assert needs == {key: plan[key] for key in ("recipe", "image", "overlay", "models", "mounts")}
     assert needs["models"] != []
 
 

@@ -50,7 +50,7 @@ def test_a_declaration_with_its_defaults() -> None:
         ([{"name": "a", "recipe": "r", "node": "spark1"}], "did you mean nodes?"),
         ([{"recipe": "r"}], "its name is ''"),
         ([{"name": "A b", "recipe": "r"}], "its name is 'A b'"),
-        ([{"name": "a"}], "expected one of recipe, url and port"),
+        ([{"name": "a"}], "expected one of recipe, url, port and checkout"),
         ([{"name": "a", "recipe": "r", "url": "http://192.0.2.1"}], "expected one of"),
         ([{"name": "a", "recipe": "r", "nodes": ["spark3"]}], "no host spark3"),
         ([{"name": "a", "url": "http://spark:80"}], "with an IP address"),
@@ -156,6 +156,50 @@ def test_what_was_launched_is_fixed_where_it_answers_and_blocked_where_not() -> 
     assert plan_of([serves], "spark2", {"e": ""}).findings[0].status == "fixed"
     (finding,) = plan_of([missing], "spark2", {"e": "it exited"}).findings
     assert (finding.status, finding.actual) == ("blocked", "it exited")
+
+
+OVERLAID = {**PLAN, "overlay": {"base": "asr:1"}}
+CLEAN: Thing = {"changed": [], "forbidden": [], "problem": ""}
+
+
+@pytest.mark.parametrize(
+    ("inside", "statuses", "launched"),
+    [
+        (CLEAN, ["ok", "ok"], False),
+        ({**CLEAN, "changed": ["cuda_python-12"]}, ["drift", "ok"], True),
+        ({**CLEAN, "forbidden": ["it has cuda-python"]}, ["ok", "blocked"], False),
+        ({**CLEAN, "problem": "no answer"}, ["blocked"], False),
+    ],
+)
+def test_what_was_changed_by_hand_is_launched_again_though_the_plan_runs(
+    inside: Thing, statuses: list[str], launched: bool
+) -> None:
+    overlays = {"spark2": {"dgxspark-e-0": inside}}
+    one = service(WANTED, OVERLAID, "", nodes(container()), HOSTS, overlays)
+    answers, *others = plan_of([one], "spark2", {}).findings
+    assert (answers.check, answers.status) == ("service_e", "ok")
+    assert [other.status for other in others] == statuses
+    assert {other.check for other in others} <= {"overlay_e", "forbidden_e"}
+    assert [entry.get("recreate") for entry in pending([one])] == ([True] if launched else [])
+    # After a launch that has failed the old containers are back, as they were.
+    found = plan_of([one], "spark2", {"e": "it exited"}).findings
+    assert found[0].status == "blocked"
+    assert "drift" not in [finding.status for finding in found]
+
+
+def test_what_is_launched_again_is_reported_as_fixed() -> None:
+    one = service(
+        WANTED, OVERLAID, "", nodes(container()), HOSTS, {"spark2": {"dgxspark-e-0": CLEAN}}
+    )
+    statuses = [finding.status for finding in plan_of([one], "spark2", {"e": ""}).findings]
+    assert statuses == ["fixed", "fixed", "ok"]
+
+
+def test_without_an_overlay_nothing_is_said_of_packages() -> None:
+    inside = {"spark2": {"dgxspark-e-0": {**CLEAN, "changed": ["x-1"]}}}
+    one = service(WANTED, PLAN, "", nodes(container()), HOSTS, inside)
+    assert [finding.check for finding in plan_of([one], "spark2", {}).findings] == ["service_e"]
+    assert pending([one]) == []
 
 
 def test_what_is_watched_is_never_launched() -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP for the small servers of the lab: one request at a time, JSON unless they say otherwise."""
+"""HTTP for the servers of companions: one request at a time, JSON unless they say otherwise."""
 
 from __future__ import annotations
 
