@@ -52,8 +52,8 @@ options:
       - Where it is empty, the server is asked. It is a completion that is requested first.
     type: list
     elements: str
-    choices: [chat, completion, embeddings, rerank, speech_to_text, text_to_speech, vector_store,
-      redaction, bot, http]
+    choices: [chat, completion, embeddings, rerank, speech_to_text, diarization, text_to_speech,
+      vector_store, redaction, bot, http]
     default: []
   probe:
     description:

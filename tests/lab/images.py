@@ -31,12 +31,12 @@ TRITON_IMAGE = "dgxspark-lab/triton:3.5.1"
 LLAMA_IMAGE = "dgxspark-lab/llama:cpu"
 # Companion -> the files of its server: those of the bundled recipes, where there are any.
 SERVICES = HERE.parents[1] / "recipes" / "services"
-PIPER, REDACTION = (SERVICES / name / "files/opt/companion" for name in ("piper", "redaction"))
+PIPER = SERVICES / "piper/files/opt/companion"
 COMPANIONS = {
     "hear": [HERE / "companions" / "hear.py", PIPER / "answering.py"],
     "speak": [PIPER / "speak.py", PIPER / "answering.py"],
     "store": [HERE / "companions" / "store.py", PIPER / "answering.py"],
-    "redact": [REDACTION / name for name in ("redact.py", "scrubbing.py", "answering.py")],
+    "redact": [SERVICES / "redaction/files/opt/redaction/redaction"],
 }
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 # Debian 13 has no packages of llama.cpp.
@@ -331,7 +331,11 @@ def bring_companions() -> Path:
         shutil.copy(here / f"{name}.in", overlay / "requirements.txt")
         shutil.copy(here / f"lab-{name}.yaml", folder)
         for program in COMPANIONS[name]:
-            shutil.copy(program, files)
+            if program.is_dir():
+                pyc = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(program, files / program.name, ignore=pyc)
+            else:
+                shutil.copy(program, files)
     return folder
 
 

@@ -83,6 +83,14 @@ KINDS: Mapping[str, Kind] = {
         # On a GB10 users measured 150 to 276 s, in which PTX is compiled for sm_121.
         600,
     ),
+    "diarization": Kind(
+        "/health",
+        "a word of a recording has a speaker",
+        ("/asr",),
+        ("/api/audio/transcribe-with-speakers", "/api/audio/diarize-chunk"),
+        Caps(concurrency=1, timeout=600),
+        600,
+    ),
     "text_to_speech": Kind(
         "/health",
         "audio of at least half a second that is not silent; of compressed audio only size and "

@@ -423,16 +423,18 @@ def _speech_to_text(model: str, _given: Given) -> Probe:
     return (yield from _asked(request, lambda answer: check_transcription(answer, speech.WORDS)))
 
 
-def multipart(fields: Mapping[str, str], name: str, content: bytes) -> tuple[bytes, str]:
-    """(body, Content-Type) of a form with these fields and the file `file`, which is WAV."""
+def multipart(
+    fields: Mapping[str, str], name: str, content: bytes, field: str = "file"
+) -> tuple[bytes, str]:
+    """(body, Content-Type) of a form with these fields, and the WAV file `name` in its own one."""
     boundary = "dgxspark-" + hashlib.sha256(content).hexdigest()
     parts = [
         b'Content-Disposition: form-data; name="%s"\r\n\r\n%s' % (key.encode(), value.encode())
         for key, value in fields.items()
     ]
     parts.append(
-        b'Content-Disposition: form-data; name="file"; filename="%s"\r\n'
-        b"Content-Type: audio/wav\r\n\r\n%s" % (name.encode(), content)
+        b'Content-Disposition: form-data; name="%s"; filename="%s"\r\n'
+        b"Content-Type: audio/wav\r\n\r\n%s" % (field.encode(), name.encode(), content)
     )
     mark = b"--" + boundary.encode()
     body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts) + mark + b"--\r\n"
@@ -447,6 +449,29 @@ def check_transcription(answer: Answer, words: Sequence[str]) -> str:
     if len(missing) > 1 or len(missing) == len(words):
         raise _Wrong("%r has not the words %s" % (text[:200], ", ".join(missing)))
     return text
+
+
+# Of whisper-asr-webservice and whisperx-asr-service, which call the format differently.
+_ASR = "/asr?output=json&output_format=json&encode=true&diarize=true"
+
+
+def _diarization(_model: str, _given: Given) -> Probe:
+    body, content_type = multipart({}, "speech.wav", speech.recording(), "audio_file")
+    request = Request("POST", _ASR, "a separation of speakers", body, content_type)
+    return (yield from _asked(request, check_diarization))
+
+
+def check_diarization(answer: Answer) -> str:
+    speakers = _read(answer, _speakers)
+    if not speakers:
+        raise _Wrong("no word has a speaker")
+    return "%d speakers" % len(speakers)
+
+
+def _speakers(value: Any) -> set[str]:
+    segments = value["segments"]
+    said = [*segments, *(word for one in segments for word in one.get("words") or ())]
+    return {_text(one["speaker"]) for one in said if one.get("speaker")}
 
 
 SPEECH = "The quick brown fox jumps over the lazy dog."
@@ -639,6 +664,7 @@ _PROBES: Mapping[str, Callable[[str, Given], Probe]] = {
     "embeddings": _embeddings,
     "rerank": _rerank,
     "speech_to_text": _speech_to_text,
+    "diarization": _diarization,
     "text_to_speech": _text_to_speech,
     "vector_store": _vector_store,
     "redaction": _redaction,

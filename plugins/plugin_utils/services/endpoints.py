@@ -24,8 +24,6 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.outages im
 
 SCHEMA = 1
 CAPS = ("concurrency", "queue", "timeout")
-# Paths of kinds that the gateway does not serve.
-_LATER = frozenset({"/api/search", "/scrub", "/rehydrate"})
 _ADDRESSES = ("dgxspark_address", "ansible_host", "dgxspark_fabric_address", "inventory_hostname")
 # The phases in which a deep probe has proven that the server does not do its work. In others it
 # does not answer yet, which the gateway itself observes.
@@ -70,8 +68,7 @@ def addresses(
 
 def _paths(kind: t.Sequence[str]) -> list[str]:
     """Of a server whose kind is not known, all that it may have: it says itself what it lacks."""
-    found = {path for one in kind or kinds.AUTO for path in kinds.KINDS[one].gateway}
-    return sorted(found - _LATER)
+    return sorted({path for one in kind or kinds.AUTO for path in kinds.KINDS[one].gateway})
 
 
 def _entry(row: Row, paths: list[str]) -> Entry:

@@ -3,7 +3,8 @@
 """A STAND-IN for Qdrant's server, which no package has: its paths, over the client's local mode.
 
 What it proves of a request is what the client's model of the API says, and nothing of the server:
-neither its storage nor its speed. Everything is in memory. Needs qdrant-client 1.20.0.
+neither its storage nor its speed. Everything is in memory. Sparse vectors of texts are made by the
+code of Qdrant, as its server does. Needs qdrant-client 1.20.0 and qdrant-edge-py 0.9.0.
 """
 
 from __future__ import annotations
@@ -13,12 +14,32 @@ import urllib.parse
 from typing import Any
 
 import qdrant_client
+import qdrant_edge
 from answering import Refused, Reply, document, serve_all
 from qdrant_client import models
 
 
 def result(value: Any) -> Reply:
     return document({"result": value, "status": "ok", "time": 0.0})
+
+
+def embedded(value: Any, document: bool) -> Any:
+    """The same with a sparse vector in place of each text for the model `qdrant/bm25`."""
+    if isinstance(value, list):
+        return [embedded(one, document) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("model") != "qdrant/bm25":
+        # A payload may have anything.
+        return {
+            key: one if key in ("payload", "filter") else embedded(one, document)
+            for key, one in value.items()
+        }
+    if value.get("options"):
+        raise Refused(400, "the stand-in knows English only")
+    bm25 = qdrant_edge.Bm25(qdrant_edge.Bm25Config())
+    vector = (bm25.embed_document if document else bm25.embed_query)(value["text"])
+    return {"indices": list(vector.indices), "values": list(vector.values)}
 
 
 def main() -> None:
@@ -36,18 +57,33 @@ def main() -> None:
         name, what = urllib.parse.unquote(parts[1]), (method, *parts[2:])
         question = json.loads(body or b"{}")
         if what == ("PUT",):
-            vectors = models.VectorParams(**question["vectors"])
-            return result(client.create_collection(name, vectors_config=vectors))
+            made = models.CreateCollection(**question)
+            done = client.create_collection(
+                name, vectors_config=made.vectors, sparse_vectors_config=made.sparse_vectors
+            )
+            return result(done)
         if what == ("DELETE",):
             return result(client.delete_collection(name))
         if not client.collection_exists(name):
             error = f"Not found: Collection `{name}` doesn't exist!"
             return document({"status": {"error": error}, "time": 0.0}, 404)
+        if what == ("GET",):
+            return result(json.loads(client.get_collection(name).model_dump_json()))
         if what == ("PUT", "points"):
-            client.upsert(name, [models.PointStruct(**point) for point in question["points"]])
+            points = embedded(question["points"], True)
+            client.upsert(name, [models.PointStruct(**point) for point in points])
             return result({"operation_id": 0, "status": "completed"})
         if what == ("POST", "points", "query"):
-            found = client.query_points(name, query=question["query"], limit=question["limit"])
+            asked = models.QueryRequest(**embedded(question, False))
+            found = client.query_points(
+                name,
+                query=asked.query,
+                prefetch=asked.prefetch,
+                using=asked.using,
+                query_filter=asked.filter,
+                limit=asked.limit or 10,
+                with_payload=bool(asked.with_payload),
+            )
             return result(json.loads(found.model_dump_json()))
         raise Refused(404, "not_found")
 

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -129,6 +130,13 @@ class Upstream:
             request.transport.close()
             await asyncio.sleep(600)
         if mode == "reset":
+            assert request.transport is not None
+            request.transport.abort()
+            await asyncio.sleep(600)
+        if mode == "short":
+            part = web.StreamResponse(headers={"Content-Length": "100"})
+            await part.prepare(request)
+            await part.write(b"half of it")
             assert request.transport is not None
             request.transport.abort()
             await asyncio.sleep(600)
@@ -277,3 +285,57 @@ def entry(
         "model": upstream.model,
         **other,
     }
+
+
+# (method, path with its query, body) -> (status, JSON).
+Reply = Callable[[str, str, bytes], tuple[int, Any]]
+
+
+class Companion:
+    """A server that answers as a function says, with all that it was asked."""
+
+    def __init__(self, reply: Reply) -> None:
+        asked: list[tuple[str, str, bytes]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _reply(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, value = (200, {"status": "ok"})
+                if self.path not in ("/health", "/readyz", "/v1/models"):
+                    asked.append((self.command, self.path, body))
+                    status, value = reply(self.command, self.path, body)
+                data = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = _reply
+
+            def log_message(self, *_words: Any) -> None:
+                pass
+
+        self.asked = asked
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Companion:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def entry(self, name: str, *paths: str, **other: Any) -> dict[str, Any]:
+        """Its service of a file of endpoints."""
+        return {"name": name, "url": self.url, "kind": ["http"], "paths": [*paths], **other}

@@ -21,7 +21,7 @@ from typing import Any
 import httpx2 as httpx
 import openai
 import pytest
-from gateway_fakes import CHAT, FILES, Process, Upstream, entry, until
+from gateway_fakes import CHAT, FILES, Companion, Process, Upstream, entry, until
 
 SECRET = "a-sentence-that-nobody-may-log"
 
@@ -113,6 +113,7 @@ def test_errors_have_a_code(
         ("hang", 504, "server_timeout"),
         ("garbage", 502, "server_error"),
         ("reset", 503, "server_lost"),
+        ("short", 503, "server_lost"),
         ("redirect", 502, "server_error"),
     ],
 )
@@ -295,6 +296,53 @@ def test_a_swap_is_503_and_then_the_other_model(tmp_path: Path) -> None:
         until(lambda: gateway.post().status_code == 200)
         until(lambda: gateway.post(body={"model": "second"}).status_code == 200)
         assert code(gateway.post(body={"model": "first"})) == "model_not_found"
+
+
+def test_a_gateway_on_a_node_says_how_far_a_swap_is(tmp_path: Path) -> None:
+    guards = tmp_path / "swaps"
+    guards.mkdir()
+    progress = {"schema": 1, "service": "main", "state": "go", "step": "waits until it answers"}
+    with Upstream() as server, Process(tmp_path, [entry(server)], swaps=str(guards)) as gateway:
+        (guards / "main.json").write_text(json.dumps(progress))
+        (guards / "vectors.json").write_text("{")
+        (guards / "other.json").write_text(json.dumps({**progress, "service": "elsewhere"}))
+        # What is served until the stop goes on.
+        assert gateway.post().status_code == 200
+        server.stop()
+        until(lambda: code(gateway.post()) == "swapping")
+        answer = gateway.post()
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "20")
+        assert "waits until it answers" in answer.json()["error"]["message"]
+        (guards / "main.json").write_text(json.dumps({**progress, "state": "ended"}))
+        until(lambda: code(gateway.post()) == "not_ready")
+        server.start()
+        until(lambda: gateway.post().status_code == 200)
+
+
+def test_redaction_is_relayed_as_it_is(tmp_path: Path) -> None:
+    def reply(_method: str, path: str, _body: bytes) -> tuple[int, Any]:
+        return (
+            (422, {"code": "tier1_detected", "kinds": ["EMAIL"]}) if path == "/scrub" else (200, {})
+        )
+
+    with Companion(reply) as one, Companion(reply) as other:
+        paths = ("/scrub", "/rehydrate")
+        services = [
+            one.entry("a", *paths, kind=["redaction"], model="presidio"),
+            other.entry("b", *paths, kind=["redaction"], model="presidio"),
+        ]
+        with Process(tmp_path, services) as gateway:
+            body = {"task_id": SECRET, "items": []}
+            answer = gateway.post("/scrub", body)
+            assert (answer.status_code, answer.json()["kinds"]) == (422, ["EMAIL"])
+            assert gateway.post("/rehydrate", body).json() == {}
+            # Nothing is added, and all of a task goes to one server.
+            assert [json.loads(sent) for _method, _path, sent in one.asked] == [body, body]
+            assert other.asked == []
+            models = httpx.get(gateway.url + "/v1/models", trust_env=False).json()
+            assert models["data"] == []
+            until(lambda: '"/rehydrate"' in gateway.log.read_text())
+            assert SECRET not in gateway.log.read_text()
 
 
 def test_two_swaps_under_load(tmp_path: Path, upstream: Upstream) -> None:

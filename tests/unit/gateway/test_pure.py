@@ -538,11 +538,14 @@ def test_the_gateway_takes_every_service_that_the_playbook_writes() -> None:
     assert [one.name for one in services] == [
         "chat",
         "completion",
+        "diarization",
         "embeddings",
+        "redaction",
         "rerank",
         "speech-to-text",
         "text-to-speech",
         "unknown",
+        "vector-store",
     ]
     assert all(one.paths <= endpoints.PATHS for one in services)
     assert {path for one in services for path in one.paths} == endpoints.PATHS

@@ -147,7 +147,7 @@ def test_redaction_needs_no_way_out_and_logs_no_name(companions: Path) -> None:
         text = "Alice Example met Bob in Berlin, alice@example.org."
         question: dict[str, Any] = {"task_id": "t1", "items": [{"id": "1", "text": text}]}
         scrubbed = json.loads(ask("redact", "/scrub", json.dumps(question).encode()))
-        hidden = scrubbed["items"][0]["text"]
+        hidden = scrubbed["items"][0]["scrubbed_text"]
         assert "Alice" not in hidden
         assert "alice@example.org" not in hidden
         back = {

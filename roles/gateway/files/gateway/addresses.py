@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 # RFC 6598, which VPNs such as Tailscale use; Python does not call it private.
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 
 
+@lru_cache(maxsize=1024)
 def is_private(text: str) -> bool:
     """Whether this is the IP address of one machine that the internet does not route."""
     try:

@@ -10,34 +10,45 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway import errors, guard, headers, waits
+from gateway import errors, guard, headers, search, speakers, waits
 from gateway.body import IN_MEMORY, Form, Json
 from gateway.caps import Caps
 from gateway.config import Config
-from gateway.endpoints import FORM_PATHS, GET_PATHS, JSON_PATHS, PATHS
+from gateway.endpoints import (
+    DIARIZE,
+    FORM_PATHS,
+    GET_PATHS,
+    JSON_PATHS,
+    RELAYED,
+    SCRUB_PATHS,
+    SEARCH,
+    TRANSCRIBE,
+)
 from gateway.errors import Refusal
 from gateway.looks import Looks
+from gateway.parts import Parts
 from gateway.routing import Target
+from gateway.search import Searcher
+from gateway.servers import Body, Servers
+from gateway.speakers import MERGE, Speakers
 
 _log = logging.getLogger("gateway")
 _access = logging.getLogger("gateway.access")
 # Below the 5 s for which uvicorn, and so vLLM, retains an idle connection.
 _IDLE_CONNECTION = 2.0
-_CONNECT = 3.0
 # Of an answer that its client does not take.
 _BUFFER = 1 << 16
 # Without a byte of the request's body, or without the client taking any of the answer.
 _CLIENT_SECONDS = 60.0
-# No connection to a server: nothing of the request has been sent.
-_UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _AUDIO = "/v1/audio/"
-# Seconds after which clients may expect a speech server to work again.
-_AUDIO_RETRY = 60
+_JSON = "application/json"
+_FORM = "multipart/form-data"
 # What serves a request, for the access log.
 _SERVED = web.RequestKey("served", str)
 # Whether the answer ended before its end.
@@ -71,16 +82,17 @@ class Gateway:
         self._looks = Looks(config, self._caps.changed)
         self._memory = Budget(config.memory_mib << 20)
         self._spool = Budget(config.spool_mib << 20)
-        self._session: aiohttp.ClientSession | None = None
+        self._servers: Servers | None = None
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._answer])
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model:.+}", self._models)
-        for path in PATHS:
+        own = {SEARCH: self._search, **dict.fromkeys((TRANSCRIBE, DIARIZE, MERGE), self._speakers)}
+        for path, handler in {**dict.fromkeys(RELAYED, self._relay), **own}.items():
             method = "GET" if path in GET_PATHS else "POST"
-            app.router.add_route(method, path, self._relay, expect_handler=self._expect)
+            app.router.add_route(method, path, handler, expect_handler=self._expect)
         app.cleanup_ctx.append(self._run)
         app.on_response_prepare.append(_signed)
         return app
@@ -95,8 +107,9 @@ class Gateway:
             read_bufsize=_BUFFER,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-        ) as self._session:
-            watch = asyncio.create_task(self._looks.watch(self._session))
+        ) as session:
+            self._servers = Servers(self._config, self._looks, self._caps, session)
+            watch = asyncio.create_task(self._looks.watch(session))
             yield
             watch.cancel()
 
@@ -171,11 +184,17 @@ class Gateway:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return None
 
-    def _limit(self, path: str) -> int:
-        return self._config.audio_bytes if path in FORM_PATHS else self._config.body_bytes
+    @property
+    def _upstream(self) -> Servers:
+        assert self._servers is not None
+        return self._servers
+
+    def _limit(self, request: web.Request) -> int:
+        form = request.path in FORM_PATHS or request.content_type == _FORM
+        return self._config.audio_bytes if form else self._config.body_bytes
 
     def _check_length(self, request: web.Request) -> None:
-        limit = self._limit(request.path)
+        limit = self._limit(request)
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
 
@@ -189,7 +208,23 @@ class Gateway:
         return await self._send(request, wanted, "", lambda _model: (None, None))
 
     async def _with_json(self, request: web.Request) -> web.StreamResponse:
-        if request.content_type != "application/json":
+        async with self._json(request) as data:
+            if request.path in SCRUB_PATHS:
+                text = bytes(data)
+                return await self._send(request, "", _JSON, lambda _model: (None, text))
+            if len(data) > IN_MEMORY:
+                body = await asyncio.to_thread(Json, bytes(data))
+            else:
+                body = Json(bytes(data))
+            data.clear()
+            return await self._send(
+                request, body.model, _JSON, lambda model: (None, body.asking_for(model))
+            )
+
+    @asynccontextmanager
+    async def _json(self, request: web.Request) -> AsyncIterator[bytearray]:
+        """The body. Its memory counts until the end of the block."""
+        if request.content_type != _JSON:
             raise Refusal(415, "not_json", "expected Content-Type: application/json")
         held = 0
         data = bytearray()
@@ -198,22 +233,43 @@ class Gateway:
                 self._memory.take(len(piece))
                 held += len(piece)
                 data += piece
-            if len(data) > IN_MEMORY:
-                body = await asyncio.to_thread(Json, bytes(data))
-            else:
-                body = Json(bytes(data))
-            data.clear()
-            return await self._send(
-                request,
-                body.model,
-                "application/json",
-                lambda model: (None, body.asking_for(model)),
-            )
+            yield data
         finally:
             self._memory.give(held)
 
+    async def _search(self, request: web.Request) -> web.StreamResponse:
+        self._check_length(request)
+        async with self._json(request) as data:
+            question = search.question_of(bytes(data))
+        return web.json_response(await Searcher(self._upstream).answer(question))
+
+    async def _speakers(self, request: web.Request) -> web.StreamResponse:
+        self._check_length(request)
+        if request.path == MERGE and request.content_type != _FORM:
+            async with self._json(request) as data:
+                labels = await asyncio.to_thread(speakers.labels_of, bytes(data))
+                return web.json_response(await speakers.merged(labels))
+        if request.content_type != _FORM:
+            raise Refusal(415, "not_a_form", "expected Content-Type: multipart/form-data")
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            self._spool.take(size)
+            held += size
+
+        parts = Parts(self._config.spool)
+        ways = Speakers(self._upstream)
+        try:
+            await parts.read(request, _CLIENT_SECONDS, self._limit(request), take)
+            answer = {TRANSCRIBE: ways.transcribed, DIARIZE: ways.diarized, MERGE: ways.merged_form}
+            return web.json_response(await answer[request.path](parts))
+        finally:
+            parts.close()
+            self._spool.give(held)
+
     async def _with_form(self, request: web.Request) -> web.StreamResponse:
-        if request.content_type != "multipart/form-data":
+        if request.content_type != _FORM:
             raise Refusal(415, "not_a_form", "expected Content-Type: multipart/form-data")
         content_type = request.headers["Content-Type"]
         held = 0
@@ -234,7 +290,7 @@ class Gateway:
 
     async def _pieces(self, request: web.Request) -> AsyncIterator[bytes]:
         """The body as it comes. Raises Refusal if it is too long or does not come."""
-        limit = self._limit(request.path)
+        limit = self._limit(request)
         size = 0
         while True:
             try:
@@ -256,35 +312,19 @@ class Gateway:
         request: web.Request,
         wanted: str,
         content_type: str,
-        body: Callable[[str], tuple[int | None, bytes | AsyncIterator[bytes] | None]],
+        body: Callable[[str], tuple[int | None, Body]],
     ) -> web.StreamResponse:
         """Route, wait for a place, and relay; if the server cannot be reached, begin again.
 
         body: from the model that the server is asked for, empty for that of the client, to length
         and content; the length is None where the content has one.
         """
-        while True:
-            targets = self._looks.table.route(request.path, wanted)
-            service = await self._caps.acquire([target.service for target in targets])
-            if service is None:
-                continue
-            taken = None
-            try:
-                # After a long wait the server may be down, or serve another model.
-                targets = self._looks.table.route(request.path, wanted)
-                target = next((one for one in targets if one.service == service), None)
-                if target is None:
-                    continue
-                request[_SERVED] = target.model or service.name
-                started = time.monotonic()
-                response = await self._one(request, target, content_type, *body(target.model))
-                taken = time.monotonic() - started
-                return response
-            except _UNREACHED:
-                # Nothing of the request has reached it. The next round has fewer servers.
-                self._looks.missed(service)
-            finally:
-                self._caps.release(service, taken)
+
+        async def use(target: Target) -> web.StreamResponse:
+            request[_SERVED] = target.model or target.service.name
+            return await self._one(request, target, content_type, *body(target.model))
+
+        return await self._upstream.at(request.path, wanted, use)
 
     async def _one(
         self,
@@ -292,45 +332,26 @@ class Gateway:
         target: Target,
         content_type: str,
         length: int | None,
-        content: bytes | AsyncIterator[bytes] | None,
+        content: Body,
     ) -> web.StreamResponse:
-        """The answer of one server. Raises Refusal, and one of _UNREACHED."""
-        assert self._session is not None
+        """The answer of one server. Raises as Servers.request does."""
         service = target.service
-        key = self._config.upstream_keys.get(service.name, "")
-        sent = headers.to_server(request.headers.items(), content_type, key)
+        sent = self._upstream.sent(service, request.headers, content_type)
         if length is not None:
             sent["Content-Length"] = str(length)
-        try:
-            answer = await self._session.request(
-                request.method,
-                service.url.rstrip("/") + request.path,
-                data=content,
-                headers=sent,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=_CONNECT, sock_read=service.timeout
-                ),
-            )
-        except _UNREACHED:
-            raise
-        except TimeoutError:
-            raise Refusal(
-                504, "server_timeout", "%s sent nothing for %d s" % (service.name, service.timeout)
-            ) from None
-        except aiohttp.ClientResponseError:
-            raise Refusal(502, "server_error", "%s did not answer in HTTP" % service.name) from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            self._looks.doubted(service)
-            message = "%s closed the connection" % service.name
-            raise Refusal(503, "server_lost", message, waits.LOST) from error
+        answer = await self._upstream.request(service, request.method, request.path, sent, content)
         try:
             if answer.status >= 500 and request.path.startswith(_AUDIO):
                 message = "%s failed with status %d" % (service.name, answer.status)
-                raise Refusal(503, "server_error", message, _AUDIO_RETRY)
+                raise Refusal(503, "server_error", message, speakers.RETRY)
             if 300 <= answer.status < 400:
                 raise Refusal(502, "server_error", "%s redirects elsewhere" % service.name)
-            response = await _back(request, answer)
+            if (answer.content_length or _BUFFER) < _BUFFER:
+                # Headers and content as one piece: half of the system calls.
+                content = await self._upstream.complete(service, answer)
+                response: web.StreamResponse = _at_once(answer, content)
+            else:
+                response = await _back(request, answer)
             if answer.status == 404 or request.get(_BROKEN):
                 self._looks.doubted(service)
             return response
@@ -349,6 +370,12 @@ def _refused(request: web.Request, refusal: Refusal) -> web.Response:
         # What is left of the body is not read.
         response.force_close()
     return response
+
+
+def _at_once(answer: aiohttp.ClientResponse, content: bytes) -> web.Response:
+    passed = headers.to_client(answer.headers.items())
+    passed.pop("Content-Length", None)
+    return web.Response(status=answer.status, headers=passed, body=content)
 
 
 async def _back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:

@@ -26,7 +26,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses of the inventory. hosts: names under which clients may ask for it. keys: SHA-256 of
     the keys of clients, in hexadecimal digits; empty for no keys. upstream_keys: service -> the key
     of its server. aliases: another name of a model -> a model, a service, or "*KIND". spool: the
-    folder for large forms.
+    folder for large forms. swaps: the folder in which guards of this machine publish their swaps.
     """
 
     bind: str
@@ -38,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_keys: dict[str, str] = {}
     aliases: dict[str, str] = {}
     spool: str = "/tmp"
+    swaps: str = "/run/dgxspark/swaps"
     body_mib: Annotated[int, Meta(ge=1, le=1024)] = 32
     audio_mib: Annotated[int, Meta(ge=1, le=4096)] = 200
     # Of all requests at once.

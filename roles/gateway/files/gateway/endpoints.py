@@ -17,7 +17,7 @@ FAILED: Final = "failed"
 SWAPPING: Final = "swapping"
 LIMIT = 4 << 20
 
-# Paths with a JSON body, with a form, and without a body, that the gateway passes on.
+# Paths with a JSON body, with a form, and without a body, that are relayed.
 JSON_PATHS = frozenset(
     {
         "/v1/chat/completions",
@@ -29,11 +29,21 @@ JSON_PATHS = frozenset(
         "/rerank",
         "/v1/score",
         "/v1/audio/speech",
+        "/scrub",
+        "/rehydrate",
     }
 )
+# Those without a model: the body stays as it is, and all of a task is at one server.
+SCRUB_PATHS = frozenset({"/scrub", "/rehydrate"})
 FORM_PATHS = frozenset({"/v1/audio/transcriptions", "/v1/audio/translations"})
 GET_PATHS = frozenset({"/v1/audio/voices"})
-PATHS = JSON_PATHS | FORM_PATHS | GET_PATHS
+RELAYED = JSON_PATHS | FORM_PATHS | GET_PATHS
+MODEL_PATHS = RELAYED - SCRUB_PATHS
+# Paths that the gateway answers itself, by services that have them.
+SEARCH: Final = "/api/search"
+TRANSCRIBE: Final = "/api/audio/transcribe-with-speakers"
+DIARIZE: Final = "/api/audio/diarize-chunk"
+PATHS = RELAYED | {SEARCH, TRANSCRIBE, DIARIZE}
 
 _Text = Annotated[str, Meta(max_length=300)]
 

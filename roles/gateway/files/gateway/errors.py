@@ -18,6 +18,11 @@ _TYPES = {
 }
 
 
+def plain(text: str) -> str:
+    """What a server says, on one line and not long."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:300])
+
+
 class Refusal(Exception):
     """A request that the gateway answers itself.
 

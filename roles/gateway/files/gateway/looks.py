@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,12 +17,16 @@ import msgspec
 from gateway import endpoints, waits
 from gateway.config import Config
 from gateway.endpoints import Service
+from gateway.errors import plain
 from gateway.routing import Live, Table
 
 _log = logging.getLogger("gateway")
 _SECONDS = aiohttp.ClientTimeout(total=5, sock_connect=2)
 _ANSWER = 1 << 20
 _MODELS = 64
+# Bytes of the progress of a swap, and its state once nothing of it goes on.
+_PROGRESS = 1 << 16
+_ENDED = "ended"
 _NAME = 300
 # Servers of these kinds have /v1/models.
 _WITH_MODELS = frozenset({"chat", "completion", "embeddings", "rerank"})
@@ -35,8 +40,18 @@ class _Models(msgspec.Struct):
     data: list[_Model]
 
 
+class _Progress(msgspec.Struct):
+    """What the guard of a swap publishes: docs/contracts/swap.md."""
+
+    service: str
+    state: str
+    step: str = ""
+
+
 class Looks:
     """The table of services: from their file, which is read when it changes, and from the servers.
+
+    A gateway on a node also reads what swaps its guards publish.
 
     changed: is called when the file has brought other services.
     """
@@ -50,7 +65,8 @@ class Looks:
         self._misses: dict[str, int] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._live: dict[str, Live] = {}
-        self.table = Table((), self._live, config.aliases)
+        self._swaps: dict[str, str] = {}
+        self.table = Table((), self._live, config.aliases, self._swaps)
         # When the services that are in force were written, in seconds since 1970.
         self.since = 0
         # Why the file that is there now is not used; empty if it is.
@@ -84,9 +100,19 @@ class Looks:
                 self._forget(service.name)
         for name in before:
             self._forget(name)
-        self.table = Table(services, self._live, self._config.aliases)
+        self.table = Table(services, self._live, self._config.aliases, self._swaps)
         _log.info("%d services", len(services))
         self._changed()
+
+    def read_swaps(self) -> None:
+        """Take what the guards publish; nothing on a machine without them."""
+        self._swaps.clear()
+        for path in Path(self._config.swaps).glob("*.json"):
+            with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError, RecursionError):
+                with path.open("rb") as file:
+                    found = msgspec.json.decode(file.read(_PROGRESS), type=_Progress)
+                if found.service == path.stem and found.state != _ENDED:
+                    self._swaps[found.service] = plain(found.step)
 
     def missed(self, service: Service) -> None:
         """A request could not reach this server: others are not sent there until it answers."""
@@ -100,6 +126,7 @@ class Looks:
         """Read the file each second, and ask the servers when they are due. Never ends."""
         while True:
             self.read()
+            self.read_swaps()
             now = time.monotonic()
             for service in self.table.services:
                 name = service.name

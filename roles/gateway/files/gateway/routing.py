@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import waits
-from gateway.endpoints import FAILED, READY, SWAPPING, Service
+from gateway.endpoints import FAILED, MODEL_PATHS, READY, SCRUB_PATHS, SWAPPING, Service
 from gateway.errors import Refusal
 
 # The service of a request without a model, if several could answer.
@@ -33,17 +33,22 @@ class Target:
 
 
 class Table:
-    """The services, what they serve at present, and other names for it."""
+    """The services, what they serve at present, and other names for it.
+
+    swaps: of services that are being replaced, with the step.
+    """
 
     def __init__(
         self,
         services: Sequence[Service] = (),
         live: Mapping[str, Live] | None = None,
         aliases: Mapping[str, str] | None = None,
+        swaps: Mapping[str, str] | None = None,
     ) -> None:
         self.services = tuple(services)
         self.live = live if live is not None else {}
         self.aliases = aliases if aliases is not None else {}
+        self.swaps = swaps if swaps is not None else {}
 
     def models_of(self, service: Service) -> tuple[str, ...]:
         """The names that it serves: those of the file until the server has answered."""
@@ -68,16 +73,19 @@ class Table:
             chosen = self._named(on_path, name)
         if not chosen:
             raise self._unknown(on_path, wanted)
+        if path in SCRUB_PATHS:
+            # Only the server that has made a map can undo it.
+            chosen = chosen[:1]
         usable = [service for service in chosen if self.answers(service)]
         if not usable:
-            raise _not_ready(chosen)
+            raise _not_ready(chosen, self.swaps)
         return [Target(service, self._asked(service, name)) for service in usable]
 
     def models(self, created: int) -> list[dict[str, Any]]:
         """The answer of /v1/models: what is served, then the aliases of it."""
         owners: dict[str, str] = {}
         for service in self.services:
-            if self.answers(service) and service.paths:
+            if self.answers(service) and service.paths & MODEL_PATHS:
                 for name in self.models_of(service) or (service.name,):
                     owners.setdefault(name, service.node)
         for alias, name in self.aliases.items():
@@ -144,12 +152,13 @@ class Table:
         return Refusal(404, "model_not_found", message, param="model")
 
 
-def _not_ready(chosen: Sequence[Service]) -> Refusal:
+def _not_ready(chosen: Sequence[Service], swaps: Mapping[str, str]) -> Refusal:
     """Why none of these services is asked."""
-    swapping = [service for service in chosen if service.state == SWAPPING]
+    swapping = [one for one in chosen if one.state == SWAPPING or one.name in swaps]
     if swapping:
         one = swapping[0]
-        message = "%s is being replaced%s" % (one.name, ": " + one.why if one.why else "")
+        step = swaps.get(one.name) or one.why
+        message = "%s is being replaced%s" % (one.name, ": " + step if step else "")
         return Refusal(503, "swapping", message, one.retry_after or waits.NOT_READY)
     if all(service.state == FAILED for service in chosen):
         one = chosen[0]

@@ -15,7 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared i
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.health import rows
 
 NODES = ["spark1", "spark2"]
-DECLARED = [{"name": "search", "url": "http://192.0.2.20:8080", "kind": "vector_store"}]
+DECLARED = [{"name": "search", "url": "http://192.0.2.20:8080", "kind": "http"}]
 
 
 def reported(name: str, **other: t.Any) -> dict[str, t.Any]:
@@ -63,12 +63,24 @@ def test_speech_has_one_request_at_a_time() -> None:
     assert {"/v1/audio/speech", "/v1/audio/transcriptions"} <= set(found["paths"])
 
 
+def test_search_redaction_and_speakers_are_served() -> None:
+    found = made(
+        reported("a", kind=["vector_store"]),
+        reported("b", kind=["redaction"]),
+        reported("c", kind=["speech_to_text", "diarization"]),
+    )
+    assert found["a"]["paths"] == ["/api/search"]
+    assert found["b"]["paths"] == ["/rehydrate", "/scrub"]
+    assert "/api/audio/diarize-chunk" in found["c"]["paths"]
+    assert (found["c"]["concurrency"], found["c"]["timeout"]) == (1, 600)
+
+
 def test_a_kind_that_is_not_known_may_have_any_path() -> None:
     paths = set(made(reported("main", kind=[]))["main"]["paths"])
     assert {"/v1/chat/completions", "/v1/embeddings", "/v1/rerank"} <= paths
 
 
-@pytest.mark.parametrize("kind", [["vector_store"], ["redaction"], ["bot"], ["http"]])
+@pytest.mark.parametrize("kind", [["bot"], ["http"]])
 def test_what_the_gateway_does_not_serve_is_not_in_the_file(kind: list[str]) -> None:
     assert made(reported("other", kind=kind)) == {}
 
