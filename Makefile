@@ -27,9 +27,12 @@ help: ## print this
 ##
 ## See it work
 
-.PHONY: demo demo-down lab lab-images
+.PHONY: demo demo-down control lab lab-images
 demo: venv ## build the lab; check, converge and serve a model on two nodes
 	@tests/lab/demo.sh
+
+control: venv ## the page on 127.0.0.1:9999, in the foreground, of the lab or of INVENTORY=; PORT=
+	@$(tools)/control.sh "$(or $(INVENTORY),inventories/lab)" $(PORT)
 
 demo-down: ## remove the lab: nodes, networks, images, wheels, keys
 	@python3 tests/lab/lab.py down --all

@@ -13,6 +13,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import RecipeError
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services import health, outages_file
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import declared
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.following import (
+    health_command,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.outages import (
     Observation,
     Outage,
@@ -59,7 +62,7 @@ class ActionModule(ActionBase):
             },
             "table": health.table(rows, present, log),
             "failing": health.failing(rows),
-            "next": health.next_command(rows, options["deep"]),
+            "next": health_command(rows, options["deep"]),
         }
 
     def _log(self, path: str, observations: list[Observation], now: int) -> dict[str, Outage]:

@@ -62,6 +62,7 @@ cat <<'END'
 What to type next (after: source .venv/bin/activate):
     ansible-playbook playbooks/launch.yml -e recipe=lab-tiny-solo --check    the plan and its docker commands
     ansible-playbook playbooks/launch.yml -e recipe=lab-tiny-solo            swap to one node
+    make control                                                             the same in a browser, 127.0.0.1:9999
     ansible-playbook playbooks/stop.yml                                      stop serving
     ssh -i .cache/lab/id_ed25519 -o UserKnownHostsFile=.cache/lab/known_hosts spark@ADDRESS
                                                  log in to a node; python3 tests/lab/lab.py status lists addresses

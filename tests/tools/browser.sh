@@ -2,7 +2,7 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Installs Chromium for the tests of the drift report's page, where that needs no person. Without a
+# Installs Chromium for the tests of the drift report's page and of control's, where that needs no person. Without a
 # browser those tests are skipped, and a line says so.
 set -euo pipefail
 

@@ -3,14 +3,15 @@
 """The pictures of the documentation, in docs/pictures: ``pictures.py``.
 
 terminal.svg is what real runs print with the callback brief. drift.png and models.png are pages of
-tests/unit/fixtures/pictures in a browser; pages.json has the SHA-256 of those pages. Without a
-browser these three remain as they are.
+tests/unit/fixtures/pictures in a browser, control.png the page of control with the examples of its
+contract; pages.json has the SHA-256 of those pages. Without a browser these remain as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import html
+import importlib
 import json
 import os
 import re
@@ -33,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests/unit/fixtures/pictures"
 PICTURES = ROOT / "docs/pictures"
 # Width and height of a page in pixels.
-SIZES = {"drift": (1180, 1330), "models": (1180, 1000)}
+SIZES = {"drift": (1180, 1330), "models": (1180, 1000), "control": (1180, 1090)}
+CONTROL = ROOT / "roles/control/files/dgxspark_control/page"
 BROWSERS = ("chromium", "google-chrome")
 
 # What is typed: a launch without a recipe, then the memory that one needs. Paths would make lines
@@ -90,9 +92,11 @@ def pages() -> dict[str, str]:
 
 
 def sums(shown: dict[str, str]) -> dict[str, str]:
-    """The SHA-256 of pages."""
+    """The SHA-256 of pages, and of what the page of control is made of."""
+    control = "".join(path.read_text("utf-8") for path in sorted(CONTROL.iterdir()))
     return {
-        f"{name}.png": hashlib.sha256(page.encode()).hexdigest() for name, page in shown.items()
+        f"{name}.png": hashlib.sha256(page.encode()).hexdigest()
+        for name, page in {**shown, "control": control}.items()
     }
 
 
@@ -208,18 +212,38 @@ def photograph(browser: str, page: str, picture: Path, size: tuple[int, int]) ->
         )
 
 
+def photograph_control(browser: str, picture: Path, size: tuple[int, int]) -> None:
+    """Write a picture of the page of control while it swaps a model."""
+    sys.path.insert(0, str(ROOT / "tests/unit/control_page"))
+    stand_in = importlib.import_module("control_stand_in")
+    sync_api = importlib.import_module("playwright.sync_api")
+    with stand_in.StandIn() as site, sync_api.sync_playwright() as playwright:
+        site.answers["/api/status"] = stand_in.example("status")
+        site.answers["/api/jobs"] = stand_in.example("jobs")
+        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = started.new_page(viewport={"width": size[0], "height": size[1]})
+        page.goto(site.url)
+        page.get_by_role("group", name="Swap to").first.wait_for()
+        # The lists come after it.
+        page.wait_for_timeout(500)
+        page.screenshot(path=picture)
+        started.close()
+
+
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / "terminal.svg").write_text(terminal(), encoding="utf-8")
     print("pictures: docs/pictures/terminal.svg")
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not browser:
-        print("pictures: no browser here; drift.png, models.png and pages.json remain as they are")
+        print("pictures: no browser here; drift.png, models.png, control.png and pages.json remain")
         return
     shown = pages()
     for name, page in shown.items():
         photograph(browser, page, PICTURES / f"{name}.png", SIZES[name])
         print(f"pictures: docs/pictures/{name}.png")
+    photograph_control(browser, PICTURES / "control.png", SIZES["control"])
+    print("pictures: docs/pictures/control.png")
     noted = json.dumps(sums(shown), indent=2) + "\n"
     (PICTURES / "pages.json").write_text(noted, encoding="utf-8")
 

@@ -44,6 +44,7 @@ compile tests/requirements/node 3.9
 # On the nodes, for any Python that huggingface_hub supports.
 compile roles/model_download/files/requirements 3.10
 compile roles/gateway/files/requirements 3.11
+compile roles/control/files/requirements 3.11
 # In images that nodes build.
 compile recipes/services/piper/requirements 3.12
 compile recipes/services/redaction/requirements 3.12

@@ -44,7 +44,8 @@ with `dgxspark_` is reported with the nearest name of this list.
 | --- | --- | --- | --- |
 """
 OURS = "dgxspark.suite."
-VARIABLE = re.compile(r"\bdgxspark_(?!result_)\w+(?!\w*:)")
+# dgxspark_control is the package of the role control.
+VARIABLE = re.compile(r"\bdgxspark_(?!result_|control\b)\w+(?!\w*:)")
 # A variable that an argument of a task hands on as it is.
 UNCHANGED = re.compile(r"\{\{ (dgxspark_\w+)( \| default\(omit, true\)| or omit)? \}\}")
 COPIED = ("type", "elements", "choices", "required", "no_log")

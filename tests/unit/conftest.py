@@ -14,30 +14,35 @@ os.environ["ANSIBLE_STDOUT_CALLBACK"] = "default"
 
 HERE = Path(__file__).parent
 # They start Ansible, build environments, or wait for time limits.
-SLOW = {
-    HERE / "plugins" / name
-    for name in (
-        "action/test_audit.py",
-        "action/test_discover.py",
-        "action/test_health_report.py",
-        "action/test_recipe_registry.py",
-        "action/test_status.py",
-        "callback/test_brief.py",
-        "callback/test_hostile_nodes.py",
-        "module_utils/ensure/test_ptxas.py",
-        "module_utils/ensure/test_vllm_runtime.py",
-        "module_utils/ensure/test_vllm_venv.py",
-        "module_utils/host/test_job.py",
-        "module_utils/models/test_transfer.py",
-        "module_utils/serving/test_supervisor.py",
-        "modules/test_ensure_modules.py",
-        "modules/test_ensure_prereqs.py",
-        "modules/test_image_transfer.py",
-        "modules/test_model_download.py",
-        "modules/test_model_links.py",
-        "plugin_utils/recipe/test_properties.py",
-    )
-} | {HERE / "gateway" / name for name in ("test_playbook.py", "test_process.py")}
+SLOW = (
+    {
+        HERE / "plugins" / name
+        for name in (
+            "action/test_audit.py",
+            "action/test_discover.py",
+            "action/test_health_report.py",
+            "action/test_recipe_registry.py",
+            "action/test_status.py",
+            "callback/test_brief.py",
+            "callback/test_hostile_nodes.py",
+            "module_utils/ensure/test_ptxas.py",
+            "module_utils/ensure/test_vllm_runtime.py",
+            "module_utils/ensure/test_vllm_venv.py",
+            "module_utils/host/test_job.py",
+            "module_utils/models/test_transfer.py",
+            "module_utils/serving/test_supervisor.py",
+            "modules/test_ensure_modules.py",
+            "modules/test_ensure_prereqs.py",
+            "modules/test_image_transfer.py",
+            "modules/test_model_download.py",
+            "modules/test_model_links.py",
+            "plugin_utils/recipe/test_properties.py",
+        )
+    }
+    | {HERE / "gateway" / name for name in ("test_playbook.py", "test_process.py")}
+    | {HERE / "control" / name for name in ("test_api.py", "test_jobs.py", "test_schema.py")}
+    | {HERE / "control_page" / name for name in ("test_control_page.py", "test_control_role.py")}
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -204,11 +204,9 @@ def test_every_variable_of_ours_that_files_mention_is_known() -> None:
         if path.parts[0] in ("README.md", "docs", "inventories", "playbooks", "roles", "tests")
         for name in re.findall(r"\bdgxspark_(?!result_)[a-z0-9_]*[a-z0-9]\b(?![*<])", text)
     }
-    # Local facts of a node; a Python package of the lab.
-    assert (
-        mentioned - KNOWN - ARTIFACTS - {"dgxspark_fabric", "dgxspark_kernel", "dgxspark_lab"}
-        == set()
-    )
+    # Local facts of a node; Python packages of the lab and of control.
+    others = {"dgxspark_fabric", "dgxspark_kernel", "dgxspark_lab", "dgxspark_control"}
+    assert mentioned - KNOWN - ARTIFACTS - others == set()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -282,6 +280,6 @@ def test_plays_on_hosts_of_no_inventory_know_where_the_inventory_is() -> None:
                 found.append(path.name)
                 assert play.get("vars_files") == ["vars/controller.yml"], play["name"]
     assert sorted(found) == [
-        *["audit_timer.yml", "discover.yml", "discover.yml", "discover.yml"],
+        *["audit_timer.yml", "control.yml", "discover.yml", "discover.yml", "discover.yml"],
         *["gateway.yml", "recipes.yml", "recipes.yml"],
     ]

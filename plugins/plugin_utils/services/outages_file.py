@@ -69,6 +69,42 @@ def observe(
     return after, [*lines, *more]
 
 
+class Log:
+    """The file for a process that observes often, which reads it again only if another has written.
+
+    state, lines: after the last observation.
+    """
+
+    def __init__(self, path: str, limit: int = LIMIT) -> None:
+        self._path, self._limit = path, limit
+        self._known: tuple[int, int] | None = None
+        self.state = State()
+        self.lines: list[Line] = []
+
+    def observe(self, observations: t.Sequence[Observation]) -> list[Line]:
+        """As the function; returns only the lines that are new. Raises OSError."""
+        with _locked(self._path):
+            before = self._size()
+            if before != self._known:
+                self.state, self.lines = read(self._path)
+            after, more = reduce(self.state, observations)
+            _append(self._path, more, self.state, self._limit)
+            if after.watched is not None:
+                os.utime(self._path, (after.watched, after.watched))
+            now = self._size()
+            self.state, self.lines = after, [*self.lines, *more] if more else self.lines
+            # A new file begins without the oldest lines.
+            self._known = now if before and now and now[0] == before[0] else None
+        return more
+
+    def _size(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size
+
+
 @contextmanager
 def _locked(path: str) -> t.Iterator[None]:
     with open(path + ".lock", "a", encoding="utf-8") as lock:

@@ -78,3 +78,18 @@ def test_caps_that_are_misspelt_are_said(tmp_path: Path) -> None:
     )
     assert status == 2, said
     assert "did you mean concurrency?" in said
+
+
+def test_the_file_of_another_program_is_left_to_it(tmp_path: Path) -> None:
+    theirs = str(tmp_path / "theirs.json")
+    status, said = ran(
+        tmp_path,
+        "http://127.0.0.1:9",
+        *("-e", "deep=false"),
+        dgxspark_gateway_endpoints=theirs,
+        **SYSTEMD,
+    )
+    assert status == 0, said
+    assert "TASK [dgxspark.suite.gateway : Write the services]" in said
+    assert '"schema": 1' not in said
+    assert not Path(theirs).exists()

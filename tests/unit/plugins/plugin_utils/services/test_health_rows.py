@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.declared import declared
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.following import (
+    health_command,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.services.health import (
     Row,
     containers,
     failing,
-    next_command,
     observations,
     rows,
     table,
@@ -212,4 +214,4 @@ N1, A = Row("node", "spark1", "up"), Row("service", "a", "up")
     ],
 )
 def test_the_command_to_type_next(found: list[Row], deep: bool, words: str) -> None:
-    assert next_command(found, deep) == f"ansible-playbook dgxspark.suite.{words}"
+    assert health_command(found, deep) == f"ansible-playbook dgxspark.suite.{words}"

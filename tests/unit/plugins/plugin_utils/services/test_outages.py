@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -250,3 +251,31 @@ def test_a_crash_between_the_two_renames_of_a_rotation(tmp_path: Path) -> None:
 
 def test_no_file_is_no_state(tmp_path: Path) -> None:
     assert outages_file.read(str(tmp_path / "none")) == (State(), [])
+
+
+STEP = st.tuples(
+    st.integers(0, 30),
+    st.sampled_from(["node/spark1", SUBJECT]),
+    st.sampled_from(["up", "busy", "down", "off"]),
+    st.booleans(),
+)
+
+
+@given(st.lists(STEP, max_size=30), st.sampled_from([200, outages_file.LIMIT]))
+@settings(deadline=None)
+def test_who_observes_often_has_what_is_in_the_file(steps: t.Any, limit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, at = os.path.join(folder, "outages.jsonl"), T
+        log = outages_file.Log(path, limit)
+        for seconds, subject, state, other in steps:
+            at += seconds
+            observation = Observation(at, subject, state)
+            if other:
+                outages_file.observe(path, [observation], limit)
+                continue
+            more = log.observe([observation])
+            stored, lines = outages_file.read(path)
+            assert log.state == stored
+            assert log.lines[len(log.lines) - len(more) :] == more
+            # A file that was rotated has other first lines.
+            assert log.lines == lines or limit == 200
