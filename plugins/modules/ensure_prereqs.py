@@ -105,6 +105,13 @@ options:
     type: list
     elements: str
     default: []
+  driver:
+    description:
+      - The driver versions that a Spark may have, such as V(>=580,<590). Packages of another
+        series are reported as unsupported. Empty for any.
+    type: str
+    default: ">=580,<590"
+    version_added: 0.3.0
 """
 
 EXAMPLES = r"""

@@ -51,6 +51,13 @@ options:
     description: How long to wait for the upgrade; after that it continues in the background.
     type: int
     default: 7200
+  driver:
+    description:
+      - The driver versions that a Spark may have, such as V(>=580,<590). An upgrade that
+        would install packages of another series is refused. Empty for any.
+    type: str
+    default: ">=580,<590"
+    version_added: 0.3.0
 """
 
 EXAMPLES = r"""
@@ -158,6 +165,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.loop 
     ensure,
     exemptions,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.driver_packages import (
+    SUPPORTED,
+)
 
 
 def main() -> None:
@@ -167,13 +177,19 @@ def main() -> None:
             "refresh": {"type": "bool", "default": True},
             "apply": {"type": "bool", "default": True},
             "seconds": {"type": "int", "default": 7200},
+            "driver": {"type": "str", "default": SUPPORTED},
             **ARGUMENTS,
         },
         supports_check_mode=True,
     )
     given = module.params
     exempt = exemptions(module)
-    wanted = updates.Wanted(given["allow_removals"], given["seconds"], exempt.checks)
+    try:
+        wanted = updates.Wanted(
+            given["allow_removals"], given["seconds"], given["driver"], exempt.checks
+        )
+    except ValueError as error:
+        module.fail_json(msg=str(error))
     if given["refresh"] and not module.check_mode:
         problem = updates.refresh()
         if problem:

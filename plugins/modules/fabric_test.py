@@ -63,7 +63,8 @@ options:
   min_gbits:
     description:
       - Required TCP bandwidth, in Gbit/s.
-      - The default is that of the management port of a Spark.
+      - The default is that of the management port of a Spark. Of an interface with a RoCE device, 8
+        to 25 Gbit/s are never enough.
     type: float
     default: 10
   max_ms:
@@ -71,9 +72,11 @@ options:
     type: float
     default: 1
   min_rdma_gbits:
-    description: Required bandwidth of an interface by C(ib_write_bw), in Gbit/s.
+    description:
+      - Required bandwidth of an interface by C(ib_write_bw), in Gbit/s; half of it where the slot
+        has only two PCIe lanes.
     type: float
-    default: 90
+    default: 80
   nccl_command:
     description:
       - A command, as a list of words, that runs C(all_gather_perf) of the NCCL tests over all
@@ -191,7 +194,7 @@ def main() -> None:
             "rdma_port": {"type": "int", "default": 12000},
             "min_gbits": {"type": "float", "default": 10},
             "max_ms": {"type": "float", "default": 1},
-            "min_rdma_gbits": {"type": "float", "default": 90},
+            "min_rdma_gbits": {"type": "float", "default": 80},
             "nccl_command": {"type": "list", "elements": "str", "default": []},
             "min_nccl_gbytes": {"type": "float", "default": 21.875},
             **ARGUMENTS,

@@ -191,6 +191,28 @@ containers:
       type: str
   sample:
     - {name: dgxspark-main-0, service: main, rank: "0", status: running, health: ""}
+kernel:
+  description:
+    - Messages of the kernel since it started that are a fault, as the checks C(kernel_log_…) of
+      M(dgxspark.suite.ensure_kernel) judge them.
+    - Empty where this user may not read the journal (groups C(adm), C(systemd-journal)).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: The check.
+      type: str
+    message:
+      description: What was reported, how often, and when last.
+      type: str
+    hint:
+      description: What to do.
+      type: str
+  sample:
+    - check: kernel_log_oom
+      message: "processes that the kernel has killed for memory: 1 (python3: 1), last 2027-01-15"
+      hint: Give the model less memory, or stop what runs beside it.
 containers_unknown:
   description: Why Docker could not be asked.
   returned: when it could not
@@ -198,17 +220,25 @@ containers_unknown:
   sample: "/usr/bin/docker ps: exit status 1: permission denied"
 """
 
+import time
 from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel_log import complaints
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.labels import LABEL, service_of
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import containers
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel_log import (
+    CONTAINER,
+    ask_kernel_log,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import answers, health, units
 
 # For each question; an engine that hangs must not hold up the answers of the servers.
 DOCKER_SECONDS = 3
+KERNEL_SECONDS = 3
 
 
 def main() -> None:
@@ -250,8 +280,10 @@ def main() -> None:
         given["timeout"] or (60 if deep else 5),
         lambda container: answers.api_key(docker, container, DOCKER_SECONDS),
     )
+    events, _unreadable = ask_kernel_log(find_tool("journalctl"), KERNEL_SECONDS, CONTAINER)
     module.exit_json(
         changed=False,
+        kernel=complaints(events, time.time()),
         services=[_service(target, found) for target, found in asked],
         ranks=[
             {

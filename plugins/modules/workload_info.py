@@ -68,6 +68,11 @@ options:
     description: The service and the id of a swap, as V(main/5f0c), whose removed rank's last 40
       lines of log are returned as well.
     type: str
+  kernel_seconds:
+    description: Return the messages of the kernel of so many seconds that explain a failure.
+    type: int
+    default: 0
+    version_added: 0.3.0
   partial:
     description:
       - Whether a user who may not ask Docker is given what everybody may know, the units in place
@@ -112,6 +117,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+kernel:
+  description:
+    - Faults that the kernel has reported, with count and last time. Empty where this user may not
+      read the journal.
+  returned: when O(kernel_seconds) is given
+  type: list
+  elements: str
+  sample: ["processes that the kernel has killed for memory: 1 (python3: 1), last 2027-01-15"]
 log:
   description: The last lines of the log of O(log_of), standard output and standard error together.
   returned: when O(log_of) is given
@@ -339,9 +352,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel_log import recent
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.models import presence
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes import addresses, containers
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel_log import ask_kernel_log
 from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
     answers,
     history,
@@ -356,6 +372,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving import (
 )
 
 LOG_LINES = 40
+KERNEL_SECONDS = 5
 
 
 def main() -> None:
@@ -370,6 +387,7 @@ def main() -> None:
             "directories": {"type": "list", "elements": "path", "default": ["/ai/models"]},
             "mounts": {"type": "list", "elements": "dict", "default": []},
             "log_of": {"type": "str"},
+            "kernel_seconds": {"type": "int", "default": 0},
             "partial": {"type": "bool", "default": False},
             "ask": {"type": "bool", "default": False},
             "interfaces": {"type": "bool", "default": False},
@@ -469,6 +487,9 @@ def _optional(
         service, _slash, swap = given["log_of"].partition("/")
         lines = swap_files.kept_log(service, swap, given["state_dir"]).splitlines()
         out["log"] = "\n".join(map(foreign.shown, lines[-LOG_LINES:]))
+    if given["kernel_seconds"] > 0:
+        events, _unreadable = ask_kernel_log(find_tool("journalctl"), KERNEL_SECONDS)
+        out["kernel"] = recent(events, time.time() - given["kernel_seconds"])
     return out
 
 

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which node deviates from the others in what must be the same on all of them."""
+"""Which node deviates from the others in what must be the same on all of them, or must differ."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
@@ -22,6 +23,13 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.report.answers impo
 PREFIX = "dgxspark_result_"
 
 
+# Names of what must differ between nodes -> what to do where it does not.
+_UNIQUE = {
+    "machine_id": (
+        "DHCP and mDNS take them for one machine. On one of them: `rm /etc/machine-id"
+        " /var/lib/dbus/machine-id`, `systemd-machine-id-setup`, reboot; its address may change."
+    ),
+}
 # Characters of a name, and of a value.
 _NAME, _VALUE = 150, 1000
 # Instead of what is no text, or too long; compared with nothing.
@@ -51,8 +59,12 @@ def results_of(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_id(name: str) -> str:
-    """same_cuda, same_image_vllm_25_11: a finding's id for the name of what is compared."""
-    return "_".join(["same", *re.findall("[a-z0-9]+", name.lower())])
+    """same_cuda, same_image_vllm_25_11: a finding's id for the name of what is compared.
+
+    unique_machine_id for what must differ.
+    """
+    kind = "unique" if name in _UNIQUE else "same"
+    return "_".join([kind, *re.findall("[a-z0-9]+", name.lower())])
 
 
 def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
@@ -74,6 +86,9 @@ def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
             for other, values in nodes.items()
             if values.get(name, MALFORMED) != MALFORMED
         }
+        if name in _UNIQUE:
+            findings.append(_unique(name, having, node))
+            continue
         if len(having) < 2:
             reason = "no other node reports its %s" % name
             findings.append(Finding(check, SKIPPED, "%s the same on all nodes" % name, reason))
@@ -86,6 +101,18 @@ def compare(nodes: Mapping[str, Mapping[str, str]], node: str) -> list[Finding]:
         hint = "Bring the nodes to one state; see the finding of the spec that reports this value."
         findings.append(Finding(check, BLOCKED, expected, value, WARNING, hint=hint))
     return findings
+
+
+def _unique(name: str, having: Mapping[str, str], node: str) -> Finding:
+    """Whether the value of this node is that of no other one."""
+    others = {other: value for other, value in having.items() if other != node}
+    finding = Finding(check_id(name), OK, "a %s of its own" % name, "as expected")
+    twins = _listed(others, having[node])
+    if not twins:
+        return finding
+    actual = "the same as on %s" % twins
+    hint = _UNIQUE[name]
+    return replace(finding, status=BLOCKED, severity=WARNING, actual=actual, hint=hint)
 
 
 def _usual(values: Sequence[str]) -> str:

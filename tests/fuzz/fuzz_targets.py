@@ -32,23 +32,30 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes import (
     apt,
     arp,
     bandwidth,
+    boot_module,
     cdi,
     clock,
+    container_runtime,
     containers,
     cuda,
     dgx_release,
     disks,
+    docker_config,
     docker_engine,
     dpkg,
+    driver_packages,
     fwupd,
     kernel,
+    kernel_log,
     limits,
     links,
     meminfo,
     netplan,
     ptxas,
     requirements,
+    shell_profiles,
     sockets,
+    sysctl,
     systemd,
     version_spec,
     zfs,
@@ -273,6 +280,28 @@ def _kernel(text: str) -> object:
     )
 
 
+def _layers(text: str) -> object:
+    """What decides at the next boot or login, by files of which one may be this text."""
+    files = (("/a", text), ("/b", text))
+    return (
+        sysctl.last_words(files),
+        systemd.settings_of(text),
+        systemd.overruling(_NETWORK, files),
+        kernel.overruling_grub(files),
+        shell_profiles.last_assignment(files, "CUDA_HOME"),
+        boot_module.module_path(text),
+        container_runtime.parse_mode(text),
+    )
+
+
+def _daemon(text: str) -> object:
+    return _in_file(
+        "daemon.json",
+        text,
+        lambda folder: docker_config.start_problem(f"{folder}/daemon.json", ["dockerd", "-H", "x"]),
+    )
+
+
 def _versions(text: str) -> object:
     return version_spec.key(text), requirements.same_version(text, "1.0"), dpkg.upstream(text)
 
@@ -426,12 +455,32 @@ TARGETS = (
         lambda text: containers.merge_logs(text, text),
         "2026-11-22T03:20:23.6Z \x1b[32mINFO\x1b[0m one\n2026-11-22T03:20:24.6Z 0%\r100%\n",
     ),
+    _text("cuda.parse_cuda", _each(cuda.parse_cuda), "100\n"),
     _text("cuda.parse_smi", _each(lambda result: cuda.parse_smi("/x", result)), "GB10, 580.95\n"),
+    _text(
+        "kernel_log.parse_kernel_log",
+        _each(kernel_log.parse_kernel_log),
+        "1790000000.1 spark1 kernel: NVRM: Xid (PCI:000f:01:00): 119, pid=1, name=x\n"
+        "1790000000.2 spark1 kernel: Out of memory: Killed process 8 (python3) total-vm:1kB\n",
+    ),
+    _text(
+        "layers",
+        _layers,
+        '[Link]\nMTUBytes=1500\nexport CUDA_HOME=/x\nGRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX a"\n'
+        'net/core.rmem_max = 1\n[nvidia-container-runtime]\nmode = "cdi"\nupdates/nvidia.ko.zst:\n',
+    ),
     _text("cuda.parse_driver", cuda.parse_driver, "NVRM version: Open Kernel Module  580.95.05\n"),
     _text(
         "dgx_release.parse_dgx_release",
         dgx_release.parse_dgx_release,
         'DGX_NAME="DGX Spark"\nDGX_SWBUILD_VERSION="7.2.3"\nDGX_OTA_VERSION="7.3.1"\n',
+    ),
+    _json("docker_config", _daemon, {"hosts": ["fd://"], "data-root": "/ai"}),
+    _text(
+        "driver_packages",
+        lambda text: driver_packages.why_unsupported(text, text),
+        "linux-modules-nvidia-595-open-6.17.0-1031-nvidia",
+        "nvidia-driver-cuda",
     ),
     _text("disks.parse_blkid", disks.parse_blkid, *_recorded("blkid-ext4.txt")),
     Target(

@@ -6,10 +6,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.cuda_driver import (
+    UNINSTALLER,
+    DriverFiles,
+    judge_at_boot,
+    judge_driver,
+    judge_modules,
+    judge_start,
+    packaged_version,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import (
     PTXAS_BIN,
@@ -41,15 +51,25 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Plan,
     explained,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
+    later_files,
+    read_text,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.boot_module import (
+    MODPROBE_FOLDERS,
+    SECURE_BOOT,
+    boot_module,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cuda import (
     CUDNN_PACKAGES,
     DRIVER_FILE,
     NCCL_PACKAGES,
     TOOLKITS,
+    CudaStart,
     Smi,
     Toolkit,
+    ask_cuda,
     ask_smi,
     examine_as_owner,
     library_version,
@@ -63,6 +83,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.ptxas import (
     Binary,
     capability,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.shell_profiles import (
+    last_assignment,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
@@ -140,19 +163,28 @@ class Places:
     toolkits: str = TOOLKITS
     dpkg_status: str = STATUS_FILE
     tools: tuple[str, ...] = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
+    python: str = sys.executable
+    boot: str = "/boot"
+    modules: str = "/lib/modules"
+    modprobe: tuple[str, ...] = MODPROBE_FOLDERS
+    secure_boot: str = SECURE_BOOT
+    alternatives: str = "/var/lib/dpkg/alternatives/cuda"
 
 
 @dataclass(frozen=True)
 class ToolkitLink:
     """The link to the toolkit in use. kind is absent, link or other; target its real path.
 
-    obstacle: why it cannot be replaced; None if it can.
+    obstacle: why it cannot be replaced; None if it can. chosen is the toolkit that Debian's
+    alternatives would set the link to, empty if they do not manage it; choices are all of theirs.
     """
 
     kind: str
     names: str = ""
     target: str = ""
     obstacle: Blocked | None = None
+    chosen: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +192,8 @@ class Observed:
     """The input of the plan.
 
     driver is (version, open) of the loaded modules. assemblers is toolkit folder -> its ptxas.
-    entries is key of paths.env -> whether its binary is usable.
+    entries is key of paths.env -> whether its binary is usable. login_home is (CUDA_HOME, the file)
+    of a file of profile.d that is read after ours. start is None if CUDA was not started.
     """
 
     smi: Smi
@@ -175,6 +208,9 @@ class Observed:
     profile: OwnFile | Blocked
     environment: OwnFile | Blocked
     update_alternatives: str = ""
+    files: DriverFiles = field(default_factory=DriverFiles)
+    login_home: tuple[str, str] = ("", "")
+    start: CudaStart | None = None
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -207,12 +243,13 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
             entries[key] = tried[path]
         elif path:
             entries[key] = os.path.isabs(path) and _executable(path)
+    smi = ask_smi(find_tool("nvidia-smi", at.tools), wanted.timeout)
     return Observed(
-        ask_smi(find_tool("nvidia-smi", at.tools), wanted.timeout),
+        smi,
         parse_driver(read_text(at.driver_file) or ""),
         kits,
         assemblers,
-        _link(wanted.link),
+        _link(wanted.link, at.alternatives),
         library_version(packages, CUDNN_PACKAGES),
         library_version(packages, NCCL_PACKAGES),
         file,
@@ -220,6 +257,13 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         own_file(wanted.profile_file),
         own_file(wanted.environment_file),
         find_tool("update-alternatives", at.tools),
+        DriverFiles(
+            packaged_version(packages),
+            find_tool(UNINSTALLER, at.tools),
+            boot_module(at.boot, at.modules, at.modprobe, at.secure_boot),
+        ),
+        last_assignment(later_files(wanted.profile_file), "CUDA_HOME"),
+        None if smi.problem else ask_cuda(wanted.timeout, at.python),
     )
 
 
@@ -227,21 +271,29 @@ def _executable(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-def _link(path: str) -> ToolkitLink:
+def _link(path: str, database: str) -> ToolkitLink:
     obstacle = obstacle_to(path)
+    # status, the link, then pairs of other links; the choices follow an empty line.
+    head, _empty, entries = (read_text(database) or "").partition("\n\n")
+    managed = head.splitlines()[1:2] == [path]
+    chosen = os.path.realpath(_ALTERNATIVE) if managed and os.path.exists(_ALTERNATIVE) else ""
+    choices = tuple(line for line in entries.splitlines() if line.startswith("/"))
     if not os.path.lexists(path):
         return ToolkitLink("absent", obstacle=obstacle)
     if not os.path.islink(path):
         return ToolkitLink("other", target=path, obstacle=obstacle)
-    return ToolkitLink("link", os.readlink(path), os.path.realpath(path), obstacle)
+    return ToolkitLink("link", os.readlink(path), os.path.realpath(path), obstacle, chosen, choices)
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """The findings and actions for an observation. Pure."""
     case = _Case(observed, wanted)
+    module, is_open = observed.driver
     judged = [
-        case.driver(),
-        case.modules(),
+        (judge_driver(observed.smi, module, observed.files, wanted.driver), ()),
+        (judge_modules(module, is_open, observed.files, wanted.driver), ()),
+        (judge_start(observed.smi, observed.start), ()),
+        (judge_at_boot(module, observed.files.boot, wanted.driver), ()),
         case.toolkit(),
         case.link(),
         _library("cudnn_version", "cuDNN", observed.cudnn, wanted.cudnn),
@@ -253,6 +305,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
             wanted.environment_file,
             wanted.environment_text,
         ),
+        (_at_login(observed, wanted), ()),
     ]
     binaries, edit = case.binaries()
     findings = (*(finding for finding, _actions in judged), *binaries)
@@ -295,41 +348,6 @@ class _Case:
         linked = [kit for kit in suits if kit.home == self.observed.link.target]
         return next(iter([*linked, *suits]), None)
 
-    def driver(self) -> Judged:
-        spec = VersionSpec.parse(self.wanted.driver)
-        smi = self.observed.smi
-        actual = ", ".join("%s, driver %s" % (gpu.name, gpu.driver) for gpu in smi.gpus)
-        expected = "nvidia-smi answers, driver version %s" % spec
-        finding = Finding("cuda_driver", OK, expected, actual or smi.problem)
-        if smi.problem:
-            hint = (
-                "Install the driver by the official DGX OS update. If it is installed, see"
-                " `dmesg | grep NVRM`, then power the node off and on."
-            )
-            return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
-        if not all(spec.matches(gpu.driver) for gpu in smi.gpus):
-            hint = "Install a supported driver by the official DGX OS update."
-            return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
-        return finding, ()
-
-    def modules(self) -> Judged:
-        version, is_open = self.observed.driver
-        expected = "the open NVIDIA kernel modules (required by Blackwell GPUs)"
-        actual = "%s modules %s" % ("open" if is_open else "proprietary", version)
-        finding = Finding("cuda_open_modules", OK, expected, actual)
-        if not version:
-            return replace(
-                finding,
-                status=BLOCKED,
-                severity=CRITICAL,
-                actual="no NVIDIA kernel module is loaded",
-                hint="Install nvidia-driver-580-open by the official DGX OS update, and reboot.",
-            ), ()
-        if not is_open:
-            hint = "Replace the driver with its -open package (nvidia-driver-580-open), and reboot."
-            return replace(finding, status=BLOCKED, severity=CRITICAL, hint=hint), ()
-        return finding, ()
-
     def toolkit(self) -> Judged:
         spec = VersionSpec.parse(self.wanted.cuda)
         expected = "a CUDA toolkit %s with a working nvcc and a ptxas that assembles for %s"
@@ -360,20 +378,31 @@ class _Case:
         home = self.chosen.home
         actual = link.target or "%s does not exist" % path
         finding = Finding("cuda_link", OK, "%s points to %s" % (path, home), actual)
-        if link.target == home:
+        stays = link.chosen in ("", home) or not self.observed.update_alternatives
+        if link.target == home and stays:
             return finding, ()
+        if link.target == home:
+            actual = "%s, but %s leads to %s, which the next CUDA package sets" % (
+                home,
+                _ALTERNATIVE,
+                link.chosen,
+            )
+            finding = replace(finding, actual=actual)
         finding = replace(
             finding, status=DRIFT, severity=WARNING, fix="point %s to %s" % (path, home)
         )
         repairs = ("cuda_link",)
         obstacle = link.obstacle
+        if not stays and home not in link.choices:
+            hint = "Register it: `update-alternatives --install %s cuda %s 100`."
+            obstacle = Blocked("the alternatives do not know %s" % home, hint % (path, home))
         if link.kind == "other":
             hint = "Move it away: a link to the toolkit in use belongs there."
             obstacle = Blocked("%s is not a link" % path, hint)
         if obstacle:
             hint = explained(obstacle)
             return replace(finding, status=BLOCKED, fix="", hint=hint), ()
-        if link.names == _ALTERNATIVE and self.observed.update_alternatives:
+        if (link.names == _ALTERNATIVE or not stays) and self.observed.update_alternatives:
             argv = (self.observed.update_alternatives, "--set", "cuda", home)
             before, after = "%s\n" % link.target, "%s\n" % home
             hint = "See `update-alternatives --display cuda`."
@@ -452,6 +481,18 @@ class _Case:
             "cudnn_version": self.observed.cudnn,
             "nccl_version": self.observed.nccl,
         }
+
+
+def _at_login(observed: Observed, wanted: Wanted) -> Finding:
+    """A file of profile.d that is read after ours, and the toolkit that paths.env is about."""
+    expected = "no file that is read after %s sets another CUDA_HOME" % wanted.profile_file
+    finding = Finding("cuda_at_login", OK, expected, "as expected")
+    home, path = observed.login_home
+    if not path or os.path.realpath(home) == os.path.realpath(wanted.link):
+        return finding
+    actual = "%s sets CUDA_HOME=%s and is read after %s" % (path, home, wanted.profile_file)
+    hint = "Remove that line: logins would have another toolkit than the services (paths.env)."
+    return replace(finding, status=BLOCKED, severity=WARNING, actual=actual, hint=hint)
 
 
 def _library(check: str, name: str, version: str, wanted: str) -> Judged:

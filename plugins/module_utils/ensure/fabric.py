@@ -59,6 +59,8 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan impo
     NetplanSetting,
     generate,
     handed_over,
+    other_profiles,
+    rival_profile,
     settings,
 )
 
@@ -145,7 +147,7 @@ class Observed:
 
     foreign are the other netplan files, name -> text, or why they cannot be read. after is what
     netplan generates from them and our planned file, present what it has generated so far. peers is
-    None if fabric_confirm is going to ask them.
+    None if fabric_confirm is going to ask them. profiles are those of other hands than netplan's.
     """
 
     ports: tuple[Port, ...] = ()
@@ -160,6 +162,7 @@ class Observed:
     tools: fabric_change.Tools = field(default_factory=lambda: fabric_change.Tools(*[""] * 6))
     root: bool = False
     peers: fabric_peers.Observed | None = None
+    profiles: tuple[NetplanSetting, ...] = ()
 
 
 def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
@@ -190,6 +193,7 @@ def observe(wanted: Wanted, sysfs: str = "/sys") -> Observed:
         foreign=foreign,
         after=after,
         present=handed_over(),
+        profiles=other_profiles(),
     )
 
 
@@ -352,7 +356,8 @@ def dropped(observed: Observed, joined: Sequence[Joined]) -> list[str]:
 
 
 def _addresses(link: Link) -> str:
-    return " ".join(link.addresses) or "no address"
+    marked = ["%s (link-local)" % address for address in link.link_local]
+    return " ".join(link.addresses or marked) or "no address"
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
@@ -493,6 +498,11 @@ def _conflict(
             message = "%s sets %s on %s" % (_blame(observed.foreign, link), wrong, link.name)
             hint = "Remove that from the file, or set dgxspark_fabric_networks accordingly."
             return None, Blocked(message, hint)
+        rival = rival_profile(some[0], observed.profiles, link.name, link.mac)
+        if rival:
+            message = "%s takes %s before %s does" % (rival.path, link.name, wanted.netplan_file)
+            hint = "Remove that profile, or exclude the port in it: it wins at the next boot."
+            return None, Blocked(message, hint)
         first = first or some[0]
     return first, None
 
@@ -574,10 +584,12 @@ def _guard(observed: Observed, joined: Sequence[Joined], drifts: bool) -> Findin
     if not joined:
         return replace(finding, status=SKIPPED, actual="no address plan")
     routes = dict.fromkeys(observed.default_routes, "the default route")
+    # fe80::1%INTERFACE: an address of the link alone.
+    address, _percent, zone = observed.session.partition("%")
     session = [
         name
         for name, link in observed.links.items()
-        if observed.session and observed.session in [a.partition("/")[0] for a in link.addresses]
+        if address and address in link.local and zone in ("", name)
     ]
     reasons = {**routes, **dict.fromkeys(session, "this SSH session")}
     touched = [entry.interface for entry in joined] + dropped(observed, joined)
@@ -650,7 +662,8 @@ def _subnets(
         (link.name, ipaddress.IPv4Interface(address).network)
         for link in observed.links.values()
         if link.name in names
-        for address in link.addresses
+        # Link-local addresses do not count beside others: nothing uses them then.
+        for address in link.addresses or link.link_local
     ]
     finding = Finding("fabric_subnets", OK, "each interface in its own subnet", "as expected")
     if not subnets:
@@ -659,6 +672,8 @@ def _subnets(
         for other, another in subnets[:at]:
             if other != name and network.overlaps(another):
                 actual = "%s and %s are both in %s" % (other, name, another)
+                if another.is_link_local:
+                    actual += ", by link-local addresses"
                 finding = replace(finding, severity=CRITICAL, actual=actual)
                 ours = {entry.interface for entry in joined}
                 if "fabric_addresses" in drifts and {name, other} <= ours:

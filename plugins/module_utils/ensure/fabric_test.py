@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.fabric_verdict import (
+    DEGRADED,
+    NCCL_ALONE,
+    SOUND,
+    Verdict,
+    of_rdma,
+    of_tcp,
+    worst,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import run
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
     BLOCKED,
     OK,
     SKIPPED,
-    WARNING,
     Blocked,
     Finding,
     Plan,
@@ -27,6 +35,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.bandwidth im
     parse_ping,
     parse_write_bw,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import Rail, rail_of
 
 _UNIT = "dgxspark-fabric-test-"
 # A server ends by itself after this time.
@@ -62,6 +71,12 @@ class Wanted:
     def ways(self) -> tuple[Way, ...]:
         """The links that this node measures: each link once, from the first of its nodes."""
         at = self.members.index(self.node) if self.node in self.members else 0
+        later = self.members[at + 1 :]
+        return tuple(way for way in self.all_ways if way.name in later)
+
+    @property
+    def all_ways(self) -> tuple[Way, ...]:
+        """All links of this node: what ib_write_bw sends goes one way, so each end measures."""
         return tuple(
             Way(
                 link["interface"],
@@ -73,7 +88,7 @@ class Wanted:
             )
             for link in self.links
             for peer in link["peers"]
-            if peer["name"] in self.members[at + 1 :]
+            if peer["name"] in self.members
         )
 
 
@@ -91,10 +106,15 @@ class Way:
     def __str__(self) -> str:
         return "%s to %s" % (self.interface, self.name)
 
+    @property
+    def back(self) -> str:
+        """The other direction."""
+        return "%s from %s" % (self.interface, self.name)
+
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured value, or why there is none."""
+    """A measured value, or why there is none. way is Way as a text, or its other direction."""
 
     way: str
     value: float = 0.0
@@ -107,10 +127,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Observed:
-    """figures is check -> values; skipped is check -> why there are none."""
+    """figures is check -> values; skipped is check -> why there are none.
+
+    rails is interface -> the state of its port.
+    """
 
     figures: Mapping[str, Sequence[Measured]]
     skipped: Mapping[str, str]
+    rails: Mapping[str, Rail] = field(default_factory=dict)
 
 
 def serve(wanted: Wanted) -> None:
@@ -129,6 +153,8 @@ def serve(wanted: Wanted) -> None:
         for kind, argv in commands.items():
             options = ["--quiet", "--collect", "--unit=" + _unit(kind, link)]
             options.append("--property=RuntimeMaxSec=%d" % _SERVER_SECONDS)
+            # ib_write_bw serves one client; each peer is one.
+            options.append("--property=Restart=on-success")
             started = run([starter, *options, *argv], _START_SECONDS)
             if not started.ok:
                 raise Blocked("%s: %s" % (argv[0], started.describe()), "See its output.")
@@ -156,15 +182,20 @@ def observe(wanted: Wanted, act: bool) -> Observed:
     skipped: dict[str, str] = {}
     ways = wanted.ways
     checks = ("bandwidth", "latency", "rdma", "nccl")
-    if not act or not ways:
+    write_bw = find_tool("ib_write_bw")
+    devices = [way for way in wanted.all_ways if way.hca]
+    if not act or not (ways or (devices and write_bw)):
         why = "not measured in check mode" if not act else "measured by the other node"
         if not wanted.links:
             why = "no link of the address plan on this node"
         return Observed({}, dict.fromkeys(checks, why))
-    figures["bandwidth"] = [_iperf(wanted, way) for way in ways]
-    figures["latency"] = [_ping(way) for way in ways]
-    write_bw = find_tool("ib_write_bw")
-    devices = [way for way in ways if way.hca]
+    rails = {way.interface: rail_of(way.interface, way.hca) for way in devices}
+    if ways:
+        both = [(way, reverse) for way in ways for reverse in (False, True)]
+        figures["bandwidth"] = [_iperf(wanted, way, reverse) for way, reverse in both]
+        figures["latency"] = [_ping(way) for way in ways]
+    else:
+        skipped["bandwidth"] = skipped["latency"] = "measured by the other node"
     if not devices:
         skipped["rdma"] = skipped["nccl"] = "the links have no RoCE device"
         return Observed(figures, skipped)
@@ -179,15 +210,15 @@ def observe(wanted: Wanted, act: bool) -> Observed:
         figures["nccl"] = [Measured("all nodes", value or 0.0, "GB/s", problem)]
     else:
         skipped["nccl"] = "no command configured (dgxspark_fabric_test_nccl_command)"
-    return Observed(figures, skipped)
+    return Observed(figures, skipped, rails)
 
 
-def _iperf(wanted: Wanted, way: Way) -> Measured:
+def _iperf(wanted: Wanted, way: Way, reverse: bool) -> Measured:
     argv = [find_tool("iperf3"), "--client", way.address, "--bind", way.own, "--json"]
     argv += ["--port", str(wanted.port), "--time", str(wanted.seconds)]
-    result = run([*argv, "--parallel", str(wanted.streams)], wanted.seconds + 30)
-    value, problem = parse_iperf(result.stdout)
-    return Measured(str(way), value, "Gbit/s", problem)
+    argv += ["--parallel", str(wanted.streams), *(["--reverse"] if reverse else [])]
+    value, problem = parse_iperf(run(argv, wanted.seconds + 30).stdout)
+    return Measured(way.back if reverse else str(way), value, "Gbit/s", problem)
 
 
 def _ping(way: Way) -> Measured:
@@ -216,7 +247,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         "nccl": ("at least %g GB/s by NCCL" % wanted.min_nccl_gbytes, wanted.min_nccl_gbytes),
     }
     return Plan(
-        tuple(_judge(observed, check, *wants) for check, wants in expected.items()),
+        tuple(_judge(observed, wanted, check, *wants) for check, wants in expected.items()),
         facts={
             "figures": [
                 {
@@ -233,20 +264,69 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     )
 
 
-def _judge(observed: Observed, check: str, expected: str, limit: float) -> Finding:
+def _judge(observed: Observed, wanted: Wanted, check: str, expected: str, limit: float) -> Finding:
     """A negative limit is a maximum with its sign reversed."""
     finding = Finding("fabric_test_%s" % check, OK, expected, "")
     if check not in observed.figures:
         return replace(finding, status=SKIPPED, actual=observed.skipped.get(check, "not measured"))
     figures = observed.figures[check]
-    finding = replace(finding, actual="; ".join(str(figure) for figure in figures))
-    if all(
-        not figure.problem and (figure.value if limit >= 0 else -figure.value) >= limit
-        for figure in figures
-    ):
+    verdicts = [_verdict(observed, wanted, check, figure, limit) for figure in figures]
+    texts = [
+        "%s (%s)" % (figure, _rail(observed, wanted, figure) or Rail())
+        if verdict.kind != SOUND and _roce(wanted, figure)
+        else str(figure)
+        for figure, verdict in zip(figures, verdicts)
+    ]
+    finding = replace(finding, actual="; ".join(texts))
+    faults = [verdict for verdict in verdicts if verdict.kind != SOUND]
+    if not faults:
         return finding
-    hint = (
-        "Run ansible-playbook dgxspark.suite.site --check --tags fabric first. If it reports"
-        " nothing, check the cable, the firmware, the power supply and the load of the node."
-    )
-    return replace(finding, status=BLOCKED, severity=WARNING, hint=hint)
+    severity, hint = worst(faults)
+    if check == "nccl" and _rdma_is_sound(observed, wanted):
+        hint = NCCL_ALONE
+    return replace(finding, status=BLOCKED, severity=severity, hint=hint)
+
+
+def _verdict(
+    observed: Observed, wanted: Wanted, check: str, figure: Measured, limit: float
+) -> Verdict:
+    if figure.problem:
+        return Verdict(DEGRADED)
+    rail = _rail(observed, wanted, figure)
+    if check == "rdma":
+        return of_rdma(figure.value, limit, rail)
+    if check == "bandwidth":
+        roce = bool(_roce(wanted, figure))
+        return of_tcp(figure.value, limit, roce, rail, _sound_rdma(observed, wanted, figure))
+    within = (figure.value if limit >= 0 else -figure.value) >= limit
+    return Verdict(SOUND if within else DEGRADED)
+
+
+def _roce(wanted: Wanted, figure: Measured) -> str:
+    """The interface of a figure, if it has a RoCE device; empty for others."""
+    names = [
+        way.interface for way in wanted.all_ways if way.hca and figure.way in (str(way), way.back)
+    ]
+    return next(iter(names), "")
+
+
+def _rail(observed: Observed, wanted: Wanted, figure: Measured) -> Rail | None:
+    return observed.rails.get(_roce(wanted, figure))
+
+
+def _sound_rdma(observed: Observed, wanted: Wanted, figure: Measured) -> float | None:
+    """The figure by RDMA of the same interface, if it is sound."""
+    interface = _roce(wanted, figure)
+    for other in observed.figures.get("rdma", ()):
+        if interface and _roce(wanted, other) == interface and not other.problem:
+            rail = observed.rails.get(interface)
+            if of_rdma(other.value, wanted.min_rdma_gbits, rail).kind == SOUND:
+                return other.value
+    return None
+
+
+def _rdma_is_sound(observed: Observed, wanted: Wanted) -> bool:
+    figures = observed.figures.get("rdma", ())
+    limit = wanted.min_rdma_gbits
+    verdicts = [_verdict(observed, wanted, "rdma", figure, limit) for figure in figures]
+    return bool(verdicts) and all(verdict.kind == SOUND for verdict in verdicts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_
     own_file,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec import Spec
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel_log import judge_log
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     COMMENT,
     FileWrite,
@@ -38,8 +40,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
+    later_files,
+    read_text,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.boot_module import (
+    newest_release,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     Swap,
     boots_without_handover,
@@ -47,13 +55,28 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel impor
     handover_by_default,
     handover_memory,
     handover_on_command_line,
+    overruling_grub,
     parse_swaps,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import (
-    VersionSpec,
-    key,
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel_log import (
+    CONTAINER,
+    KernelEvent,
+    ask_kernel_log,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.swap_units import (
+    GENERATORS,
+    SwapSource,
+    swap_sources,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.sysctl import (
+    SYSCTL_FOLDERS,
+    SYSCTL_MAIN,
+    last_words,
+    later_sysctl_files,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import ROOTS, UNIT_ROOTS
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import VersionSpec
 
 # Kernels that are known to fail on a GB10: start of the release -> reason.
 BAD_KERNELS: Mapping[str, str] = {
@@ -113,7 +136,14 @@ class Places:
     update_grub: str | None = None  # searched if None
     sysctl: str | None = None
     swapoff: str | None = None
+    journalctl: str | None = None
+    container: str = CONTAINER
     boot: str = "/boot"
+    sysctl_folders: tuple[str, ...] = SYSCTL_FOLDERS
+    sysctl_main: str = SYSCTL_MAIN
+    units: tuple[str, ...] = UNIT_ROOTS
+    systemd: tuple[str, ...] = ROOTS
+    generators: tuple[str, ...] = GENERATORS
 
 
 @dataclass(frozen=True)
@@ -129,7 +159,9 @@ class Observed:
     """The input of the plan. generated_grub is None if it cannot be read.
 
     handover: installed kernel -> whether it has Kexec Handover on by default, None if unknown; the
-    running kernel first, then the newest one, which boots next.
+    running kernel first, then the newest one, which boots next. later_sysctls and later_grub are
+    (path, text) of the files that are read after ours. swap_sources are those beside fstab.
+    log is (the kernel's messages, why they are not known), now the time in seconds since 1970.
     """
 
     places: Places
@@ -145,6 +177,11 @@ class Observed:
     reboot_packages: tuple[str, ...] = ()
     fstab_obstacle: Blocked | None = None
     handover: Mapping[str, bool | None] = field(default_factory=dict)
+    later_sysctls: tuple[tuple[str, str], ...] = ()
+    later_grub: tuple[tuple[str, str], ...] = ()
+    swap_sources: tuple[SwapSource, ...] = ()
+    log: tuple[tuple[KernelEvent, ...], str] = ((), "")
+    now: float = 0.0
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -170,22 +207,20 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         {key: _setting(at.proc, key) for key in wanted.sysctls},
         tuple(sorted(set((read_text(at.reboot_file) or "").split()))),
         obstacle_to(at.fstab),
-        {name: _handover(at.boot, name) for name in (release, *_newest(at.boot))},
+        {name: _handover(at.boot, name) for name in (release, newest_release(at.boot) or release)},
+        later_sysctl_files(at.sysctl_file, at.sysctl_folders, at.sysctl_main),
+        later_files(at.grub_file),
+        swap_sources(at.units, at.systemd, at.generators),
+        ask_kernel_log(
+            find_tool("journalctl") if at.journalctl is None else at.journalctl,
+            container=at.container,
+        ),
+        time.time(),
     )
 
 
 def _handover(boot: str, release: str) -> bool | None:
     return handover_by_default(release, read_text(os.path.join(boot, "config-" + release)))
-
-
-def _newest(boot: str) -> list[str]:
-    """The release of the newest installed kernel, which the boot loader starts; none if unknown."""
-    try:
-        names = os.listdir(boot)
-    except OSError:
-        return []
-    releases = [name[len("vmlinuz-") :] for name in names if name.startswith("vmlinuz-")]
-    return sorted(releases, key=key)[-1:]
 
 
 def _setting(proc: str, key: str) -> SysctlSetting:
@@ -237,10 +272,13 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         _handover_now(observed),
         _swap_now(observed, wanted),
         _swap_at_boot(observed, wanted),
+        _swap_units(observed, wanted),
         _sysctl_file(observed, wanted),
         _sysctl_values(observed, wanted),
+        _sysctl_at_boot(observed, wanted),
     ]
-    findings = tuple(finding for finding, _actions in judged)
+    log = judge_log(*observed.log, observed.now)
+    findings = (*(finding for finding, _actions in judged), *log)
     actions = tuple(action for _finding, some in judged for action in some)
     return Plan(findings, actions, facts=_facts(observed), parity={"kernel": observed.release})
 
@@ -283,6 +321,12 @@ def _handover_at_boot(observed: Observed) -> Judged:
     names = ", ".join(observed.handover)
     finding = Finding("kho_at_boot", OK, expected, "%s: off by default" % names)
     generated, path = observed.generated_grub, observed.places.grub_file
+    rival = overruling_grub(observed.later_grub) if trapped else ""
+    if rival:
+        actual = "%s is read after %s and takes kho=off away at the next update-grub"
+        hint = "Let it add to $GRUB_CMDLINE_LINUX, or set kho=off there; then run again."
+        finding = replace(finding, severity=CRITICAL, actual=actual % (rival, path))
+        return replace(finding, status=BLOCKED, hint=hint), ()
     if generated is not None and boots_without_handover(generated):
         return replace(finding, actual="kho=off in %s" % observed.places.generated_grub), ()
     if not trapped:
@@ -409,6 +453,27 @@ def _swap_at_boot(observed: Observed, wanted: Wanted) -> Judged:
     return finding, (FstabEdit(path, observed.fstab or ""),)
 
 
+def _swap_units(observed: Observed, wanted: Wanted) -> Judged:
+    """Swap at the next boot beside fstab: a unit or a generator of systemd."""
+    sources = observed.swap_sources
+    expected = _SWAP[wanted.swap] + " by a unit or generator of systemd"
+    actual = "; ".join(str(source) for source in sources) or "none"
+    finding = Finding("swap_units", OK, expected, actual)
+    if wanted.swap == "off" and sources:
+        hint = "Run %s: it brings swap up at the next boot."
+        hint %= " and ".join("`%s`" % source.remedy for source in sources)
+        return replace(finding, status=BLOCKED, severity=WARNING, hint=hint), ()
+    if wanted.swap != "present":
+        return finding, ()
+    finding = replace(finding, expected="a line of %s or a unit" % observed.places.fstab)
+    if sources or fstab_swaps(observed.fstab or "") or not observed.swaps:
+        return finding, ()
+    areas = " and ".join(swap.path for swap in observed.swaps)
+    actual = "%s is in use now, and nothing brings it up at the next boot" % areas
+    hint = "Add to %s: %s none swap sw 0 0" % (observed.places.fstab, observed.swaps[0].path)
+    return replace(finding, status=BLOCKED, severity=WARNING, actual=actual, hint=hint), ()
+
+
 def _sysctl_file(observed: Observed, wanted: Wanted) -> Judged:
     path, text, file = observed.places.sysctl_file, wanted.sysctl_text, observed.sysctl_file
     expected = "%s with the configured settings" % path if text else "no %s" % path
@@ -455,6 +520,29 @@ def _sysctl_values(observed: Observed, wanted: Wanted) -> Judged:
     before = "".join("%s = %s\n" % (key, pair.value) for key, pair in wrong.items())
     after = "".join("%s = %s\n" % (key, wants[key]) for key in wrong)
     return finding, (Command("sysctl", argv, before, after, ("sysctl_values",)),)
+
+
+def _sysctl_at_boot(observed: Observed, wanted: Wanted) -> Judged:
+    """The next boot: a file that is read after ours wins, whatever holds now."""
+    path = observed.places.sysctl_file
+    wants = {key: " ".join(str(value).split()) for key, value in sorted(wanted.sysctls.items())}
+    expected = "no file that is read after %s sets another value" % path
+    finding = Finding("sysctl_at_boot", OK, expected, "as expected")
+    if not wants:
+        return replace(finding, expected="not managed", actual="not managed"), ()
+    rivals = {
+        key: word
+        for key, word in last_words(observed.later_sysctls).items()
+        if key in wants and word[0] != wants[key]
+    }
+    if not rivals:
+        return finding, ()
+    actual = "; ".join(
+        "%s sets %s = %s and is read after %s" % (by, key, value, path)
+        for key, (value, by) in rivals.items()
+    )
+    hint = "Change it there, or set the value that holds in sysctls (dgxspark_kernel_sysctls)."
+    return replace(finding, status=BLOCKED, severity=WARNING, actual=actual, hint=hint), ()
 
 
 SPEC = Spec(

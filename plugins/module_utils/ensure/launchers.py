@@ -16,6 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.comma
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.envfile import EnvFile
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.file_findings import (
     Judged,
+    blocked_by,
     judge_file,
     own_file,
 )
@@ -26,6 +27,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
     ask,
     judge_loaded,
+    masked_units,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.launcher_account import (
     USER,
@@ -267,6 +269,9 @@ def _enabled(observed: Observed, wanted: Wanted) -> Judged:
     actual = "%s: not enabled" % ", ".join(missing)
     fix = "systemctl enable (starts nothing)"
     finding = replace(finding, status=DRIFT, severity=WARNING, actual=actual, fix=fix)
+    masked = [name for name in missing if observed.units.get(name, Unit()).masked]
+    if masked:
+        return blocked_by(finding, masked_units(masked)), ()
     argv = (observed.systemctl, "enable", *missing)
     after = "".join("%s enabled\n" % name for name in missing)
     return finding, (Command("systemd", argv, "", after, ("units_enabled",)),)

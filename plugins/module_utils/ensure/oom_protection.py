@@ -31,6 +31,7 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.spec 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
     ask,
     judge_loaded,
+    masked_units,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_texts import quoted
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -50,7 +51,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.meminfo import parse_meminfo
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit, list_units
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import (
+    ROOTS,
+    UNIT_ROOTS,
+    Overruled,
+    Unit,
+    drop_ins,
+    list_units,
+    overruling,
+    unit_drop_ins,
+)
 
 NONE, EARLYOOM, OOMD = "none", "earlyoom", "systemd-oomd"
 
@@ -230,6 +240,8 @@ class Places:
     cgroups: str = "/sys/fs/cgroup"
     unit_folder: str = "/etc/systemd/system"
     oomd_file: str = "/etc/systemd/oomd.conf.d/90-dgxspark.conf"
+    unit_roots: tuple[str, ...] = UNIT_ROOTS
+    systemd: tuple[str, ...] = ROOTS
     earlyoom_packaged: str = "/usr/bin/earlyoom"  # where the package puts it
     systemctl: str | None = None
     earlyoom: str | None = None
@@ -239,7 +251,7 @@ class Places:
 
     def with_tools(self) -> Places:
         """A copy with the path of each tool; empty if it is not installed."""
-        tools = {
+        tools: dict[str, Any] = {
             name: find_tool(name.replace("_", "-"))
             for name in ("systemctl", "earlyoom", "choom", "apt_get")
             if getattr(self, name) is None
@@ -262,7 +274,8 @@ class Running:
 class Observed:
     """The input of the plan. memory_min is in bytes, None if unknown.
 
-    simulation is what apt would do to install a missing daemon.
+    simulation is what apt would do to install a missing daemon. later is check of one of our
+    drop-ins -> (path, text) of those that systemd reads after it.
     """
 
     places: Places
@@ -275,6 +288,7 @@ class Observed:
     pressure: bool = True
     meminfo: Mapping[str, int] = field(default_factory=dict)
     simulation: Simulation | None = None
+    later: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -302,7 +316,25 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         and os.path.exists(at.cgroups + "/cgroup.controllers"),
         parse_meminfo(read_text(at.proc + "/meminfo") or ""),
         _simulation(at, wanted),
+        _later(at, wanted, {} if isinstance(units, Blocked) else units),
     )
+
+
+def _later(
+    at: Places, wanted: Wanted, units: Mapping[str, Unit]
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    later = {}
+    for check, (path, text) in wanted.files(at).items():
+        folder, own = os.path.split(path)
+        name = os.path.basename(folder)[: -len(".d")]
+        if text is None or not folder.endswith(".d"):
+            continue
+        if name.endswith(".conf"):
+            files = drop_ins([os.path.join(root, name + ".d") for root in at.systemd])
+        else:
+            files = unit_drop_ins(name, units.get(name, Unit()).drop_ins, at.unit_roots)
+        later[check] = tuple(file for file in files if os.path.basename(file[0]) > own)
+    return later
 
 
 def _simulation(at: Places, wanted: Wanted) -> Simulation | None:
@@ -343,6 +375,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *files,
         installed,
         loaded,
+        _at_boot(observed, wanted),
         _daemon(observed, wanted, installed[0]),
         _scores(observed, wanted),
         _memory(observed, wanted),
@@ -377,6 +410,48 @@ def _files(observed: Observed, wanted: Wanted) -> list[Judged]:
             finding, actions = Finding(check, SKIPPED, finding.expected, reason), ()
         judged.append((finding, actions))
     return judged
+
+
+def _at_boot(observed: Observed, wanted: Wanted) -> Judged:
+    """The next start: a drop-in that is read after ours wins, whatever holds now."""
+    expected = "no drop-in that is read after ours takes a protection away"
+    finding = Finding("oom_at_boot", OK, expected, "as expected")
+    files = wanted.files(observed.places)
+    weaker = [
+        "%s and is read after %s" % (rival, files[check][0])
+        for check, later in observed.later.items()
+        for rival in overruling(files[check][1] or "", later)
+        if not _stronger(rival, files[check][1] or "")
+    ]
+    if not weaker:
+        return finding, ()
+    hint = "Remove that line, or change what this collection sets (protected, daemon)."
+    actual = "; ".join(weaker)
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual=actual, hint=hint), ()
+
+
+def _stronger(rival: Overruled, ours: str) -> bool:
+    """Whether another value protects at least as well as ours."""
+    match = re.search(r"^%s=(.*)$" % re.escape(rival.key), ours, re.MULTILINE)
+    pair = (rival.value, match[1] if match else "")
+    if rival.key == "OOMScoreAdjust":
+        scores = [int(word) for word in pair if re.fullmatch(r"-?\d{1,4}", word)]
+        return len(scores) == 2 and scores[0] <= scores[1]
+    if rival.key == "MemoryMin":
+        sizes = [size for size in map(_size, pair) if size is not None]
+        return len(sizes) == 2 and sizes[0] >= sizes[1]
+    return False
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _size(word: str) -> int | None:
+    """Bytes of a size as systemd writes it (systemd.resource-control(5)); None for other words."""
+    if word == "infinity":
+        return 1 << 62
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)", word)
+    return int(match[1]) * _UNITS[match[2]] if match else None
 
 
 def _binary(at: Places, wanted: Wanted) -> str:
@@ -443,6 +518,8 @@ def _daemon(observed: Observed, wanted: Wanted, installed: Finding) -> Judged:
         return finding, ()
     fix = "enable and restart %s" % name
     finding = replace(finding, status=DRIFT, severity=CRITICAL, actual="; ".join(wrong), fix=fix)
+    if unit.masked:
+        return blocked_by(finding, masked_units((name,))), ()
     if installed.status == BLOCKED:
         obstacle = Blocked("%s is not installed" % wanted.daemon, "See oom_daemon_installed.")
         return blocked_by(finding, obstacle), ()

@@ -40,8 +40,12 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import later_files
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.safe_folder import SafeFolder
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.shell_profiles import (
+    last_assignment,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.zfs import (
     FIXED_PROPERTIES,
     Pool,
@@ -218,7 +222,10 @@ class Zfs:
 
 @dataclass(frozen=True)
 class Observed:
-    """The input of the plan. users and groups are the required ones that exist."""
+    """The input of the plan. users and groups are the required ones that exist.
+
+    login_home is (HF_HOME, the file) of a file of profile.d that is read after ours.
+    """
 
     folders: Mapping[str, FolderState]
     users: Mapping[str, int]
@@ -226,6 +233,7 @@ class Observed:
     files: Mapping[str, OwnFile | Blocked]
     root: bool
     zfs: Zfs = field(default_factory=lambda: Zfs("", {}, {}))
+    login_home: tuple[str, str] = ("", "")
 
 
 def observe(wanted: Wanted, zfs: str | None = None, zpool: str | None = None) -> Observed:
@@ -242,6 +250,7 @@ def observe(wanted: Wanted, zfs: str | None = None, zpool: str | None = None) ->
         {check: own_file(path) for check, (path, _wanted) in wanted.files.items()},
         os.geteuid() == 0,
         zfs_state,
+        last_assignment(later_files(wanted.profile_file), "HF_HOME"),
     )
 
 
@@ -430,6 +439,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
             judge_file(check, observed.files[check], path, text)
             for check, (path, text) in wanted.files.items()
         ),
+        (_at_login(observed, wanted), ()),
     ]
     return Plan(
         tuple(finding for finding, _actions in judged),
@@ -442,6 +452,18 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
             },
         },
     )
+
+
+def _at_login(observed: Observed, wanted: Wanted) -> Finding:
+    """A file of profile.d that is read after ours: logins would download to another place."""
+    expected = "no file that is read after %s sets another HF_HOME" % wanted.profile_file
+    finding = Finding("hf_home_at_login", OK, expected, "as expected")
+    home, path = observed.login_home
+    if not wanted.hf_home or not path or home.rstrip("/") == wanted.hf_home.rstrip("/"):
+        return finding
+    actual = "%s sets HF_HOME=%s and is read after %s" % (path, home, wanted.profile_file)
+    hint = "Remove that line: downloads from a login would not be found by the services."
+    return replace(finding, status=BLOCKED, severity=WARNING, actual=actual, hint=hint)
 
 
 def _turn(action: Action) -> tuple[int, int]:

@@ -29,19 +29,31 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Finding,
     Plan,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
+    later_files,
+    read_text,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
     PackageChange,
     Upgrade,
+    held_lock,
+    run_patiently,
     simulate_upgrade,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.driver_packages import (
+    SUPPORTED,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.fwupd import Firmware, ask_fwupd
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel import (
     handover_by_default,
     handover_on_command_line,
+    overruling_grub,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import key
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.version_spec import (
+    VersionSpec,
+    key,
+)
 
 REBOOT_FILE = "/run/reboot-required"
 GRUB_FILE = "/etc/default/grub.d/90-dgxspark.cfg"
@@ -51,6 +63,7 @@ _FWUPD_SECONDS = 30.0
 _REFRESH_SECONDS = 600.0
 _SHOWN = 8
 _KERNEL = re.compile(r"linux-image-(?:unsigned-)?(\d\S*)")
+_MODULES = re.compile(r"linux-modules-nvidia-\d+-open-(\d\S*)")
 # Packages that take effect only after a reboot: kernel, driver, C library, init, firmware.
 _NEEDS_REBOOT = re.compile(
     r"linux-(?:image|modules|firmware)\S*|nvidia-(?:driver|kernel|dkms|firmware)\S*|libc6"
@@ -58,7 +71,8 @@ _NEEDS_REBOOT = re.compile(
 )
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 # Another apt-get, for example an update by the dashboard, may be running.
-_PATIENT = ("--option", "DPkg::Lock::Timeout=120")
+_PATIENCE = 120
+_PATIENT = ("--option", "DPkg::Lock::Timeout=%d" % _PATIENCE)
 # Locally changed configuration files are kept, without a question.
 _KEEP_CONFIGURATION = (
     "-o",
@@ -70,11 +84,19 @@ _KEEP_CONFIGURATION = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """The module's parameters. seconds: how long the upgrade may take."""
+    """The module's parameters. seconds: how long the upgrade may take; driver: a VersionSpec."""
 
     allow_removals: bool
     seconds: int
+    driver: str = SUPPORTED
     exempt: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the parameter, for an invalid value."""
+        try:
+            VersionSpec.parse(self.driver)
+        except ValueError as error:
+            raise ValueError("driver: %s" % error) from error
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,7 @@ def observe(
         ask_fwupd(find_tool("fwupdmgr", at.tools), _FWUPD_SECONDS),
         (read_text(at.proc + "/sys/kernel/osrelease") or "").strip(),
         (read_text(at.proc + "/cmdline") or "").strip(),
-        read_text(grub_file) or "",
+        "" if overruling_grub(later_files(grub_file)) else read_text(grub_file) or "",
         read_text(reboot_file) is not None,
         at.root,
         find_tool("systemd-run", at.tools),
@@ -122,8 +144,8 @@ _NO_APT = "apt-get is not installed"
 def refresh() -> str:
     """Update the package lists; why that failed, or an empty text."""
     argv = [find_tool("apt-get") or "apt-get", *_PATIENT, "--quiet", "--error-on=any", "update"]
-    result = run(argv, _REFRESH_SECONDS, env=_ENVIRONMENT)
-    return "" if result.ok else result.describe()
+    result = run_patiently(argv, _REFRESH_SECONDS, _PATIENCE, _ENVIRONMENT)
+    return "" if result.ok else held_lock(result) or result.describe()
 
 
 @dataclass(frozen=True)
@@ -179,7 +201,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     """The findings and actions for an observation. Pure."""
     lock = packages.judge_lock(observed.packages).finding
     complete = packages.judge_complete(observed.packages).finding
-    coming = _judge_coming(observed)
+    coming = _judge_coming(observed, wanted)
     kernel = _judge_kernel(observed)
     blocking = [
         result.check
@@ -235,30 +257,41 @@ def _kernels(names: Mapping[str, Any] | list[str]) -> list[str]:
 
 def _next(observed: Observed) -> str:
     """The kernel that boots next: the newest of the installed and of the coming ones."""
+    return max(_kernels(_after(observed)), key=key, default=observed.release)
+
+
+def _after(observed: Observed) -> list[str]:
+    """The names of the packages that are installed after the upgrade."""
     installed = [name for name, entry in observed.packages.packages.items() if entry.installed]
     removed = set(observed.upgrade.removals)
     coming = [entry.name for entry in observed.upgrade.changes if entry.new]
-    kernels = _kernels([name for name in installed if name not in removed] + coming)
-    return max(kernels, key=key, default=observed.release)
+    return [name for name in installed if name not in removed] + coming
 
 
-def _judge_coming(observed: Observed) -> Finding:
+def _lacks_modules(observed: Observed, release: str) -> bool:
+    """Whether the next kernel comes without the driver's modules, which the running one has.
+
+    Ubuntu has a package of signed modules for each kernel; DKMS builds them for every kernel.
+    """
+    names = _after(observed)
+    built = [match[1] for match in map(_MODULES.fullmatch, names) if match]
+    by_dkms = any(name.startswith(("nvidia-dkms-", "nvidia-kernel-open-dkms")) for name in names)
+    return observed.release in built and release not in built and not by_dkms
+
+
+def _judge_coming(observed: Observed, wanted: Wanted) -> Finding:
     """Whether the upgrade would install packages that are not supported on a Spark."""
     finding = Finding(
         "coming_packages", OK, "no unsupported packages would be installed", "as expected"
     )
     if observed.upgrade.problem:
         return replace(finding, status=SKIPPED, actual="not assessed: see packages_current")
-    reasons = [
-        "%s %s: %s" % (change.name, change.new, reason)
-        for change in observed.upgrade.changes
-        for reason in packages.why_unsupported(change.name)
-        if change.new
-    ]
+    coming = [(change.name, change.new) for change in observed.upgrade.changes if change.new]
+    reasons = packages.unsupported(coming, wanted.driver)
     if not reasons:
         return finding
     hint = "Find the apt source that has it (`apt-cache policy`), and remove or pin that source."
-    return replace(finding, status=BLOCKED, severity=CRITICAL, actual="; ".join(reasons), hint=hint)
+    return replace(finding, status=BLOCKED, severity=CRITICAL, actual=reasons, hint=hint)
 
 
 def _judge_kernel(observed: Observed) -> Finding:
@@ -280,6 +313,16 @@ def _judge_kernel(observed: Observed) -> Finding:
                 actual="%s: %s" % (release, why),
                 hint=hint % release,
             )
+    if _lacks_modules(observed, release):
+        hint = "Hold the kernel back (`apt-mark hold linux-image-%s`), or install its package"
+        hint += " linux-modules-nvidia-580-open-%s in the same update."
+        return replace(
+            finding,
+            status=BLOCKED,
+            severity=CRITICAL,
+            actual="%s would boot without the modules of the NVIDIA driver" % release,
+            hint=hint % (release, release),
+        )
     off = handover_on_command_line(observed.command_line) is False or "kho=off" in observed.grub
     if handover_by_default(release, observed.build) is not False and not off:
         return replace(

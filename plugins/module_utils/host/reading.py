@@ -26,3 +26,18 @@ def list_folder(path: str) -> list[str]:
         return sorted(os.listdir(path))
     except OSError:
         return []
+
+
+def later_files(path: str) -> tuple[tuple[str, str], ...]:
+    """(path, text) of the files beside this one, of its ending, whose names sort after its name.
+
+    So login shells read profile.d (.sh), and grub-mkconfig grub.d (.cfg): the last one wins.
+    """
+    folder, own = os.path.split(path)
+    ending = os.path.splitext(own)[1]
+    paths = [
+        os.path.join(folder, name)
+        for name in list_folder(folder)
+        if name.endswith(ending) and name > own
+    ]
+    return tuple((other, read_text(other) or "") for other in paths)

@@ -396,13 +396,17 @@ def _model_folders(
             if not os.path.islink(folder):
                 seen.add(inode)
         entries = list(_entries(folder, ignored))
-        if _holds_model({entry.name for entry in entries}):
+        names = {entry.name for entry in entries}
+        if _holds_model(names):
             if folder.isprintable():
                 yield folder
             else:
                 ignored.append((_printable(folder), "its name is not printable"))
             continue
-        if depth < _DIRECTORY_DEPTH:
+        reason, belongs = _unlisted(names)
+        if reason:
+            ignored.append((_printable(folder), reason))
+        if depth < _DIRECTORY_DEPTH and not belongs:
             pending.extend(
                 (entry.path, depth + 1)
                 for entry in sorted(entries, key=_name, reverse=True)
@@ -421,8 +425,25 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+_WEIGHTS = (".safetensors", ".pth", ".pt")
+
+
 def _holds_model(names: Collection[str]) -> bool:
     return "config.json" in names or any(name.endswith(".gguf") for name in names)
+
+
+def _unlisted(names: Collection[str]) -> tuple[str, bool]:
+    """(why a directory with weights is no model here, whether what is below it belongs to it)."""
+    if "model_index.json" in names:
+        return "a diffusion pipeline (model_index.json), without a config.json", True
+    if "adapter_config.json" in names:
+        return "an adapter (adapter_config.json), not a model of its own", True
+    if "params.json" in names:
+        return "weights in Mistral's own format (params.json), without a config.json", True
+    weights = sorted(name for name in names if name.endswith(_WEIGHTS))
+    if weights:
+        return "weights (%s) without a config.json" % _printable(weights[0]), False
+    return "", False
 
 
 def _printable(text: str) -> str:

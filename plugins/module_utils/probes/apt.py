@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
@@ -17,6 +18,11 @@ _UNKNOWN = re.compile(
     r"^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate)", re.M
 )
 _STEP = re.compile(r"^(Inst|Remv) (\S+) (\[[^]]*\])?", re.M)
+_HELD = re.compile(
+    r"^E: Could not get lock (\S+?)(?:\. It is held by (process \d+(?: \([^)\n]*\))?)| - open)",
+    re.M,
+)
+_RETRY_SECONDS = 1.0
 # Otherwise it writes its cache and its log.
 _NO_FILES = (
     *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
@@ -43,6 +49,30 @@ def simulate(apt_get: str, names: Sequence[str], timeout: float) -> Simulation:
     """Ask apt-get, without root and without a lock. timeout is in seconds."""
     options = ("--simulate", "--yes", "--no-install-recommends", *_NO_FILES)
     return parse_simulation(run([apt_get, *options, "install", "--", *names], timeout))
+
+
+def held_lock(result: Result) -> str:
+    """Which lock has ended apt-get, and who holds it; empty if it was none."""
+    match = None if result.ok else _HELD.search(result.stderr)
+    if not match:
+        return ""
+    return "%s is held by %s" % (match[1], match[2] or "another process")
+
+
+def run_patiently(
+    argv: Sequence[str], timeout: float, patience: float, env: Mapping[str, str]
+) -> Result:
+    """Run apt-get, again while another process holds a lock of its lists or its cache.
+
+    Its own option, DPkg::Lock::Timeout, waits for dpkg's lock alone. Both times are in seconds;
+    patience is for the lock.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        result = run(argv, timeout, env=env)
+        if not held_lock(result) or time.monotonic() + _RETRY_SECONDS > deadline:
+            return result
+        time.sleep(_RETRY_SECONDS)
 
 
 @dataclass(frozen=True)

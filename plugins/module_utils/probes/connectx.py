@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
     list_folder,
     read_text,
@@ -78,6 +79,48 @@ def find_ports(sysfs: str = "/sys") -> tuple[Port, ...]:
         known = carrier == "1" if carrier in ("0", "1") else None
         ports.append(Port(interface, pci, known, hca, gids))
     return tuple(sorted(ports, key=lambda port: port.pci))
+
+
+@dataclass(frozen=True)
+class Rail:
+    """The state of a port: PCIe in GT/s and lanes, Ethernet in Mbit/s; 0 and empty if unknown.
+
+    slot_lanes are those that the slot, the PCIe port above the card, can have.
+    """
+
+    gts: float = 0.0
+    lanes: int = 0
+    slot_lanes: int = 0
+    mbits: int = 0
+    firmware: str = ""
+
+    def __str__(self) -> str:
+        parts = [
+            "PCIe %g GT/s x%d" % (self.gts, self.lanes) if self.gts else "",
+            "Ethernet %g Gbit/s" % (self.mbits / 1000) if self.mbits else "",
+            "firmware %s" % self.firmware if self.firmware else "",
+        ]
+        return ", ".join(filter(None, parts)) or "state of the port unknown"
+
+
+def rail_of(interface: str, hca: str, sysfs: str = "/sys") -> Rail:
+    """The state of a port now. Needs no root."""
+    device = os.path.realpath(os.path.join(sysfs, "class", "net", interface, "device"))
+    slot = os.path.dirname(device)
+    # "32.0 GT/s PCIe"
+    speed = _value(os.path.join(device, "current_link_speed")).partition(" ")[0]
+    return Rail(
+        float(speed) if re.fullmatch(r"\d{1,3}(\.\d)?", speed) else 0.0,
+        _number(os.path.join(device, "current_link_width")),
+        _number(os.path.join(slot, "max_link_width")),
+        _number(os.path.join(sysfs, "class", "net", interface, "speed")),
+        _value(os.path.join(sysfs, "class", "infiniband", hca, "fw_ver")) if hca else "",
+    )
+
+
+def _number(path: str) -> int:
+    text = _value(path)
+    return int(text) if foreign.is_whole(text) else 0
 
 
 def cages(ports: Sequence[Port]) -> tuple[tuple[str, ...], ...]:

@@ -8,12 +8,17 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.code_owner import code_owner
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, run
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
+    Result,
+    last_line,
+    run,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, explained
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, upstream
@@ -44,11 +49,15 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Smi:
-    """The answer of nvidia-smi: GPUs, or a problem."""
+    """The answer of nvidia-smi: GPUs, or a problem.
+
+    library is the version of the driver's libraries, where it names it because of a mismatch.
+    """
 
     path: str
     gpus: tuple[Gpu, ...] = ()
     problem: str = ""
+    library: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,9 @@ def parse_smi(path: str, result: Result) -> Smi:
     """Without memory: on unified memory it is [N/A]."""
     if not result.ok:
         said = " ".join((result.stdout + " " + result.stderr).split())
-        return Smi(path, problem=("%s: %s" % (result.describe(), said))[:300])
+        version = re.search(r"NVML library version: (\d+(?:\.\d+)+)", said)
+        problem = ("%s: %s" % (result.describe(), said))[:300]
+        return Smi(path, problem=problem, library=version[1] if version else "")
     gpus = []
     for line in result.stdout.splitlines():
         words = [word.strip() for word in line.split(",")]
@@ -82,6 +93,30 @@ def parse_smi(path: str, result: Result) -> Smi:
         said = " ".join(result.stdout.split())[:200]
         return Smi(path, problem="nvidia-smi lists no GPU: %s" % (said or "nothing"))
     return Smi(path, tuple(gpus))
+
+
+# cuInit of the driver API; 0 is success, 100 "no CUDA-capable device is detected".
+_INIT = "import ctypes; print(ctypes.CDLL('libcuda.so.1').cuInit(0))"
+
+
+@dataclass(frozen=True)
+class CudaStart:
+    """What cuInit returns; code is None if it was not called or did not return: the problem."""
+
+    code: int | None = None
+    problem: str = ""
+
+
+def ask_cuda(timeout: float, python: str = sys.executable) -> CudaStart:
+    """Start CUDA in a process of its own, which may hang with the driver. Needs no root."""
+    return parse_cuda(run([python, "-I", "-S", "-c", _INIT], timeout, limit=8192))
+
+
+def parse_cuda(result: Result) -> CudaStart:
+    text = result.stdout.strip()
+    if result.ok and foreign.is_whole(text):
+        return CudaStart(int(text))
+    return CudaStart(problem=last_line(result.stderr) or result.describe())
 
 
 def parse_driver(text: str) -> tuple[str, bool]:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -62,6 +63,46 @@ def boots_without_handover(grub: str) -> bool:
     """Whether every entry of a generated grub.cfg starts its kernel with `kho=off`."""
     entries = [line for line in grub.splitlines() if line.split()[:1] == ["linux"]]
     return bool(entries) and all(handover_on_command_line(line) is False for line in entries)
+
+
+_COMMAND_LINES = ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT")
+
+
+def overruling_grub(later: Sequence[tuple[str, str]]) -> str:
+    """The file of these that takes `kho=off` from a command line set before; empty for none.
+
+    later is (path, text) in the order in which the shell of grub-mkconfig reads them. Of its lines
+    the assignments count: a value without the former one replaces it, and one of
+    GRUB_CMDLINE_LINUX_DEFAULT comes after that of GRUB_CMDLINE_LINUX.
+    """
+    by = {}
+    for path, text in later:
+        for name, value in _assigned(text):
+            said = handover_on_command_line(value)
+            extends = re.search(r"\$\{?%s\b" % name, value) is not None
+            lost = said if said is not None else name == "GRUB_CMDLINE_LINUX" and not extends
+            if lost:
+                by[name] = path
+            elif said is False or not extends:
+                by.pop(name, None)
+    return next((by[name] for name in reversed(_COMMAND_LINES) if name in by), "")
+
+
+def _assigned(text: str) -> list[tuple[str, str]]:
+    """The assignments of the command lines in a piece of shell; others are left out."""
+    pairs = []
+    for line in text.splitlines():
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            continue
+        for word in words:
+            name, equals, value = word.partition("=")
+            added = name.endswith("+")
+            if equals and name.rstrip("+") in _COMMAND_LINES:
+                name = name.rstrip("+")
+                pairs.append((name, "$%s %s" % (name, value) if added else value))
+    return pairs
 
 
 def handover_memory(meminfo: Mapping[str, int]) -> int:

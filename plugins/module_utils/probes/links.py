@@ -21,8 +21,9 @@ _SECONDS = 10.0
 class Link:
     """One interface. carrier is None where it is down; addresses are IPv4, with their prefix.
 
-    master: the bond, bridge or VRF that it belongs to. parent: the interface that it is a VLAN or a
-    virtual interface of. Both are empty for none.
+    link_local are the IPv4 addresses of the link alone, with their prefix; local are all addresses,
+    of IPv6 as well, without it. master: the bond, bridge or VRF that it belongs to. parent: the
+    interface that it is a VLAN or a virtual interface of. Both are empty for none.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Link:
     addresses: tuple[str, ...] = ()
     master: str = ""
     parent: str = ""
+    link_local: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
 
 
 def ask_links(ip: str) -> Mapping[str, Link]:
@@ -53,20 +56,23 @@ def parse_links(text: str) -> dict[str, Link]:
 def _link(record: Mapping[str, Any]) -> Link:
     flags = record.get("flags") or []
     up = "UP" in flags
-    addresses = tuple(
-        "%s/%s" % (entry.get("local"), entry.get("prefixlen"))
-        for entry in record.get("addr_info") or []
-        if entry.get("family") == "inet" and entry.get("scope") == "global"
-    )
+    entries = [entry for entry in record.get("addr_info") or [] if entry.get("local")]
+    scopes: dict[str, list[str]] = {"global": [], "link": []}
+    for entry in entries:
+        if entry.get("family") == "inet" and entry.get("scope") in scopes:
+            address = "%s/%s" % (entry["local"], entry.get("prefixlen"))
+            scopes[entry["scope"]].append(address)
     return Link(
         str(record.get("ifname")),
         str(record.get("address") or ""),
         int(record.get("mtu") or 0),
         up,
         "LOWER_UP" in flags if up else None,
-        addresses,
+        tuple(scopes["global"]),
         str(record.get("master") or ""),
         str(record.get("link") or ""),
+        tuple(scopes["link"]),
+        tuple(str(entry["local"]) for entry in entries),
     )
 
 

@@ -13,7 +13,7 @@ import configparser
 import fnmatch
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
@@ -29,6 +29,18 @@ NETWORKD, NETWORK_MANAGER = "networkd", "NetworkManager"
 _FOLDERS = {
     NETWORKD: os.path.join("systemd", "network"),
     NETWORK_MANAGER: os.path.join("NetworkManager", "system-connections"),
+}
+# Profiles that netplan does not write; of two with one name that of the first folder counts.
+PROFILES = {
+    NETWORKD: (
+        *("/etc/systemd/network", "/run/systemd/network"),
+        *("/usr/local/lib/systemd/network", "/usr/lib/systemd/network"),
+    ),
+    NETWORK_MANAGER: (
+        "/etc/NetworkManager/system-connections",
+        "/run/NetworkManager/system-connections",
+        "/usr/lib/NetworkManager/system-connections",
+    ),
 }
 # In [Network] of a .network file: what is stacked on the interface.
 _UPPERS = ("Bond", "Bridge", "VRF", "VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN")
@@ -46,7 +58,8 @@ class Generated:
 class NetplanSetting:
     """What one generated file sets, and on which interfaces. mtu is 0 where it says nothing.
 
-    uppers: the bonds, bridges and VLANs that these interfaces are used by.
+    uppers: the bonds, bridges and VLANs that these interfaces are used by. automatic: it is
+    activated without being asked for.
     """
 
     path: str
@@ -57,6 +70,7 @@ class NetplanSetting:
     mtu: int = 0
     dhcp: bool = False
     uppers: tuple[str, ...] = ()
+    automatic: bool = True
 
     def concerns(self, name: str, mac: str) -> bool:
         """Whether it is for this interface in particular; one for any interface is not."""
@@ -155,4 +169,46 @@ def parse_connection(path: str, text: str) -> NetplanSetting:
         int(mtu) if foreign.is_whole(mtu) else 0,
         said("ipv4", "method") == "auto",
         tuple(filter(None, (said("connection", "controller") or said("connection", "master"),))),
+        said("connection", "autoconnect").lower() not in ("false", "no", "0"),
     )
+
+
+def other_profiles(
+    folders: Mapping[str, Sequence[str]] = PROFILES,
+) -> tuple[NetplanSetting, ...]:
+    """The profiles of systemd-networkd and NetworkManager that netplan has not written."""
+    found = []
+    for renderer, places in folders.items():
+        suffix = ".network" if renderer == NETWORKD else ".nmconnection"
+        parse = parse_network if renderer == NETWORKD else parse_connection
+        paths: dict[str, str] = {}
+        for folder in reversed(places):
+            for name in list_folder(folder):
+                if name.endswith(suffix) and "netplan-" not in name:
+                    paths[name] = os.path.join(folder, name)
+        for path in paths.values():
+            text = read_text(path, errors="surrogateescape")
+            found += [parse(path, text)] if text else []
+    return tuple(found)
+
+
+def rival_profile(
+    ours: NetplanSetting, others: Sequence[NetplanSetting], name: str, mac: str
+) -> NetplanSetting | None:
+    """The profile that takes an interface from the one that netplan writes for it.
+
+    systemd-networkd takes the first file by name that matches, NetworkManager any profile of the
+    interface that is activated automatically.
+    """
+    for other in others:
+        if other.renderer != ours.renderer:
+            continue
+        if other.renderer == NETWORK_MANAGER:
+            taken = other.automatic and other.concerns(name, mac)
+        else:
+            before = os.path.basename(other.path) < os.path.basename(ours.path)
+            any_interface = "*" in other.names and not other.macs
+            taken = before and (any_interface or other.concerns(name, mac))
+        if taken:
+            return other
+    return None

@@ -118,7 +118,11 @@ def _node(node: str, result: t.Mapping[str, t.Any]) -> Row:
         why = _text(result, "msg") or "it has returned no services"
         return Row(NODE, node, UNKNOWN, f"could not be inspected: {why}", node)
     why = _text(result, "containers_unknown")
-    return Row(NODE, node, UP, f"Docker was not asked: {why}" if why else "", node)
+    texts = [f"Docker was not asked: {why}"] if why else []
+    # It answers all the same: what is said of the kernel is for people, and no outage.
+    messages = [_text(entry, "message") for entry in _maps(result, "kernel")]
+    texts += [f"kernel: {message}" for message in messages if message]
+    return Row(NODE, node, UP, "; ".join(texts)[:_TEXT], node)
 
 
 def _service(node: str, entry: t.Mapping[str, t.Any]) -> Row | None:

@@ -205,6 +205,81 @@ def test_breakages_are_found_by_name_repaired_and_clean_after(names: tuple[str, 
     assert again.having("drift") | again.having("blocked") | again.having("fixed") == set()
 
 
+class Obstacle(NamedTuple):
+    """What only a person ends. check: the one that is blocked, and names each of `named`."""
+
+    tags: str
+    script: str
+    undo: str
+    check: str
+    named: tuple[str, ...]
+
+
+DROP_IN = "/etc/systemd/system/docker.service.d/99-other.conf"
+DAEMON = "/etc/docker/daemon.json"
+OBSTACLES = {
+    "a later file sets a kernel setting": Obstacle(
+        "kernel",
+        "echo net.ipv4.tcp_keepalive_time=7200 >/etc/sysctl.d/99-other.conf",
+        "rm /etc/sysctl.d/99-other.conf",
+        "sysctl_at_boot",
+        ("/etc/sysctl.d/99-other.conf", "/etc/sysctl.d/90-dgxspark.conf"),
+    ),
+    "a later drop-in takes the protection of Docker away": Obstacle(
+        "oom_protection",
+        f"printf '[Service]\\nOOMScoreAdjust=0\\n' >{DROP_IN}; systemctl daemon-reload",
+        f"rm {DROP_IN}; systemctl daemon-reload",
+        "oom_at_boot",
+        (DROP_IN, "/etc/systemd/system/docker.service.d/90-dgxspark.conf"),
+    ),
+    "the daemon is masked": Obstacle(
+        "oom_protection",
+        "systemctl mask --now earlyoom",
+        "systemctl unmask earlyoom; systemctl start earlyoom",
+        "oom_daemon",
+        ("systemctl unmask earlyoom",),
+    ),
+    "Docker would not start again": Obstacle(
+        "prereqs",
+        f"mkdir -p /etc/docker; test ! -e {DAEMON} || mv {DAEMON} /run/daemon.json;"
+        f" echo '{{' >{DAEMON}",
+        f"rm {DAEMON}; test ! -e /run/daemon.json || mv /run/daemon.json {DAEMON}",
+        "docker_at_boot",
+        (DAEMON,),
+    ),
+    "a later profile sets another cache": Obstacle(
+        "storage",
+        "echo export HF_HOME=/var/tmp/hf >/etc/profile.d/zz-other.sh",
+        "rm /etc/profile.d/zz-other.sh",
+        "hf_home_at_login",
+        ("/etc/profile.d/zz-other.sh", "/etc/profile.d/dgxspark-storage.sh"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if number else [])
+        for number, name in enumerate(OBSTACLES)
+    ],
+)
+def test_what_will_count_at_the_next_start_is_reported_and_left_alone(name: str) -> None:
+    obstacle = OBSTACLES[name]
+    on_node(NODE, obstacle.script)
+    try:
+        found = site(NODE, obstacle.tags, "--check")
+        assert found.having("blocked") == {obstacle.check}
+        (finding,) = [entry for entry in found.findings if entry["check"] == obstacle.check]
+        for word in obstacle.named:
+            assert word in finding["actual"] + finding["hint"]
+        assert not site(NODE, obstacle.tags).changed
+    finally:
+        on_node(NODE, obstacle.undo)
+    clean = site(NODE, obstacle.tags)
+    assert clean.having("drift") | clean.having("blocked") == set()
+
+
 def test_torn_packages_are_told_of_and_nothing_is_installed_upon_them() -> None:
     status = "/var/lib/dpkg/status"
     torn = "/^Package: git$/,/^$/s/^Status: .*/Status: install ok half-configured/"

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import (
-    Result,
-    last_line,
-    run,
-)
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.command import Result, last_line
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import (
+    Simulation,
+    held_lock,
+    run_patiently,
+    simulate,
+)
 
 SIMULATE_SECONDS = 120.0
 
@@ -71,20 +72,23 @@ class Installation:
             update = self._run(("update", "-o", "APT::Update::Error-Mode=any"), _FETCH_SECONDS)
             planned = simulate(self.apt_get, self.names, SIMULATE_SECONDS)
             if planned.unknown and not update.ok:
-                hint = _NETWORK % " ".join(self.names)
-                raise Blocked("no package lists: %s" % error_of(update), hint)
+                raise self._failed("no package lists", update, _NETWORK)
             obstacle = objection(planned, self.names)
             if obstacle:
                 raise obstacle
         fetched = self._run((*self._install, "--download-only"), _FETCH_SECONDS)
         if not fetched.ok:
-            hint = _NETWORK % " ".join(self.names)
-            raise Blocked("the download failed: %s" % error_of(fetched), hint)
+            raise self._failed("the download failed", fetched, _NETWORK)
         with _undisturbed():
             done = self._run((*self._install, "--no-download"), _DPKG_SECONDS)
         if not done.ok:
-            hint = "See /var/log/apt/term.log. " + _TRY % " ".join(self.names)
-            raise Blocked("apt-get: %s" % error_of(done), hint)
+            raise self._failed("apt-get", done, "See /var/log/apt/term.log. " + _TRY)
+
+    def _failed(self, what: str, result: Result, hint: str) -> Blocked:
+        held = held_lock(result)
+        if held:
+            return Blocked("%s: %s" % (what, held), "Wait for it to end, then run again.")
+        return Blocked("%s: %s" % (what, error_of(result)), hint % " ".join(self.names))
 
     @property
     def _install(self) -> tuple[str, ...]:
@@ -96,7 +100,8 @@ class Installation:
     def _run(self, words: Sequence[str], timeout: float) -> Result:
         lock = ("-o", "DPkg::Lock::Timeout=%d" % self.lock_timeout)
         names = ("--", *self.names) if words[0] == "install" else ()
-        return run([self.apt_get, *lock, *words, *names], timeout, env=_ENVIRONMENT)
+        argv = [self.apt_get, *lock, *words, *names]
+        return run_patiently(argv, timeout, self.lock_timeout, _ENVIRONMENT)
 
 
 @contextmanager

@@ -31,6 +31,12 @@ def ask(systemctl: str, names: Sequence[str]) -> Mapping[str, Unit] | Blocked:
     return units
 
 
+def masked_units(names: Sequence[str]) -> Blocked:
+    """Why these units are neither enabled nor started."""
+    hint = "Somebody has forbidden every start. If that may end, run `systemctl unmask %s`."
+    return Blocked("%s: masked" % ", ".join(names), hint % " ".join(names))
+
+
 def judge_loaded(
     check: str, units: Mapping[str, Unit] | Blocked, systemctl: str, written: Sequence[str]
 ) -> Judged:

@@ -20,16 +20,23 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import TOOL_FOLDERS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import LISTS
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import DRIVER_FILES, FOLDERS
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.container_runtime import (
+    RUNTIME_FILE,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dgx_release import (
     DGX_RELEASE,
     FASTOS_RELEASE,
     OS_RELEASE,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_config import DAEMON_FILE
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import SOCKET
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import (
     LOCK_FILES,
     STATUS_FILE,
     UPDATES,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.driver_packages import (
+    SUPPORTED,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.limits import parse_value
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import ROOTS
@@ -67,6 +74,7 @@ class Wanted:
     linger_users: Sequence[str]
     docker_packages: Sequence[str]
     docker_users: Sequence[str]
+    driver: str = SUPPORTED
     exempt: frozenset[str] = frozenset()
     act: bool = False
 
@@ -84,10 +92,11 @@ class Wanted:
         for name in ("lock_timeout", "clock_timeout"):
             if getattr(self, name) < 0:
                 raise ValueError("%s: expected no less than 0 seconds" % name)
-        try:
-            VersionSpec.parse(self.dgx_os)
-        except ValueError as error:
-            raise ValueError("dgx_os: %s" % error) from error
+        for name in ("dgx_os", "driver"):
+            try:
+                VersionSpec.parse(getattr(self, name))
+            except ValueError as error:
+                raise ValueError("%s: %s" % (name, error)) from error
         for name, value in (("memlock", self.memlock), ("nofile", self.nofile)):
             try:
                 parse_value(value or "0")
@@ -113,6 +122,7 @@ class Places:
     dpkg_updates: str = UPDATES
     dpkg_locks: tuple[str, ...] = LOCK_FILES
     apt_lists: str = LISTS
+    machine_id: str = "/etc/machine-id"
     os_release: str = OS_RELEASE
     dgx_release: str = DGX_RELEASE
     fastos_release: str = FASTOS_RELEASE
@@ -122,6 +132,9 @@ class Places:
     linger: str = "/var/lib/systemd/linger"
     snaps: str = "/var/lib/snapd/snaps"
     docker_socket: str = SOCKET
+    docker_file: str = DAEMON_FILE
+    run_users: str = "/run/user"
+    runtime_file: str = RUNTIME_FILE
     driver: tuple[str, ...] = DRIVER_FILES
     cdi: tuple[str, ...] = FOLDERS
     cdi_file: str = "/etc/cdi/nvidia.yaml"

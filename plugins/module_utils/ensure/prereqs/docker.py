@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import fnmatch
 import grp
+import os
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+    masked_units,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
     CheckResult,
@@ -30,10 +34,19 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings impor
     Blocked,
     Finding,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import list_folder
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import (
+    list_folder,
+    read_text,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_config import (
+    data_root,
+    start_problem,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
     DockerEngine,
+    ask_data_root,
     ask_engine,
+    rootless_engines,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import Unit
@@ -52,6 +65,8 @@ class Observed:
     """engines are the sources of an engine: packages, SNAP, or the path of an unpackaged dockerd.
 
     members is user -> whether the user is in the group; None for a user that does not exist.
+    rootless are the users whose own engine listens; start_problem is why the engine would not start
+    again; roots are its folder now and from its next start on, empty if not known or not set.
     """
 
     engines: tuple[str, ...]
@@ -64,6 +79,9 @@ class Observed:
     usermod: str
     groupadd: str
     root: bool
+    rootless: tuple[str, ...] = ()
+    start_problem: str = ""
+    roots: tuple[str, str] = ("", "")
 
     @property
     def sound(self) -> bool:
@@ -104,7 +122,29 @@ def look(
         tools["usermod"],
         tools["groupadd"],
         root,
+        tuple(_owner(path) for path in rootless_engines(at.run_users)),
+        start_problem(at.docker_file, _command_line(at.proc, unit.pid)),
+        _roots(at, unit),
     )
+
+
+def _roots(at: Places, unit: Unit) -> tuple[str, str]:
+    coming = data_root(at.docker_file)
+    # Asked only where it can matter: the answer takes the engine a while.
+    return (ask_data_root(at.docker_socket, _SECONDS) if coming and unit.runs else "", coming)
+
+
+def _owner(path: str) -> str:
+    """The user of /run/user/UID/docker.sock."""
+    uid = os.path.basename(os.path.dirname(path))
+    try:
+        return pwd.getpwuid(int(uid)).pw_name
+    except (KeyError, ValueError, OverflowError):
+        return uid
+
+
+def _command_line(proc: str, pid: int) -> list[str]:
+    return (read_text("%s/%d/cmdline" % (proc, pid)) or "").split("\0") if pid else []
 
 
 def _is_member(user: str, group: grp.struct_group | None) -> bool | None:
@@ -117,13 +157,22 @@ def _is_member(user: str, group: grp.struct_group | None) -> bool | None:
 
 def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
     engine = _engine(observed, wanted)
-    return [engine, _running(observed, wanted, engine), _group(observed, engine)]
+    running = _running(observed, wanted, engine)
+    return [engine, running, _at_boot(observed), _group(observed, engine)]
 
 
 def _engine(observed: Observed, wanted: Wanted) -> CheckResult:
     expected = "one Docker engine, from docker-ce or docker.io"
     engines = " and ".join(observed.engines) or "none is installed"
     finding = Finding("docker_engine", OK, expected, engines)
+    if observed.rootless:
+        own = " and ".join(observed.rootless)
+        finding = replace(finding, actual="%s; rootless Docker of %s" % (engines, own))
+    if observed.engine.podman:
+        actual = "Podman answers as Docker, and gives no GPU to a container by this API"
+        hint = "Remove podman-docker and its socket (podman.socket), then install docker-ce."
+        finding = replace(finding, severity=CRITICAL, actual=actual, hint=hint)
+        return CheckResult(replace(finding, status=BLOCKED))
     if observed.sound:
         return CheckResult(finding)
     finding = replace(finding, severity=CRITICAL)
@@ -153,6 +202,8 @@ def _running(observed: Observed, wanted: Wanted, engine: CheckResult) -> CheckRe
     finding = Finding("docker_running", OK, expected, "version %s" % observed.engine.version)
     if not observed.engines and not _installing(engine, wanted):
         return CheckResult(replace(finding, status=SKIPPED, actual=_NOT_ASSESSED))
+    if observed.engine.podman:
+        return CheckResult(replace(finding, status=SKIPPED, actual=_NOT_ASSESSED))
     if observed.engine.forbidden:
         reason = "not assessed: %s" % observed.engine.problem
         return CheckResult(replace(finding, status=SKIPPED, actual=reason))
@@ -178,12 +229,38 @@ def _running(observed: Observed, wanted: Wanted, engine: CheckResult) -> CheckRe
     if observed.unit.runs and observed.unit.enabled:
         hint = "See `journalctl --unit docker`. A restart may stop running models."
         return CheckResult(replace(finding, status=BLOCKED, fix="", hint=hint))
+    if observed.rootless and not observed.unit.runs and not observed.unit.enabled:
+        own = " and ".join(observed.rootless)
+        hint = (
+            "Launches need the engine of the system. If it may run beside that one, run"
+            " `systemctl enable --now %s`." % UNIT
+        )
+        return blocked_result(finding, Blocked("rootless Docker of %s listens" % own, hint))
+    if observed.unit.masked:
+        return blocked_result(finding, masked_units((UNIT,)))
     if not known:
         obstacle = observed.problem or "systemd has no unit %s" % UNIT
         return blocked_result(
             finding, Blocked(obstacle, "Start the engine as its installation documents.")
         )
     return CheckResult(finding, (action,)) if observed.root else blocked_result(finding, NO_ROOT)
+
+
+def _at_boot(observed: Observed) -> CheckResult:
+    """The next start of the engine, which an error in its file prevents."""
+    expected = "a configuration with which the engine starts again"
+    finding = Finding("docker_at_boot", OK, expected, "as expected")
+    now, coming = observed.roots
+    if observed.sound and now and os.path.realpath(now) != os.path.realpath(coming):
+        actual = "the engine has its images in %s, and from its next start on in %s" % (now, coming)
+        hint = "Move them while Docker is stopped, or take data-root out of daemon.json."
+        finding = replace(finding, severity=CRITICAL, actual=actual, hint=hint)
+        return CheckResult(replace(finding, status=BLOCKED))
+    if not observed.sound or not observed.start_problem:
+        return CheckResult(finding)
+    hint = "Correct it, then check it: `dockerd --validate`. The running engine does not read it."
+    problem = replace(finding, status=BLOCKED, severity=CRITICAL, actual=observed.start_problem)
+    return CheckResult(replace(problem, hint=hint))
 
 
 def _group(observed: Observed, engine: CheckResult) -> CheckResult:

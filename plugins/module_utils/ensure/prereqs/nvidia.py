@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
@@ -20,8 +21,10 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import (
     obstacle_to,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import (
+    BLOCKED,
     CRITICAL,
     DRIFT,
+    INFO,
     OK,
     SKIPPED,
     Blocked,
@@ -33,7 +36,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.cdi import (
     CdiSpecification,
     gpu_specs,
     parse_driver_version,
+    rivals,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.container_runtime import (
+    CDI_MAJOR,
+    HOOK,
+    RUNTIME_FILE,
+    parse_mode,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import major
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import Package, available
 
 PACKAGE = "nvidia-container-toolkit"
 
@@ -46,7 +58,9 @@ class Observed:
     """driver is the version of the loaded driver, empty if there is none.
 
     spec is the CDI specification in use, path its file or where it belongs; kind is what is at
-    path: file, other or nothing.
+    path: file, other or nothing. rivals are files that describe the same devices. hook is the
+    program of --gpus, empty where it is not there; mode is that of runtime_file; installed: the
+    toolkit's package is; docker is the version of the engine, empty if unknown.
     """
 
     driver: str
@@ -56,9 +70,17 @@ class Observed:
     kind: str
     obstacle: Blocked | None
     tools: tuple[str, ...]
+    rivals: tuple[str, ...] = ()
+    hook: str = ""
+    mode: str = ""
+    runtime_file: str = RUNTIME_FILE
+    installed: bool = False
+    docker: str = ""
 
 
-def look(at: Places, toolkit: str) -> Observed:
+def look(
+    at: Places, toolkit: str, packages: Mapping[str, Package] | None = None, docker: str = ""
+) -> Observed:
     versions = [parse_driver_version(read_text(path) or "") for path in at.driver]
     specs = gpu_specs(at.cdi)
     path = specs[-1].path if specs else at.cdi_file
@@ -71,6 +93,12 @@ def look(at: Places, toolkit: str) -> Observed:
         kind,
         obstacle_to(path),
         at.tools,
+        rivals(specs),
+        find_tool(HOOK, at.tools),
+        parse_mode(read_text(at.runtime_file) or ""),
+        at.runtime_file,
+        PACKAGE in available(packages or {}),
+        docker,
     )
 
 
@@ -123,18 +151,26 @@ def _toolkit(observed: Observed) -> CheckResult:
     finding = Finding("container_toolkit", OK, "the NVIDIA container toolkit", observed.toolkit)
     if not observed.driver:
         return CheckResult(replace(finding, status=SKIPPED, actual=_NO_DRIVER))
-    if observed.toolkit:
-        return CheckResult(finding)
-    return CheckResult(
-        replace(
-            finding,
-            status=DRIFT,
-            severity=CRITICAL,
-            actual="nvidia-ctk is not installed",
-            fix="install %s" % PACKAGE,
-        ),
-        packages=(PACKAGE,),
-    )
+    by_cdi = major(observed.docker) >= CDI_MAJOR
+    lacking = "" if observed.hook or by_cdi else HOOK
+    lacking = lacking if observed.toolkit else "nvidia-ctk"
+    finding = replace(finding, severity=CRITICAL)
+    if lacking and observed.toolkit and observed.installed:
+        actual = "%s is not there, although %s is installed" % (lacking, PACKAGE)
+        hint = "Run `apt-get install --reinstall %s`, then `systemctl restart docker`." % PACKAGE
+        return CheckResult(replace(finding, status=BLOCKED, actual=actual, hint=hint))
+    if lacking:
+        fix = "install %s" % PACKAGE
+        if observed.docker and not by_cdi:
+            fix += "; Docker finds it once it is restarted, which stops what it runs"
+        actual = "%s is not installed" % lacking
+        finding = replace(finding, status=DRIFT, actual=actual, fix=fix)
+        return CheckResult(finding, packages=(PACKAGE,))
+    if observed.hook and observed.mode == "cdi":
+        actual = '%s has mode = "cdi", with which --gpus is refused' % observed.runtime_file
+        hint = "Run `nvidia-ctk config --in-place --set nvidia-container-runtime.mode=auto`."
+        return CheckResult(replace(finding, status=BLOCKED, actual=actual, hint=hint))
+    return CheckResult(replace(finding, severity=INFO))
 
 
 def _spec(observed: Observed, wanted: Wanted, toolkit: CheckResult) -> CheckResult:
@@ -149,7 +185,18 @@ def _spec(observed: Observed, wanted: Wanted, toolkit: CheckResult) -> CheckResu
     versions = observed.spec.versions if observed.spec else ()
     actual = "%s is for driver %s" % (observed.path, ", ".join(versions) or "(unknown version)")
     finding = replace(finding, actual=actual if observed.spec else "none exists")
-    if versions == (observed.driver,):
+    if observed.rivals:
+        actual = "%s describe the same devices, and CDI refuses them" % " and ".join(
+            observed.rivals
+        )
+        hint = "Remove all but one of them."
+        finding = replace(finding, severity=CRITICAL, actual=actual, hint=hint)
+        return CheckResult(replace(finding, status=BLOCKED))
+    devices = observed.spec.devices if observed.spec else ()
+    incomplete = bool(devices) and "all" not in devices
+    if incomplete:
+        finding = replace(finding, actual="%s has no device named all" % observed.path)
+    elif versions == (observed.driver,):
         return CheckResult(finding)
     fix = "nvidia-ctk cdi generate --output=%s" % observed.path
     finding = replace(finding, status=DRIFT, severity=CRITICAL, fix=fix)

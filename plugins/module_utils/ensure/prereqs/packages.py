@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
@@ -33,32 +32,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.probes.dpkg import 
     interrupted,
     read_packages,
 )
-
-# (pattern of a full package name, why it is not supported on a Spark); the first match counts.
-UNSUPPORTED: tuple[tuple[str, str], ...] = (
-    (
-        r"(nvidia-(driver|dkms|headless)|linux-modules-nvidia)-\d+-server(-.*)?",
-        "a driver series for data centre GPUs, which DGX OS does not support on a Spark",
-    ),
-    (
-        r"(nvidia-(driver|dkms|kernel-source|headless)-\d+|nvidia-headless-no-dkms-\d+)",
-        "proprietary kernel modules: the GB10 needs the open ones (RmInitAdapter failed, Xid 169)",
-    ),
-    (
-        r"linux-modules-nvidia-\d+-(?!open-).*",
-        "proprietary kernel modules: the GB10 needs the open ones (RmInitAdapter failed, Xid 169)",
-    ),
-    (
-        r"nvidia-(driver|dkms|headless|headless-no-dkms|kernel-source)-59\d-open",
-        "an unsupported driver series (590 has a deadlock with CUDA graphs); 580 is supported",
-    ),
-    (
-        r"(nvidia-|cuda-drivers-)?fabric-?manager.*|nvidia-fabricmanager.*|cuda-drivers-fabric.*",
-        "for machines with NVSwitch; a Spark has none, and its service fails at every boot",
-    ),
-    (r"lib(nvidia-)?nscq.*|nvlsm|.*nvswitch.*", "for machines with NVSwitch; a Spark has none"),
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.driver_packages import (
+    why_unsupported,
 )
-_UNSUPPORTED = tuple((re.compile(pattern), reason) for pattern, reason in UNSUPPORTED)
 
 _REPAIR_HINT = (
     "If an update is running, wait for it. Otherwise run `dpkg --configure -a`, then"
@@ -117,7 +93,7 @@ def judge(observed: Observed, wanted: Wanted) -> list[CheckResult]:
         judge_lock(observed),
         judge_complete(observed),
         _packages(observed, wanted),
-        _unsupported(observed),
+        _unsupported(observed, wanted),
     ]
 
 
@@ -193,28 +169,29 @@ def _packages(observed: Observed, wanted: Wanted) -> CheckResult:
     )
 
 
-def _unsupported(observed: Observed) -> CheckResult:
-    expected = "no unsupported packages"
-    reasons = [
-        "%s %s: %s" % (package.name, package.version, reason)
-        for package in sorted(observed.packages.values(), key=lambda package: package.name)
-        for reason in why_unsupported(package.name)
-        if package.installed or package.torn
-    ]
+def _unsupported(observed: Observed, wanted: Wanted) -> CheckResult:
+    finding = Finding("unsupported_packages", OK, "no unsupported packages", "none")
+    present = [entry for entry in observed.packages.values() if entry.installed or entry.torn]
+    reasons = unsupported(((entry.name, entry.version) for entry in present), wanted.driver)
     if not reasons:
-        return CheckResult(Finding("unsupported_packages", OK, expected, "none"))
+        return CheckResult(finding)
+    hint = (
+        "Remove them before the next reboot, and install a supported driver by the official"
+        " update (nvidia-driver-580-open)."
+    )
     return CheckResult(
-        Finding(
-            "unsupported_packages",
-            BLOCKED,
-            expected,
-            "; ".join(reasons),
-            WARNING,
-            hint="Remove them, and install a supported driver by the official update.",
-        )
+        replace(finding, status=BLOCKED, severity=WARNING, actual=reasons, hint=hint)
     )
 
 
-def why_unsupported(name: str) -> Sequence[str]:
-    """Why a package is not supported; empty if it is."""
-    return [reason for pattern, reason in _UNSUPPORTED if pattern.fullmatch(name)][:1]
+def unsupported(packages: Iterable[tuple[str, str]], driver: str) -> str:
+    """The packages, (name, version), that a Spark does not support, by the reason; empty if none.
+
+    driver is the VersionSpec of the driver.
+    """
+    names: dict[str, list[str]] = {}
+    for name, version in sorted(packages):
+        reason = why_unsupported(name, version, driver)
+        if reason:
+            names.setdefault(reason, []).append(("%s %s" % (name, version)).strip())
+    return "; ".join("%s: %s" % (", ".join(some), reason) for reason, some in names.items())

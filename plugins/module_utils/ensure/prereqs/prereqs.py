@@ -9,6 +9,7 @@ topics need are installed by one call, before any other action.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,10 +40,14 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
     blocked_result,
 )
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Action, Plan
+from ansible_collections.dgxspark.suite.plugins.module_utils.host.reading import read_text
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.tools import find_tool
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.addresses import ask_addresses
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.apt import Simulation, simulate
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import kernel_clock
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.driver_packages import (
+    SUPPORTED,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.systemd import ask_units
 
 _TOOLS = (
@@ -67,6 +72,7 @@ class Observed:
     addresses: Sequence[dict[str, Any]]
     root: bool
     simulation: Simulation | None = None
+    machine_id: str = ""  # a digest of it
 
 
 def observe(wanted: Wanted, places: Places | None = None) -> Observed:
@@ -78,23 +84,31 @@ def observe(wanted: Wanted, places: Places | None = None) -> Observed:
         tools["systemctl"], (*timekeeping.UNITS, sessions.LOGIND, docker.UNIT), _SECONDS
     )
     dpkg = packages.look(at, tools["apt-get"], wanted.lock_timeout if wanted.act else 0.0)
+    engine = docker.look(wanted, at, dpkg.packages, units, tools, root)
     observed = Observed(
         release.look(at),
         dpkg,
         timekeeping.Observed(*units, kernel_clock(), tools["systemctl"], root),
         limits.look(at),
         sessions.look(wanted, at, units[0], tools, root),
-        docker.look(wanted, at, dpkg.packages, units, tools, root),
-        nvidia.look(at, tools["nvidia-ctk"]),
+        engine,
+        nvidia.look(at, tools["nvidia-ctk"], dpkg.packages, engine.engine.version),
         (platform.release(), platform.machine()),
         ask_addresses(tools["ip"], _SECONDS),
         root,
     )
+    observed = replace(observed, machine_id=_digest(read_text(at.machine_id) or ""))
     names = _needed(_judged(observed, wanted), wanted)
     if not names or install.obstacle(dpkg, root, names):
         return observed
     planned = simulate(tools["apt-get"], names, SIMULATE_SECONDS)
     return replace(observed, simulation=planned)
+
+
+def _digest(machine_id: str) -> str:
+    """The id itself is not for other machines (machine-id(5))."""
+    text = machine_id.strip()
+    return hashlib.sha256(b"dgxspark.suite " + text.encode()).hexdigest()[:16] if text else ""
 
 
 def _judged(observed: Observed, wanted: Wanted) -> list[CheckResult]:
@@ -174,7 +188,11 @@ def _facts(observed: Observed) -> dict[str, Any]:
 
 
 def _parity(observed: Observed) -> dict[str, str]:
-    values = {**release.parity(observed.release), "docker": observed.docker.engine.version}
+    values = {
+        **release.parity(observed.release),
+        "docker": observed.docker.engine.version,
+        "machine_id": observed.machine_id,
+    }
     return {name: value for name, value in values.items() if value}
 
 
@@ -199,6 +217,7 @@ SPEC = Spec(
         "linger_users": _NAMES,
         "docker_packages": _NAMES,
         "docker_users": _NAMES,
+        "driver": {"type": "str", "default": SUPPORTED},
     },
     wanted=Wanted,
     observe=observe,

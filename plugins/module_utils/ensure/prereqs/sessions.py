@@ -178,21 +178,22 @@ def _file(observed: Observed, wanted: Wanted) -> CheckResult:
     spared = observed.file.text is None and observed.without_ours[0] is False
     if not differs or spared:
         if ours and not spared and observed.setting[0] is not False:
-            return _overruled(finding, observed.setting[1])
+            return _overruled(finding, observed.setting[1], observed.path)
         return CheckResult(finding)
     fix = "write %s" % observed.path if ours else "remove %s" % observed.path
     finding = replace(finding, status=DRIFT, severity=WARNING, fix=fix)
     if observed.file.text is not None:
         finding = replace(finding, actual=differs)
     if ours and observed.with_ours[0] is not False:
-        return _overruled(finding, observed.with_ours[1])
+        return _overruled(finding, observed.with_ours[1], observed.path)
     if observed.file.obstacle:
         return blocked_result(finding, observed.file.obstacle)
     return CheckResult(finding, (FileWrite(observed.file, ours, _MODE, ("remove_ipc",)),))
 
 
-def _overruled(finding: Finding, path: str) -> CheckResult:
-    obstacle = Blocked("%s sets RemoveIPC=yes and is read later" % path, "Change it there.")
+def _overruled(finding: Finding, path: str, ours: str) -> CheckResult:
+    reason = "%s sets RemoveIPC=yes and is read after %s" % (path, ours)
+    obstacle = Blocked(reason, "Change it there.")
     return blocked_result(replace(finding, severity=WARNING), obstacle)
 
 

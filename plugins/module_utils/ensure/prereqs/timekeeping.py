@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.commands import Command
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.engine.unit_findings import (
+    masked_units,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.common import (
     NO_ROOT,
     TIME_PACKAGES,
@@ -91,7 +94,7 @@ def _service(observed: Observed, wanted: Wanted) -> CheckResult:
         reason = "not assessed: %s" % observed.problem
         return CheckResult(replace(finding, status=SKIPPED, actual=reason))
     if not observed.service:
-        masked = [unit for unit in UNITS if observed.units.get(unit, Unit()).load == "masked"]
+        masked = [unit for unit in UNITS if observed.units.get(unit, Unit()).masked]
         finding = replace(
             finding,
             status=DRIFT,
@@ -100,8 +103,7 @@ def _service(observed: Observed, wanted: Wanted) -> CheckResult:
             fix="install %s and start it" % wanted.time_package,
         )
         if masked:
-            hint = "Run `systemctl unmask` for it, or install another time service."
-            return blocked_result(finding, Blocked("a masked unit cannot be started", hint))
+            return blocked_result(finding, masked_units(masked))
         if not wanted.time_package:
             hint = "Set time_package, or install a time service."
             return blocked_result(finding, Blocked("time_package is empty", hint))

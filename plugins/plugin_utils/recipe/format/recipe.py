@@ -201,6 +201,7 @@ class Node:
     fabric_address: IP of the link between the nodes; None where there is none.
     fabric_interface: the node's own name of the interface that carries `link_address`.
     hcas: the RoCE devices of the links between the nodes; empty if unknown.
+    topology: how they are connected, "pair", "ring" or "switch"; empty if unknown.
     """
 
     name: str
@@ -208,6 +209,7 @@ class Node:
     fabric_address: str | None = None
     fabric_interface: str | None = None
     hcas: tuple[str, ...] = ()
+    topology: str = ""
 
     @property
     def link_address(self) -> str:

@@ -33,7 +33,7 @@ def node(given: t.Any, hostvars: t.Mapping[str, t.Any]) -> Node:
             f"node {name or repr(given)}: no IP address is known. Set dgxspark_address (or "
             "ansible_host) to one, or gather its facts before the launch"
         )
-    noted, hcas = _links(facts)
+    noted, hcas, topology = _links(facts)
     fabric = entry.get("fabric_address") or known.get("dgxspark_fabric_address") or noted or None
     interface = entry.get("fabric_interface") or interface_of(fabric or address, facts)
     return Node(
@@ -42,11 +42,15 @@ def node(given: t.Any, hostvars: t.Mapping[str, t.Any]) -> Node:
         str(fabric) if fabric else None,
         str(interface) if interface else None,
         hcas,
+        topology,
     )
 
 
-def _links(facts: t.Mapping[str, t.Any]) -> tuple[str, tuple[str, ...]]:
-    """Fabric address and RoCE devices, as ensure_fabric noted them; what is gone is ignored."""
+def _links(facts: t.Mapping[str, t.Any]) -> tuple[str, tuple[str, ...], str]:
+    """Fabric address, RoCE devices and topology, as ensure_fabric noted them.
+
+    What is gone is ignored.
+    """
     local = facts.get("ansible_local")
     noted = local.get("dgxspark_fabric") if isinstance(local, t.Mapping) else None
     links = noted.get("links") if isinstance(noted, t.Mapping) else None
@@ -56,9 +60,11 @@ def _links(facts: t.Mapping[str, t.Any]) -> tuple[str, tuple[str, ...]]:
         if isinstance(link, t.Mapping)
         and interface_of(str(link.get("address")), facts) == link.get("interface")
     ]
-    address = str(noted.get("address") or "") if isinstance(noted, t.Mapping) else ""
+    recorded = noted if isinstance(noted, t.Mapping) and live else {}
+    address = str(recorded.get("address") or "")
     there = address in [link.get("address") for link in live]
-    return address if there else "", tuple(str(link["hca"]) for link in live if link.get("hca"))
+    hcas = tuple(str(link["hca"]) for link in live if link.get("hca"))
+    return address if there else "", hcas, str(recorded.get("topology") or "")
 
 
 def interface_of(address: str, facts: t.Mapping[str, t.Any]) -> str | None:

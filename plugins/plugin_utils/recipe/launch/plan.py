@@ -35,6 +35,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     RecipeError,
     ResolvedRecipe,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch import (
+    fabric_environment,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.claims import claim_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.launch.mods_and_hooks import (
     PlacedMod,
@@ -554,7 +557,9 @@ def _environment(
         ours.update(_RUNTIME_CACHE_ENV)
     ours.update(auth.environment)
     per_node: dict[str, dict[str, str]] = {rank.node.name: {} for rank in resolved.ranks}
+    nodes = [rank.node for rank in resolved.ranks]
     if resolved.mode == "cluster":
+        ours.update(fabric_environment.shared(nodes))
         for rank in resolved.ranks:
             interface = rank.node.fabric_interface or ""
             per_node[rank.node.name] = {
@@ -569,8 +574,9 @@ def _environment(
     for node, variables in per_node.items():
         variables.update(pins[node])
     detected_names = {name for variables in per_node.values() for name in variables}
-    warnings = []
     given = {**resolved.inventory_env, **resolved.env}
+    cluster = resolved.mode == "cluster"
+    warnings = fabric_environment.warnings(nodes, given) if cluster else []
     secret = {name for name in given if is_secret(name, given[name], settings.env_secret)}
     secret |= set(resolved.secret_env)
     for source, variables in (

@@ -99,3 +99,12 @@ def test_names_with_one_id_are_one_value() -> None:
         for node in ("spark1", "spark2")
     }
     assert [one.check for one in compare(nodes, "spark1")] == ["same_a_b", "same_c"]
+
+
+def test_machine_ids_must_differ() -> None:
+    nodes = {name: {"machine_id": digest} for name, digest in zip("abcd", ("1", "2", "1", "3"))}
+    found = [compare(nodes, node)[0] for node in nodes]
+    assert {finding.check for finding in found} == {"unique_machine_id"}
+    assert [finding.status for finding in found] == ["blocked", "ok", "blocked", "ok"]
+    assert (found[0].actual, found[2].actual) == ("the same as on c", "the same as on a")
+    assert compare({"a": {"machine_id": "1"}, "b": {"os": "x"}}, "a")[0].status == "ok"

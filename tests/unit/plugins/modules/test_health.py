@@ -96,6 +96,8 @@ def node(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(units, "FOLDER", str(place / "units"))
     monkeypatch.setattr(supervisor, "STATE", str(place / "state"))
     monkeypatch.setattr(units, "SYSTEMCTL", str(place / "systemctl"))
+    monkeypatch.setattr(health, "find_tool", lambda name: str(place / name))
+    monkeypatch.setattr(health, "CONTAINER", str(place / "container"))
     return place
 
 
@@ -213,3 +215,18 @@ def test_an_engine_that_hangs_does_not_hold_up_the_answers(
     assert time.monotonic() - started < 3
     assert result["services"][0]["state"] == "up"
     assert "did not end within 0.2 s" in result["containers_unknown"]
+
+
+def test_faults_that_the_kernel_reports_are_returned(node: Path, run_module: RunModule) -> None:
+    missing = run_module({"docker_bin": str(node / "none")})
+    assert missing["kernel"] == []
+    lines = [
+        f"{time.time():.6f} spark1 kernel: Linux version 6.17.0",
+        f"{time.time():.6f} spark1 kernel: Out of memory: Killed process 8 (python3) total-vm:1kB",
+    ]
+    program = node / "journalctl"
+    program.write_text("#!/bin/sh\ncat <<'end'\n%s\nend\n" % "\n".join(lines))
+    program.chmod(0o755)
+    (entry,) = run_module({"docker_bin": str(node / "none")})["kernel"]
+    assert entry["check"] == "kernel_log_oom"
+    assert "1 (python3: 1)" in entry["message"]

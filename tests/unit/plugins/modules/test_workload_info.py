@@ -138,6 +138,7 @@ def test_every_key_that_is_returned_is_documented(
             {
                 "docker_bin": docker(SCRIPTS),
                 "log_of": "main/5f0c",
+                "kernel_seconds": 60,
                 "ask": True,
                 "history": 1,
                 "interfaces": True,

@@ -43,11 +43,18 @@ class Node:
         self.link = root / "local" / "cuda"
         self.toolkit("13.0.88")
         self.link.symlink_to(self.home("13.0"))
+        self.kernel("6.17.0-1032-nvidia", "kernel/nvidia-580-open/nvidia.ko")
         self.places = Places(
             driver_file=str(root / "driver"),
             toolkits=str(root / "local" / "cuda-*"),
             dpkg_status=str(root / "status"),
             tools=(str(root / "bin"),),
+            python=self.program("bin/python", "#!/bin/sh\necho 0\n"),
+            boot=str(root / "boot"),
+            modules=str(root / "modules"),
+            modprobe=(str(root / "modprobe.d"),),
+            secure_boot=str(root / "secure-boot"),
+            alternatives=str(root / "alternatives"),
         )
 
     def home(self, release: str) -> Path:
@@ -63,6 +70,10 @@ class Node:
         file = self.write(path, text)
         file.chmod(0o755)
         return str(file)
+
+    def kernel(self, release: str, module: str) -> None:
+        self.write(f"boot/vmlinuz-{release}", "")
+        self.write(f"modules/{release}/modules.dep", f"kernel/a/nvidia-fs.ko:\n{module}:\n")
 
     def toolkit(self, version: str, known: str = "yes") -> None:
         release = version.rpartition(".")[0]
@@ -267,7 +278,7 @@ def test_a_node_without_anything_of_nvidias_says_so_and_writes_nothing_wrong(nod
         *("cuda_driver", "cuda_open_modules", "cuda_toolkit"),
         *("nvcc_bin", "cuda_ptxas_bin", "nvidia_smi_bin"),
     }
-    assert having(result, "skipped") == {"cuda_link"}
+    assert having(result, "skipped") == {"cuda_link", "cuda_start", "driver_at_boot"}
     assert not (node.root / "etc" / "paths.env").exists()
 
 
@@ -309,3 +320,166 @@ def test_what_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         node.run(False, **parameters)
+
+
+MISMATCH = """#!/bin/sh
+echo 'Failed to initialize NVML: Driver/library version mismatch'
+echo 'NVML library version: {version}'
+exit 18
+"""
+
+
+def loaded(node: Node, version: str, library: str = "", packaged: str = "") -> None:
+    """A loaded module, libraries of another version, and packages of the libraries."""
+    node.write("driver", OPEN.replace("580.159.03", version))
+    text = MISMATCH.format(version=library) if library else SMI.replace("580.159.03", version)
+    node.program("bin/nvidia-smi", text)
+    if packaged:
+        entry = (
+            "Package: libnvidia-compute-580\nStatus: install ok installed\nVersion: %s-0ubuntu1\n"
+        )
+        node.write("status", entry % packaged)
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "packaged", "runfile", "words"),
+    [
+        # An update without a reboot.
+        ("580.142", "580.159.03", "580.159.03", False, ("Reboot", "nvidia-uninstall")),
+        ("590.48.01", "580.142", "580.142", False, ("Reboot", "nvidia-uninstall")),
+        ("590.48.01", "580.142", "", False, ("Reboot", "nvidia-uninstall")),
+        # A .run installation beside the packages: with other libraries, and with its own.
+        ("590.48.01", "580.142", "580.142", True, ("Run `nvidia-uninstall`", "--reinstall")),
+        ("590.48.01", "", "580.142", True, ("Run `nvidia-uninstall`", "--reinstall")),
+        # Packages of a wanted series that wait for the reboot, and packages that do not.
+        ("590.48.01", "", "580.142", False, ("Reboot",)),
+        ("590.48.01", "", "590.48.01", False, ("Install a supported driver",)),
+        ("590.48.01", "595.80", "595.80", False, ("Install a supported driver",)),
+    ],
+)
+def test_module_libraries_packages_and_the_wanted_series_are_confronted(
+    converged: Node,
+    module: str,
+    library: str,
+    packaged: str,
+    runfile: bool,
+    words: tuple[str, ...],
+) -> None:
+    loaded(converged, module, library, packaged)
+    if runfile:
+        converged.program("bin/nvidia-uninstall", "#!/bin/sh\n")
+    result, _complaint = converged.run(False)
+    driver = finding(result, "cuda_driver")
+    assert driver["status"] == "blocked"
+    for version in filter(None, (module, library, packaged)):
+        assert version in driver["actual"]
+    for word in words:
+        assert word in driver["hint"]
+    assert "power" not in driver["hint"]
+    others = {"cuda_open_modules"} if module.startswith("59") else set()
+    assert having(result, "blocked") == {"cuda_driver", *others}
+
+
+def test_the_newest_kernel_needs_a_module_of_the_driver(converged: Node) -> None:
+    assert "6.17.0-1032-nvidia" in finding(converged.run(False)[0], "driver_at_boot")["actual"]
+    converged.kernel("7.0.0-1019-nvidia", "kernel/b/other.ko")
+    result, _complaint = converged.run(False)
+    assert having(result, "blocked") == {"driver_at_boot"}
+    hint = finding(result, "driver_at_boot")["hint"]
+    assert "linux-modules-nvidia-580-open-7.0.0-1019-nvidia" in hint
+    converged.kernel("7.0.0-1019-nvidia", "updates/dkms/nvidia.ko.zst")
+    assert not having(converged.run(False)[0], "blocked")
+    converged.kernel("7.0.0-1019-nvidia", "kernel/nvidia-590-open/nvidia.ko")
+    assert having(converged.run(False)[0], "blocked") == {"driver_at_boot"}
+    (converged.root / "modules/7.0.0-1019-nvidia/modules.dep").unlink()
+    assert finding(converged.run(False)[0], "driver_at_boot")["status"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("text", "forbidden"),
+    [
+        ("blacklist nvidia\n", True),
+        ("install nvidia /bin/false\n", True),
+        ("blacklist nvidia_drm\nblacklist nouveau\n#blacklist nvidia\n", False),
+        ("options nvidia NVreg_EnableSystemMemoryPools=0\n", False),
+    ],
+)
+def test_a_module_that_may_not_load_at_the_next_boot(
+    converged: Node, text: str, forbidden: bool
+) -> None:
+    path = converged.write("modprobe.d/x.conf", text)
+    result, _complaint = converged.run(False)
+    assert having(result, "blocked") == ({"driver_at_boot"} if forbidden else set())
+    if forbidden:
+        assert str(path) in finding(result, "driver_at_boot")["actual"]
+
+
+def test_secure_boot_is_named_where_no_module_is_loaded(node: Node) -> None:
+    (node.root / "driver").unlink()
+    (node.root / "secure-boot").write_bytes(b"\6\0\0\0\1")
+    assert "Secure Boot" in finding(node.run(False)[0], "cuda_open_modules")["hint"]
+    (node.root / "secure-boot").write_bytes(b"\6\0\0\0\0")
+    assert "Secure Boot" not in finding(node.run(False)[0], "cuda_open_modules")["hint"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rival"),
+    [
+        ("zz.sh", "export CUDA_HOME=/usr/local/cuda-12.8\n", True),
+        ("zz.sh", "CUDA_HOME='/usr/local/cuda-12.8'; export CUDA_HOME\n", True),
+        ("zz.sh", 'export CUDA_HOME="${CUDA_HOME:-/usr/local/cuda-12.8}"\n', False),
+        ("zz.sh", "# export CUDA_HOME=/usr/local/cuda-12.8\nMY_CUDA_HOME=/x\n", False),
+        ("aa.sh", "export CUDA_HOME=/usr/local/cuda-12.8\n", False),
+        ("zz.csh", "CUDA_HOME=/usr/local/cuda-12.8\n", False),
+    ],
+)
+def test_a_profile_that_is_read_after_ours_gives_logins_another_toolkit(
+    converged: Node, name: str, text: str, rival: bool
+) -> None:
+    converged.write(f"etc/profile.d/{name}", text)
+    result, _complaint = converged.run(False)
+    assert having(result, "blocked") == ({"cuda_at_login"} if rival else set())
+    if rival:
+        actual = finding(result, "cuda_at_login")["actual"]
+        assert ("zz.sh" in actual, "cuda.sh" in actual) == (True, True)
+
+
+def test_a_link_that_the_alternatives_will_set_back_is_drift(
+    converged: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converged.toolkit("12.8.93")
+    alternative = converged.root / "alternatives-cuda"
+    alternative.symlink_to(converged.home("12.8"))
+    module = "ansible_collections.dgxspark.suite.plugins.module_utils.ensure.cuda_toolchain"
+    monkeypatch.setattr(f"{module}._ALTERNATIVE", str(alternative))
+    script = f'#!/bin/sh\nln -sfn "$3" {alternative}\nln -sfn {alternative} {converged.link}\n'
+    converged.program("bin/update-alternatives", script)
+    text = f"auto\n{converged.link}\n\n{converged.home('12.8')}\n128\n"
+    converged.write("alternatives", text + "\n")
+    result, _complaint = converged.run(False)
+    assert having(result, "blocked") == {"cuda_link"}
+    assert "update-alternatives --install" in finding(result, "cuda_link")["hint"]
+    converged.write("alternatives", f"{text}{converged.home('13.0')}\n130\n\n")
+    assert having(converged.run(False)[0], "drift") == {"cuda_link"}
+    assert having(converged.run(True)[0], "fixed") == {"cuda_link"}
+    assert not having(converged.run(True)[0], "drift")
+
+
+@pytest.mark.parametrize(
+    ("script", "actual", "hint"),
+    [
+        ("echo 100", "cuInit returns 100", "Reboot the node"),
+        ("echo 803", "cuInit returns 803", "Module and libraries differ"),
+        ("echo OSError: libcuda.so.1: cannot open >&2; exit 1", "libcuda.so.1", "libraries"),
+        ("kill -SEGV $$", "signal", "libraries"),
+    ],
+)
+def test_a_gpu_that_is_listed_need_not_start(
+    converged: Node, script: str, actual: str, hint: str
+) -> None:
+    converged.program("bin/python", f"#!/bin/sh\n{script}\n")
+    result, _complaint = converged.run(False)
+    assert having(result, "blocked") == {"cuda_start"}
+    assert actual in finding(result, "cuda_start")["actual"]
+    assert hint in finding(result, "cuda_start")["hint"]
+    assert "power" not in hint

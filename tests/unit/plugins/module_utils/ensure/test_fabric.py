@@ -29,7 +29,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.host.files import O
 from ansible_collections.dgxspark.suite.plugins.module_utils.host.findings import Blocked, Plan
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.connectx import Gid, Port
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.links import Link
-from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import Generated
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.netplan import (
+    Generated,
+    parse_connection,
+    parse_network,
+)
 
 A, B, OTHER = "enp1s0f0np0", "enP2p1s0f0np0", "enp1s0f1np1"
 FIRST, SECOND = "198.51.100.11/25", "198.51.100.139/25"
@@ -73,7 +77,8 @@ def wanted(**given: Any) -> Wanted:
 
 
 def link(name: str, *addresses: str, mtu: int = 9000, up: bool = True) -> Link:
-    return Link(name, "02::1", mtu, up, up or None, addresses)
+    local = tuple(address.partition("/")[0] for address in addresses)
+    return Link(name, "02::1", mtu, up, up or None, addresses, local=local)
 
 
 def network(name: str, *addresses: str, mtu: int = 9000, more: str = "") -> str:
@@ -432,3 +437,98 @@ def test_a_check_tells_what_the_peers_answer_and_a_run_leaves_that_to_fabric_con
     values = {finding.check: finding.status for finding in plan(seen, wanted()).findings}
     assert (values["fabric_peers"], values["fabric_path_mtu"]) == ("ok", "ok")
     assert "fabric_peers" not in {finding.check for finding in plan(FRESH, wanted()).findings}
+
+
+def link_local(name: str, number: int, *more: str) -> Link:
+    own = f"169.254.{number}.1"
+    return Link(name, "02::1", 1500, True, True, more, link_local=(f"{own}/16",), local=(own,))
+
+
+def test_ports_with_link_local_addresses_alone_are_in_one_subnet() -> None:
+    links = {**FRESH.links, A: link_local(A, 10), B: link_local(B, 20)}
+    observed = replace(FRESH, links=links)
+    made = plan(observed, wanted(topology="", links=[]))
+    assert having(made, "blocked") == {"fabric_subnets"}
+    assert "169.254.0.0/16" in said(made, "fabric_subnets")
+    assert "dgxspark_fabric_topology" in said(made, "fabric_subnets")
+    # The address plan is the repair.
+    made = plan(observed, wanted())
+    assert {"fabric_subnets", "fabric_addresses"} <= having(made, "drift")
+    assert "169.254.10.1/16 (link-local)" in said(made, "fabric_addresses")
+    # Beside the addresses of the plan nothing uses them.
+    links = {**links, A: link_local(A, 10, FIRST), B: link_local(B, 20, SECOND)}
+    made = plan(replace(observed, links=links), wanted(topology="", links=[]))
+    assert "fabric_subnets" in having(made, "ok")
+
+
+@pytest.mark.parametrize(
+    ("session", "local", "hit"),
+    [
+        ("169.254.10.1", ("169.254.10.1",), True),
+        (f"fe80::1%{A}", ("fe80::1",), True),
+        ("fe80::1%enP7s7", ("fe80::1",), False),
+        ("2001:db8::5", ("2001:db8::5",), True),
+        ("2001:db8::6", ("2001:db8::5",), False),
+    ],
+)
+def test_a_session_over_any_kind_of_address_is_noticed(
+    session: str, local: tuple[str, ...], hit: bool
+) -> None:
+    links = {**FRESH.links, A: replace(FRESH.links[A], local=local)}
+    made = plan(replace(FRESH, links=links, session=session), wanted())
+    assert ("fabric_session" in having(made, "blocked")) is hit
+
+
+OWN_PROFILE = "[Match]\nName={name}\n[Network]\nDHCP=yes\n"
+NM_PROFILE = "[connection]\nid=x\ninterface-name={name}\n{more}[ipv4]\nmethod=auto\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "rival"),
+    [
+        ("/etc/systemd/network/05-mine.network", A, True),
+        ("/usr/lib/systemd/network/05-mine.network", "enp1*", True),
+        ("/etc/systemd/network/05-all.network", "*", True),
+        ("/etc/systemd/network/05-other.network", "enP7s7", False),
+        # The first that matches counts, and netplan's is 10-netplan-NAME.network.
+        ("/etc/systemd/network/80-mine.network", A, False),
+    ],
+)
+def test_a_profile_that_matches_before_ours_decides_about_the_next_boot(
+    path: str, name: str, rival: bool
+) -> None:
+    profile = parse_network(path, OWN_PROFILE.format(name=name))
+    made = plan(replace(converged(), profiles=(profile,)), wanted())
+    assert ("fabric_netplan" in having(made, "blocked")) is rival
+    assert not made.actions
+    if rival:
+        assert (path in said(made, "fabric_netplan"), FILE in said(made, "fabric_netplan")) == (
+            True,
+            True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "renderer", "rival"),
+    [
+        (A, "", "NetworkManager", True),
+        (A, "autoconnect=false\n", "NetworkManager", False),
+        ("enP7s7", "", "NetworkManager", False),
+        # networkd has the port, and NetworkManager leaves it alone.
+        (A, "", "networkd", False),
+    ],
+)
+def test_a_profile_of_network_manager_contends_with_its_own_kind(
+    name: str, more: str, renderer: str, rival: bool
+) -> None:
+    profile = parse_connection("/etc/x.nmconnection", NM_PROFILE.format(name=name, more=more))
+    keyfile = "[connection]\ninterface-name=%s\n[ethernet]\nmtu=9000\n[ipv4]\nmethod=manual\n"
+    keyfile += "address1=%s\n"
+    files = {
+        f"NetworkManager/system-connections/netplan-{port}.nmconnection": keyfile % (port, own)
+        for port, own in ((A, FIRST), (B, SECOND))
+    }
+    after = Generated(files) if renderer == "NetworkManager" else FRESH.after
+    observed = replace(converged(), profiles=(profile,), after=after, present=after.files)
+    made = plan(observed, wanted())
+    assert ("fabric_netplan" in having(made, "blocked")) is rival

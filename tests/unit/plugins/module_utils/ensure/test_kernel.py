@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel impor
     observe,
     plan,
 )
+from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.kernel_log import (
+    MEANINGS,
+    recent,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.kernel_log import KernelEvent
 
 TRAPPED = "CmaTotal: 0 kB\nCmaFree: 9961472 kB\n"
 # Makes what update-grub makes: the command line with what is in the folder of additions.
@@ -41,6 +47,7 @@ class Node:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "grub.d").mkdir()
+        self.write("journal", "1790000000.000001 spark1 kernel: Linux version 6.17.0\n")
         self.write("grub.cfg", "linux /vmlinuz ro quiet\n")
         self.write("proc/sys/kernel/osrelease", "6.17.0-1032-nvidia\n")
         self.write("proc/cmdline", "ro quiet\n")
@@ -56,7 +63,14 @@ class Node:
             reboot_file=str(root / "reboot-required.pkgs"),
             update_grub=self.program("update-grub", UPDATE_GRUB.format(root=root)),
             sysctl=self.program("sysctl", SYSCTL.format(root=root)),
+            journalctl=self.program("journalctl", f"#!/bin/sh\ncat {root}/journal\n"),
+            container=str(root / "container"),
             boot=str(root / "boot"),
+            sysctl_folders=(str(root / "sysctl.d"), str(root / "lib" / "sysctl.d")),
+            sysctl_main=str(root / "sysctl.conf"),
+            units=(str(root / "units"), str(root / "lib" / "units")),
+            systemd=(str(root / "systemd"), str(root / "lib" / "systemd")),
+            generators=(str(root / "generators"),),
             swapoff=self.program(
                 "swapoff", '#!/bin/sh\nsed -i "\\\\|^$1 |d" %s/proc/swaps\n' % root
             ),
@@ -270,6 +284,7 @@ def test_wanted_swap_that_is_not_there_is_for_a_person_to_make(node: Node) -> No
     assert having(result, "blocked") == {"swap_now"}
     assert "mkswap" in complaint
     node.write("proc/swaps", "Filename Type Size Used Priority\n/swap.img file 16 0 -2\n")
+    node.write("fstab", "/swap.img none swap sw 0 0\n")
     assert node.run(True, swap="present")[1] == ""
 
 
@@ -321,3 +336,209 @@ def test_a_node_that_tells_nothing_is_no_crash(node: Node) -> None:
 def test_what_cannot_be_meant_is_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Wanted(**{"kernel": "", "swap": "any", "sysctls": {}, **parameters})
+
+
+RMEM = {"net.core.rmem_max": 67108864}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "rival"),
+    [
+        ("sysctl.d/99-other.conf", "net.core.rmem_max = 212992\n", True),
+        ("lib/sysctl.d/99-other.conf", "-net/core/rmem_max=212992\n", True),
+        ("sysctl.conf", "net.core.rmem_max=212992\n", True),
+        ("sysctl.d/99-other.conf", "net.core.rmem_max = 67108864\n", False),
+        ("sysctl.d/99-other.conf", "# net.core.rmem_max = 1\nnet.core.wmem_max = 1\n", False),
+        # Ours is explicit, and no pattern overrules that.
+        ("sysctl.d/99-other.conf", "net.core.*mem_max = 1\n-net.core.rmem_max\n", False),
+        ("sysctl.d/10-early.conf", "net.core.rmem_max = 212992\n", False),
+        ("sysctl.d/99-other.txt", "net.core.rmem_max = 212992\n", False),
+    ],
+)
+def test_a_file_that_is_read_after_ours_decides_about_the_next_boot(
+    node: Node, path: str, text: str, rival: bool
+) -> None:
+    node.write("proc/sys/net/core/rmem_max", "67108864\n")
+    node.run(True, sysctls=RMEM)
+    node.write(path, text)
+    result, _complaint = node.run(False, sysctls=RMEM)
+    assert having(result, "blocked") == ({"sysctl_at_boot"} if rival else set())
+    actual = finding(result, "sysctl_at_boot")["actual"]
+    if rival:
+        assert str(node.root / path) in actual
+        assert node.places.sysctl_file in actual
+
+
+def test_the_last_of_several_later_files_decides(node: Node) -> None:
+    node.write("proc/sys/net/core/rmem_max", "67108864\n")
+    node.run(True, sysctls=RMEM)
+    node.write("sysctl.d/95-a.conf", "net.core.rmem_max = 1\n")
+    node.write("sysctl.conf", "net.core.rmem_max = 67108864\n")
+    (node.root / "sysctl.d" / "99-sysctl.conf").symlink_to(node.root / "sysctl.conf")
+    assert not having(node.run(False, sysctls=RMEM)[0], "blocked")
+    (node.root / "sysctl.d" / "99-sysctl.conf").unlink()
+    (node.root / "sysctl.d" / "95-a.conf").unlink()
+    # A file hides the one of its name in a later folder.
+    node.write("lib/sysctl.d/95-a.conf", "net.core.rmem_max = 1\n")
+    (node.root / "sysctl.d" / "95-a.conf").symlink_to("/dev/null")
+    assert not having(node.run(False, sysctls=RMEM)[0], "blocked")
+
+
+@pytest.mark.parametrize(
+    ("text", "rival"),
+    [
+        ('GRUB_CMDLINE_LINUX="quiet"\n', True),
+        ("GRUB_CMDLINE_LINUX=\n", True),
+        ('GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX quiet"\n', False),
+        ('GRUB_CMDLINE_LINUX="${GRUB_CMDLINE_LINUX} kho=on"\n', True),
+        ('GRUB_CMDLINE_LINUX+=" quiet"\n', False),
+        ('GRUB_CMDLINE_LINUX="quiet kho=off"\n', False),
+        ('export GRUB_CMDLINE_LINUX="quiet"\n', True),
+        ('GRUB_CMDLINE_LINUX_DEFAULT="quiet splash"\n', False),
+        ('GRUB_CMDLINE_LINUX_DEFAULT="kho=on"\n', True),
+        ('#GRUB_CMDLINE_LINUX="quiet"\nGRUB_TIMEOUT=1\nbroken "\n', False),
+    ],
+)
+def test_a_later_file_of_grub_decides_about_the_next_update_grub(
+    node: Node, text: str, rival: bool
+) -> None:
+    trap(node)
+    node.run(True)
+    assert "kho=off" in (node.root / "grub.cfg").read_text()
+    node.write("grub.d/99-other.cfg", text)
+    result, _complaint = node.run(False)
+    kho = finding(result, "kho_at_boot")
+    assert kho["status"] == ("blocked" if rival else "ok")
+    if rival:
+        assert "99-other.cfg" in kho["actual"]
+        assert "90-dgxspark.cfg" in kho["actual"]
+
+
+def test_swap_comes_back_by_units_and_generators_as_well(node: Node) -> None:
+    assert finding(node.run(False, swap="off")[0], "swap_units")["status"] == "ok"
+    node.write("units/swap.target.wants/dev-sdb1.swap", "[Swap]\n")
+    node.write("lib/systemd/zram-generator.conf", "[zram0]\n")
+    result, _complaint = node.run(False, swap="off")
+    assert having(result, "blocked") == {"swap_units"}
+    assert "systemctl mask dev-sdb1.swap" in finding(result, "swap_units")["hint"]
+    assert "zram" not in finding(result, "swap_units")["actual"]
+    node.write("generators/zram-generator", "")
+    (node.root / "units" / "dev-sdb1.swap").symlink_to("/dev/null")
+    result, _complaint = node.run(False, swap="off")
+    assert "lib/systemd/zram-generator.conf" in finding(result, "swap_units")["actual"]
+    assert "sdb1" not in finding(result, "swap_units")["actual"]
+    assert finding(node.run(False, swap="any")[0], "swap_units")["status"] == "ok"
+
+
+def test_swap_that_nothing_brings_up_at_boot_is_not_present(node: Node) -> None:
+    node.write("proc/swaps", "Filename Type Size Used Priority\n/swapfile file 16777212 0 -2\n")
+    result, _complaint = node.run(False, swap="present")
+    assert having(result, "blocked") == {"swap_units"}
+    assert "/swapfile is in use now" in finding(result, "swap_units")["actual"]
+    node.write("fstab", "/swapfile none swap sw 0 0\n")
+    assert not having(node.run(False, swap="present")[0], "blocked")
+
+
+# Messages as owners of Sparks have posted them (NVIDIA/dgx-spark-playbooks 97,
+# NVIDIA/open-gpu-kernel-modules 1358, vllm-project/vllm PR 45179).
+MESSAGES = {
+    "NVRM: Xid (PCI:000f:01:00): 119, pid=4711, name=python3, Timeout after 6s": "kernel_log_gpu",
+    "NVRM: Out of memory [NV_ERR_NO_MEMORY] (0x00000051) returned from"
+    " _memdescAllocInternal(pMemDesc)": "kernel_log_gpu_memory",
+    "NVRM: kgspHealthCheck_TU102: 0xbadf5600": "kernel_log_gpu_start",
+    "pcieport 0000:00:00.0: AER: Uncorrectable (Fatal) error message received": "kernel_log_card",
+    "mlx5_core 0000:01:00.0: mlx5_pci_slot_reset was called": "kernel_log_card",
+    "thermal thermal_zone0: acpitz: critical temperature reached": "kernel_log_thermal",
+    "Out of memory: Killed process 812 (VLLM::EngineCor) total-vm:1kB": "kernel_log_oom",
+    "EXT4-fs error (device nvme0n1p2): ext4_lookup:1855: inode #2": "kernel_log_storage",
+    "nvme nvme0: controller is down; will reset": "kernel_log_storage",
+}
+BENIGN = (
+    "mlx5_core 0000:01:00.0: Detected insufficient power on the PCIe slot (27W).",
+    "mlx5_core 0000:01:00.0 enp1s0f0np0: Link up",
+    "NVRM: loading NVIDIA UNIX Open Kernel Module for aarch64  580.142  Release Build",
+    "oom_reaper: reaped process 812 (python3)",
+    "usb 1-1: new device",
+)
+
+
+def journal(node: Node, *lines: str, age: float = 60) -> None:
+    start = "1700000000.000001 spark1 kernel: Linux version 6.17.0\n"
+    stamp = time.time() - age
+    node.write("journal", start + "".join(f"{stamp:.6f} spark1 kernel: {one}\n" for one in lines))
+
+
+@pytest.mark.parametrize(("message", "check"), MESSAGES.items())
+def test_a_message_of_the_kernel_has_its_own_finding_and_remedy(
+    node: Node, message: str, check: str
+) -> None:
+    journal(node, message, message)
+    result, _complaint = node.run(False)
+    assert having(result, "blocked") == {check}
+    assert finding(result, check)["actual"].startswith("2")
+    assert "last 20" in finding(result, check)["actual"]
+
+
+def test_no_remedy_serves_two_kinds_of_messages() -> None:
+    hints = [meaning.hint for meaning in MEANINGS]
+    assert len(set(hints)) == len(hints)
+
+
+def test_messages_that_mean_nothing(node: Node) -> None:
+    journal(node, *BENIGN)
+    assert not having(node.run(False)[0], "blocked")
+
+
+def test_a_link_that_is_plugged_goes_down_a_few_times(node: Node) -> None:
+    down = "mlx5_core 0000:01:00.0 enp1s0f0np0: Link down"
+    journal(node, *[down] * 4)
+    assert not having(node.run(False)[0], "blocked")
+    journal(node, *[down] * 30)
+    result, _complaint = node.run(False)
+    assert having(result, "blocked") == {"kernel_log_link"}
+    assert "30 (enp1s0f0np0: 30)" in finding(result, "kernel_log_link")["actual"]
+
+
+def test_the_kernel_of_a_container_is_that_of_its_host(node: Node) -> None:
+    journal(node, *MESSAGES)
+    node.write("container", "docker\n")
+    assert not having(node.run(False)[0], "blocked")
+
+
+def test_what_is_over_is_reported_and_is_no_fault(node: Node) -> None:
+    killed, failed = list(MESSAGES)[6], list(MESSAGES)[1]
+    journal(node, killed, failed, age=3 * 86400)
+    result, _complaint = node.run(False)
+    # Lost memory stays lost until a reboot.
+    assert having(result, "blocked") == {"kernel_log_gpu_memory"}
+    assert "VLLM::EngineCor" in finding(result, "kernel_log_oom")["actual"]
+
+
+def test_errors_of_programs_are_none_of_the_gpu(node: Node) -> None:
+    journal(node, "NVRM: Xid (PCI:000f:01:00): 31, pid=1, name=python3, MMU Fault")
+    result, _complaint = node.run(False)
+    assert finding(result, "kernel_log_gpu")["status"] == "ok"
+    assert "31: 1" in finding(result, "kernel_log_gpu")["actual"]
+
+
+@pytest.mark.parametrize("text", ["", "-- No entries --\n", "\x00garbage\n1 2 3\n"])
+def test_a_journal_that_this_user_may_not_read_is_skipped(node: Node, text: str) -> None:
+    node.write("journal", text)
+    result, _complaint = node.run(False)
+    checks = {meaning.check for meaning in MEANINGS}
+    assert {check: finding(result, check)["status"] for check in checks} == dict.fromkeys(
+        checks, "skipped"
+    )
+
+
+def test_what_was_reported_in_the_time_of_a_failure_explains_it() -> None:
+    events = [
+        KernelEvent("oom", 900, "python3"),
+        KernelEvent("gpu", 1000, "31"),
+        KernelEvent("link", 1001, "enp1s0f0np0"),
+    ]
+    found = recent(events, 1000)
+    assert len(found) == 2
+    assert "1 (31: 1), last 1970-01-01 00:16 UTC" in found[0]
+    assert "enp1s0f0np0" in found[1]
+    assert recent(events, 2000) == []

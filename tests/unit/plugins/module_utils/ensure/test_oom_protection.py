@@ -113,6 +113,8 @@ class Node:
             choom=self.program("choom", CHOOM.format(root=root)),
             apt_get=self.program("apt-get", APT_GET.format(root=root)),
             oomd="",
+            unit_roots=(str(root / "system"), str(root / "lib" / "system")),
+            systemd=(str(root),),
             earlyoom_packaged=str(root / "earlyoom"),
         )
 
@@ -384,3 +386,50 @@ def test_a_node_without_systemd_is_no_crash(node: Node) -> None:
 def test_what_cannot_be_meant_is_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Wanted(**{**DEFAULTS, **parameters})
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "rival"),
+    [
+        ("system/docker.service.d/99-x.conf", "[Service]\nOOMScoreAdjust=0\n", True),
+        ("lib/system/docker.service.d/99-x.conf", "[Service]\nOOMScoreAdjust=\n", True),
+        ("system/service.d/99-x.conf", "[Service]\nMemoryMin=0\n", True),
+        ("system/docker.service.d/99-x.conf", "[Service]\nOOMScoreAdjust=-900\n", False),
+        ("system/docker.service.d/99-x.conf", "[Service]\nMemoryMin=1G\n", False),
+        ("system/docker.service.d/99-x.conf", "[Service]\nMemoryMin=128M\n", True),
+        ("system/docker.service.d/10-x.conf", "[Service]\nOOMScoreAdjust=0\n", False),
+        ("system/docker.service.d/99-x.conf", "[Service]\nRestart=always\n", False),
+        ("system/earlyoom.service.d/99-x.conf", "[Service]\nExecStart=\nExecStart=/a\n", True),
+        ("system/dgxspark-vllm@.service.d/99-x.conf", "[Unit]\nAfter=x.service\n", False),
+        ("system/system.slice.d/99-x.conf", "[Slice]\nMemoryMin=1M\n", True),
+    ],
+)
+def test_a_drop_in_that_is_read_after_ours_decides_about_the_next_start(
+    node: Node, path: str, text: str, rival: bool
+) -> None:
+    node.run(True)
+    assert not having(node.run(False)[0], "drift")
+    node.write(path, text)
+    result, _complaint = node.run(False)
+    finding = next(entry for entry in result["findings"] if entry["check"] == "oom_at_boot")
+    assert finding["status"] == ("blocked" if rival else "ok")
+    if rival:
+        assert str(node.root / path) in finding["actual"]
+        assert "90-dgxspark.conf" in finding["actual"]
+
+
+def test_a_drop_in_of_another_name_of_the_unit_counts(node: Node) -> None:
+    node.run(True)
+    path = node.write("system/sshd.service.d/99-x.conf", "[Service]\nMemoryMin=0\n")
+    node.unit("ssh.service", 10, score=-1000, DropInPaths=str(path))
+    result, _complaint = node.run(False)
+    finding = next(entry for entry in result["findings"] if entry["check"] == "oom_at_boot")
+    assert "sshd.service.d/99-x.conf" in finding["actual"]
+
+
+def test_a_masked_daemon_is_for_a_person_to_unmask(node: Node) -> None:
+    node.run(True)
+    node.unit("earlyoom.service", 0, LoadState="masked", ActiveState="inactive")
+    result, complaint = node.run(True)
+    assert "oom_daemon" in having(result, "blocked")
+    assert "systemctl unmask earlyoom.service" in complaint

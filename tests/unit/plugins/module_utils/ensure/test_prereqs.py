@@ -28,12 +28,16 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.comm
     Places,
     Wanted,
 )
-from ansible_collections.dgxspark.suite.plugins.module_utils.ensure.prereqs.packages import (
-    why_unsupported,
-)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.clock import Clock
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_config import (
+    start_problem,
+)
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
     DockerEngine,
+)
+from ansible_collections.dgxspark.suite.plugins.module_utils.probes.driver_packages import (
+    in_series,
+    why_unsupported,
 )
 
 # Knows the packages in `known`, and those in `new` once it has looked for them.
@@ -42,6 +46,10 @@ cd {root}
 echo "$*" >>apt.calls
 case "$*" in
     *' update '*)
+        if [ -e busy ]; then
+            echo 'E: Could not get lock /l/lock. It is held by process 81 (packagekitd)' >&2
+            exit 100
+        fi
         touch lists
         [ -e offline ] && {{ echo 'E: Failed to fetch: could not connect' >&2; exit 100; }}
         cat new >>known 2>/dev/null
@@ -143,6 +151,7 @@ class Node:
             dpkg_updates=str(root / "updates"),
             dpkg_locks=(str(root / "lock"),),
             apt_lists=str(root / "lists"),
+            machine_id=str(root / "machine-id"),
             os_release=str(root / "os-release"),
             dgx_release=str(root / "dgx-release"),
             fastos_release=str(root / "fastos-release"),
@@ -152,6 +161,9 @@ class Node:
             linger=str(root / "linger"),
             snaps=str(root / "snaps"),
             docker_socket=str(root / "docker.sock"),
+            docker_file=str(root / "daemon.json"),
+            run_users=str(root / "run-user"),
+            runtime_file=str(root / "config.toml"),
             driver=(str(root / "driver"),),
             cdi=(str(root / "cdi"), str(root / "run-cdi")),
             cdi_file=str(root / "cdi" / "nvidia.yaml"),
@@ -259,6 +271,10 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
         problem, unit = tmp_path / "problem", tmp_path / "units" / "docker.service"
         if problem.exists():
             return DockerEngine(problem=problem.read_text())
+        version = tmp_path / "engine"
+        if version.exists():
+            name, _space, number = version.read_text().rpartition(" ")
+            return DockerEngine(number, podman=bool(name))
         runs = unit.exists() and "active" in unit.read_text()
         return DockerEngine("29.2.1") if runs else DockerEngine(problem="it is not there")
 
@@ -343,6 +359,17 @@ def test_without_a_network_nothing_is_begun(node: Node, known: str, message: str
     assert message in complaint
     assert "package sources" in complaint
     assert node.calls("--no-download") == []
+
+
+def test_a_lock_of_the_lists_is_no_fault_of_the_network(node: Node) -> None:
+    node.removed("jq")
+    node.write("known", "")
+    node.write("busy", "")
+    result, complaint = node.run(True)
+    assert having(result, "blocked") == {"packages"}
+    assert "/l/lock is held by process 81 (packagekitd)" in complaint
+    assert "Wait for it to end" in complaint
+    assert "package sources" not in complaint
 
 
 @pytest.mark.parametrize(
@@ -446,6 +473,16 @@ def test_docker_io_is_never_installed_over_docker_ce(node: Node) -> None:
         ("nvidia-driver-580", "proprietary"),
         ("linux-modules-nvidia-580-6.17.0-1014-nvidia", "proprietary"),
         ("nvidia-driver-590-open", "590 has a deadlock"),
+        ("nvidia-dkms-595-open", "driver series 595"),
+        ("linux-modules-nvidia-595-open-nvidia-hwe-24.04", "driver series 595"),
+        ("linux-modules-nvidia-590-open-6.17.0-1031-nvidia", "driver series 590"),
+        ("linux-objects-nvidia-610-open-6.17.0-1031-nvidia", "driver series 610"),
+        ("nvidia-driver-610-open", "driver series 610"),
+        ("nvidia-open-610", "driver series 610"),
+        ("libnvidia-compute-610", "driver series 610"),
+        ("cuda-drivers-590", "proprietary"),
+        ("nvidia-driver-570-open", "driver series 570"),
+        ("nvidia-open", "newest series"),
         ("nvidia-fabricmanager-580", "NVSwitch"),
         ("libnvidia-nscq-580", "NVSwitch"),
         ("nvidia-driver-580-open", ""),
@@ -453,10 +490,18 @@ def test_docker_io_is_never_installed_over_docker_ce(node: Node) -> None:
         ("linux-modules-nvidia-580-open-6.17.0-1014-nvidia", ""),
         ("nvidia-container-toolkit", ""),
         ("nvidia-kernel-common-580", ""),
+        ("nvidia-firmware-580-580.142", ""),
+        ("nvidia-spark-fstab-config", ""),
+        ("linux-image-6.17.0-1032-nvidia", ""),
+        ("linux-modules-nvidia-fs-6.17.0-1032-nvidia", ""),
+        ("nvidia-settings", ""),
+        ("libnvidia-container1", ""),
+        ("cuda-toolkit-13-0", ""),
     ],
 )
 def test_packages_that_do_not_belong_on_a_spark(node: Node, name: str, message: str) -> None:
-    assert [message in reason for reason in why_unsupported(name)] == ([True] if message else [])
+    assert bool(why_unsupported(name)) == bool(message)
+    assert message in why_unsupported(name)
     node.installed(name)
     result, _complaint = node.run(False)
     assert having(result, "blocked") == ({"unsupported_packages"} if message else set())
@@ -464,6 +509,38 @@ def test_packages_that_do_not_belong_on_a_spark(node: Node, name: str, message: 
     node.installed(name, status="deinstall ok config-files")
     result, _complaint = node.run(False)
     assert having(result, "blocked") == set()
+
+
+@pytest.mark.parametrize(
+    ("driver", "series", "fits"),
+    [
+        ("", 610, True),
+        (">=580,<590", 580, True),
+        (">=580,<590", 590, False),
+        (">=580.142,<580.200", 580, True),
+        (">=580.142,<580.200", 590, False),
+        ("580.159.03", 580, True),
+        ("580.159.03", 590, False),
+        (">580", 580, False),
+        ("<=580", 580, True),
+        ("!=590", 590, False),
+        ("!=580.95", 580, True),
+    ],
+)
+def test_a_series_is_compared_with_the_versions_that_are_wanted(
+    driver: str, series: int, fits: bool
+) -> None:
+    assert in_series(series, driver) is fits
+
+
+def test_the_version_of_a_package_without_a_series_is_that_of_the_driver(node: Node) -> None:
+    assert "driver series 590" in why_unsupported("nvidia-driver-cuda", "590.44.01-1")
+    assert not why_unsupported("nvidia-driver-cuda", "580.95.05-1")
+    node.installed("libnvidia-gl-610", "libnvidia-compute-610")
+    result, _complaint = node.run(False)
+    actual = finding(result, "unsupported_packages")["actual"]
+    assert "libnvidia-compute-610 1, libnvidia-gl-610 1: driver series 610" in actual
+    assert having(node.run(False, driver=">=580")[0], "blocked") == set()
 
 
 @pytest.mark.parametrize(
@@ -768,3 +845,199 @@ def test_what_lies_on_a_file_system_that_is_read_only_is_blocked_by_name(
     assert result["changed"] is False
     assert having(result, "blocked") == {"limits_file", "nofile_limit", "remove_ipc"}
     assert "on a file system that is not read-only" in complaint
+
+
+def gpu_node(node: Node, *tools: str) -> None:
+    """A driver, the toolkit's programs of these names, and a fitting CDI specification."""
+    node.write("driver", "580.159.03\n")
+    for tool in tools:
+        node.program("bin/" + tool, CTK.format(root=node.root))
+    node.write("cdi/nvidia.yaml", "kind: nvidia.com/gpu\nx: /usr/lib/libcuda.so.580.159.03\n")
+
+
+HOOK = "nvidia-container-runtime-hook"
+
+
+@pytest.mark.parametrize(
+    ("tools", "docker_version", "config", "status", "message"),
+    [
+        (("nvidia-ctk", HOOK), "28.3.3", "", "ok", ""),
+        (("nvidia-ctk",), "28.3.3", "", "drift", HOOK),
+        (("nvidia-ctk",), "", "", "drift", HOOK),
+        # Docker 29 takes the CDI specification where it finds no hook.
+        (("nvidia-ctk",), "29.2.1", "", "ok", ""),
+        (
+            ("nvidia-ctk", HOOK),
+            "28.3.3",
+            '[nvidia-container-runtime]\nmode = "cdi"\n',
+            "blocked",
+            "cdi",
+        ),
+        (
+            ("nvidia-ctk", HOOK),
+            "29.2.1",
+            "[nvidia-container-runtime]\nmode = 'cdi'\n",
+            "blocked",
+            "cdi",
+        ),
+        (("nvidia-ctk",), "29.2.1", '[nvidia-container-runtime]\nmode = "cdi"\n', "ok", ""),
+        (("nvidia-ctk", HOOK), "28.3.3", '[nvidia-container-runtime]\nmode = "auto"\n', "ok", ""),
+        (
+            ("nvidia-ctk", HOOK),
+            "28.3.3",
+            '[nvidia-container-runtime]\n#mode = "cdi"\n[other]\nmode = "cdi"\n',
+            "ok",
+            "",
+        ),
+    ],
+)
+def test_gpus_for_containers_need_more_than_one_program(
+    node: Node, tools: tuple[str, ...], docker_version: str, config: str, status: str, message: str
+) -> None:
+    gpu_node(node, *tools)
+    node.write("engine", docker_version)
+    node.write("config.toml", config)
+    node.write("known", "nvidia-container-toolkit\n")
+    result, _complaint = node.run(False)
+    toolkit = finding(result, "container_toolkit")
+    assert toolkit["status"] == status
+    assert message in toolkit["actual"]
+    if status == "drift" and docker_version:
+        assert "restarted" in toolkit["fix"]
+
+
+def test_a_toolkit_that_lacks_its_program_is_not_installed_again_and_again(node: Node) -> None:
+    gpu_node(node, "nvidia-ctk")
+    node.write("engine", "28.3.3")
+    node.installed("nvidia-container-toolkit")
+    result, _complaint = node.run(True)
+    assert having(result, "blocked") == {"container_toolkit"}
+    assert node.calls("--no-download") == []
+
+
+DEVICES = """\
+cdiVersion: 0.5.0
+containerEdits:
+  hooks:
+  - hookName: createContainer
+    path: /usr/bin/nvidia-cdi-hook
+  mounts:
+  - hostPath: /usr/lib/libcuda.so.580.159.03
+devices:
+- containerEdits:
+    deviceNodes:
+    - path: /dev/nvidia0
+  name: "0"
+- containerEdits:
+    deviceNodes:
+    - path: /dev/nvidia0
+  name: all
+kind: nvidia.com/gpu
+"""
+
+
+def test_a_cdi_specification_has_the_device_of_all_gpus(node: Node) -> None:
+    gpu_node(node, "nvidia-ctk", HOOK)
+    node.write("cdi/nvidia.yaml", DEVICES)
+    assert not having(node.run(False)[0], "drift")
+    node.write("cdi/nvidia.yaml", DEVICES.replace("name: all", "name: gpu0"))
+    node.repaired("cdi_spec")
+
+
+def test_two_specifications_of_one_folder_contradict_each_other(node: Node) -> None:
+    gpu_node(node, "nvidia-ctk", HOOK)
+    node.write("cdi/nvidia.yaml", DEVICES)
+    node.write("cdi/old.yaml", DEVICES)
+    result, _complaint = node.run(True)
+    assert having(result, "blocked") == {"cdi_spec"}
+    actual = finding(result, "cdi_spec")["actual"]
+    assert ("cdi/nvidia.yaml" in actual, "cdi/old.yaml" in actual) == (True, True)
+    (node.root / "cdi" / "old.yaml").unlink()
+    node.write("run-cdi/nvidia.yaml", DEVICES)
+    assert not having(node.run(False)[0], "blocked")
+
+
+def test_podman_that_answers_as_docker_is_no_engine(node: Node) -> None:
+    node.removed("docker-ce")
+    node.write("engine", "podman 4.9.3")
+    for packages in ([], ["docker-ce"]):
+        result, _complaint = node.run(False, docker_packages=packages)
+        assert having(result, "blocked") == {"docker_engine"}
+        assert "Podman" in finding(result, "docker_engine")["actual"]
+        assert finding(result, "docker_running")["status"] == "skipped"
+        assert having(result, "drift") == set()
+
+
+def test_an_engine_that_somebody_has_replaced_by_a_rootless_one_stays_off(node: Node) -> None:
+    node.write("run-user/4999/docker.sock", "")
+    result, _complaint = node.run(False)
+    assert "rootless Docker of 4999" in finding(result, "docker_engine")["actual"]
+    assert having(result, "blocked") == set()
+    node.write("units/docker.service", "loaded\n")
+    result, complaint = node.run(True)
+    assert (result["changed"], having(result, "blocked")) == (False, {"docker_running"})
+    assert "rootless Docker of 4999" in complaint
+
+
+def test_a_masked_engine_is_for_a_person_to_unmask(node: Node) -> None:
+    node.write("units/docker.service", "masked\n")
+    result, complaint = node.run(True)
+    assert having(result, "blocked") == {"docker_running"}
+    assert "systemctl unmask docker.service" in complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "message"),
+    [
+        ("", ["dockerd"], ""),
+        ("{}", ["dockerd", "-H", "fd://"], ""),
+        ('{"data-root": "/ai/docker"}', ["dockerd", "-H", "fd://"], ""),
+        ('{"hosts": ["fd://"]}', ["dockerd", "-H", "fd://"], "both set host"),
+        ('{"hosts": ["fd://"]}', ["dockerd", "--host=fd://"], "both set host"),
+        ('{"data-root": "/a"}', ["dockerd", "--data-root", "/b"], "both set data-root"),
+        ('{"runtimes": {}}', ["dockerd", "--runtimes=x"], ""),
+        ('{"data-root": "/a",}', [], "is not JSON"),
+        ("[]", [], "is not a JSON object"),
+    ],
+)
+def test_the_file_of_the_engine_decides_about_its_next_start(
+    node: Node, text: str, argv: list[str], message: str
+) -> None:
+    node.write("daemon.json", text)
+    problem = start_problem(str(node.root / "daemon.json"), argv)
+    assert message in problem
+    assert bool(problem) == bool(message)
+    if not argv:
+        result, _complaint = node.run(False)
+        assert having(result, "blocked") == {"docker_at_boot"}
+        assert str(node.root / "daemon.json") in finding(result, "docker_at_boot")["actual"]
+
+
+def test_a_machine_id_is_compared_by_a_digest(node: Node) -> None:
+    node.write("machine-id", "5" * 32 + "\n")
+    first = node.run(False)[0]["parity"]["machine_id"]
+    assert (len(first), first in "5" * 32) == (16, False)
+    node.write("machine-id", "6" * 32 + "\n")
+    assert node.run(False)[0]["parity"]["machine_id"] != first
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "blocked"),
+    [
+        ('{"data-root": "/ai/docker"}', "/var/lib/docker", True),
+        ('{"data-root": "/var/lib/docker/"}', "/var/lib/docker", False),
+        ('{"data-root": "/ai/docker"}', "", False),
+        ('{"data-root": 3}', "/var/lib/docker", False),
+        ("{}", "/var/lib/docker", False),
+    ],
+)
+def test_an_engine_that_would_start_without_its_images(
+    node: Node, monkeypatch: pytest.MonkeyPatch, text: str, now: str, blocked: bool
+) -> None:
+    monkeypatch.setattr(docker, "ask_data_root", lambda _path, _timeout: now)
+    node.write("daemon.json", text)
+    result, _complaint = node.run(False)
+    assert having(result, "blocked") == ({"docker_at_boot"} if blocked else set())
+    if blocked:
+        actual = finding(result, "docker_at_boot")["actual"]
+        assert ("/var/lib/docker" in actual, "/ai/docker" in actual) == (True, True)

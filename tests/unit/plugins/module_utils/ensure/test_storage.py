@@ -324,3 +324,15 @@ def test_values_that_have_two_names_compare(node: Node) -> None:
 def test_what_cannot_be_meant_is_refused(node: Node, given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Wanted(**node.parameters(given))
+
+
+def test_a_profile_that_is_read_after_ours_sends_downloads_elsewhere(node: Node) -> None:
+    node.run(True)
+    path = node.root / "zz.sh"
+    path.write_text("export HF_HOME=/home/alice/hf\n")
+    result, _complaint = node.run(False)
+    at_login = next(entry for entry in result["findings"] if entry["check"] == "hf_home_at_login")
+    assert at_login["status"] == "blocked"
+    assert (str(path) in at_login["actual"], "profile.sh" in at_login["actual"]) == (True, True)
+    path.write_text("export HF_HOME=%s/\n" % (node.root / "ai" / "cache" / "huggingface"))
+    assert names(node.run(False)[0], "blocked") == set()

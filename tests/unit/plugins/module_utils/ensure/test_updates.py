@@ -113,7 +113,7 @@ def test_what_comes_is_told_with_versions_and_done_whole() -> None:
         (
             {"upgrade": Upgrade((PackageChange("nvidia-driver-590-open", "", "590.1"),))},
             "coming_packages",
-            "an unsupported driver series",
+            "driver series 590",
         ),
         (
             {"upgrade": Upgrade((PackageChange(f"linux-image-{HANDOVER}", "", "1"),))},
@@ -221,3 +221,35 @@ def test_an_upgrade_that_fails_says_where_the_rest_is(tmp_path: Path) -> None:
     with pytest.raises(Blocked, match="E: broken") as raised:
         FullUpgrade(str(stand_in), "/usr/bin/apt-get", (DOCKER,), False, 10).apply()
     assert "journalctl -u dgxspark-updates" in raised.value.hint
+
+
+NEXT = "6.17.0-1032-nvidia"
+SIGNED = "linux-modules-nvidia-580-open-"
+
+
+@pytest.mark.parametrize(
+    ("present", "coming", "blocked"),
+    [
+        ([SIGNED + RUNNING], [f"linux-image-{NEXT}"], True),
+        ([SIGNED + RUNNING], [f"linux-image-{NEXT}", SIGNED + NEXT], False),
+        ([SIGNED + RUNNING, "nvidia-dkms-580-open"], [f"linux-image-{NEXT}"], False),
+        ([SIGNED + RUNNING], [], False),
+        # Nothing of the driver is known to be packaged for the running kernel.
+        ([], [f"linux-image-{NEXT}"], False),
+    ],
+)
+def test_a_kernel_that_would_boot_without_the_driver(
+    present: list[str], coming: list[str], blocked: bool
+) -> None:
+    observed = seen(*(PackageChange(name, "", "1") for name in coming))
+    there = {**observed.packages.packages, **{name: package(name) for name in present}}
+    observed = replace(observed, packages=replace(observed.packages, packages=there))
+    kernel = found(plan(observed, WANTED), "next_kernel")
+    assert (kernel.status == BLOCKED) is blocked
+    assert not blocked or SIGNED + NEXT in kernel.hint
+
+
+def test_the_series_of_coming_packages_is_a_parameter() -> None:
+    observed = seen(PackageChange("libnvidia-compute-590", "", "590.1"))
+    assert found(plan(observed, WANTED), "coming_packages").status == BLOCKED
+    assert found(plan(observed, replace(WANTED, driver=">=580")), "coming_packages").status == OK

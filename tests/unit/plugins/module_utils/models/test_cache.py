@@ -331,6 +331,38 @@ def test_local_model_directories(hub: t.Any, tmp_path: Path) -> None:
     assert [(one.name, one.size) for one in gguf.quants] == [("Q4_K_M", 1), ("Q8_0", 2)]
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (("params.json", "consolidated.safetensors"), "Mistral's own format"),
+        (("adapter_config.json", "adapter_model.safetensors"), "an adapter"),
+        (("model_index.json",), "a diffusion pipeline"),
+        (("model.safetensors",), "weights (model.safetensors) without a config.json"),
+        (("README.md",), ""),
+    ],
+)
+def test_a_directory_that_is_not_listed_says_why(
+    hub: t.Any, tmp_path: Path, files: tuple[str, ...], reason: str
+) -> None:
+    own_model(tmp_path / "models" / "x", dict.fromkeys(files, b"x"))
+    found = look(hub, directories=(str(tmp_path / "models"),))
+    assert found.models == ()
+    assert [reason in why for _path, why in found.ignored] == ([True] if reason else [])
+
+
+def test_weights_beside_models_hide_none_and_parts_of_a_pipeline_are_no_models(
+    hub: t.Any, tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    own_model(root, {"stray.safetensors": b"x"})
+    own_model(root / "whole", WHOLE)
+    own_model(root / "pipeline", {"model_index.json": b"{}"})
+    own_model(root / "pipeline" / "text_encoder", WHOLE)
+    found = look(hub, directories=(str(root),))
+    assert [model.name for model in found.models] == [f"{root}/whole"]
+    assert [path for path, _why in found.ignored] == [str(root), f"{root}/pipeline"]
+
+
 def test_a_directory_with_a_newline_in_its_name_is_ignored_with_a_reason(
     hub: t.Any, tmp_path: Path
 ) -> None:

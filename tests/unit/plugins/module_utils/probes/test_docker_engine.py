@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.dgxspark.suite.plugins.module_utils.probes.docker_engine import (
     DockerEngine,
+    ask_data_root,
     ask_engine,
     parse_answer,
 )
@@ -98,3 +99,27 @@ def test_no_engine(tmp_path: Path) -> None:
 )
 def test_an_answer_of_something_else(data: bytes) -> None:
     assert parse_answer(data).problem.startswith("it answers something else: ")
+
+
+def test_podman_names_itself_among_its_components() -> None:
+    body = b'{"Version":"4.9.3","Components":[{"Name":"Podman Engine","Version":"4.9.3"}]}'
+    assert parse_answer(b"HTTP/1.0 200 OK\r\n\r\n" + body) == DockerEngine("4.9.3", podman=True)
+    for components in (b'[{"Name":"Engine"}]', b'"Podman"', b"[1, {}]", b"null"):
+        body = b'{"Version":"29.2.1","Components":%s}' % components
+        assert not parse_answer(b"HTTP/1.0 200 OK\r\n\r\n" + body).podman
+
+
+@pytest.mark.parametrize(
+    ("body", "root"),
+    [
+        (b'{"DockerRootDir":"/var/lib/docker"}', "/var/lib/docker"),
+        (b'{"DockerRootDir":3}', ""),
+        (b"[]", ""),
+        (b"", ""),
+    ],
+)
+def test_the_folder_of_the_running_engine(
+    engine: Callable[..., str], body: bytes, root: str
+) -> None:
+    assert ask_data_root(engine(b"HTTP/1.0 200 OK\r\n\r\n" + body), 5) == root
+    assert ask_data_root("/nowhere/docker.sock", 5) == ""

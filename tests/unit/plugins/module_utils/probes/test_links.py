@@ -27,6 +27,7 @@ SAID = [
         "address": "ee:28:55:d2:a8:ff",
         "addr_info": [
             {"family": "inet", "local": "198.51.100.11", "prefixlen": 25, "scope": "global"},
+            {"family": "inet", "local": "169.254.10.1", "prefixlen": 16, "scope": "link"},
             {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
         ],
     },
@@ -37,7 +38,16 @@ SAID = [
 
 def test_interfaces_with_their_state() -> None:
     assert list(parse_links(json.dumps(SAID)).values()) == [
-        Link("enp1s0f0np0", "ee:28:55:d2:a8:ff", 9000, True, True, ("198.51.100.11/25",)),
+        Link(
+            "enp1s0f0np0",
+            "ee:28:55:d2:a8:ff",
+            9000,
+            True,
+            True,
+            ("198.51.100.11/25",),
+            link_local=("169.254.10.1/16",),
+            local=("198.51.100.11", "169.254.10.1", "fe80::1"),
+        ),
         Link("enP2p1s0f0np0", "02::1", 1500, True, False),
         Link("enp1s0f1np1", "02::2", 1500),
     ]

@@ -215,3 +215,12 @@ N1, A = Row("node", "spark1", "up"), Row("service", "a", "up")
 )
 def test_the_command_to_type_next(found: list[Row], deep: bool, words: str) -> None:
     assert health_command(found, deep) == f"ansible-playbook dgxspark.suite.{words}"
+
+
+def test_what_the_kernel_reports_stands_beside_the_node_and_is_no_outage() -> None:
+    message = {"check": "kernel_log_oom", "message": "killed for memory: 1 (python3: 1)"}
+    results = {"spark1": answered(kernel=[message, {"message": 3}, "x"]), "spark2": answered()}
+    found = rows([], results, HOSTS)
+    assert [row.state for row in found] == ["up", "up"]
+    assert [row.detail for row in found] == ["kernel: killed for memory: 1 (python3: 1)", ""]
+    assert failing(found) == []

@@ -51,6 +51,7 @@ def test_the_interface_is_the_one_that_carries_the_address(
 # The second link has gone since.
 TOLD = {
     "dgxspark_fabric": {
+        "topology": "pair",
         "address": "198.51.100.1",
         "links": [
             {"interface": "enp1s0f0np0", "address": "198.51.100.1", "hca": "rocep1s0f0"},
@@ -89,7 +90,7 @@ HOST = {
         (
             "spark1",
             {"ansible_host": "192.0.2.1", "ansible_facts": {**FACTS, "ansible_local": TOLD}},
-            Node("spark1", "192.0.2.1", "198.51.100.1", "enp1s0f0np0", ("rocep1s0f0",)),
+            Node("spark1", "192.0.2.1", "198.51.100.1", "enp1s0f0np0", ("rocep1s0f0",), "pair"),
         ),
         (
             "spark1",

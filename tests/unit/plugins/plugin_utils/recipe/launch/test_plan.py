@@ -565,6 +565,62 @@ def test_nccl_is_told_each_nodes_own_devices_where_they_are_known(nodes: Nodes) 
     assert "NCCL_IB_HCA" not in lab_tiny(nodes(2))["ranks"][0]["argv"][1]
 
 
+def connected(nodes: list[Node], topology: str) -> list[Node]:
+    hcas = ("rocep1s0f0", "roceP2p1s0f0")
+    return [dataclasses.replace(node, hcas=hcas, topology=topology) for node in nodes]
+
+
+@pytest.mark.parametrize(
+    ("topology", "count", "ring"),
+    [
+        ("ring", 2, True),
+        ("pair", 2, False),
+        ("switch", 2, False),
+        ("", 2, False),
+        ("ring", 1, False),
+    ],
+)
+def test_a_ring_gets_the_settings_of_a_ring(
+    nodes: Nodes, recipe_of: RecipeOf, topology: str, count: int, ring: bool
+) -> None:
+    chosen = connected(nodes(count), topology)
+    plan = lab_tiny(chosen) if count > 1 else plan_of(recipe_of(), chosen)
+    shared = plan["env"]["shared"]
+    assert ("NCCL_IB_SUBNET_AWARE_ROUTING" in shared) is ring
+    assert (shared.get("NCCL_NET_PLUGIN") == "none") is ring
+    assert any("NCCL_IB_MERGE_NICS" in text for text in plan["warnings"]) is ring
+    assert "NCCL_IB_MERGE_NICS" not in shared
+
+
+def test_what_a_ring_leaves_open_is_decided_by_the_inventory(nodes: Nodes) -> None:
+    ring = connected(nodes(2), "ring")
+    plan = lab_tiny(ring, inventory_env={"NCCL_IB_MERGE_NICS": "0", "NCCL_NET_PLUGIN": "none"})
+    assert plan["env"]["shared"]["NCCL_IB_MERGE_NICS"] == "0"
+    assert not [text for text in plan["warnings"] if "NCCL" in text]
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"NCCL_IB_GID_INDEX": "3"}, "NCCL_IB_GID_INDEX=3 holds for every device"),
+        ({"UCX_NET_DEVICES": "mlx5_0:1"}, "names none of its links: spark1 has rocep1s0f0"),
+        ({"UCX_NET_DEVICES": "rocep1s0f0:1,mlx5_1:1"}, ""),
+        ({"UCX_NET_DEVICES": "all"}, ""),
+        ({"MN_IF_NAME": "eth0"}, "MN_IF_NAME=eth0 names none of its links"),
+        ({"OMPI_MCA_btl_tcp_if_include": "enp1s0f1np0,enp1s0f2np0"}, ""),
+    ],
+)
+def test_a_given_environment_is_compared_with_the_nodes(
+    nodes: Nodes, recipe_of: RecipeOf, variables: dict[str, str], message: str
+) -> None:
+    (name,) = variables
+    texts = lab_tiny(connected(nodes(2), "pair"), inventory_env=variables)["warnings"]
+    assert [message in text for text in texts if name in text] == ([True] if message else [])
+    # One node has no links.
+    alone = plan_of(recipe_of(), connected(nodes(1), "pair"), inventory_env=variables)
+    assert not [text for text in alone["warnings"] if name in text]
+
+
 def test_an_ipv6_address_is_put_into_brackets(recipe_of: RecipeOf) -> None:
     plan = plan_of(recipe_of(), [Node("spark1", "2001:db8::1")])
     assert plan["url"] == "http://[2001:db8::1]:8000"
