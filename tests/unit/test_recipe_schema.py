@@ -34,7 +34,7 @@ GOOD = {
     "command": "vllm serve {model}",
     "defaults": {"seed": 1},
 }
-NEEDED = ("model", "container", "defaults")
+NEEDED = ("model", "defaults")
 RECIPES = sorted([*ROOT.glob("recipes/**/*.yaml"), *ROOT.glob("tests/lab/recipes/*.yaml")])
 
 
@@ -90,8 +90,8 @@ PROBES = {
         ],
     ),
     "container": Probes(
-        ["org/i:1", "i", "host:5000/i@sha256:0a", " org/i:1 "],
-        ["", None, 5, ["org/i:1"], {}, "org/i 1", "-x", "org/i:1;ls"],
+        ["org/i:1", "i", "host:5000/i@sha256:0a", " org/i:1 ", "", None],
+        [5, ["org/i:1"], {}, "org/i 1", "-x", "org/i:1;ls"],
     ),
     "runtime": Probes(
         ["vllm", "vllm-ray", "VLLM", "Eugr-vLLM", " vllm ", "", None],

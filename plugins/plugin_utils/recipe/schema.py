@@ -43,7 +43,7 @@ def schema() -> dict[str, t.Any]:
         "type": "object",
         "properties": properties,
         "anyOf": [
-            {"required": ["model", "container"]},
+            {"required": ["model"]},
             {"required": ["include"]},
             {"required": ["runtime", "container", "kind"], "properties": any_image},
             {"required": ["model", "build"], "properties": built},

@@ -27,7 +27,8 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright's event loop counts as running in every test meanwhile.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed here")
     if not CHROMIUM:
@@ -62,7 +63,7 @@ def opened(browser: Any, site: StandIn) -> Iterator[Open]:
             contexts.append(browser.new_context(viewport=size, **options))
             contexts[-1].add_init_script(WATCH)
         page = contexts[-1].new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(40000)
         if script:
             page.add_init_script(script)
         page.set_viewport_size({"width": width, "height": 900})

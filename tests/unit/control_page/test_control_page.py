@@ -15,7 +15,7 @@ from control_stand_in import PAGE, Open, StandIn, example, moment
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><b>&amp;</b>{{ 7*7 }}"
 
 
-def until(condition: Callable[[], Any], seconds: float = 8) -> None:
+def until(condition: Callable[[], Any], seconds: float = 40) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "it did not happen"
@@ -459,7 +459,8 @@ def test_signing_in(site: StandIn, opened: Open) -> None:
     asked.wait_for(state="hidden")
     page.locator("#now .served").filter(has_text="gpt-oss-120b").wait_for()
     site.replies["DELETE /api/access"] = (204, None)
-    page.get_by_role("button", name="Sign out").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Sign out").click()
     until(lambda: site.asked[-1][:2] == ("DELETE", "/api/access"))
 
 

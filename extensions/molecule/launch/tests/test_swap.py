@@ -226,9 +226,22 @@ def test_a_second_launch_is_refused_or_waits() -> None:
     await_settled()
 
 
+@contextmanager
+def nobody_starts(node: str) -> Iterator[None]:
+    """The permit to start is somebody else's: a swap waits, however slow this machine is."""
+    script = "echo $$ >/run/holder; exec flock /run/dgxspark/starts/lock sleep 600"
+    holder = subprocess.Popen(["docker", "exec", node, "sh", "-c", script])
+    try:
+        yield
+    finally:
+        # The sleep is a child of flock, and has the lock as well.
+        on_node(node, "pkill -P $(cat /run/holder); rm /run/holder")
+        holder.wait()
+
+
 def test_status_shows_an_open_swap() -> None:
-    with watched(), launching(other()):
-        wait_for(at("waits until"), 60)
+    with watched(), nobody_starts(HEAD), launching(other()):
+        wait_for(at("waits to start"), 120)
         status, said = playbook("status")
         assert status == 0, said
         assert f"Swap of service main to {MODEL} by" in said

@@ -10,25 +10,40 @@ import typing as t
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
     Given,
     Rendering,
+    folded,
+    spread_over,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import flags
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import (
+    CommandError,
+    Server,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.template import (
     TemplateError,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import (
     Degrees,
     size_issue,
+    topology,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
     Recipe,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import Value
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
+    GIVEN,
+    Value,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.memory.quantisation import (
+    GGUF_BITS,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Engine
 
 # Values that mean something even where the command has no placeholder for them.
 _CONSUMED = ("model", "container", "tensor_parallel", "pipeline_parallel", "data_parallel")
+# Names of quantisations; Unsloth's dynamic ones begin with UD-.
+_GGUF = re.compile(rf"(ud_)?({'|'.join(GGUF_BITS)})")
 # Flags that may stand more than once.
 _REPEATABLE = ("--lora-modules", "--allowed-local-media-path")
 
@@ -61,13 +76,16 @@ def command_issues(rendering: Rendering, given: Given) -> t.Iterator[Issue]:
             "Write words for the entrypoint of the image; for a shell, add entrypoint: [sh, -c]"
             if engine.any_image
             else f"Write the command so that its last statement is `{engine.example} ...`, alone",
+            near=rendering.error.near if isinstance(rendering.error, CommandError) else "",
         )
         return
     yield from _flags(recipe, server, engine)
     yield from _port(recipe, values, server, engine)
+    yield from _host(recipe, values, server, engine)
     yield from _overrides(recipe, given, rendering.used, values, server, engine)
     yield from _defaults(recipe, rendering.used, values, server, engine)
     yield from _names(recipe, server, engine)
+    yield from _parsed(rendering, server)
     if rendering.degrees is None:
         yield recipe.issue(
             "parallel-invalid",
@@ -82,6 +100,9 @@ def command_issues(rendering: Rendering, given: Given) -> t.Iterator[Issue]:
         if wrong_size:
             yield wrong_size
     yield from spread_issues(recipe, engine, rendering.degrees)
+    ranks = spread_over(rendering, topology(recipe).min_nodes).size
+    _runtime, _server, chosen = engine.runtime_of(recipe, values, server, ranks)
+    yield from (issue for issue in chosen if issue.severity == "error")
 
 
 def spread_issues(recipe: Recipe, engine: Engine, spread: Degrees) -> t.Iterator[Issue]:
@@ -138,7 +159,7 @@ def _flags(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
                 near=flag,
             )
     share = server.flag(engine.share)
-    if share and re.fullmatch(r"[0-9]+(\.[0-9]*)?", share) and float(share) > 1:
+    if share and _over_one(share, engine.share[0], engine):
         yield recipe.issue(
             "utilization-over-one",
             "error",
@@ -160,6 +181,12 @@ def _flags(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
                 near=flag,
             )
     yield from _repeated(recipe, server, engine)
+
+
+def _over_one(value: str, flag: str, engine: Engine) -> bool:
+    """Whether the value is a share of the memory, and more than all of it."""
+    number = re.fullmatch(r"[0-9]+(\.[0-9]*)?", value)
+    return flag in engine.share and number is not None and float(value) > 1
 
 
 def _repeated(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
@@ -188,19 +215,44 @@ def _port(
     recipe: Recipe, values: t.Mapping[str, Value], server: Server, engine: Engine
 ) -> t.Iterator[Issue]:
     """The port in the command, else the value that the launch adds to it."""
-    port = server.flag(engine.port)
+    port = written = server.flag(engine.port)
     if port is None and "port" in values and values["port"].value is not None:
         port = values["port"].text
     if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536):
         yield recipe.issue(
-            "port-invalid", "error", "defaults.port", f"{port!r} is not a port", "Use 1 to 65535"
+            "port-invalid",
+            "error",
+            "defaults.port" if written is None or "port" in recipe.defaults else "command",
+            f"{port!r} is not a port",
+            "Use 1 to 65535",
+            near=engine.port[0] if engine.port else "",
+        )
+
+
+def _host(
+    recipe: Recipe, values: t.Mapping[str, Value], server: Server, engine: Engine
+) -> t.Iterator[Issue]:
+    """An address at which no other machine reaches the server."""
+    host = server.flag(engine.host)
+    field = "command"
+    if host is None and engine.loopback and values["host"].source in GIVEN:
+        host, field = values["host"].text, "defaults.host"
+    if host and (host in ("localhost", "::1") or host.startswith("127.")):
+        yield recipe.issue(
+            "unsupported-host",
+            "error",
+            field,
+            f"with --host {host} the server answers on its own node only",
+            "Remove it, or let it be 0.0.0.0",
+            near="--host",
         )
 
 
 def _consumed(engine: Engine) -> set[str]:
     """Values that count without a placeholder."""
     host = ("host",) if engine.loopback else ()
-    return {*_CONSUMED, *engine.flag_of, *engine.further_values, *host}
+    revision = ("model_revision",) if engine.revision else ()
+    return {*_CONSUMED, *engine.flag_of, *engine.further_values, *host, *revision}
 
 
 def _overrides(
@@ -212,7 +264,9 @@ def _overrides(
     engine: Engine,
 ) -> t.Iterator[Issue]:
     """Overrides that would have no effect."""
-    for key in given.overrides:
+    for key in folded(given.overrides, {**recipe.defaults, **given.inventory}):
+        if key.startswith("env."):
+            continue
         if key in used or _in_a_built_command(recipe, engine, key):
             continue
         flag = server.flag(engine.flag_of.get(key, ()))
@@ -235,8 +289,8 @@ def _overrides(
                 f"the override {key} has no effect: the command has no {{{key}}}",
                 f"{guess}It has: {', '.join(sorted(used))}",
             )
-    for key in given.inventory:
-        if key not in {*used, *_consumed(engine), *given.overrides}:
+    for key in folded(given.inventory, recipe.defaults):
+        if not key.startswith("env.") and key not in {*used, *_consumed(engine), *given.overrides}:
             yield recipe.issue(
                 "inventory-without-effect",
                 "suggestion",
@@ -306,19 +360,96 @@ def _same(left: str, right: str) -> bool:
 
 
 def _names(recipe: Recipe, server: Server, engine: Engine) -> t.Iterator[Issue]:
-    """Parsers and backends that the server is not known to have."""
+    """Names that the server looks up itself, where it is not known to have them."""
     for flag, (names, plugin) in engine.known_values.items():
-        value = server.flag((flag,))
-        name = (value or "").replace("-", "_") if flag == "--moe-backend" else value
-        brought = plugin and server.flag((plugin,)) is not None
-        if not name or name in names or brought or name.startswith(engine.known_families):
+        name = server.flag((flag,))
+        if not name or name in names or server.flag((plugin,)) is not None:
             continue
         near = nearest(name, sorted(names))
         yield recipe.issue(
             "unknown-name",
             "warning",
             "command",
-            f"{flag} {value} is not a name that {engine.label} is known to have",
+            f"{flag} {name} is not a name that {engine.label} is known to have",
             f"Did you mean {near[0]}?" if near else "No change is needed if the image has it",
             near=flag,
+        )
+
+
+def _parsed(rendering: Rendering, server: Server) -> t.Iterator[Issue]:
+    """What the server's parser would refuse, and what its file of settings hides."""
+    recipe, engine = rendering.recipe, rendering.engine
+    if engine.grammar is None:
+        return
+    words, positionals = engine.arguments(server.words)
+    # What runs before the server, or how its image is built, may add flags.
+    sure = not (recipe.mods or recipe.pre_exec or recipe.build_args or recipe.overlay)
+    given, problems = flags.read(words, positionals, engine.grammar, sure)
+    numbers = {name for names in engine.flag_of.values() for name in names}
+    for problem in problems:
+        # Ports and degrees have issues of their own, and so has a share of more than 1.
+        if problem.code == "number-invalid" and (
+            problem.flag in numbers or _over_one(problem.value, problem.flag, engine)
+        ):
+            continue
+        yield recipe.issue(
+            problem.code,
+            problem.severity,
+            _field_of(rendering, problem),
+            problem.message,
+            problem.fix,
+            near=problem.near,
+        )
+    for one in given:
+        if one.flag.name in engine.grammar.configs:
+            yield recipe.issue(
+                "config-file",
+                "warning",
+                "command",
+                f"the plan does not know what the file of {one.written} sets: it asks port "
+                f"{engine.port_of(server, rendering.values)}, and the file is in the container "
+                "only if the image or a volume has it",
+                "Write its settings as flags, or at least --port and the served name",
+                near=one.written,
+            )
+        if one.written in engine.grammar.gguf and one.values:
+            yield from _quantisation(recipe, server, one)
+
+
+def _field_of(rendering: Rendering, problem: flags.Problem) -> str:
+    """The default that has the value, if it is one; else the command."""
+    for key in rendering.recipe.defaults:
+        value = rendering.values[key]
+        if (
+            key in rendering.used
+            and value.source == "default"
+            and problem.flag
+            and value.text == problem.value
+            and rendering.engine.flag_for(key) == problem.flag
+        ):
+            return f"defaults.{key}"
+    return "command"
+
+
+def _quantisation(recipe: Recipe, server: Server, given: flags.Given) -> t.Iterator[Issue]:
+    """The quantisation of `-hf repository:QUANTISATION`, of which a repository has several."""
+    repository, _colon, name = given.values[0].partition(":")
+    if server.flag(("-hff", "--hf-file")) is not None:
+        return
+    if not name:
+        yield recipe.issue(
+            "quantisation-missing",
+            "warning",
+            "model",
+            f"{repository} has no quantisation: llama.cpp takes Q4_K_M, or any that it finds first",
+            f"Write {repository}:Q4_K_M, or another that the repository has",
+        )
+    elif _GGUF.fullmatch(name.lower().replace("-", "_")) is None:
+        near = nearest(name.lower(), GGUF_BITS)
+        yield recipe.issue(
+            "quantisation-unknown",
+            "warning",
+            "model",
+            f"{name!r:.60} is not a quantisation of GGUF files",
+            f"Did you mean {near[0].upper()}?" if near else "Use one that the repository has",
         )

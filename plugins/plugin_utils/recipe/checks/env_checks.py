@@ -49,6 +49,15 @@ def is_secret(name: str, value: t.Any, named: t.Collection[str] = ()) -> bool:
     )
 
 
+# Code, message and fix of a value that is no reference alone. No message shows the text: it may be
+# a password with a $ in it.
+ENV_PARTIAL = (
+    "env-partial",
+    "the value mixes a variable of the controller ($...) with text",
+    "Make ${NAME} the complete value, and export NAME with that text",
+)
+
+
 def env_text(value: t.Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -85,6 +94,9 @@ def env_issues(recipe: Recipe) -> t.Iterator[Issue]:
                 "{config...} and {launch...} are not filled in",
                 "Write the value itself",
             )
+        elif ENV_REFERENCE.search(str(value)) and not ENV_REFERENCE.fullmatch(str(value)):
+            code, message, fix = ENV_PARTIAL
+            yield recipe.issue(code, "error", field, message, fix)
         elif not isinstance(value, str):
             # YAML's true is text to a container; which text is the author's to say.
             found = f"found {value!r}; passed on as {env_text(value)!r}"
@@ -94,6 +106,21 @@ def env_issues(recipe: Recipe) -> t.Iterator[Issue]:
                 field,
                 "expected text" if is_secret(name, value) else f"expected text, {found}",
                 "Write the value in quotes",
+            )
+
+
+def typed_secret_issues(recipe: Recipe, typed: t.Mapping[str, t.Any]) -> t.Iterator[Issue]:
+    """Secrets among variables that are typed for a launch, which plans record. typed: by name."""
+    for name, value in typed.items():
+        text = str(value)
+        if text and not ENV_REFERENCE.fullmatch(text) and is_secret(name, text):
+            yield recipe.issue(
+                "secret-in-override",
+                "error",
+                f"env.{name}",
+                "an override is part of the plan, which shows it",
+                f"Export it, allow it with dgxspark_env_allow: [{name}], and write "
+                f"env.{name}='${{{name}}}'",
             )
 
 

@@ -16,7 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.field
     KNOWN_FIELDS,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
-    from_the_registry,
+    untrusted_mods,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.nearest import nearest
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
@@ -90,31 +90,29 @@ def field_issues(recipe: Recipe, image: str) -> t.Iterator[Issue]:
 
 def extra_issues(recipe: Recipe, mods: t.Sequence[Mod]) -> t.Iterator[Issue]:
     """Code and folders that the recipe brings besides its server. mods: with their folders."""
-    if not recipe.trusted:
-        brought = from_the_registry(recipe, mods)
-        for field, there in (
-            ("mods", bool(brought)),
-            ("build" if recipe.built else "overlay", bool(recipe.overlay)),
-            ("pre_exec", bool(recipe.pre_exec)),
-            ("volumes", bool(recipe.volumes)),
-        ):
-            if there:
-                yield recipe.issue(
-                    "untrusted",
-                    "error",
-                    field,
-                    "it comes from a registry that is not trusted, and without it something "
-                    "else would be served",
-                    _TRUST,
-                )
-        if recipe.post_exec:
+    for field, there in (
+        ("mods", bool(untrusted_mods(recipe, mods))),
+        ("build" if recipe.built else "overlay", bool(recipe.overlay) and not recipe.trusted),
+        ("pre_exec", bool(recipe.pre_exec) and not recipe.trusted),
+        ("volumes", bool(recipe.volumes) and not recipe.trusted),
+    ):
+        if there:
             yield recipe.issue(
                 "untrusted",
-                "warning",
-                "post_exec",
-                "it comes from a registry that is not trusted, and is left out",
+                "error",
+                field,
+                "it comes from a registry that is not trusted, and without it something "
+                "else would be served",
                 _TRUST,
             )
+    if recipe.post_exec and not recipe.trusted:
+        yield recipe.issue(
+            "untrusted",
+            "warning",
+            "post_exec",
+            "it comes from a registry that is not trusted, and is left out",
+            _TRUST,
+        )
     if recipe.builder and recipe.builder not in BUILDERS:
         yield recipe.issue(
             "unsupported-field",
@@ -165,20 +163,32 @@ def _image(recipe: Recipe, image: str) -> t.Iterator[Issue]:
             "Write it as <image>:<tag>, without spaces",
         )
         return
+    engine = engine_of(recipe)
+    if not recipe.container and engine and image == engine.default_image:
+        yield recipe.issue(
+            "missing-container",
+            "suggestion",
+            "container",
+            f"no image is named; {image} is taken",
+            f"Add container: {image}",
+        )
     name, _at, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
+    moves = not digest and tag in ("", "latest")
+    # What is meant is clear, and most public recipes have one of these: no reason to fail strict.
     if "/" not in name:
+        again = ", and another one after each build" if moves else ""
         yield recipe.issue(
             "local-image",
-            "warning",
+            "suggestion",
             "container",
-            f"{image} is on no registry: it is the tag of an image that is built locally",
+            f"{image} is on no registry: it is the tag of an image that is built locally{again}",
             f"{image_advice(recipe, image)}, or name another: overrides container=<image>:<tag>",
         )
-    elif not digest and tag in ("", "latest"):
+    elif moves:
         yield recipe.issue(
             "unpinned-image",
-            "warning",
+            "suggestion",
             "container",
             f"{image} is another image whenever its owner builds one",
             "Name a tag that stays, or the digest: <image>@sha256:...",

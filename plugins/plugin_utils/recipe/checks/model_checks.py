@@ -22,6 +22,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.value
     TYPED,
     Value,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Engine
 
 _DRAFT_FLAGS = (("--speculative-draft-model-path",), ("-md", "--model-draft", "-hfd"))
 _REMOTE_CODE = "trust-remote-code"
@@ -30,15 +31,48 @@ _REMOTE_CODE = "trust-remote-code"
 def models_of(recipe: Recipe, values: t.Mapping[str, Value], server: Server) -> tuple[str, ...]:
     """The served model, and those that draft for it."""
     models = [values["model"].text, recipe.draft_model]
-    speculative = server.flag(("--speculative-config",))
-    try:
-        config = foreign.json_of(speculative or "{}")
-    except ValueError:
-        config = None
-    if isinstance(config, dict) and isinstance(config.get("model"), str):
-        models.append(config["model"])
+    drafted = _drafting(server).get("model")
+    if isinstance(drafted, str):
+        models.append(drafted)
     models += [server.flag(flags) or "" for flags in _DRAFT_FLAGS]
     return tuple(dict.fromkeys(model for model in models if model))
+
+
+def revisions_of(model: str, server: Server, engine: Engine) -> dict[str, str]:
+    """Commit, tag or branch of the served model and of the draft, where the command has one."""
+    drafting = _drafting(server)
+    drafts = [drafting.get("model"), *(server.flag(flags) for flags in _DRAFT_FLAGS)]
+    revision = drafting.get("revision") or server.flag(engine.draft_revision)
+    found = {draft: revision for draft in drafts if isinstance(draft, str) and draft}
+    found[model] = server.flag(engine.revision)
+    return {name: text for name, text in found.items() if isinstance(text, str) and text}
+
+
+def with_revision(
+    recipe: Recipe, values: t.Mapping[str, Value], server: Server, engine: Engine
+) -> Server:
+    """The server with the revision of the recipe's own model, which the command may lack."""
+    revision = values.get("model_revision")
+    if (
+        revision is None
+        or not revision.text
+        or not engine.revision
+        or values["model"].text != recipe.model
+        or recipe.model not in server.words
+        or recipe.model.startswith("/")
+        or server.flag(engine.revision) is not None
+    ):
+        return server
+    return server.with_flags([engine.revision[0], revision.text])
+
+
+def _drafting(server: Server) -> dict[str, t.Any]:
+    """vLLM's settings of a draft; empty where there are none."""
+    try:
+        config = foreign.json_of(server.flag(("--speculative-config",)) or "{}")
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def model_issues(rendering: Rendering) -> t.Iterator[Issue]:
@@ -58,6 +92,14 @@ def model_issues(rendering: Rendering) -> t.Iterator[Issue]:
             )
     if not recipe.trusted:
         yield from _untrusted(rendering, models)
+    if recipe.model_revision and not rendering.engine.revision:
+        yield recipe.issue(
+            "ignored-field",
+            "warning",
+            "model_revision",
+            f"not applied: {rendering.engine.label} takes no revision",
+            "No change is needed if the nodes have that revision only",
+        )
 
 
 def _untrusted(rendering: Rendering, models: t.Iterable[str]) -> t.Iterator[Issue]:

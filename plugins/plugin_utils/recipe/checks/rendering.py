@@ -8,6 +8,7 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.module_utils.host import foreign
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import (
     CommandError,
     Server,
@@ -32,8 +33,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
     Value,
     chain,
+    coerce,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.registry import (
+    engine_of,
     runtime_name,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import Engine
@@ -51,11 +54,18 @@ class Given:
     overrides: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     inventory: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
+    def env(self) -> dict[str, t.Any]:
+        """Variables of the containers: the values `env.NAME`."""
+        named = {**self.inventory, **self.overrides}
+        return {key[4:]: value for key, value in named.items() if key.startswith("env.")}
+
     def image(self, recipe: Recipe) -> str:
+        """The image that counts: typed, the recipe's, or the default of its runtime."""
         for values in (self.overrides, self.inventory):
             if values.get("container"):
                 return str(values["container"]).strip()
-        return recipe.container
+        engine = engine_of(recipe)
+        return recipe.container or (engine.default_image if engine else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +126,7 @@ def rendered(recipe: Recipe, given: Given, engine: Engine) -> Rendering:
     try:
         server = engine.split(text)
     except CommandError as exc:
-        error = CommandError(_filled(str(exc), values))
+        error = CommandError(_filled(str(exc), values), exc.near)
         return dataclasses.replace(result, error=error)
     result = dataclasses.replace(result, server=server)
     # A flag that shows the number that was filled in gives none.
@@ -174,6 +184,36 @@ def conditioned(recipe: Recipe, given: Given, engine: Engine, nodes: int | None)
     return rendered(changed, given, engine)
 
 
+def folded(given: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Values whose keys with dots (`map.key`) are part of the map that the default of `map` is."""
+    result: dict[str, t.Any] = {}
+    for key, value in given.items():
+        head, *path = key.split(".")
+        known = result.get(head, defaults.get(head))
+        tree = _map_of(known) if path and key not in defaults else None
+        if tree is None:
+            result[key] = value
+            continue
+        inner = tree
+        for step in path[:-1]:
+            below = inner.get(step)
+            inner[step] = dict(below) if isinstance(below, dict) else {}
+            inner = inner[step]
+        inner[path[-1]] = coerce(value) if isinstance(value, str) else value
+        result[head] = tree
+    return result
+
+
+def _map_of(value: t.Any) -> dict[str, t.Any] | None:
+    """A copy of a map, or the map that JSON text is; None for anything else."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = foreign.json_of(value)
+        except foreign.Foreign:
+            return None
+    return dict(value) if isinstance(value, dict) else None
+
+
 def _values(recipe: Recipe, given: Given, engine: Engine) -> dict[str, Value]:
     """What placeholders may refer to."""
     own: dict[str, t.Any] = {"model": recipe.model}
@@ -185,11 +225,12 @@ def _values(recipe: Recipe, given: Given, engine: Engine) -> dict[str, Value]:
         own["port"] = own["container_port"] = recipe.container_port
     if engine.any_image and recipe.memory:
         own["memory"] = recipe.memory
+    inventory = folded(given.inventory, recipe.defaults)
     values = chain(
-        given.overrides,
+        folded(given.overrides, {**recipe.defaults, **inventory}),
         recipe.defaults,
         own,
-        inventory=given.inventory,
+        inventory=inventory,
         platform=engine.platform,
         runtime=engine.runtime_values,
     )

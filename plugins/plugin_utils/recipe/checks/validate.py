@@ -16,6 +16,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.conta
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     env_issues,
     secret_issues,
+    typed_secret_issues,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.field_checks import (
     extra_issues,
@@ -38,6 +39,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topo
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.conditions import (
     condition_issues,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.executor import (
+    executor_issues,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import mods_of
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
@@ -94,15 +98,19 @@ def check(
             conditioned(recipe, given, engine, nodes) if usable else rendered(recipe, given, engine)
         )
         recipe = rendering.recipe
+    if given.env():
+        recipe = dataclasses.replace(recipe, env={**recipe.env, **given.env()})
     mods, missing = mods_of(recipe, mod_paths)
     issues += [
         *field_issues(recipe, given.image(recipe)),
         *missing,
         *extra_issues(recipe, mods),
         *overlay_issues(recipe),
+        *executor_issues(recipe),
         *topology_issues(recipe),
         *env_issues(recipe),
         *secret_issues(recipe),
+        *typed_secret_issues(recipe, given.env()),
     ]
     if rendering is not None and "command" not in mistyped:
         issues += [

@@ -11,7 +11,14 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command impo
 
 
 class CommandError(ValueError):
-    """The command has a shape whose server cannot be made process 1 or given further flags."""
+    """The command has a shape whose server cannot be made process 1 or given further flags.
+
+    near: the part of the command that has it; "" for all of it.
+    """
+
+    def __init__(self, message: str, near: str = "") -> None:
+        self.near = near
+        super().__init__(message)
 
 
 class Server(t.NamedTuple):
@@ -41,6 +48,21 @@ class Server(t.NamedTuple):
                 name.replace("_", "-"),
                 (value if equals else "" if following.startswith("-") else following),
             )
+
+    def without_flag(self, flag: str) -> Server:
+        """Without each `--flag value` and `--flag=value`; nothing else of the text changes."""
+        words = shell.simple(self.text).words
+        text = self.text
+        for position in range(len(words) - 1, -1, -1):
+            name, equals, _value = words[position].text.partition("=")
+            if name.replace("_", "-") != flag:
+                continue
+            end = words[position if equals else min(position + 1, len(words) - 1)].end
+            text = text[: words[position - 1].end] + text[end:]
+        text = shell.tidy(text)
+        return self._replace(
+            text=text, words=tuple(word.text for word in _program(shell.simple(text).words))
+        )
 
     def with_flags(self, flags: t.Sequence[str]) -> Server:
         text = " ".join(
@@ -87,9 +109,7 @@ def split_server(
 
     starts: whether words start the server. example: how such words begin.
     """
-    open_quote = shell.unterminated(command)
-    if open_quote:
-        raise CommandError(f"{open_quote.value} are opened and never closed")
+    _require_closed(command)
     parts = shell.statements(command)
     if not parts:
         raise CommandError("there is nothing but comments in it")
@@ -103,17 +123,52 @@ def split_server(
             "the server is started in the background (&), so that its end would not be seen"
         )
     text = command[last.start : last.end]
-    try:
-        words = shell.words(text)
-    except ValueError as exc:
-        raise CommandError(f"its last statement cannot be split into words: {exc}") from exc
-    if words[:1] == ["exec"]:
-        words = words[1:]
-    plain = [
-        char for char, where in zip(text, shell.contexts(text)) if where is shell.ShellContext.PLAIN
-    ]
-    if not starts(words) or plain.count("(") != plain.count(")"):
+    statement = shell.simple(text)
+    words = tuple(word.text for word in _program(statement.words))
+    if not starts(words):
         raise CommandError(
-            f"its last statement must start the server with `{example}`, but is {text[:60]!r}"
+            f"its last statement must start the server with `{example}`, but is {text[:60]!r}",
+            _first_line(text),
         )
-    return Server(command[: last.start], text, tuple(words))
+    _require_output(statement.redirections)
+    return Server(command[: last.start], text, words)
+
+
+def _program(words: tuple[shell.Word, ...]) -> tuple[shell.Word, ...]:
+    return words[1:] if words and words[0].text == "exec" else words
+
+
+def _require_closed(command: str) -> None:
+    """Raises CommandError for a quote, here-document or compound command without its end."""
+    problem = shell.unclosed(command)
+    if problem is None and (problem := shell.open_compound(command)):
+        problem = problem._replace(what=f"`{problem.what}`")
+    if problem:
+        line = command.count("\n", 0, problem.start) + 1
+        are = "are" if problem.what.endswith("quotes") else "is"
+        raise CommandError(
+            f"{problem.what} {are} opened and never closed, in line {line} of the command",
+            _first_line(command[problem.start :]),
+        )
+
+
+def _require_output(redirections: t.Iterable[shell.Redirection]) -> None:
+    """Raises CommandError where the container's log would not have the server's output."""
+    for redirection in redirections:
+        written = f"{redirection.descriptor}{redirection.operator}{redirection.target}"
+        if redirection.operator.startswith("<<"):
+            raise CommandError(
+                f"the server reads a here-document ({written}): put that text into a file before",
+                written,
+            )
+        joins = redirection.operator == ">&" and redirection.target in ("1", "2")
+        if ">" in redirection.operator and not joins:
+            raise CommandError(
+                f"the server's output goes into a file ({written}), so that the container's log "
+                "would be empty",
+                redirection.operator + redirection.target,
+            )
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -33,6 +33,8 @@ _NAMES_SHOWN = 40
 
 # Braces around a name. JSON ({"a":1}), brace expansion ({a,b}) and {} are no placeholders.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}")
+# A placeholder that is never closed, if the name is that of a value; awk's {print $1} is none.
+_OPEN = re.compile(r"(?<![\${])\{([A-Za-z_][A-Za-z0-9_.-]*)(?=[\s\"']|\Z)(?!\s*\})")
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
 
 
@@ -82,7 +84,7 @@ def parse(text: str) -> tuple[Piece, ...]:
                 Piece(pair[0], None, where[index]),
             ]
             start = index = index + 2
-        elif match and where[index] is not shell.ShellContext.ESCAPED:
+        elif match and where[index] not in shell.ESCAPED:
             pieces.append(Piece(text[start:index], None, where[index]))
             pieces.append(Piece(match.group(0), match.group(1), where[index]))
             start = index = match.end()
@@ -116,6 +118,7 @@ class Renderer:
         out = []
         for piece in parse(template):
             if piece.name is None:
+                self._require_closed(piece.text)
                 out.append(piece.text)
                 continue
             self._reached.clear()
@@ -128,7 +131,19 @@ class Renderer:
             self._spend(len(out[-1]))
         if self._problems:
             raise TemplateError(list(self._problems.values()))
-        return "".join(out)
+        # An empty value may leave a backslash at the end, or a comment where its word was.
+        return shell.tidy("".join(out))
+
+    def _require_closed(self, text: str) -> None:
+        for match in _OPEN.finditer(text) if "{" in text else ():
+            name = match.group(1)
+            if name in self._values:
+                self._problem(
+                    "open-placeholder",
+                    name,
+                    f"{{{name} is opened and never closed",
+                    f"Write {{{name}}}. A literal brace is written {{{{",
+                )
 
     def _spend(self, characters: int) -> None:
         self._left -= characters

@@ -161,7 +161,10 @@ FIELDS: dict[str, Field] = {
         TEXT, "vllm, vllm-ray, vllm-distributed, eugr-vllm, sglang, llama-cpp or container"
     ),
     "runtime_version": Field(PLAIN, "Version that the recipe was made with"),
-    "container": Field({"type": "string", "pattern": rf"^\s*{IMAGE}\s*$"}, "Image with its tag"),
+    "container": Field(
+        {**TEXT, "pattern": rf"^\s*({IMAGE})?\s*$"},
+        "Image with its tag; absent: that of the runtime, where it has one",
+    ),
     "kind": Field(
         {"anyOf": [one_of(KINDS), {"type": "array", "items": {"enum": [*KINDS]}}]},
         f"What is served, one or several of {', '.join(KINDS)}; where absent, the server is asked",
@@ -285,7 +288,9 @@ FIELDS: dict[str, Field] = {
         {"type": ["array", "null"], "maxItems": 0}, "one image per host", "refused"
     ),
     "executor": Field(one_of(EXECUTORS), "Where containers are started: docker"),
-    "executor_config": Field(MAP, "settings of the container", "ignored"),
+    "executor_config": Field(
+        MAP, "Settings of the container: user, shm_size, cap_add, ulimit, volumes"
+    ),
     "distribution_config": Field(MAP, "how models and images are copied", "ignored"),
     "readiness": Field(ANY, "how readiness is probed", "ignored"),
     "layout": Field(ANY, "placement", "ignored"),

@@ -14,6 +14,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Issue,
     Mod,
     Recipe,
+    Shelf,
     Volume,
 )
 
@@ -118,34 +119,57 @@ def overlay_folder(recipe: Recipe) -> str:
 def mods_of(recipe: Recipe, mod_paths: t.Sequence[str] = ()) -> tuple[list[Mod], list[Issue]]:
     """The recipe's mods with their folders, and an error for each that is not there.
 
-    `mods/x`, or `x`, is a folder with a `run.sh`: below one of mod_paths, or beside the recipe or
-    a folder above it, not further up than its registry.
+    `mods/x`, or `x`, is a folder with a `run.sh`: below one of mod_paths, beside the recipe or a
+    folder above it, not further up than its registry, or in a registry of the inventory.
+    `@registry/x` is one of that registry.
     """
     mods, missing = [], []
     places = [pathlib.Path(path).expanduser() for path in mod_paths]
     near = _folders_above(recipe)
     for name in recipe.mods:
-        pure = pathlib.PurePosixPath(name)
-        strange = pure.is_absolute() or ".." in pure.parts or not pure.parts or name.startswith("@")
+        registry, path = "", name
+        if name.startswith("@"):
+            registry, _slash, path = name[1:].partition("/")
+        pure = pathlib.PurePosixPath(path)
+        strange = pure.is_absolute() or ".." in pure.parts or not pure.parts or path[:1] == "@"
         if strange or len(name) > _MOD_NAME or not name.isprintable():
             missing.append(_not_a_mod(recipe, name))
             continue
         short = pathlib.PurePosixPath(*pure.parts[1:]) if pure.parts[0] == "mods" else pure
-        candidates = [
-            place / form for place in [*places, *near] for form in ("mods" / short, short)
-        ]
+        local = [] if registry else [*places, *near]
+        candidates = [place / form for place in local for form in ("mods" / short, short)]
         folder = next((path for path in candidates if _is_mod(path, recipe, near)), None)
-        if folder is None:
-            missing.append(_no_mod(recipe, name, [*places, *near]))
+        shelves = [shelf for shelf in recipe.shelves if registry in ("", shelf.registry)]
+        mod = Mod(short.as_posix(), str(folder)) if folder else _on_a_shelf(short, shelves)
+        if mod is None:
+            labels = [f"@{shelf.registry}" for shelf in shelves]
+            missing.append(_no_mod(recipe, name, [*map(str, local), *labels], registry))
         else:
-            mods.append(Mod(short.as_posix(), str(folder)))
+            mods.append(mod)
     return mods, missing
 
 
-def from_the_registry(recipe: Recipe, mods: t.Iterable[Mod]) -> list[str]:
-    """Names of the mods that the recipe's own registry brings."""
-    root = os.path.realpath(recipe.root)
-    return [mod.name for mod in mods if os.path.realpath(mod.folder).startswith(root + os.sep)]
+def _on_a_shelf(name: pathlib.PurePosixPath, shelves: t.Iterable[Shelf]) -> Mod | None:
+    """The mod of that name in the first of the registries that has it."""
+    for shelf in shelves:
+        root = os.path.realpath(shelf.root)
+        for form in ("mods" / name, name):
+            folder = os.path.join(root, form)
+            # A registry's link says nothing about files of this machine.
+            script = os.path.realpath(os.path.join(folder, MOD_SCRIPT))
+            if os.path.isfile(script) and script.startswith(root + os.sep):
+                return Mod(name.as_posix(), folder, shelf.trusted)
+    return None
+
+
+def untrusted_mods(recipe: Recipe, mods: t.Iterable[Mod]) -> list[str]:
+    """Names of the mods that a registry brings which is not trusted."""
+    root = os.path.realpath(recipe.root) + os.sep
+    return [
+        mod.name
+        for mod in mods
+        if not mod.trusted or (not recipe.trusted and os.path.realpath(mod.folder).startswith(root))
+    ]
 
 
 def _is_mod(folder: pathlib.Path, recipe: Recipe, near: t.Sequence[pathlib.Path]) -> bool:
@@ -177,13 +201,24 @@ def _not_a_mod(recipe: Recipe, name: str) -> Issue:
     )
 
 
-def _no_mod(recipe: Recipe, name: str, places: t.Sequence[pathlib.Path]) -> Issue:
+def _no_mod(recipe: Recipe, name: str, places: t.Sequence[str], registry: str) -> Issue:
+    known = any(shelf.registry == registry for shelf in recipe.shelves)
+    if registry and not known:
+        return recipe.issue(
+            "mod-not-found",
+            "error",
+            "mods",
+            f"the mod {name} is of the registry {registry}, which the inventory does not have",
+            "Add it to dgxspark_recipe_registries",
+        )
     return recipe.issue(
         "mod-not-found",
         "error",
         "mods",
         f"the mod {name} (a folder with a {MOD_SCRIPT}) is not there; looked in "
-        f"{', '.join(map(str, places))}",
-        "Clone the repository that the recipe is from, or has its mods from, and name its folder "
-        "in dgxspark_mod_paths",
+        f"{', '.join(places)}",
+        f"Fetch the registry {registry} again: recipes.yml -e fetch=true"
+        if registry
+        else "Clone the repository that the recipe is from, or has its mods from, and name its "
+        "folder in dgxspark_mod_paths, or add it to dgxspark_recipe_registries",
     )

@@ -15,6 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.disco
     RecipeFile,
     SearchPaths,
     find,
+    places_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.fields import (
     FIELDS,
@@ -38,6 +39,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Licence,
     Recipe,
     RecipeError,
+    Shelf,
 )
 
 try:
@@ -82,7 +84,12 @@ def load_found(file: RecipeFile, search_paths: SearchPaths = ()) -> Recipe:
         inherited, _lines, _issues = _read(base.path)
         data = merge(inherited, data)
         sources.append(base)
-    return _recipe(sources, data, lines, [*file.issues, *issues])
+    shelves = tuple(
+        Shelf(place.registry, os.path.expanduser(place.root or place.folder), place.trusted)
+        for place in places_of(search_paths)
+        if place.registry
+    )
+    return _recipe(sources, data, lines, [*file.issues, *issues], shelves)
 
 
 def merge(base: dict[str, t.Any], outer: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -280,6 +287,7 @@ def _recipe(
     data: dict[str, t.Any],
     lines: dict[str, int],
     issues: list[Issue],
+    shelves: tuple[Shelf, ...],
 ) -> Recipe:
     fields = _Fields(data, lines, issues)
     path, place = sources[0].path, sources[0].place
@@ -293,7 +301,8 @@ def _recipe(
         model=fields.text("model"),
         runtime=fields.text("runtime").lower(),
         container=fields.text("container") or str(build.get("base", "")).strip(),
-        command=fields.text("command"),
+        # Other blanks mean something to a shell.
+        command=fields.text("command", " \t\r\n"),
         defaults=fields.map("defaults"),
         env=fields.map("env"),
         metadata=metadata,
@@ -341,6 +350,7 @@ def _recipe(
         registry=place.registry if place else "",
         root=str(place.root or place.path) if place and place.registry else str(path.parent),
         trusted=all(source.place is None or source.place.trusted for source in sources),
+        shelves=shelves,
         issues=tuple(issues),  # last: the fields above add to it
     )
 
@@ -384,9 +394,10 @@ class _Fields:
         """The field's value; None where it is absent or of another type."""
         return None if field in self._wrong else self._data.get(field)
 
-    def text(self, field: str) -> str:
+    def text(self, field: str, blanks: str | None = None) -> str:
+        """The field's text without blanks at its ends. blanks: which count; None: all."""
         value = self.value(field)
-        return "" if value is None else str(value).strip()
+        return "" if value is None else str(value).strip(blanks)
 
     def map(self, field: str) -> dict[str, t.Any]:
         return {str(key): value for key, value in (self.value(field) or {}).items()}

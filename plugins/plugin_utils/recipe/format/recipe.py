@@ -88,10 +88,22 @@ class Licence:
 
 @dataclasses.dataclass(frozen=True)
 class Mod:
-    """A change to the image before the start. folder: on the controller; its `run.sh` is run."""
+    """A change to the image before the start. folder: on the controller; its `run.sh` is run.
+
+    trusted: whether the registry that it is from is.
+    """
 
     name: str
     folder: str
+    trusted: bool = True
+
+
+class Shelf(t.NamedTuple):
+    """A fetched registry, whose mods recipes may name. root: the folder of its files."""
+
+    registry: str
+    root: str
+    trusted: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +123,8 @@ class Recipe:
     added to the image; "" for none. built: whether `build` names it, with the image. forbid: names
     of Python distributions that must not be in the image.
     registry: name of the registry that it is from; "" for none. root: the registry's folder, or the
-    file's. trusted: whether code that it brings besides the server may be run.
+    file's. trusted: whether code that it brings besides the server may be run. shelves: the
+    inventory's registries.
     """
 
     name: str
@@ -168,6 +181,7 @@ class Recipe:
     registry: str = ""
     root: str = ""
     trusted: bool = True
+    shelves: tuple[Shelf, ...] = ()
 
     def issue(
         self,
@@ -242,6 +256,7 @@ class ResolvedRecipe:
     secret_env: variable -> variable of the controller that holds its value.
     data_parallel: replicas, each of tensor_parallel x pipeline_parallel ranks.
     models: Hugging Face ids or paths that must be on the nodes, the served one first.
+    revisions: model -> commit, tag or branch, for those that the command pins.
     values: what the placeholders stand for, as text. rpc_port: on the workers of llama.cpp.
     mods, pre_exec: in each container before the server. post_exec: in the head's, once it answers.
     entrypoint: in place of the image's; container_port: on which it listens; both only where the
@@ -265,6 +280,7 @@ class ResolvedRecipe:
     warnings: tuple[Issue, ...]
     data_parallel: int = 1
     models: tuple[str, ...] = ()
+    revisions: dict[str, str] = dataclasses.field(default_factory=dict)
     values: dict[str, str] = dataclasses.field(default_factory=dict)
     mods: tuple[Mod, ...] = ()
     pre_exec: tuple[Hook, ...] = ()

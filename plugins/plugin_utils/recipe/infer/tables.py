@@ -15,6 +15,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.llama_cpp import (
+    LLAMA_CPP,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.vllm import VLLM
+
 Rule = dict[str, t.Any]
 
 _RECIPES = "public recipes for GB10"
@@ -36,7 +41,7 @@ IMAGES: list[Rule] = [
         "scitrera/dgx-spark-vllm-jasl-ds4:20260609", _RECIPES, "medium", model_type="deepseek_v4"
     ),
     _rule(
-        "scitrera/dgx-spark-vllm:0.16.0-t5",
+        VLLM.default_image,
         "the bundled recipes' image; this architecture may need a newer one",
         "low",
         model_type=[
@@ -44,10 +49,10 @@ IMAGES: list[Rule] = [
             "glm_moe_dsa", "inkling*", "kimi_k3", "qwen4*",
         ],
     ),
-    _rule("scitrera/dgx-spark-vllm:0.16.0-t5", "the bundled recipes' image", "medium"),
+    _rule(VLLM.default_image, "the bundled recipes' image", "medium"),
 ]  # fmt: skip
 LLAMA_CPP_IMAGES: list[Rule] = [
-    _rule("scitrera/dgx-spark-llama-cpp:b8094-cu131", "the bundled recipes' image", "medium")
+    _rule(LLAMA_CPP.default_image, "the bundled recipes' image", "medium")
 ]
 
 TOOL_PARSERS: list[Rule] = [

@@ -27,7 +27,9 @@ from ansible_collections.dgxspark.suite.plugins.module_utils.serving.kinds impor
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
     is_secret,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.executor import (
+    executor_of,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import normal
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
@@ -347,12 +349,10 @@ def needs(resolved: ResolvedRecipe, settings: Settings) -> dict[str, t.Any]:
 
 def _models(resolved: ResolvedRecipe) -> list[dict[str, str]]:
     """What has to be on the nodes: `name` (repository or path), `quant`, `revision`."""
-    server = Server("", "", resolved.ranks[0].argv)
     models: list[dict[str, str]] = []
     for model in resolved.models:
         name, _colon, quant = (model, "", "") if model.startswith("/") else model.partition(":")
-        # The flag means the served model, which is the first.
-        revision = "" if models else server.flag(("--revision",)) or ""
+        revision = resolved.revisions.get(model, "")
         if name.startswith("/"):
             place = on_node(resolved, normal(name))
             models.append({"name": place, "quant": "", "revision": ""})
@@ -465,6 +465,9 @@ def docker_options(rank: t.Mapping[str, t.Any], secret_env: t.Sequence[str]) -> 
     options += [["--security-opt", option] for option in rank["security_opts"]]
     if rank["pids_limit"]:
         options.append(["--pids-limit", str(rank["pids_limit"])])
+    options += [["--cap-add", name] for name in rank.get("cap_add", ())]
+    if rank.get("user"):
+        options.append(["--user", rank["user"]])
     for ulimit in rank["ulimits"]:
         name, _colon, limits = ulimit.partition(":")
         options.append(["--ulimit", f"{name}={limits}"])
@@ -607,6 +610,7 @@ def _rank(
     mods: t.Sequence[PlacedMod],
 ) -> dict[str, t.Any]:
     name = f"dgxspark-{service.name}-{rank.rank}"
+    executor = executor_of(resolved.recipe)
     return {
         "rank": rank.rank,
         "role": rank.role,
@@ -628,14 +632,16 @@ def _rank(
         },
         **_network(rank, resolved),
         "ipc_mode": settings.ipc_mode,
-        "shm_size": settings.shm_size,
+        "shm_size": executor.shm_size or settings.shm_size,
         "oom_score_adj": _OOM_SCORE,
-        "ulimits": list(settings.ulimits),
+        "ulimits": executor.limits(settings.ulimits),
         "gpus": settings.gpus,
         "devices": list(settings.devices),
         "security_opts": list(settings.security_opts),
         "pids_limit": settings.pids_limit,
         "restart_policy": "no",
+        **({"user": executor.user} if executor.user else {}),
+        **({"cap_add": list(executor.cap_add)} if executor.cap_add else {}),
     }
 
 

@@ -11,11 +11,14 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.comma
     spread_issues,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.env_checks import (
+    ENV_PARTIAL,
     ENV_REFERENCE,
     env_text,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.model_checks import (
     models_of,
+    revisions_of,
+    with_revision,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.rendering import (
     Rendering,
@@ -31,6 +34,9 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topo
     Degrees,
     nodes_issue,
     size_issue,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.executor import (
+    executor_of,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
@@ -147,12 +153,13 @@ def resolve_checked(
         warnings=tuple(issue for issue in issues if issue.severity == "warning"),
         data_parallel=spread.data or 1,
         models=models_of(recipe, values, server),
+        revisions=revisions_of(values["model"].text, server, engine),
         values={key: value.text for key, value in values.items() if value.value is not None},
         mods=checked.mods,
         pre_exec=rendering.hooks["pre_exec"],
         # One that is not trusted is left out, with a warning.
         post_exec=rendering.hooks["post_exec"] if recipe.trusted else (),
-        volumes=recipe.volumes,
+        volumes=(*recipe.volumes, *executor_of(recipe).volumes),
         rpc_port=runtime.rpc_port(ports, size),
         **_own_program(recipe, engine, values),
     )
@@ -186,6 +193,7 @@ def _server(rendering: Rendering, spread: Degrees) -> tuple[Runtime, Server, lis
         rendering.recipe, rendering.values, rendering.server, spread.size
     )
     server = engine.with_degrees(server, spread)
+    server = with_revision(rendering.recipe, rendering.values, server, engine)
     return runtime, _with_values(server, rendering.values, engine), issues
 
 
@@ -259,13 +267,8 @@ def _environment(
 
 def _reference_problem(text: str, name: str, variables: Variables) -> tuple[str, str, str] | None:
     """Code, message and fix for a reference that cannot be followed; None for one that can."""
-    # No message shows the text: it may be a password with a $ in it.
     if not ENV_REFERENCE.fullmatch(text):
-        return (
-            "env-partial",
-            "the value mixes a variable of the controller ($...) with text",
-            "Make ${NAME} the complete value, and export NAME with that text",
-        )
+        return ENV_PARTIAL
     if name not in variables.allow:
         return (
             "env-not-allowed",

@@ -54,9 +54,9 @@ class _ContainerEngine(Engine):
         return False
 
     def split(self, command: str) -> Server:
-        open_quote = shell.unterminated(command)
-        if open_quote:
-            raise CommandError(f"{open_quote.value} are opened and never closed")
+        open_quote = shell.unclosed(f": {command}")
+        if open_quote and open_quote.what.endswith("quotes"):
+            raise CommandError(f"{open_quote.what} are opened and never closed")
         found = _SHELLS.search("".join(map(_bare, command, shell.contexts(command))))
         if found:
             raise CommandError(

@@ -36,5 +36,7 @@ EUGR_VLLM = _EugrEngine(
         "recipe_names": ("eugr-vllm",),
         "only_version": "1",
         "implied": True,
+        # What its mods change is not in the images of others.
+        "default_image": "",
     }
 )

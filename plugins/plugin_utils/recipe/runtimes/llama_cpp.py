@@ -7,6 +7,7 @@ from __future__ import annotations
 import shlex
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.flags import Grammar
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.topology import Degrees
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
@@ -14,6 +15,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Rank,
     ResolvedRecipe,
 )
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import llama_cpp_flags
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.flags import named
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.runtime import (
     Engine,
@@ -178,6 +180,16 @@ LLAMA_CPP = _LlamaCppEngine(
     },
     switched_off=("mmap", "webui", "jinja", "cont_batching", "slots"),
     on_off=("flash_attn",),
+    default_image="scitrera/dgx-spark-llama-cpp:b8094-cu131",
+    grammar=Grammar(
+        label="llama.cpp",
+        version=llama_cpp_flags.VERSION,
+        table=llama_cpp_flags.FLAGS,
+        equals=False,
+        abbreviated=False,
+        dashes=True,
+        gguf=("-hf", "-hfr", "--hf-repo"),
+    ),
     memory=MemoryTraits(
         context=("-c", "--ctx-size"),
         context_setting="ctx_size",

@@ -12,6 +12,7 @@ import functools
 import shlex
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.flags import Grammar
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import (
     CommandError,
     Server,
@@ -151,8 +152,11 @@ class Engine:
     Each `Flag` lists the spellings of one flag, empty where the server has none.
     rank_flags: one value per rank, set by the launch. secret_flags: flag -> what to do instead.
     elsewhere_flags: with them the server does not answer at http://<address>:<port>/.
+    default_image: for recipes without a container; "" where there is none.
+    revision: of the served model; draft_revision: of the one that drafts for it.
     share: of the memory, 0 to 1. platform: values that suit a GB10 where the recipe has none.
     known_values: flag -> the values that it is known to take, and the flag that adds more.
+    grammar: how the server reads its words; None where that is not known.
     further_values: keys of values that count without a placeholder.
     only_version: the `recipe_version` that has no other engine. implied: whether other fields than
     `runtime` name it. any_image: whether it is whatever the image runs: on one node, of a kind that
@@ -179,12 +183,15 @@ class Engine:
     platform: t.Mapping[str, t.Any]
     flags: t.Mapping[str, str]
     memory: MemoryTraits
+    default_image: str = ""
+    revision: Flag = ()
+    draft_revision: Flag = ()
     switched_off: tuple[str, ...] = ()
     on_off: tuple[str, ...] = ()
     known_values: t.Mapping[str, tuple[frozenset[str], str]] = dataclasses.field(
         default_factory=dict
     )
-    known_families: tuple[str, ...] = ()
+    grammar: Grammar | None = None
     further_values: tuple[str, ...] = ()
     only_version: str = ""
     implied: bool = False
@@ -193,6 +200,10 @@ class Engine:
     def is_server(self, words: t.Sequence[str]) -> bool:
         """Whether these words start the server."""
         raise NotImplementedError
+
+    def arguments(self, words: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+        """The words that the server parses, and how many of them may belong to no flag."""
+        return words[1:], 0
 
     def implied_by(self, recipe: Recipe) -> bool:
         """Whether the recipe means this engine without naming its runtime."""
@@ -344,9 +355,12 @@ done
 """
 
 
-def is_python_module(words: t.Sequence[str], module: str) -> bool:
-    """Whether the words are `python... -m module`."""
-    return program_of(words).startswith("python") and list(words[1:3]) == ["-m", module]
+def behind_python_module(words: t.Sequence[str], module: str) -> int:
+    """How many words are `python... -m module`, which may be unbuffered (-u); 0 if they are not."""
+    start = 2 if list(words[1:2]) == ["-u"] else 1
+    if program_of(words).startswith("python") and list(words[start : start + 2]) == ["-m", module]:
+        return start + 2
+    return 0
 
 
 def program_of(words: t.Sequence[str]) -> str:

@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.flags import (
+    Grammar,
+    Units,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import Node, Rank
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import sglang_flags
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.flags import (
     COMMON,
     named,
@@ -20,13 +25,14 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.run
     Ports,
     Runtime,
     Values,
+    behind_python_module,
     endpoint,
-    is_python_module,
     program_of,
     rank_count,
     rank_of,
 )
 
+_MODULE = "sglang.launch_server"
 _FLAGS = (
     *COMMON,
     "moe_runner_backend",
@@ -85,7 +91,12 @@ class _SglangEngine(Engine):
     def is_server(self, words: t.Sequence[str]) -> bool:
         if program_of(words) == "sglang":
             return list(words[1:2]) == ["serve"]
-        return is_python_module(words, "sglang.launch_server")
+        return behind_python_module(words, _MODULE) > 0
+
+    def arguments(self, words: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+        # `sglang serve` takes the model as a word of its own too.
+        start = behind_python_module(words, _MODULE)
+        return (words[start:], 0) if start else (words[2:], 1)
 
     def start(self, values: Values) -> str:
         return f"{self.example} --model-path {{model}}"
@@ -112,6 +123,9 @@ SGLANG = _SglangEngine(
     secret_flags={"--api-key": _PROXY, "--admin-api-key": _PROXY},
     elsewhere_flags=("--ssl-keyfile", "--ssl-certfile"),
     share=("--mem-fraction-static",),
+    default_image="scitrera/dgx-spark-sglang:0.5.8-t5",
+    revision=("--revision",),
+    draft_revision=("--speculative-draft-model-revision",),
     platform=GB10_SHARE,
     flags={
         **named(_FLAGS),
@@ -126,6 +140,14 @@ SGLANG = _SglangEngine(
         "chunked_prefill": "--chunked-prefill-size",
         "model_revision": "--revision",
     },
+    grammar=Grammar(
+        label="SGLang",
+        version=sglang_flags.VERSION,
+        table=sglang_flags.FLAGS,
+        underscores=False,
+        units=Units.SGLANG,
+        configs=("--config",),
+    ),
     memory=MemoryTraits(
         context=("--context-length",),
         context_setting="context_length",

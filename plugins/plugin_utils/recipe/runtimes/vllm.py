@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import pathlib
-import re
 import shlex
 import typing as t
 
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command import shell
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.flags import (
+    Grammar,
+    Units,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.server import Server
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Issue,
@@ -22,7 +24,10 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recip
     Recipe,
     ResolvedRecipe,
 )
-from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import vllm_names
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes import (
+    vllm_flags,
+    vllm_names,
+)
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.flags import (
     COMMON,
     named,
@@ -36,17 +41,15 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.runtimes.run
     Runtime,
     Values,
     await_port,
-    is_python_module,
+    behind_python_module,
     program_of,
     rank_count,
     rank_of,
     role_of,
 )
 
+_MODULE = "vllm.entrypoints.openai.api_server"
 BACKEND = ("--distributed-executor-backend",)
-_BACKEND_IN_TEXT = re.compile(
-    r"\s--distributed[-_]executor[-_]backend(?:=|(?:\s|\\\n)+)(['\"]?)[\w.]+\1(?=\s|$)"
-)
 # Flags whose value is a secret -> the variable that does the same.
 _SECRET_FLAGS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
 
@@ -186,7 +189,10 @@ class VllmEngine(Engine):
     def is_server(self, words: t.Sequence[str]) -> bool:
         if program_of(words) == "vllm":
             return list(words[1:2]) == ["serve"]
-        return is_python_module(words, "vllm.entrypoints.openai.api_server")
+        return behind_python_module(words, _MODULE) > 0
+
+    def arguments(self, words: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+        return words[behind_python_module(words, _MODULE) or 2 :], 1
 
     def implied_by(self, recipe: Recipe) -> bool:
         return not recipe.runtime
@@ -214,7 +220,7 @@ def _without_ray(recipe: Recipe, server: Server) -> tuple[Server, list[Issue]]:
         "on one node vLLM needs no Ray; --distributed-executor-backend ray is left out",
         "Nothing",
     )
-    return without_backend(server), [removed]
+    return server.without_flag(BACKEND[0]), [removed]
 
 
 def _over_nodes(
@@ -253,7 +259,7 @@ def _over_nodes(
             )
             break
     if written is not None and written != backend and not explicit:
-        server = without_backend(server)
+        server = server.without_flag(BACKEND[0])
         issues.append(
             recipe.issue(
                 "backend-replaced",
@@ -265,11 +271,6 @@ def _over_nodes(
             )
         )
     return _BACKENDS.get(backend, _NATIVE), server, issues
-
-
-def without_backend(server: Server) -> Server:
-    text = shell.tidy(_BACKEND_IN_TEXT.sub(" ", server.text))
-    return server._replace(text=text, words=tuple(shell.words(text)))
 
 
 def _ray_node(node: Node, settings: LaunchSettings) -> str:
@@ -364,6 +365,8 @@ VLLM = VllmEngine(
     },
     elsewhere_flags=("--ssl-keyfile", "--ssl-certfile", "--root-path", "--uds"),
     share=("--gpu-memory-utilization",),
+    default_image="scitrera/dgx-spark-vllm:0.16.0-t5",
+    revision=("--revision",),
     platform=GB10_SHARE,
     flags={
         **named(_FLAGS),
@@ -381,7 +384,16 @@ VLLM = VllmEngine(
         "enable_flashinfer_autotune",
     ),
     known_values=vllm_names.NAMES,
-    known_families=vllm_names.FAMILIES,
+    grammar=Grammar(
+        label="vLLM",
+        version=vllm_flags.VERSION,
+        table=vllm_flags.FLAGS,
+        dotted=True,
+        units=Units.VLLM,
+        needs={"--enable-auto-tool-choice": "--tool-call-parser"},
+        configs=("--config",),
+        families=vllm_names.FAMILIES,
+    ),
     further_values=("distributed_executor_backend",),
     memory=MemoryTraits(
         context=("--max-model-len",),

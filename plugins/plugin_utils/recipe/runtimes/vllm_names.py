@@ -1,6 +1,6 @@
 # Copyright (c) 2026, dgxspark.suite contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that vLLM knows, for its flags that choose one by name.
+"""Names that vLLM knows, for its flags whose names are no part of its parser.
 
 Those of mid-2026. Forks and plugins have others: an unknown name is a warning and no error.
 """
@@ -20,21 +20,10 @@ granite holo2 hunyuan_a13b hy_v3 inkling kimi_k2 kimi_k3 mimo minimax_m2 minimax
 minimax_m3 mistral nemotron_v3 olmo3 openai_gptoss poolside_v1 qwen3 seed_oss solar_open2 step3
 step3p5
 """
-_MOE_BACKENDS = """
-aiter auto cutlass deep_gemm deep_gemm_mega_moe emulation flashinfer_cutedsl flashinfer_cutlass
-flashinfer_trtllm marlin triton
-"""
-_KV_CACHE_DTYPES = """
-auto bfloat16 float16 fp8 fp8_ds_mla fp8_e4m3 fp8_e5m2 fp8_inc fp8_per_token_head
-int4_per_token_head int8_per_token_head nvfp4 nvfp4_4over6 nvfp4_ds_mla
-"""
-
 # Flag -> its names, and the flag that brings further ones.
 NAMES: dict[str, tuple[frozenset[str], str]] = {
     "--tool-call-parser": (frozenset(_TOOL_PARSERS.split()), "--tool-parser-plugin"),
     "--reasoning-parser": (frozenset(_REASONING_PARSERS.split()), "--reasoning-parser-plugin"),
-    "--moe-backend": (frozenset(_MOE_BACKENDS.split()), ""),
-    "--kv-cache-dtype": (frozenset(_KV_CACHE_DTYPES.split()), ""),
 }
 # Beginnings of families of names without a fixed list.
 FAMILIES = ("turboquant_",)

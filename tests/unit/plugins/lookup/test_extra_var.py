@@ -101,7 +101,9 @@ def untyped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     return values(tmp_path_factory.mktemp("untyped"), "-e", json.dumps(NAMED))
 
 
-@pytest.mark.parametrize("playbook", sorted(PLAYS.keys() - {"discover", "recipes", "schedule"}))
+@pytest.mark.parametrize(
+    "playbook", sorted(PLAYS.keys() - {"discover", "lock", "recipes", "schedule"})
+)
 def test_without_a_word_the_default_of_the_role_holds(
     playbook: str, untyped: dict[str, dict[str, Any]]
 ) -> None:
@@ -113,7 +115,7 @@ def test_without_a_word_the_default_of_the_role_holds(
     }
 
 
-@pytest.mark.parametrize("playbook", ["recipes", "schedule"])
+@pytest.mark.parametrize("playbook", ["lock", "recipes", "schedule"])
 def test_a_playbook_without_a_role_reads_nothing_of_the_inventory(
     playbook: str, untyped: dict[str, dict[str, Any]]
 ) -> None:

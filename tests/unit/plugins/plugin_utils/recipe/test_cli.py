@@ -22,8 +22,9 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     (tmp_path / "broken.yaml").write_text(BROKEN, encoding="utf-8")
     (tmp_path / "unreadable.yaml").write_text("- a\n", encoding="utf-8")
     (tmp_path / "fine.yaml").write_text(BROKEN.replace("modle", "model"), encoding="utf-8")
-    (tmp_path / "floating.yaml").write_text(
-        BROKEN.replace("modle", "model").replace("image:1", "image:latest"), encoding="utf-8"
+    (tmp_path / "warned.yaml").write_text(
+        BROKEN.replace("modle", "model").replace("{model}", "{model} --no-such-flag"),
+        encoding="utf-8",
     )
     return tmp_path
 
@@ -33,7 +34,7 @@ def test_a_list_has_a_row_for_each_with_its_errors(
 ) -> None:
     assert main(["list", "--path", str(folder), "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert {"broken", "unreadable", "fine", "floating", "qwen3-14b-fp8"} <= set(rows)
+    assert {"broken", "unreadable", "fine", "warned", "qwen3-14b-fp8"} <= set(rows)
     assert [rows[name]["errors"] for name in ("broken", "unreadable", "fine")] == [1, 1, 0]
     assert "{model}" in rows["broken"]["error"]
     known = rows["qwen3-14b-fp8"]
@@ -59,8 +60,8 @@ def test_validate_fails_for_errors_and_strictly_for_warnings(
 ) -> None:
     path = ["--path", str(folder)]
     assert main(["validate", "fine", *path]) == 0
-    assert main(["validate", "floating", *path]) == 0
-    assert main(["validate", "floating", "--strict", *path]) == 1
+    assert main(["validate", "warned", *path]) == 0
+    assert main(["validate", "warned", "--strict", *path]) == 1
     assert main(["validate", "broken", *path]) == 1
     assert main(["validate", "all", *path]) == 1
     out = capsys.readouterr().out

@@ -20,7 +20,7 @@ runtime: vllm
 container: org/image:1
 metadata: {description: base, model_params: 8B}
 defaults: {port: 8000, config: {a: 1, b: 2}}
-command: vllm serve {model} --port {port} --config {config}
+command: vllm serve {model} --port {port} --additional-config {config}
 """
 
 

@@ -38,7 +38,7 @@ NASTY = [
     "~",
     "!!",
     "{a,b}",
-    "-- --help",
+    "- --help",
     "ünï \t cødé",
     "a\r\nb",
     "$'\\n' touch pwned",

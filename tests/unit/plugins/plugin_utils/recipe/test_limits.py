@@ -77,6 +77,24 @@ SHAPES = {
     "quotes": command("\"''\" " * (LONG // 7)),
     "substitutions": command("$(" * (LONG // 2)),
     "flags": command("--a b " * (LONG // 6)),
+    "unknown flags": command(" ".join(f"--n{i}-m b" for i in range(LONG // 11))),
+    "one flag often": command("--max-num-seqs 4 " * (LONG // 17)),
+    "words": command("b " * (LONG // 2)),
+    "digits in the command": command(f"--gpu-memory-utilization {'1' * LONG}x"),
+    "digits with a unit": command(f"--max-model-len {'1' * LONG}x"),
+    "quotes in JSON": command("--hf-overrides ''{" + '"' * (LONG // 2) + "''"),
+    "JSON": command("--hf-overrides ''" + "[" * (LONG // 2) + "''"),
+    "here-documents": HEAD
+    + f"command: |\n  cat {'<<E ' * (LONG // 6)}\n  x\n  vllm serve {{model}}\n",
+    "compound commands": HEAD
+    + "command: |\n"
+    + "  if true\n" * (LONG // 10)
+    + "  vllm serve {model}\n",
+    "expansions": command('"${a:-' * (LONG // 6)),
+    "continued lines": HEAD
+    + "command: |\n  vllm serve {model}"
+    + " \\\n  --a b" * (LONG // 9)
+    + "\n",
     "unknown names": command(" ".join(f"{{n{i}}}" for i in range(LONG // 9))),
     "a long name": command("{" + "ab-c.d_e0" * (LONG // 9) + "}"),
     "unused defaults": HEAD

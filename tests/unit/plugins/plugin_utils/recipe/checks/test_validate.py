@@ -29,7 +29,14 @@ def tp(
 CASES = {
     "nothing wrong": Case({}, []),
     "no model": Case({"model": None}, [("missing-model", "error", "model")]),
-    "no container": Case({"container": None}, [("missing-container", "error", "container")]),
+    "no container": Case(
+        {"container": None},
+        [("missing-container", "suggestion", "container")],
+        "no image is named; scitrera/dgx-spark-vllm:0.16.0-t5 is taken",
+    ),
+    "no container, with mods of others": Case(
+        {"container": None, "runtime": "eugr-vllm"}, [("missing-container", "error", "container")]
+    ),
     "container with an option": Case(
         {"container": "-v /:/host image"}, [("container-invalid", "error", "container")]
     ),
@@ -65,8 +72,39 @@ CASES = {
         "Did you mean embeddings?",
     ),
     "no mods": Case({"mods": []}, []),
-    "executor_config": Case(
-        {"executor_config": {"user": "root"}}, [("ignored-field", "warning", "executor_config")]
+    "executor_config": Case({"executor_config": {"user": "root"}}, []),
+    "settings that a launch decides": Case(
+        {"executor_config": {"auto_remove": True, "gpus": "all", "shm_size": "64gb"}},
+        [("ignored-field", "suggestion", "executor_config")],
+        "auto_remove, gpus",
+    ),
+    "settings that are not applied": Case(
+        {"executor_config": {"entrypoint": "bash"}},
+        [("ignored-field", "warning", "executor_config")],
+    ),
+    "a privileged container": Case(
+        {"executor_config": {"privileged": True}},
+        [("unsupported-field", "error", "executor_config.privileged")],
+        "can change everything on its node",
+    ),
+    "an unprivileged container": Case({"executor_config": {"privileged": False}}, []),
+    "settings that are none": Case(
+        {
+            "executor_config": {
+                "user": "$(id -u)",
+                "shm_size": "much",
+                "cap_add": ["SYS_ADMIN", "SYS_NICE"],
+                "ulimit": ["memlock=lots"],
+                "volumes": ["relative:/x"],
+            }
+        },
+        [
+            ("executor-invalid", "error", "executor_config.user"),
+            ("executor-invalid", "error", "executor_config.shm_size"),
+            ("executor-invalid", "error", "executor_config.cap_add"),
+            ("executor-invalid", "error", "executor_config.ulimit"),
+            ("executor-invalid", "error", "executor_config.volumes"),
+        ],
     ),
     "an unknown key": Case({"notes": "x"}, [("unknown-field", "suggestion", "notes")]),
     "a typo in a key": Case(
@@ -171,7 +209,10 @@ CASES = {
         [("unsupported-field", "error", "defaults.data_parallel")],
     ),
     "an override that the command does not use": Case(
-        {"command": "vllm serve {model} --x {max_model_len}", "defaults": {"max_model_len": 1}},
+        {
+            "command": "vllm serve {model} --max-model-len {max_model_len}",
+            "defaults": {"max_model_len": 1},
+        },
         [("override-without-effect", "error", "command")],
         "Did you mean max_model_len?",
         {"max_model_lne": 2},
@@ -185,17 +226,18 @@ CASES = {
     "an override that the launch itself uses": Case({}, [], "", {"port": 9000}),
     "a local build tag": Case(
         {"container": "vllm-node-mxfp4", "build_args": ["--exp-mxfp4"], "runtime": None},
-        [("local-image", "warning", "container")],
+        [("local-image", "suggestion", "container")],
         "./build-and-copy.sh -t vllm-node-mxfp4 --exp-mxfp4",
     ),
     "a local build tag, and another image named": Case(
         {"container": "vllm-node"}, [], "", {"container": "org/image:2"}
     ),
     "an image of today": Case(
-        {"container": "org/image:latest"}, [("unpinned-image", "warning", "container")]
+        {"container": "org/image:latest"}, [("unpinned-image", "suggestion", "container")]
     ),
     "an image without a tag": Case(
-        {"container": "host.example:5000/org/image"}, [("unpinned-image", "warning", "container")]
+        {"container": "host.example:5000/org/image"},
+        [("unpinned-image", "suggestion", "container")],
     ),
     "an image by its digest": Case({"container": "org/image@sha256:" + "0" * 64}, []),
     "Ray's flag with native ones": Case(

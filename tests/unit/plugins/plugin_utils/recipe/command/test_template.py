@@ -11,6 +11,7 @@ from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.command.temp
     TemplateError,
 )
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.values import (
+    Value,
     chain,
     coerce,
     parse_overrides,
@@ -169,3 +170,24 @@ def test_overrides_of_no_known_form_are_refused_with_an_example(given: object) -
 
 def test_numbers_are_written_as_yaml_reads_them() -> None:
     assert [text_of(value) for value in (1, 0.8, False, "x")] == ["1", "0.8", "false", "x"]
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("vllm serve {model --port 1", True),
+        ("vllm serve {model} --max-model-len {size", True),
+        ("vllm serve {model} --served-model-name '{size'", True),
+        ("awk '{print $1}' f; vllm serve {model }", False),
+        ("f() {model x; }; vllm serve {model} {a,b} {size,x}", True),
+        ("vllm serve ${model} --x {size,b}", False),
+    ],
+)
+def test_a_placeholder_that_is_never_closed_is_an_error(command: str, found: bool) -> None:
+    values = {name: Value(name, name, "default") for name in ("model", "size")}
+    try:
+        Renderer(values, {}).command(command)
+        codes = []
+    except TemplateError as exc:
+        codes = [problem.code for problem in exc.problems]
+    assert codes == (["open-placeholder"] if found else [])

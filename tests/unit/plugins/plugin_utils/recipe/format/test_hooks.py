@@ -9,6 +9,11 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import (
+    errors,
+    validate,
+)
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.discovery import Place
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.hooks import (
     hooks_of,
     mods_of,
@@ -138,3 +143,44 @@ def test_what_can_be_no_folder_is_an_error_of_the_recipe(recipe_of: Make, name: 
 def test_an_include_that_can_be_no_file_is_an_error_of_the_recipe(recipe_of: Make) -> None:
     with pytest.raises(RecipeError, match="there is no recipe aaa"):
         recipe_of(include="a" * 5000)
+
+
+@pytest.fixture
+def shelf(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A fetched registry with recipes in a folder, and mods beside it."""
+    for place in ("registry/mods/patch", "registry/other", "elsewhere"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "run.sh").write_text("true\n", encoding="utf-8")
+    (tmp_path / "registry" / "mods" / "link").symlink_to(tmp_path / "elsewhere")
+    return tmp_path / "registry"
+
+
+@pytest.mark.parametrize(
+    ("named", "trusted", "codes"),
+    [
+        ("mods/patch", True, []),
+        ("patch", True, []),
+        ("@eugr/patch", True, []),
+        ("@eugr/mods/patch", True, []),
+        ("@eugr/other", True, []),
+        ("@eugr/patch", False, ["untrusted"]),
+        ("patch", False, ["untrusted"]),
+        ("@eugr/link", True, ["mod-not-found"]),
+        ("@eugr/nothing", True, ["mod-not-found"]),
+        ("@nobody/patch", True, ["mod-not-found"]),
+        ("@eugr", True, ["mod-invalid"]),
+        ("@eugr/../patch", True, ["mod-invalid"]),
+        ("@eugr/@eugr/patch", True, ["mod-invalid"]),
+    ],
+)
+def test_a_mod_may_be_one_of_a_registry(
+    tmp_path: pathlib.Path, shelf: pathlib.Path, named: str, trusted: bool, codes: list[str]
+) -> None:
+    path = tmp_path / "recipes" / "sample.yaml"
+    path.parent.mkdir()
+    path.write_text(RECIPE.replace("mods/patch, other", f'"{named}"'), encoding="utf-8")
+    place = Place(str(shelf / "recipes"), "eugr", trusted=trusted, root=str(shelf))
+    recipe = load(str(path), [place])
+    assert [issue.code for issue in errors(validate(recipe))] == codes
+    mods, _missing = mods_of(recipe)
+    assert [mod.folder.startswith(str(shelf)) for mod in mods] == [True] * len(mods)

@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.checks.validate import validate
 from ansible_collections.dgxspark.suite.plugins.plugin_utils.recipe.format.recipe import (
     Node,
     Recipe,
@@ -216,11 +217,12 @@ REFUSALS = {
     "a server on the loopback": Refusal(
         {"command": "vllm serve {model} --host {host}", "defaults": {"host": "127.0.0.1"}},
         1,
-        "with --host 127.0.0.1 the server does not answer at 192.0.2.1, the address of the head "
-        "spark1. Remove --host, or let it be 0.0.0.0 [unsupported-host]",
+        "with --host 127.0.0.1 the server answers on its own node only",
     ),
     "a server at the fabric only": Refusal(
-        {"command": "vllm serve {model} --host=198.51.100.1"}, 1, "[unsupported-host]"
+        {"command": "vllm serve {model} --host=198.51.100.1"},
+        1,
+        "the server does not answer at 192.0.2.1, the address of the head spark1",
     ),
     "a server at a worker": Refusal(
         {"command": f"{TP} --host 192.0.2.2", "min_nodes": 2}, 2, "[unsupported-host]"
@@ -325,3 +327,105 @@ def test_a_server_may_listen_everywhere_or_at_the_heads_address(
 ) -> None:
     recipe = recipe_of(command=f"{TP} --host {host}", min_nodes=2)
     assert host in resolve(recipe, {}, nodes(2)).ranks[0].argv
+
+
+@pytest.mark.parametrize(
+    ("fields", "overrides", "flags", "revisions"),
+    [
+        ({}, {}, ("--revision", "v2"), {"org/model": "v2"}),
+        ({"runtime": "vllm-distributed", "min_nodes": 2}, {}, ("--revision", "v2"), {}),
+        ({}, {"model_revision": "v3"}, ("--revision", "v3"), {"org/model": "v3"}),
+        ({}, {"model": "org/other"}, (), {}),
+        ({"command": "vllm serve {model} --revision v1"}, {}, ("--revision", "v1"), {}),
+        ({"command": "vllm serve org/other"}, {}, (), {}),
+        ({"model": "/models/m"}, {}, (), {}),
+        (
+            {
+                "runtime": "sglang",
+                "command": "python3 -m sglang.launch_server --model-path {model} "
+                "--speculative-draft-model-path org/draft --speculative-draft-model-revision d1",
+            },
+            {},
+            ("--revision", "v2"),
+            {"org/model": "v2", "org/draft": "d1"},
+        ),
+        (
+            {
+                "command": "vllm serve {model} --speculative-config "
+                '\'{"model": "org/draft", "revision": "d1"}\''
+            },
+            {},
+            ("--revision", "v2"),
+            {"org/model": "v2", "org/draft": "d1"},
+        ),
+    ],
+)
+def test_the_model_is_pinned_on_every_rank_and_on_the_nodes(
+    recipe_of: t.Callable[..., Recipe],
+    nodes: t.Callable[[int], list[Node]],
+    fields: dict[str, t.Any],
+    overrides: dict[str, t.Any],
+    flags: tuple[str, ...],
+    revisions: dict[str, str],
+) -> None:
+    resolved = resolve(recipe_of(model_revision="v2", **fields), overrides, nodes(2))
+    for rank in resolved.ranks:
+        found = rank.argv.index("--revision") if "--revision" in rank.argv else len(rank.argv)
+        assert rank.argv[found : found + 2] == flags
+    assert not revisions or resolved.revisions == revisions
+
+
+def test_a_server_without_revisions_is_said_to_ignore_one(
+    recipe_of: t.Callable[..., Recipe],
+) -> None:
+    recipe = recipe_of(
+        model="org/model-GGUF:Q4_K_M",
+        runtime="llama-cpp",
+        command="llama-server -hf {model}",
+        model_revision="v2",
+    )
+    assert [(issue.code, issue.field) for issue in validate(recipe)] == [
+        ("ignored-field", "model_revision")
+    ]
+
+
+@pytest.mark.parametrize(
+    "default", [{"method": "mtp", "n": {"a": 1}}, '{"method":"mtp","n":{"a":1}}']
+)
+def test_a_part_of_a_map_is_overridden_by_its_path(
+    recipe_of: t.Callable[..., Recipe], nodes: t.Callable[[int], list[Node]], default: t.Any
+) -> None:
+    recipe = recipe_of(
+        command="vllm serve {model} --speculative-config '{speculative_config}'",
+        defaults={"speculative_config": default},
+    )
+    overrides = {"speculative_config.n.a": "2", "speculative_config.model": "org/draft"}
+    resolved = resolve(recipe, overrides, nodes(1), inventory={"speculative_config.n.b": True})
+    assert resolved.ranks[0].argv[-1] == (
+        '{"method":"mtp","n":{"a":2,"b":true},"model":"org/draft"}'
+    )
+    assert resolved.overrides == overrides
+    assert recipe.defaults["speculative_config"] == default
+
+
+def test_a_part_of_what_is_no_map_has_no_effect(recipe_of: t.Callable[..., Recipe]) -> None:
+    recipe = recipe_of(
+        command="vllm serve {model} --max-num-seqs {max_num_seqs}", defaults={"max_num_seqs": 1}
+    )
+    issues = validate(recipe, {"max_num_seqs.a": "2"})
+    assert [issue.code for issue in issues] == ["override-without-effect"]
+
+
+def test_an_override_sets_a_variable_above_the_recipes_own(
+    recipe_of: t.Callable[..., Recipe], nodes: t.Callable[[int], list[Node]]
+) -> None:
+    condition = {"when": {"nodes": 1}, "env": {"A": "3"}}
+    recipe = recipe_of(env={"A": "1", "B": "1"}, overrides=[condition])
+    overrides = {"env.A": "2", "env.HF_TOKEN": "${HF_TOKEN}"}
+    variables = Variables(allow=["HF_TOKEN"], environ={"HF_TOKEN": "x"})
+    resolved = resolve(recipe, overrides, nodes(1), variables)
+    assert resolved.env == {"A": "2", "B": "1"}
+    assert resolved.secret_env == {"HF_TOKEN": "HF_TOKEN"}
+    assert resolved.overrides == overrides
+    codes = [issue.code for issue in validate(recipe, {"env.HF_TOKEN": "hf_" + "a" * 20})]
+    assert "secret-in-override" in codes

@@ -25,7 +25,7 @@ Make = t.Callable[..., Recipe]
 Nodes = t.Callable[[int], list[Node]]
 
 SGLANG = "python3 -m sglang.launch_server --model-path {model}"
-LLAMA = "llama-server -hf {model}"
+LLAMA = "llama-server -hf {model}:Q4_K_M"
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,10 @@ LLAMA = "llama-server -hf {model}"
     [
         (SGLANG, "sglang"),
         ("export A=1\nsglang serve --model-path {model}", "sglang"),
-        ("/opt/bin/llama-server -hf {model}", "llama-cpp"),
+        ("/opt/bin/llama-server -hf {model}:Q4_K_M", "llama-cpp"),
         ("vllm serve {model}", "vllm"),
+        ("python3 -u -m vllm.entrypoints.openai.api_server --model {model}", "vllm"),
+        ("python3 -u -m sglang.launch_server --model-path {model}", "sglang"),
     ],
 )
 def test_without_a_runtime_the_command_decides(
@@ -78,7 +80,9 @@ def test_llama_cpp_keeps_the_quantisation_in_the_model_and_its_own_names(
     recipe_of: Make, nodes: Nodes
 ) -> None:
     recipe = recipe_of(
-        runtime="llama-cpp", model="org/m-GGUF:Q4_K_M", command=f"{LLAMA} -a short --port 8081"
+        runtime="llama-cpp",
+        model="org/m-GGUF:Q4_K_M",
+        command="llama-server -hf {model} -a short --port 8081",
     )
     resolved = resolve(recipe, {}, nodes(1))
     assert (resolved.model, resolved.served_model_name, resolved.port) == (

@@ -62,9 +62,9 @@ CASES = {
             *("--gpu-memory-utilization", "0.8"),
             *("--max-model-len", "2"),
             "--enforce-eager",
-            *("--dtype", "a; b"),
+            *("--chat-template", "a; b"),
         ),
-        {"max_model_len": "2", "enforce_eager": "true", "dtype": "a; b"},
+        {"max_model_len": "2", "enforce_eager": "true", "chat_template": "a; b"},
     ),
     "sglang": Case(
         {"runtime": "sglang", "defaults": {"max_model_len": 1, "tensor_parallel": 1}},
