@@ -112,7 +112,7 @@ class Sources:
             if "dict" in bases:
                 return [("dict", None)]
             decorated = {
-                ast.unparse(one).split("(")[0] for one in self.classes[name].decorator_list
+                ast.unparse(one).partition("(")[0] for one in self.classes[name].decorator_list
             }
             if decorated & {"config", "dataclass"}:
                 return [("dataclass", name)]

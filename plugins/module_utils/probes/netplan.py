@@ -174,11 +174,11 @@ def parse_connection(path: str, text: str) -> NetplanSetting:
 
 
 def other_profiles(
-    folders: Mapping[str, Sequence[str]] = PROFILES,
+    folders: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[NetplanSetting, ...]:
     """The profiles of systemd-networkd and NetworkManager that netplan has not written."""
     found = []
-    for renderer, places in folders.items():
+    for renderer, places in (folders or PROFILES).items():
         suffix = ".network" if renderer == NETWORKD else ".nmconnection"
         parse = parse_network if renderer == NETWORKD else parse_connection
         paths: dict[str, str] = {}

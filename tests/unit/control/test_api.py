@@ -215,7 +215,7 @@ def test_the_status_is_answered_from_memory(tmp_path: Path) -> None:
             answer = await client.get("/api/status")
             etag = answer.headers["etag"]
             taken = []
-            for _ in range(100):
+            for _turn in range(100):
                 started = time.perf_counter()
                 again = await client.get("/api/status", headers={"if-none-match": etag})
                 taken.append(time.perf_counter() - started)
@@ -286,7 +286,7 @@ def test_streams_get_the_snapshot_and_then_what_changes(tmp_path: Path) -> None:
                     assert data["id"] == job["id"]
             await stream.aclose()
             assert not control._streams
-            kept = [control.stream() for _ in range(64)]
+            kept = [control.stream() for _turn in range(64)]
             for one in kept:
                 await one.__anext__()
             answer = await client.get("/api/events")
@@ -335,7 +335,7 @@ def test_an_outage_is_logged_once_also_over_a_restart(tmp_path: Path, server: Se
                 ("up", "suspect", "poll"),
                 ("unknown", "up", "poll"),
             ]
-            for _ in range(60):
+            for _turn in range(60):
                 answer = await client.post("/api/health-event", json={**body, "source": "loud"})
             assert answer.status_code == 204
             answer = await client.post("/api/health-event", json={**body, "source": "loud"})
@@ -420,7 +420,7 @@ def test_the_page_and_streams_are_served_by_the_process(tmp_path: Path) -> None:
             ((_id, name, data),) = sse(text)
             assert (name, data["services"][0]["plan_hash"]) == ("status", PLAN)
             moments = []
-            for _ in range(50):
+            for _turn in range(50):
                 started = time.perf_counter()
                 assert client.get("/api/status").status_code == 200
                 moments.append(time.perf_counter() - started)

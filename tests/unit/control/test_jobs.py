@@ -194,7 +194,7 @@ def test_of_two_swaps_at_once_one_is_accepted(tmp_path: Path) -> None:
         go = tmp_path / "go"
         lab = lab_of(tmp_path, wait_for(go))
         async with lab.control() as (client, _control):
-            both = [client.post("/api/swap", json=SWAP) for _ in range(2)]
+            both = [client.post("/api/swap", json=SWAP) for _turn in range(2)]
             answers = await asyncio.gather(*both)
             accepted = [one.json() for one in answers if one.status_code == 202]
             refused = [one.json() for one in answers if one.status_code == 409]
@@ -237,7 +237,7 @@ def test_old_jobs_are_removed(tmp_path: Path) -> None:
         lab = lab_of(tmp_path, keep_jobs=2)
         async with lab.control() as (client, _control):
             names = []
-            for _ in range(3):
+            for _turn in range(3):
                 job = (await client.post("/api/swap", json={**SWAP, "force": True})).json()
                 names.append((await ended(client, job["id"]))["id"])
             listed = (await client.get("/api/jobs")).json()["jobs"]

@@ -252,12 +252,12 @@ def test_a_download_shows_how_far_it_is_and_can_be_cancelled(site: StandIn, open
     assert "model_download -e model=Qwen/Qwen3-8B" in dialog(page).inner_text()
     dialog(page).get_by_role("button", name="Download", exact=True).click()
     card = page.locator("#models").get_by_role("group", name="Download of Qwen/Qwen3-8B")
-    bar = card.get_by_role("progressbar")
-    bar.wait_for()
-    assert bar.get_attribute("value") is None
+    shown_share = card.get_by_role("progressbar")
+    shown_share.wait_for()
+    assert shown_share.get_attribute("value") is None
     site.push("job", job)
-    until(lambda: bar.get_attribute("value"))
-    assert round(bar.evaluate("one => one.position"), 2) == 0.21
+    until(lambda: shown_share.get_attribute("value"))
+    assert round(shown_share.evaluate("one => one.position"), 2) == 0.21
     card.get_by_role("button", name="Cancel").click()
     until(lambda: len(site.asked) == 2)
     assert site.asked[0][2] == {"model": "Qwen/Qwen3-8B", "revision": "", "quant": ""}

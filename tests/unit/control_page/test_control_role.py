@@ -23,10 +23,10 @@ SYSTEMD = {"control_systemd": {"stat": {"exists": True}}}
 ALICE = {"ansible_host": "192.0.2.11", "ansible_user": "alice"}
 
 
-def ran(folder: Path, node: dict[str, Any] = ALICE, **variables: Any) -> tuple[int, str]:
+def ran(folder: Path, node: dict[str, Any] | None = None, **variables: Any) -> tuple[int, str]:
     """Status and output of control.yml in check mode, as an unprivileged person may run it."""
     inventory = {
-        "spark_heads": {"hosts": {"spark1": node}},
+        "spark_heads": {"hosts": {"spark1": node or ALICE}},
         "spark_workers": {"hosts": {}},
         "all": {"vars": {"ansible_python_interpreter": sys.executable}},
     }
@@ -67,9 +67,9 @@ def test_check_mode_shows_the_settings_and_the_unit_and_writes_nothing(tmp_path:
     )
     assert status == 0, said
     settings = json.loads(
-        "\n".join(re.findall(r"^\+([ {}].*)$", said.split("Write its settings")[1], re.M)).split(
-            "\n}"
-        )[0]
+        "\n".join(
+            re.findall(r"^\+([ {}].*)$", said.split("Write its settings")[1], re.M)
+        ).partition("\n}")[0]
         + "}"
     )
     assert settings["token_sha256"] == "0" * 64

@@ -398,7 +398,7 @@ def _end(job: Job) -> None:
 async def _ended(job: Job) -> None:
     """End a job, and wait until it writes nothing any more."""
     _end(job)
-    for _ in range(round(_PATIENCE / _PACE)):
+    for _turn in range(round(_PATIENCE / _PACE)):
         if not _runs(job.folder):
             return
         await asyncio.sleep(_PACE)
