@@ -355,7 +355,7 @@ class Model:
 
     def decider(self, s: State) -> Iterator[Step]:
         here, peers = self.here(s, 0), self.peers(s)
-        for i, peer in zip(self.others(s), peers, strict=True):
+        for i, peer in zip(self.others(s), peers):
             word = self.says(here, peer)
             if s.answered[i] and s.linked[i]:
                 yield f"0 hears of {i}: {s.answered[i]}", NODE, self.hears(s, i)
