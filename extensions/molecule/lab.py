@@ -156,7 +156,7 @@ def all_reach() -> bool:
 def playbook_begun(name: str, *arguments: str, own_group: bool = False) -> subprocess.Popen[str]:
     """A running playbook, to which the test does something; see ended().
 
-    own_group: in a process group of its own, which can be ended as a whole.
+    own_group: in a process group of its own, for a signal to all of it.
     """
     return subprocess.Popen(
         ["ansible-playbook", *INVENTORY, f"playbooks/{name}.yml", *arguments],

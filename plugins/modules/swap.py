@@ -48,9 +48,9 @@ options:
     default: false
   without:
     description:
-      - With V(settled), nodes that never come back, by the word of a person. Where the decider is
-        one of them, this node goes back to the old plan by itself, or takes the new one if O(known)
-        has a node that knows it was decided; a decider waits no longer for the others.
+      - Nodes of an open swap that never come back, by the word of a person. Where the decider is
+        one of them, each other node goes back to the old plan by itself, or takes the new one if
+        another node knows that it was decided; a decider waits no longer for the others.
       - If such a node comes back after all, two plans may be served.
     type: list
     elements: str

@@ -231,7 +231,6 @@ class Participant(Guard):
             self.begin(STEPS[act], lambda: self.node.do(act), self._pause_after_error)
             return
         self.permit.free()
-        self.wish()
         waits = self.state == OLD and not self.lacking()
         settled, why = self.node.old_settled() if waits else (True, "")
         if not settled:

@@ -77,7 +77,7 @@ def wait_for(path: Path) -> Map:
 
 
 def fail(text: str) -> Map:
-    return {"name": "Fail as told", "ansible.builtin.fail": {"msg": text}}
+    return {"name": "Fail with the text", "ansible.builtin.fail": {"msg": text}}
 
 
 class Lab:

@@ -71,11 +71,11 @@ def test_a_launch_is_a_job_with_what_its_playbook_prints(tmp_path: Path) -> None
 
 def test_a_text_of_a_request_is_no_template_and_no_word_of_a_shell(tmp_path: Path) -> None:
     async def test() -> None:
-        told = tmp_path / "told"
+        touched = tmp_path / "touched"
         show = debug("{{ dgxspark_owner }}", "{{ overrides.text }}")
-        argv = ["touch", f"{told}/{{{{ overrides.name }}}}"]
+        argv = ["touch", f"{touched}/{{{{ overrides.name }}}}"]
         command = {"name": "Run it", "ansible.builtin.command": {"argv": argv}}
-        told.mkdir()
+        touched.mkdir()
         lab = lab_of(tmp_path, show, command)
         async with lab.control() as (client, _control):
             body = {**SWAP, "owner": TEMPLATE, "overrides": {"text": TEMPLATE, "name": "{{ 7*7 }}"}}
@@ -83,7 +83,7 @@ def test_a_text_of_a_request_is_no_template_and_no_word_of_a_shell(tmp_path: Pat
             job = await ended(client, job["id"])
         assert job["state"] == "succeeded", job
         assert job["lines"] == [TEMPLATE, TEMPLATE]
-        assert os.listdir(told) == ["{{ 7*7 }}"]
+        assert os.listdir(touched) == ["{{ 7*7 }}"]
 
     run(test())
 

@@ -8,13 +8,14 @@ import copy
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from control_fakes import CONFIRM, FIXTURES, HEALTH, MODELS, RECIPES, STATUS, Lab, subject
-from dgxspark_control import answers, plays, requests, snapshot
+from dgxspark_control import answers, files, plays, requests, snapshot
 from dgxspark_control.app import create_app
 from dgxspark_control.config import Config
 from dgxspark_control.events import PHASES, Progress
@@ -134,6 +135,19 @@ def tasks(path: Path) -> set[str]:
 
     walk(yaml.safe_load(path.read_text(encoding="utf-8")))
     return names
+
+
+def test_ssh_has_the_key_of_control_and_asks_nobody(tmp_path: Path) -> None:
+    private = tmp_path / "control_key"
+    for _start in range(2):
+        files.write_ssh_settings(tmp_path / "home", private)
+    written = tmp_path / "home" / ".ssh" / "config"
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert written.parent.stat().st_mode & 0o777 == 0o700
+    asked = ["ssh", "-G", "-F", str(written), "192.0.2.11"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line for line in said if line.startswith("identityfile")] == [f"identityfile {private}"]
+    assert {"identitiesonly yes", "stricthostkeychecking accept-new"} <= set(said)
 
 
 def test_phases_begin_with_tasks_that_exist() -> None:
@@ -436,7 +450,7 @@ def test_a_report_adds_what_polls_do_not_know() -> None:
     assert "service/gone" not in {one.subject for one in found}
 
 
-def test_the_gateway_is_told_of_swaps_and_of_their_end() -> None:
+def test_the_gateway_learns_of_swaps_and_of_their_end() -> None:
     row = subject("service", "main", url="http://192.0.2.11:8000", kind=["chat"], model="tiny")
     rows = snapshot.health_rows({"subjects": [subject("node", "spark1"), row]})
     report = {"history": {"main": [{"result": "failed"}, {"result": "complete", "seconds": 170.6}]}}

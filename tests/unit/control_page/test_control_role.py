@@ -116,6 +116,18 @@ def test_what_cannot_work_is_refused_before_anything_is_installed(
     assert "Install the list of its packages" not in said
 
 
+def test_root_writes_nothing_below_a_folder_of_the_user_of_control() -> None:
+    """A link that the user put there would lead root elsewhere."""
+    named = {
+        path.name: re.findall(r"control_(?:home|state|recipes)\b", path.read_text("utf-8"))
+        for path in (ROOT / "roles" / "control" / "tasks").iterdir()
+    }
+    # The home of the user; what a job is found by, and what is removed with all it has.
+    assert named.pop("install.yml") == ["control_home"]
+    assert named.pop("remove.yml") == ["control_state"] * 2
+    assert not any(named.values()), named
+
+
 def problem(address: str) -> str:
     done = subprocess.run(
         [sys.executable, "-I", str(BINDABLE), address], capture_output=True, text=True, check=False

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
-from dgxspark_control import config
+from dgxspark_control import config, files
 from dgxspark_control.app import create_app
 
 # Seconds for answers that are under way when the process ends.
@@ -35,6 +35,8 @@ def main() -> int:
     if given.check:
         return 0
     os.umask(0o077)
+    if settings.key:
+        files.write_ssh_settings(settings.state / "home", settings.key)
     # To standard output, with the time and the priority that the journal adds.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     server = uvicorn.Server(

@@ -51,6 +51,27 @@ def written(path: Path) -> float | None:
         return None
 
 
+_SSH = """\
+# Written by control at its start.
+Host *
+    IdentityFile "{key}"
+    IdentitiesOnly yes
+    IdentityAgent none
+    # The key of a host is noted at the first connection; another one later is refused.
+    StrictHostKeyChecking accept-new
+"""
+
+
+def write_ssh_settings(home: Path, private: Path) -> None:
+    """Have ssh of this user log in with one key. Raises OSError.
+
+    By this process: what root writes below a folder of another user may go elsewhere by a link.
+    """
+    folder = home / ".ssh"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace(folder / "config", _SSH.format(key=private).encode())
+
+
 def public_key(private: Path | None) -> tuple[str, str]:
     """The public part of an SSH key and its fingerprint, as of ssh-keygen; empty without one."""
     if private is None:

@@ -268,7 +268,7 @@ class Jobs:
 
     async def _until_end(self, job: Job, changed: Callable[[Job], None]) -> None:
         """Take the events of a job as they come, and store its end."""
-        tail, told = _Tail(job.folder), 0.0
+        tail, shown_at = _Tail(job.folder), 0.0
         while True:
             # In this order: what is written before the end is read after it.
             alive = _runs(job.folder)
@@ -277,9 +277,9 @@ class Jobs:
                 job.events += fresh
                 _wake(job)
             now = time.monotonic()
-            if fresh and now - told > _NEWS:
+            if fresh and now - shown_at > _NEWS:
                 changed(job)
-                told = now
+                shown_at = now
             if not alive:
                 break
             await asyncio.sleep(_PACE)

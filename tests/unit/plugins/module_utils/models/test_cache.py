@@ -355,11 +355,11 @@ def test_weights_beside_models_hide_none_and_parts_of_a_pipeline_are_no_models(
 ) -> None:
     root = tmp_path / "models"
     own_model(root, {"stray.safetensors": b"x"})
-    own_model(root / "whole", WHOLE)
+    own_model(root / "complete", WHOLE)
     own_model(root / "pipeline", {"model_index.json": b"{}"})
     own_model(root / "pipeline" / "text_encoder", WHOLE)
     found = look(hub, directories=(str(root),))
-    assert [model.name for model in found.models] == [f"{root}/whole"]
+    assert [model.name for model in found.models] == [f"{root}/complete"]
     assert [path for path, _why in found.ignored] == [str(root), f"{root}/pipeline"]
 
 
