@@ -19,6 +19,7 @@ import pytest
 from control_fakes import (
     CONFIRM,
     HEALTH,
+    MODELS,
     PLAN,
     STATUS,
     Lab,
@@ -244,7 +245,11 @@ def test_plays_report_at_the_start_and_after_a_job(tmp_path: Path) -> None:
         report = json.dumps({**HEALTH, "deep": True})
         # As the real one, which fails if anything is down.
         lab.playbook("health", [copy("it", "{{ dgxspark_json }}", report), fail("Down: x")])
-        lab.playbook("models", [copy("it", "{{ dgxspark_report_dir }}/models.json", "{}")])
+        # As the real one, which makes the folder.
+        folder = {"path": "{{ dgxspark_report_dir }}", "state": "directory", "mode": "0700"}
+        models = copy("it", "{{ dgxspark_report_dir }}/models.json", json.dumps(MODELS))
+        made = {"name": "Make the folder", "ansible.builtin.file": folder}
+        lab.playbook("models", [made, models])
         async with lab.control() as (client, control):
             while (await client.get("/api/status")).json()["facts_at"] is None:
                 await asyncio.sleep(0.1)
